@@ -1,0 +1,1 @@
+"""The machinery under the patterns: runs, retry, gathering, convergence, extraction."""

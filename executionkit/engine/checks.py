@@ -1,0 +1,45 @@
+"""Parameter validation: one helper per kind of range, one wording, proof against NaN and booleans."""
+
+import math
+
+from executionkit.types import TokenUsage
+
+
+def at_least(minimum: int, **values: object) -> None:
+    """Require each named value to be an int of at least `minimum`."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+            raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
+
+
+def between(low: float, high: float, **values: object) -> None:
+    """Require each named value to be a number in [low, high]; NaN is in no range."""
+    for name, value in values.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+            bound = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"a finite number >= {low:g}"
+            raise ValueError(f"{name} must be {bound}, got {value!r}")
+        if math.isinf(value):
+            raise ValueError(f"{name} must be a finite number >= {low:g}, got {value!r}")
+
+
+def positive(**values: object) -> None:
+    """Require each named value to be a finite number more than 0."""
+    for name, value in values.items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not 0 < value < math.inf:  # type: ignore[operator]  # is_number narrows it
+            raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def one_of(choices: tuple[str, ...], **values: object) -> None:
+    """Require each named value to be one of the given strings."""
+    for name, value in values.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def sampling(*, temperature: object, max_tokens: object, max_cost: object) -> None:
+    """Require what every pattern takes: temperature in [0, 2], max_tokens >= 1, max_cost a TokenUsage."""
+    between(0.0, 2.0, temperature=temperature)
+    at_least(1, max_tokens=max_tokens)
+    if max_cost is not None and not isinstance(max_cost, TokenUsage):
+        raise ValueError(f"max_cost must be a TokenUsage or None, got {max_cost!r}")

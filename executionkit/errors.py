@@ -1,0 +1,139 @@
+"""Every error the library raises of its own.
+
+    ExecutionKitError            .cost  .metadata
+    ├── LLMError                 talking to the provider failed
+    │   ├── RateLimitError       HTTP 429: retryable, after .retry_after seconds
+    │   ├── PermanentError       repeating the request can't mend it: 401, 403, 404, most other 4xx
+    │   └── ProviderError        anything else unexpected from the wire: retryable
+    └── PatternError             the pattern's own logic failed
+        ├── BudgetExhaustedError a token or call budget is used up
+        ├── ConsensusFailedError the vote gave no answer
+        └── MaxIterationsError   a loop reached max_rounds
+
+Beside the tree stands `ToolError`, which is raised by users' tools and never leaves a pattern.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from executionkit.types import TokenUsage
+
+
+class ExecutionKitError(Exception):
+    """Base of every error the library raises.
+
+    Args:
+        message: What happened and what to do about it.
+        cost: Everything spent up to the failure.
+        metadata: What was already paid for; the keys are documented with each pattern.
+    """
+
+    cost: TokenUsage
+    metadata: dict[str, Any]
+
+    def __init__(
+        self, message: str = "", *, cost: TokenUsage | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.cost = TokenUsage() if cost is None else cost
+        self.metadata = {} if metadata is None else dict(metadata)
+
+
+class LLMError(ExecutionKitError):
+    """Talking to the provider failed.
+
+    Args:
+        message: What happened.
+        cost: Everything spent up to the failure.
+        metadata: What was already paid for.
+        status_code: The HTTP status; None when no status was received.
+        retry_after: Seconds the server asked to wait; None when it did not say.
+        code: The server's own error code or type (`"rate_limit_exceeded"`, ...), if it sent one.
+        request_id: The server's identifier of the request, if it sent one.
+        dispatched: False when the request never left this process: it is not counted as a call.
+    """
+
+    status_code: int | None
+    retry_after: float | None
+    code: str | None
+    request_id: str | None
+    dispatched: bool
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        cost: TokenUsage | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        status_code: int | None = None,
+        retry_after: float | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        dispatched: bool = True,
+    ) -> None:
+        super().__init__(message, cost=cost, metadata=metadata)
+        self.status_code = status_code
+        self.retry_after = retry_after
+        self.code = code
+        self.request_id = request_id
+        self.dispatched = dispatched
+
+
+class RateLimitError(LLMError):
+    """The provider asks to slow down (HTTP 429); retryable after `.retry_after` seconds (1.0 if unsaid)."""
+
+    retry_after: float
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        cost: TokenUsage | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        retry_after: float = 1.0,
+        status_code: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        dispatched: bool = True,
+    ) -> None:
+        super().__init__(
+            message,
+            cost=cost,
+            metadata=metadata,
+            status_code=status_code,
+            retry_after=retry_after,
+            code=code,
+            request_id=request_id,
+            dispatched=dispatched,
+        )
+
+
+class PermanentError(LLMError):
+    """The request can't be mended by repeating it: wrong key, unknown model, malformed or refused request."""
+
+
+class ProviderError(LLMError):
+    """Anything else unexpected from the wire: 5xx, transport failures, timeouts, bodies that are no reply."""
+
+
+class PatternError(ExecutionKitError):
+    """The pattern's own logic failed."""
+
+
+class BudgetExhaustedError(PatternError):
+    """A token or call budget is used up; the message names the limit and what was spent of it."""
+
+
+class ConsensusFailedError(PatternError):
+    """The vote gave no answer: it had to be unanimous and was not, or nobody answered."""
+
+
+class MaxIterationsError(PatternError):
+    """A loop reached `max_rounds` without a final answer."""
+
+
+class ToolError(Exception):
+    """Raise this in a tool to tell the model what went wrong: its text becomes the observation.
+
+    Of any other exception the model sees the type only, because messages carry paths, queries and secrets.
+    """

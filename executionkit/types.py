@@ -1,0 +1,165 @@
+"""The frozen values of the public interface: usage, results, tools, strategies."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from executionkit._schema import check_schema
+from executionkit.protocols import LLMProvider
+from executionkit.responses import plain, rebuild
+
+T_co = TypeVar("T_co", covariant=True)
+
+Evaluator: TypeAlias = Callable[[str, LLMProvider], Awaitable[float]]
+"""`async (text, provider) -> score` in [0, 1]; calls made through `provider` count against the budget."""
+
+
+class VotingStrategy(StrEnum):
+    """How `consensus` decides."""
+
+    MAJORITY = "majority"
+    UNANIMOUS = "unanimous"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens and calls, spent or allowed; `a + b` adds field by field.
+
+    As a budget (`max_cost`, `max_budget`): 0 on a field means no limit, a positive number is the ceiling,
+    and a negative number means that the field was limited and nothing is left.
+
+    Attributes:
+        input_tokens: Prompt tokens as the server counts them.
+        output_tokens: Completion tokens as the server counts them.
+        llm_calls: Attempts sent to the provider, failed ones included.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    llm_calls: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("input_tokens", "output_tokens", "llm_calls"):
+            value = getattr(self, name)
+            if type(value) is not int:
+                raise ValueError(f"{name} must be an int, got {value!r}")
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        if not isinstance(other, TokenUsage):
+            return NotImplemented
+        return TokenUsage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.llm_calls + other.llm_calls,
+        )
+
+
+# Frozen but not slotted: on CPython 3.11.2 to 3.11.7 and 3.12.1 a frozen, slotted, generic dataclass raises
+# TypeError when it is constructed subscripted, `PatternResult[str](...)`.
+@dataclass(frozen=True)
+class PatternResult(Generic[T_co]):
+    """What a pattern returns; `str(result)` is `str(result.value)`.
+
+    Patterns return subclasses with their figures as typed fields; `metadata` mirrors those fields.
+
+    Attributes:
+        value: The answer.
+        score: How good the pattern holds it to be, in [0, 1], or None where it makes no such claim.
+        cost: What the run spent, nested calls and failed attempts included.
+        metadata: Read-only; the documented keys of each pattern are API, others are not.
+    """
+
+    value: T_co
+    score: float | None = None
+    cost: TokenUsage = field(default_factory=TokenUsage)
+    metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _RESULT_FIELDS}
+        # Copied, so that no list or dict inside is shared with whoever built the result.
+        object.__setattr__(self, "metadata", MappingProxyType(plain({**self.metadata, **own})))
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A MappingProxyType can't be pickled; the fields can.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["metadata"] = dict(self.metadata)
+        return rebuild, (type(self), values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain dicts and lists, ready for `json.dumps` when the value is."""
+        cost = {f.name: getattr(self.cost, f.name) for f in fields(self.cost)}
+        return {
+            "value": plain(self.value),
+            "score": self.score,
+            "cost": cost,
+            "metadata": plain(self.metadata),
+        }
+
+
+_RESULT_FIELDS = frozenset(f.name for f in fields(PatternResult))
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: _read_only(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return tuple(_read_only(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call.
+
+    Attributes:
+        name: What the model calls it: 1 to 64 letters, digits, `_` and `-`.
+        description: What it does, for the model.
+        parameters: JSON Schema of the arguments, an object schema; copied and made read-only.
+        execute: Called with the arguments as keywords; async, or plain (then it runs in a thread).
+            A returned string is the observation as it is, anything else is shown as JSON.
+        timeout: Seconds it may take; more than 0.
+
+    Raises:
+        ValueError: A field is out of range, or the schema is malformed or uses what can't be checked.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    execute: Callable[..., Awaitable[object] | object]
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not 1 <= len(self.name) <= 64 or not _is_tool_name(self.name):
+            raise ValueError(f"name must be 1 to 64 letters, digits, '_' or '-', got {self.name!r}")
+        if not callable(self.execute):
+            raise ValueError(f"execute must be callable, got {self.execute!r}")
+        if isinstance(self.timeout, bool) or not self.timeout > 0:
+            raise ValueError(f"timeout must be more than 0 seconds, got {self.timeout!r}")
+        check_schema(self.parameters)
+        object.__setattr__(self, "parameters", _read_only(self.parameters))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["parameters"] = plain(self.parameters)
+        return rebuild, (Tool, values)
+
+    def to_schema(self) -> dict[str, Any]:
+        """The tool in the form the chat completions API takes."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": plain(self.parameters),
+            },
+        }
+
+
+def _is_tool_name(name: str) -> bool:
+    return name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()
