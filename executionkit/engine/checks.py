@@ -30,6 +30,13 @@ def positive(**values: object) -> None:
             raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
 
 
+def text(**values: object) -> None:
+    """Require each named value to be a str."""
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name} must be a str, got {value!r}")
+
+
 def one_of(choices: tuple[str, ...], **values: object) -> None:
     """Require each named value to be one of the given strings."""
     for name, value in values.items():

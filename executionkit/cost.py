@@ -1,0 +1,168 @@
+"""What was spent: `CostTracker`, the one ledger behind every run, and the arithmetic of budgets."""
+
+import asyncio
+from typing import Final
+
+from executionkit.responses import LLMResponse
+from executionkit.types import TokenUsage
+
+UNLIMITED: Final = TokenUsage()
+
+_CHARS_PER_TOKEN: Final = 4
+"""The usual rule of thumb for English text; used only where a server reports no usage at all."""
+
+
+class CostTracker:
+    """A running total of tokens and calls.
+
+    `call_count`, `total_tokens` and `to_usage()` report what providers reported, to the token. Where a
+    reply came without usage its tokens are unknown: they count as zero there, and by an estimate from the
+    text's length (`assumed_input`, `assumed_output`) against a token budget.
+
+    A tracker also knows what calls on the wire may still come to (`held_input`, `held_output`), so that
+    several runs may share one. It belongs to one event loop at a time.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_input",
+        "_output",
+        "_waiters",
+        "assumed_input",
+        "assumed_output",
+        "held_input",
+        "held_output",
+        "tokens_per_char",
+    )
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._input = 0
+        self._output = 0
+        self.assumed_input = 0
+        self.assumed_output = 0
+        self.held_input = 0
+        self.held_output = 0
+        self.tokens_per_char: float | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def __repr__(self) -> str:
+        return f"CostTracker({self.to_usage()})"
+
+    @property
+    def call_count(self) -> int:
+        """Calls recorded or reserved."""
+        return self._calls
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output tokens together."""
+        return self._input + self._output
+
+    @property
+    def charged_input(self) -> int:
+        """Input tokens as a budget counts them: reported ones and assumed ones."""
+        return self._input + self.assumed_input
+
+    @property
+    def charged_output(self) -> int:
+        """Output tokens as a budget counts them: reported ones and assumed ones."""
+        return self._output + self.assumed_output
+
+    def to_usage(self) -> TokenUsage:
+        """The totals as a value."""
+        return TokenUsage(self._input, self._output, self._calls)
+
+    def record(self, response: LLMResponse) -> None:
+        """Add a response's tokens and one call."""
+        self._calls += 1
+        self.record_without_call(response)
+
+    def record_without_call(self, response: LLMResponse, *, prompt_chars: int = 0) -> None:
+        """Add a response's tokens only: its call was reserved before.
+
+        Args:
+            response: The reply.
+            prompt_chars: The size of its prompt where that was measured; what the next prompts will come
+                to is learnt from it.
+        """
+        spent_in = response.reported_input_tokens
+        if spent_in is None:
+            spent_in = prompt_chars // _CHARS_PER_TOKEN
+            self.assumed_input += spent_in
+        else:
+            self._input += spent_in
+        if prompt_chars:
+            self.tokens_per_char = max(self.tokens_per_char or 0.0, spent_in / prompt_chars)
+        spent_out = response.reported_output_tokens
+        if spent_out is None:
+            self.assumed_output += -(-_answer_chars(response) // _CHARS_PER_TOKEN)
+        else:
+            self._output += spent_out
+
+    def reserve_call(self) -> None:
+        """Count a call before it is dispatched."""
+        self._calls += 1
+
+    def release_call(self) -> None:
+        """Give a reservation back: the call was never sent. The count never falls below zero."""
+        self._calls = max(0, self._calls - 1)
+
+    def add_usage(self, usage: TokenUsage) -> None:
+        """Add what was spent elsewhere. Negative fields add nothing: spending is never undone."""
+        self._input += max(0, usage.input_tokens)
+        self._output += max(0, usage.output_tokens)
+        self._calls += max(0, usage.llm_calls)
+
+    def hold(self, input_tokens: int, output_tokens: int) -> None:
+        """Set tokens aside for a call about to be dispatched."""
+        self.held_input += input_tokens
+        self.held_output += output_tokens
+
+    def settle(self, input_tokens: int, output_tokens: int) -> None:
+        """Give back what was set aside for a call that has ended, and wake whoever waits for room."""
+        self.held_input -= input_tokens
+        self.held_output -= output_tokens
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def settled(self) -> None:
+        """Wait until a call that holds tokens here has ended."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+
+def _answer_chars(response: LLMResponse) -> int:
+    calls = sum(len(call.name) + len(str(call.arguments)) for call in response.tool_calls)
+    return len(response.content) + len(response.reasoning) + calls
+
+
+def remaining(budget: TokenUsage, spent: TokenUsage) -> TokenUsage:
+    """What is left of a budget, as a budget: 0 stays "no limit", and a field used up becomes -1."""
+
+    def left(limit: int, used: int) -> int:
+        if limit == 0:
+            return 0
+        return limit - used if limit > used else -1
+
+    return TokenUsage(
+        left(budget.input_tokens, spent.input_tokens),
+        left(budget.output_tokens, spent.output_tokens),
+        left(budget.llm_calls, spent.llm_calls),
+    )
+
+
+def tighter(one: TokenUsage, other: TokenUsage) -> TokenUsage:
+    """The budget that holds both ceilings: field by field the smaller, where 0 is no limit."""
+
+    def smaller(a: int, b: int) -> int:
+        return min(a, b) if a and b else a or b
+
+    return TokenUsage(
+        smaller(one.input_tokens, other.input_tokens),
+        smaller(one.output_tokens, other.output_tokens),
+        smaller(one.llm_calls, other.llm_calls),
+    )

@@ -1,0 +1,155 @@
+"""Running many calls at once: bounded, with results in order, one plain error, and no task left behind."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from executionkit.engine import checks
+
+T = TypeVar("T")
+
+_NOTES_AT_MOST = 5
+
+
+@dataclass(slots=True)
+class Outcomes(Generic[T]):
+    """What became of each job, by index, in the order they ended; a job in neither was not run to its end."""
+
+    values: dict[int, T] = field(default_factory=dict)
+    failures: dict[int, Exception] = field(default_factory=dict)
+
+
+async def fan_out(
+    job: Callable[[int], Awaitable[T]],
+    count: int,
+    max_concurrency: int,
+    *,
+    on_failure: Literal["go on", "start no more", "cancel the rest"],
+    when_failed: Callable[[], object] | None = None,
+) -> Outcomes[T]:
+    """Run `job(0)` to `job(count - 1)`, at most `max_concurrency` at a time.
+
+    Awaitables are made inside the workers, when their turn comes, so that none is ever left unawaited.
+
+    Args:
+        job: Makes the awaitable of one index.
+        count: How many there are.
+        max_concurrency: How many may run at once.
+        on_failure: What a failure means for the other jobs.
+        when_failed: Called after each failure.
+    """
+    outcomes = Outcomes[T]()
+    indexes = iter(range(count))
+    stopped = False
+
+    async def work() -> None:
+        nonlocal stopped
+        for index in indexes:
+            if stopped:
+                return
+            try:
+                outcomes.values[index] = await job(index)
+            except Exception as exc:  # noqa: BLE001 - every kind: the caller sorts them
+                outcomes.failures[index] = exc
+                stopped = on_failure != "go on"
+                if on_failure == "cancel the rest":
+                    for other in workers:
+                        if other is not asyncio.current_task():
+                            other.cancel()
+                if when_failed is not None:
+                    when_failed()
+
+    workers = [asyncio.create_task(work()) for _ in range(min(max_concurrency, count))]
+    try:
+        if workers:
+            await asyncio.wait(workers)
+    finally:
+        await reap(workers)
+    for worker in workers:
+        # Beyond its jobs' failures a worker ends by cancellation, or because the interpreter must exit.
+        if not (outcomes.failures and worker.cancelled()):
+            worker.result()
+    return outcomes
+
+
+async def reap(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel what still runs and wait for its end, however often we are cancelled ourselves meanwhile."""
+    pending = [task for task in tasks if not task.done()]
+    cancelled: asyncio.CancelledError | None = None
+    while pending:
+        for task in pending:
+            task.cancel()
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+        pending = [task for task in pending if not task.done()]
+    if cancelled is not None:
+        raise cancelled
+
+
+def merged(failures: Sequence[Exception]) -> Exception:
+    """The one error to raise for several: the first given, with the others in its notes."""
+    chosen = failures[0]
+    texts = [f"{type(exc).__name__}: {exc}" for exc in failures[1:] if exc is not chosen]
+    counts: dict[str, int] = {}
+    for text in texts:
+        counts[text] = counts.get(text, 0) + 1
+    for text, times in list(counts.items())[:_NOTES_AT_MOST]:
+        chosen.add_note(f"also failed ({times} times): {text}" if times > 1 else f"also failed: {text}")
+    if len(counts) > _NOTES_AT_MOST:
+        chosen.add_note(f"and {len(counts) - _NOTES_AT_MOST} other errors")
+    return chosen
+
+
+async def gather_strict(coros: Iterable[Awaitable[T]], max_concurrency: int = 10) -> list[T]:
+    """Await all of `coros`, at most `max_concurrency` at a time; all or nothing.
+
+    Returns:
+        The results, in the order of `coros`.
+
+    Raises:
+        ValueError: `max_concurrency` is less than 1.
+        Exception: The first failure, as it is (never an ExceptionGroup), after the rest were cancelled
+            and awaited. Errors that others raised meanwhile are in its notes.
+    """
+    jobs = list(coros)
+    outcomes = await _gather(jobs, max_concurrency, "cancel the rest")
+    if outcomes.failures:
+        raise merged(list(outcomes.failures.values()))
+    return [outcomes.values[index] for index in range(len(jobs))]
+
+
+async def gather_resilient(
+    coros: Iterable[Awaitable[T]], max_concurrency: int = 10
+) -> list[T | BaseException]:
+    """Await all of `coros`, at most `max_concurrency` at a time; a failure is a result like any other.
+
+    Returns:
+        Results and exceptions, in the order of `coros`.
+
+    Raises:
+        ValueError: `max_concurrency` is less than 1.
+    """
+    jobs = list(coros)
+    outcomes = await _gather(jobs, max_concurrency, "go on")
+    every: dict[int, T | BaseException] = {**outcomes.values, **outcomes.failures}
+    return [every[index] for index in range(len(jobs))]
+
+
+async def _gather(
+    jobs: Sequence[Awaitable[T]], max_concurrency: int, on_failure: Literal["go on", "cancel the rest"]
+) -> Outcomes[T]:
+    try:
+        checks.at_least(1, max_concurrency=max_concurrency)
+        return await fan_out(lambda index: jobs[index], len(jobs), max_concurrency, on_failure=on_failure)
+    finally:
+        # What had no turn: a coroutine would warn that it was never awaited, a task would go on alone.
+        for job in jobs:
+            if inspect.iscoroutine(job):
+                if inspect.getcoroutinestate(job) == inspect.CORO_CREATED:
+                    job.close()
+            elif isinstance(job, asyncio.Future):
+                job.cancel()

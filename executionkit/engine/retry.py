@@ -1,0 +1,140 @@
+"""Retrying a call: what is worth repeating, how long to wait, when to give up."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, ParamSpec, TypeVar
+
+from executionkit.engine import checks
+from executionkit.errors import LLMError, ProviderError, RateLimitError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryConfig:
+    """When and how a failed call is repeated.
+
+    Attributes:
+        max_retries: Retries after the first attempt: 3 means up to 4 attempts, 0 means exactly one.
+        base_delay: Seconds the first retry waits at the most; 0 or more.
+        max_delay: Seconds any retry waits at the most, a server's Retry-After apart; 0 or more.
+        exponential_base: What the ceiling of the wait grows by from retry to retry; 1 or more.
+        retryable: The exceptions worth repeating.
+        max_retry_after: The longest Retry-After, in seconds, that is waited for. When a server asks for
+            more, the error is raised at once.
+        sleep: What waits; `asyncio.sleep` by default. Give a fake to drive time in a test.
+
+    Raises:
+        ValueError: A field is out of range.
+    """
+
+    max_retries: int = 3
+    base_delay: float = 1.0
+    max_delay: float = 60.0
+    exponential_base: float = 2.0
+    retryable: tuple[type[Exception], ...] = (RateLimitError, ProviderError)
+    max_retry_after: float = field(default=60.0, kw_only=True)
+    sleep: Callable[[float], Awaitable[object]] | None = field(
+        default=None, kw_only=True, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        checks.at_least(0, max_retries=self.max_retries)
+        checks.between(
+            0.0,
+            float("inf"),
+            base_delay=self.base_delay,
+            max_delay=self.max_delay,
+            max_retry_after=self.max_retry_after,
+        )
+        checks.between(1.0, float("inf"), exponential_base=self.exponential_base)
+        kinds = self.retryable
+        if not isinstance(kinds, tuple) or not all(
+            isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
+        ):
+            # Cancellation and interpreter exit are BaseExceptions: they can't be asked to be retried.
+            raise ValueError(f"retryable must be a tuple of Exception types, got {kinds!r}")
+
+    def should_retry(self, exc: BaseException) -> bool:
+        """Whether `exc` is worth another attempt. Cancellation never is."""
+        return isinstance(exc, self.retryable)
+
+    def get_delay(self, attempt: int) -> float:
+        """Seconds to wait before retry number `attempt` (from 1), with full jitter.
+
+        Uniform in [0, min(base_delay * exponential_base**(attempt-1), max_delay)]: "Full Jitter" of Marc
+        Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+        """
+        checks.at_least(1, attempt=attempt)
+        try:
+            ceiling = min(self.base_delay * self.exponential_base ** (attempt - 1), self.max_delay)
+        except OverflowError:
+            ceiling = self.max_delay if self.base_delay else 0.0
+        return random.uniform(0.0, ceiling)  # noqa: S311 - jitter, not cryptography
+
+
+DEFAULT_RETRY: Final = RetryConfig()
+"""What `retry=None` means everywhere."""
+
+
+async def with_retry(
+    fn: Callable[P, Awaitable[T]], config: RetryConfig, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Await `fn(*args, **kwargs)`, repeating it as `config` says.
+
+    A wait is at least the server's `retry_after`, even beyond `max_delay`, with jitter on top so that
+    clients told the same time don't all come back at once.
+
+    Raises:
+        Exception: The last attempt's error, with a note of how many attempts were made. When that error
+            is of another kind than the ones before it (say, a budget ran out between two attempts), its
+            `__cause__` is the error before.
+    """
+    return await retrying(lambda: fn(*args, **kwargs), config)
+
+
+async def retrying(
+    attempt: Callable[[], Awaitable[T]],
+    config: RetryConfig,
+    *,
+    pause: Callable[[float], Awaitable[object]] | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> T:
+    """The loop under `with_retry`, for callers that wait in their own way or may be told to stop."""
+    failures = 0
+    before: Exception | None = None
+    while True:
+        try:
+            return await attempt()
+        except Exception as exc:  # every kind: `should_retry` decides
+            failures += 1
+            if before is not None and exc.__cause__ is None and type(exc) is not type(before):
+                exc.__cause__ = before
+            if not config.should_retry(exc) or (stopped and stopped()):
+                raise
+            if failures > config.max_retries:
+                if failures > 1:
+                    exc.add_note(f"gave up after {failures} attempts")
+                raise
+            wait = _wait_before_retry(exc, failures, config)
+            if wait is None:
+                raise
+            before = exc
+        await (pause or config.sleep or asyncio.sleep)(wait)
+
+
+def _wait_before_retry(exc: Exception, attempt: int, config: RetryConfig) -> float | None:
+    asked = exc.retry_after if isinstance(exc, LLMError) else None
+    if asked is None:
+        return config.get_delay(attempt)
+    if asked > config.max_retry_after:
+        # In the message, not in a note: logs that show only `str(exc)` must tell it too.
+        limit = config.max_retry_after
+        told = f" (not retried: the server asks to wait {asked:g} s, max_retry_after is {limit:g} s)"
+        if told not in str(exc):
+            exc.args = (f"{exc}{told}", *exc.args[1:])
+        return None
+    return max(0.0, asked) + config.get_delay(attempt)

@@ -1,0 +1,1 @@
+"""The patterns: one async function each, and the result it returns."""
