@@ -1,0 +1,187 @@
+"""`MockProvider`: a scripted provider for unit tests, without any network."""
+
+import copy
+import inspect
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard, cast
+
+from executionkit.responses import LLMResponse
+from executionkit.types import TokenUsage
+
+Reply: TypeAlias = str | LLMResponse | BaseException | type[BaseException]
+"""One entry of a script: a text, a whole response, or an exception to raise."""
+
+
+class ScriptExhaustedError(AssertionError):
+    """A strict script was asked for more replies than it has.
+
+    An `AssertionError` so that no pattern takes it for a failure of the provider and retries it.
+    """
+
+
+class MockCall(NamedTuple):
+    """One call as it was made; a snapshot that later changes to the caller's messages don't reach.
+
+    Attributes:
+        messages: The conversation.
+        temperature: As passed; None when left to the provider.
+        max_tokens: As passed; None when left to the provider.
+        tools: The tool schemas; None when there were none.
+        kwargs: The further request fields.
+    """
+
+    messages: list[dict[str, Any]]
+    temperature: float | None
+    max_tokens: int | None
+    tools: list[dict[str, Any]] | None
+    kwargs: dict[str, Any]
+
+
+Responder: TypeAlias = Callable[[MockCall], Reply | Awaitable[Reply]]
+"""Answers a call instead of a script; a plain or an async function."""
+
+
+class MockProvider:
+    """A provider that answers from a script and records what it was asked.
+
+    It satisfies `LLMProvider` and `ToolCallingProvider`.
+
+    Args:
+        responses: The replies in order, starting over when they run out; none means an empty response to
+            every call. The list is copied: changing it afterwards has no effect. Or a plain or async
+            function that is given the recorded call and returns the reply. An exception among the
+            replies is raised.
+        exception: Raised on every call instead of replying. Each raise is of a fresh copy, where the
+            exception can be copied, so that nothing set on one of them is seen on the next.
+        usage: Token counts that replies given as text carry; none by default.
+        strict: Raise `ScriptExhaustedError` when the script has run out instead of starting over.
+
+    Attributes:
+        calls: Every call made, in order, those that raised included.
+
+    Raises:
+        TypeError: A reply is neither text, nor a response, nor an exception.
+        ValueError: `strict` without a script that could run out.
+    """
+
+    supports_tools: Literal[True] = True
+
+    def __init__(
+        self,
+        responses: Iterable[Reply] | Responder = (),
+        exception: BaseException | type[BaseException] | None = None,
+        *,
+        usage: TokenUsage | Mapping[str, Any] | None = None,
+        strict: bool = False,
+    ) -> None:
+        if isinstance(responses, (str, LLMResponse, BaseException, type)):
+            raise TypeError(f"responses must be a list of replies or a function, got {responses!r}")
+        if exception is not None and not _is_exception(exception):
+            raise TypeError(f"exception must be an exception or None, got {exception!r}")
+        self.calls: list[MockCall] = []
+        self._usage = _usage_mapping(usage)
+        self._exception = exception
+        self._responder: Responder | None = None
+        self._script: Iterator[LLMResponse | BaseException | type[BaseException]] = iter(())
+        self._strict = strict
+        if callable(responses):
+            self._responder = responses
+        else:
+            # One response object per entry, made here: a call then costs next to nothing.
+            replies = [self._reply(reply) for reply in responses]
+            self._script = iter(replies) if strict else itertools.cycle(replies or [self._reply("")])
+        if strict and (exception is not None or self._responder is not None):
+            raise ValueError("strict=True needs a list of responses, neither a function nor an exception")
+
+    @property
+    def call_count(self) -> int:
+        """How many calls were made."""
+        return len(self.calls)
+
+    @property
+    def last_call(self) -> MockCall | None:
+        """The latest call, None before the first."""
+        return self.calls[-1] if self.calls else None
+
+    async def complete(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        """Record the call and give the next reply.
+
+        Raises:
+            ScriptExhaustedError: The script is strict and has run out.
+        """
+        call = MockCall(
+            _snapshot(messages),
+            temperature,
+            max_tokens,
+            None if tools is None else _snapshot(tools),
+            _snapshot(kwargs) if kwargs else kwargs,
+        )
+        self.calls.append(call)
+        if self._exception is not None:
+            raise _fresh(self._exception)
+        if self._responder is None:
+            reply = next(self._script, None)
+            if reply is None:
+                raise ScriptExhaustedError(f"call {len(self.calls)}, but the script has no more replies")
+        else:
+            answer = self._responder(call)
+            reply = self._reply(await answer if inspect.isawaitable(answer) else answer)
+        if isinstance(reply, LLMResponse):
+            return reply
+        raise _fresh(reply)
+
+    def _reply(self, reply: object) -> LLMResponse | BaseException | type[BaseException]:
+        if isinstance(reply, LLMResponse) or _is_exception(reply):
+            return reply
+        if isinstance(reply, str):
+            return LLMResponse(reply, usage=self._usage)
+        raise TypeError(f"a reply must be a str, an LLMResponse or an exception, got {reply!r}")
+
+
+def _is_exception(value: object) -> TypeGuard[BaseException | type[BaseException]]:
+    return isinstance(value, BaseException) or (isinstance(value, type) and issubclass(value, BaseException))
+
+
+def _usage_mapping(usage: TokenUsage | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if isinstance(usage, TokenUsage):
+        return {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
+    return {} if usage is None else dict(usage)
+
+
+def _snapshot(value: Any) -> Any:
+    # Not copy.deepcopy: that is some twenty times slower, and only dicts and lists are ever changed in place.
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {key: item if type(item) is str else _snapshot(item) for key, item in fields.items()}
+    if isinstance(value, (list, tuple)):
+        items = cast("Sequence[Any]", value)
+        return [_snapshot(item) for item in items]
+    return value
+
+
+def _fresh(exception: BaseException | type[BaseException]) -> BaseException:
+    """A copy that shares nothing changeable with `exception`; itself when it can't be copied faithfully."""
+    if isinstance(exception, type):
+        return exception()
+    try:
+        duplicate = copy.copy(exception)
+    except Exception:  # noqa: BLE001  # copying runs the exception's own __init__, which may raise anything
+        return exception
+    if type(duplicate) is not type(exception) or duplicate.args != exception.args:
+        return exception
+    attributes: dict[str, Any] = vars(duplicate)
+    for name in attributes:
+        if type(attributes[name]) in (dict, list):
+            attributes[name] = copy.copy(attributes[name])
+    if exception.__cause__ is not None:
+        duplicate.__cause__ = exception.__cause__
+    return duplicate
