@@ -1,3 +1,78 @@
-"""ExecutionKit: reasoning patterns over any OpenAI-compatible endpoint."""
+"""ExecutionKit: async reasoning patterns over any OpenAI-compatible endpoint, on one exact budget."""
+
+from executionkit._mock import MockProvider
+from executionkit.compose import PatternStep, PipeResult, pipe
+from executionkit.cost import CostTracker
+from executionkit.engine.convergence import ConvergenceDetector
+from executionkit.engine.json_extraction import extract_json
+from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig
+from executionkit.errors import (
+    BudgetExhaustedError,
+    ConsensusFailedError,
+    ExecutionKitError,
+    LLMError,
+    MaxIterationsError,
+    PatternError,
+    PermanentError,
+    ProviderError,
+    RateLimitError,
+    ToolError,
+)
+from executionkit.kit import Kit
+from executionkit.patterns.base import checked_complete, validate_score
+from executionkit.patterns.consensus import ConsensusResult, consensus
+from executionkit.patterns.react_loop import ReactResult, react_loop
+from executionkit.patterns.refine_loop import RefineResult, refine_loop
+from executionkit.protocols import LLMProvider, ToolCallingProvider
+from executionkit.provider import Provider
+from executionkit.responses import LLMResponse, ToolCall
+from executionkit.sync import consensus_sync, pipe_sync, react_loop_sync, refine_loop_sync
+from executionkit.types import Evaluator, PatternResult, TokenUsage, Tool, VotingStrategy
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT_RETRY",
+    "BudgetExhaustedError",
+    "ConsensusFailedError",
+    "ConsensusResult",
+    "ConvergenceDetector",
+    "CostTracker",
+    "Evaluator",
+    "ExecutionKitError",
+    "Kit",
+    "LLMError",
+    "LLMProvider",
+    "LLMResponse",
+    "MaxIterationsError",
+    "MockProvider",
+    "PatternError",
+    "PatternResult",
+    "PatternStep",
+    "PermanentError",
+    "PipeResult",
+    "Provider",
+    "ProviderError",
+    "RateLimitError",
+    "ReactResult",
+    "RefineResult",
+    "RetryConfig",
+    "TokenUsage",
+    "Tool",
+    "ToolCall",
+    "ToolCallingProvider",
+    "ToolError",
+    "VotingStrategy",
+    "__version__",
+    "checked_complete",
+    "consensus",
+    "consensus_sync",
+    "extract_json",
+    "pipe",
+    "pipe_sync",
+    "react_loop",
+    "react_loop_sync",
+    "refine_loop",
+    "refine_loop_sync",
+    "validate_score",
+]

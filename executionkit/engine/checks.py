@@ -48,5 +48,11 @@ def sampling(*, temperature: object, max_tokens: object, max_cost: object) -> No
     """Require what every pattern takes: temperature in [0, 2], max_tokens >= 1, max_cost a TokenUsage."""
     between(0.0, 2.0, temperature=temperature)
     at_least(1, max_tokens=max_tokens)
-    if max_cost is not None and not isinstance(max_cost, TokenUsage):
-        raise ValueError(f"max_cost must be a TokenUsage or None, got {max_cost!r}")
+    budget(max_cost=max_cost)
+
+
+def budget(**values: object) -> None:
+    """Require each named value to be a TokenUsage or None."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, TokenUsage):
+            raise ValueError(f"{name} must be a TokenUsage or None, got {value!r}")

@@ -35,7 +35,8 @@ _NUMBER: Final = r"(?P<number>-?\d+(?:\.\d+)?)"
 _OF_TEN: Final = r"(?:\s*(?:/|out of)\s*10(?:\.0+)?)?"
 _BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}{_OF_TEN}[\s*_`\"'.]*")
 _LABELLED: Final = re.compile(
-    rf"\b(?:score|rating)\b[\s*_`\"']*(?:is|of|[:=])?[\s*_`\"']*{_NUMBER}(?![\d%]){_OF_TEN}(?!\s*(?:/|out of|to|-))",
+    rf"\b(?:score|rating)\b[\s*_`\"']*(?:is|of|[:=])?[\s*_`\"']*{_NUMBER}(?![\d%]){_OF_TEN}"
+    r"(?!\s*(?:/|out of|to|-))",
     re.IGNORECASE,
 )
 _FRACTION: Final = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10(?:\.0+)?(?![\d.])", re.IGNORECASE)
@@ -68,8 +69,8 @@ async def judge(
         score = read_score(reply.content)
     if score is None:
         raise PatternError(
-            f"the judge's replies can't be read as a score from 0 to 10, the last one was {reply.content[:200]!r}; "
-            "use a model that follows the format, or give an evaluator of your own"
+            f"the judge's replies can't be read as a score from 0 to 10, the last one was "
+            f"{reply.content[:200]!r}; use a model that follows the format, or give an evaluator of your own"
         )
     return score
 

@@ -135,6 +135,11 @@ class Run:
             if left.input_tokens < 0:
                 raise level._exhausted("input_tokens")
 
+    def charge(self, usage: TokenUsage) -> None:
+        """Count what was spent beside the run, here and in every run around it."""
+        for level in self._levels:
+            level.tracker.add_usage(usage)
+
     def halt(self) -> None:
         """Dispatch nothing more: calls on the wire go on to their end, tasks about to call are cancelled.
 
@@ -180,7 +185,9 @@ class Run:
             if not isinstance(reply, LLMResponse):
                 self._release(hold, dispatched=True)
                 kind = type(reply).__name__
-                raise TypeError(f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}")
+                raise TypeError(
+                    f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
+                )
             self._record(hold, reply)
             return reply
 

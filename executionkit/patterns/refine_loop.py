@@ -1,4 +1,4 @@
-"""`refine_loop`: generate, score, improve the best so far, until it is good enough or stops getting better."""
+"""`refine_loop`: generate, score, improve the best so far, until it is good enough or stands still."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -132,9 +132,7 @@ async def refine_loop(
     detector = ConvergenceDetector(delta_threshold, patience, score_threshold=target_score)
     progress = _Progress()
 
-    async with Run(
-        "refine_loop", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage
-    ) as run:
+    async with Run("refine_loop", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
 
         async def attempt(request: str) -> bool:
             """Generate and score one text; whether the detector says that it is enough."""

@@ -1,0 +1,181 @@
+"""`pipe`: patterns end to end, the value of one being the prompt of the next, on one budget."""
+
+import functools
+import inspect
+import json
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, cast
+
+from executionkit.cost import tighter
+from executionkit.engine import checks
+from executionkit.engine.hints import unknown_keyword
+from executionkit.engine.retry import RetryConfig
+from executionkit.engine.run import Run
+from executionkit.errors import ExecutionKitError
+from executionkit.protocols import LLMProvider, ToolCallingProvider
+from executionkit.responses import plain
+from executionkit.types import PatternResult, TokenUsage
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class PatternStep(Protocol[T_co]):
+    """A step of a `pipe`: any pattern, `functools.partial` of one, or an async function of this shape.
+
+    The provider a step is handed counts its calls against the pipe's budget. A step may have further
+    keyword parameters; it gets those of the pipe's shared keywords that it has a parameter for, and
+    `max_cost` with what is left of the budget.
+    """
+
+    def __call__(self, provider: ToolCallingProvider, prompt: str, /) -> Awaitable[PatternResult[T_co]]:
+        """Run the step."""
+        ...
+
+
+@dataclass(frozen=True)
+class PipeResult(PatternResult[T_co]):
+    """The last step's value and score, the cost of all; `metadata` holds the last step's too.
+
+    Attributes:
+        step_count: Steps run.
+        step_metadata: Each step's metadata, in order.
+    """
+
+    step_count: int = 0
+    step_metadata: list[dict[str, Any]] = field(default_factory=list)
+
+
+async def pipe(
+    provider: LLMProvider,
+    prompt: str,
+    *steps: PatternStep[T],
+    max_budget: TokenUsage | None = None,
+    **shared_kwargs: object,
+) -> PipeResult[T]:
+    """Run `steps` one after the other; the value of each is the prompt of the next.
+
+    Args:
+        provider: What answers. Each step is handed a provider around it that counts against `max_budget`,
+            whether or not the step knows of budgets.
+        prompt: The first step's prompt.
+        *steps: Patterns, partials of patterns, or async functions `(provider, prompt) -> PatternResult`.
+            A value that is no string becomes the next prompt as JSON text when it is a dict or list, else
+            as `str(value)`.
+        max_budget: The ceiling for all steps together; what is left of it goes to each step as
+            `max_cost`. None is no limit.
+        **shared_kwargs: Keywords for every step that has a parameter of that name and was not given it
+            by `functools.partial`. One that no step takes is ignored with a warning.
+
+    Returns:
+        The last step's value and score; without steps the prompt itself, at no cost. `metadata` keys: the
+        last step's, `step_count` and `step_metadata`.
+
+    Raises:
+        ValueError: `max_budget` is not a TokenUsage, or a shared keyword is out of a step's range.
+        TypeError: A step is not callable or does not return a PatternResult.
+        ExecutionKitError: Whatever a step raises; its cost includes the steps before.
+
+    Every error has `.metadata["step_metadata"]` of the finished steps and `.metadata["value"]`, the last
+    finished step's value (None when there is none), beside what the failed step put there.
+    """
+    checks.text(prompt=prompt)
+    checks.budget(max_budget=max_budget)
+    takers = [_Taker(step) for step in steps]
+    for name in shared_kwargs:
+        if steps and not any(taker.takes(name) for taker in takers):
+            warnings.warn(unknown_keyword("pipe", name, *steps), stacklevel=2)
+    done: list[PatternResult[Any]] = []
+
+    def salvage() -> dict[str, Any]:
+        return {
+            "step_metadata": [plain(result.metadata) for result in done],
+            "value": done[-1].value if done else None,
+        }
+
+    retry = shared_kwargs.get("retry")
+    async with Run(
+        "pipe",
+        provider,
+        max_cost=max_budget,
+        retry=retry if isinstance(retry, RetryConfig) else None,
+        salvage=salvage,
+    ) as run:
+        for taker in takers:
+            text = _as_prompt(done[-1].value) if done else prompt
+            done.append(await _run_step(taker, run, text, max_budget, shared_kwargs))
+        last = done[-1] if done else PatternResult(prompt)
+        return PipeResult(
+            value=last.value,
+            score=last.score,
+            cost=run.usage,
+            metadata=last.metadata,
+            step_count=len(done),
+            step_metadata=[plain(result.metadata) for result in done],
+        )
+
+
+class _Taker:
+    """A step and the keywords it has parameters for."""
+
+    def __init__(self, step: PatternStep[Any]) -> None:
+        if not callable(step):
+            raise TypeError(f"pipe: a step must be an async callable (provider, prompt), got {step!r}")
+        self.step = step
+        preset: dict[str, Any] = {}
+        inner: Any = step
+        while isinstance(inner, functools.partial):
+            preset = {**inner.keywords, **preset}
+            inner = inner.func
+        parameters = list(inspect.signature(step).parameters.values())
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        self._named = named - set(positional[:2]) - set(preset)
+        self._preset = set(preset)
+        # A catch-all called `_` takes keywords only to drop them, as react_loop's does.
+        self._open = any(p.kind is p.VAR_KEYWORD and p.name != "_" for p in parameters)
+
+    def takes(self, name: str) -> bool:
+        """Whether the step is to be given a shared keyword of this name."""
+        return name in self._named or (self._open and name not in self._preset)
+
+
+async def _run_step(
+    taker: _Taker, run: Run, prompt: str, max_budget: TokenUsage | None, shared: Mapping[str, object]
+) -> PatternResult[Any]:
+    keywords = {name: value for name, value in shared.items() if taker.takes(name)}
+    if max_budget is not None and taker.takes("max_cost"):
+        own = keywords.get("max_cost")
+        keywords["max_cost"] = tighter(run.left, own) if isinstance(own, TokenUsage) else run.left
+    before = run.usage
+    try:
+        result = await cast("Callable[..., Awaitable[object]]", taker.step)(run, prompt, **keywords)
+    except ExecutionKitError as exc:
+        _charge_unmetered(run, before, exc.cost)
+        raise
+    if not isinstance(result, PatternResult):
+        raise TypeError(f"pipe: a step must return a PatternResult, {taker.step!r} returned {result!r}")
+    _charge_unmetered(run, before, result.cost)
+    return result
+
+
+def _charge_unmetered(run: Run, before: TokenUsage, told: TokenUsage) -> None:
+    """Count what a step says it spent beyond what went through the run: by a provider of its own."""
+    now = run.usage
+    run.charge(
+        TokenUsage(
+            told.input_tokens - (now.input_tokens - before.input_tokens),
+            told.output_tokens - (now.output_tokens - before.output_tokens),
+            told.llm_calls - (now.llm_calls - before.llm_calls),
+        )
+    )
+
+
+def _as_prompt(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (Mapping, list)):
+        return json.dumps(plain(value), ensure_ascii=False, default=str)
+    return str(value)

@@ -1,0 +1,175 @@
+"""One tool call: check the arguments, run the tool within its time, say what came of it."""
+
+import asyncio
+import contextvars
+import inspect
+import json
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from executionkit._schema import find_errors
+from executionkit.errors import ToolError
+from executionkit.protocols import LLMProvider
+from executionkit.responses import ToolCall
+from executionkit.types import Tool
+
+_log = logging.getLogger("executionkit.tools")
+
+_GRACE: Final = 1.0
+"""Seconds a cancelled tool has to end before it is left behind; never more than it had to run."""
+
+
+class Toolbox:
+    """The tools of one run by name, ready to be called.
+
+    A tool whose function has a parameter `provider` that its schema does not declare is handed the run,
+    so that the calls it makes itself are metered.
+    """
+
+    def __init__(self, tools: Mapping[str, Tool], provider: LLMProvider, timeout: float | None) -> None:
+        self._tools = tools
+        self._provider = provider
+        self._timeout = timeout
+        self._signatures = {name: _signature(tool.execute) for name, tool in tools.items()}
+
+    async def call(self, call: ToolCall) -> tuple[str, bool]:
+        """The observation a call leads to, and whether the tool was run. Only cancellation gets out."""
+        tool = self._tools.get(call.name)
+        if tool is None:
+            known = ", ".join(sorted(self._tools)) or "there are none"
+            return f"Error: there is no tool {call.name!r}. Available tools: {known}.", False
+        if call.invalid_arguments is not None:
+            raw = call.invalid_arguments
+            return f"Error: the arguments of {tool.name} must be a JSON object, got: {raw}", False
+        problems = find_errors(call.arguments, tool.parameters)
+        arguments = dict(call.arguments)
+        signature = self._signatures[tool.name]
+        if not problems and signature is not None:
+            declared = tool.parameters.get("properties", {})
+            if "provider" in signature.parameters and "provider" not in declared:
+                arguments["provider"] = self._provider
+            try:
+                signature.bind(**arguments)
+            except TypeError as exc:
+                problems = [str(exc)]
+        if problems:
+            return f"Error: invalid arguments for {tool.name}: {'; '.join(problems)}", False
+        return await self._run(tool, arguments), True
+
+    async def _run(self, tool: Tool, arguments: dict[str, Any]) -> str:
+        limit = tool.timeout if self._timeout is None else self._timeout
+        task = asyncio.ensure_future(_execute(tool.execute, arguments))
+        try:
+            await asyncio.wait((task,), timeout=limit)
+            timed_out = not task.done()
+        finally:
+            if not task.done():
+                await _abandon(task, tool.name, min(_GRACE, limit))
+        if timed_out:
+            return f"Error: {tool.name} did not finish within {limit:g} seconds."
+        if task.cancelled():
+            # The tool raised CancelledError itself: nobody cancelled this run.
+            return f"Error: {tool.name} failed with CancelledError."
+        exc = task.exception()
+        if isinstance(exc, ToolError):
+            return f"Error: {exc}"
+        if exc is not None:
+            if not isinstance(exc, (Exception, SystemExit)):
+                raise exc
+            _log.debug("tool %s failed", tool.name, exc_info=exc)
+            return f"Error: {tool.name} failed with {type(exc).__name__}."
+        return _as_text(task.result())
+
+
+async def _execute(function: Callable[..., Awaitable[object] | object], arguments: dict[str, Any]) -> object:
+    if _is_async(function):
+        result = function(**arguments)
+    else:
+        result = await _in_thread(function, arguments)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
+    """Run a plain function in a thread of its own.
+
+    Not in the loop's executor: its few threads would be held by tools that hang, and leaving the loop
+    waits for them. A thread can't be stopped from outside, so one that overruns ends as a daemon, its
+    result unread.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[object] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def deliver(result: object, exc: BaseException | None) -> None:
+        if future.done():
+            return
+        if exc is None:
+            future.set_result(result)
+        else:
+            future.set_exception(exc)
+
+    def work() -> None:
+        result: object = None
+        failure: BaseException | None = None
+        try:
+            result = context.run(function, **arguments)
+        except StopIteration as exc:
+            failure = RuntimeError("the tool raised StopIteration")  # which no future can carry
+            failure.__cause__ = exc
+        except BaseException as exc:  # noqa: BLE001 - sys.exit() in a tool must not pass for a result
+            failure = exc
+        try:
+            loop.call_soon_threadsafe(deliver, result, failure)
+        except RuntimeError:
+            _log.debug("a tool ended after its event loop was closed")
+
+    threading.Thread(target=work, name="executionkit-tool", daemon=True).start()
+    return await future
+
+
+async def _abandon(task: "asyncio.Future[object]", name: str, grace: float) -> None:
+    """Cancel a tool and give it a moment; one that resists is left behind, and said so."""
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    task.cancel()
+    await asyncio.wait((task,), timeout=grace)
+    if not task.done():
+        _log.warning("tool %s resists cancellation and was left running", name)
+
+
+def _is_async(function: object) -> bool:
+    call = getattr(function, "__call__", None)  # noqa: B004 - the method is needed, not a yes or no
+    return inspect.iscoroutinefunction(inspect.unwrap(_inner(function))) or inspect.iscoroutinefunction(call)
+
+
+def _inner(function: Any) -> Any:
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func
+    return function
+
+
+def _signature(function: Callable[..., object]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # some callables written in C have none
+        return None
+
+
+def _as_text(result: object) -> str:
+    if isinstance(result, str):
+        return result
+    try:
+        return json.dumps(result, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return str(result)
+
+
+def cut(text: str, limit: int) -> tuple[str, bool]:
+    """Cut `text` to `limit` characters, a mark at the end included, and say whether it was cut."""
+    if len(text) <= limit:
+        return text, False
+    mark = f"\n[truncated: {len(text)} characters in all]"
+    if len(mark) >= limit:
+        mark = "…"
+    return text[: limit - len(mark)] + mark, True

@@ -1,0 +1,63 @@
+"""The conversation of a tool loop: its messages in the chat form, and what of them still fits."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from executionkit.responses import LLMResponse, ToolCall
+
+
+class Transcript:
+    """A task and the exchanges that followed it; an exchange is a reply and the tool results it led to."""
+
+    def __init__(self, prompt: str) -> None:
+        self.messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
+        self._exchanges: list[int] = []
+
+    def add_reply(self, reply: LLMResponse) -> list[ToolCall]:
+        """Append the model's reply; returns its calls, each with an id of its own.
+
+        Servers leave ids out or repeat them; a result that names no single call can't be placed.
+        """
+        seen: set[str] = set()
+        calls: list[ToolCall] = []
+        for index, call in enumerate(reply.tool_calls):
+            unique = call.id and call.id not in seen
+            seen.add(call.id)
+            calls.append(call if unique else replace(call, id=f"call_{len(self.messages)}_{index}"))
+        message: dict[str, Any] = {"role": "assistant", "content": reply.content or None}
+        if calls:
+            message["tool_calls"] = [_call_message(call) for call in calls]
+        elif message["content"] is None:
+            message["content"] = ""
+        self._exchanges.append(len(self.messages))
+        self.messages.append(message)
+        return calls
+
+    def add_results(self, calls: Sequence[ToolCall], observations: Sequence[str]) -> None:
+        """Append one tool message per call, in the order of the calls."""
+        for call, observation in zip(calls, observations, strict=True):
+            self.messages.append({"role": "tool", "tool_call_id": call.id, "content": observation})
+
+    def recent(self, limit: int | None) -> tuple[list[dict[str, Any]], int]:
+        """The messages to send when at most `limit` should go, and how many were left out.
+
+        The first message always stays, and so does the latest exchange, even where the two take more
+        than the limit. Exchanges stay or go whole: no tool result is parted from the call it answers.
+        """
+        if limit is None or len(self.messages) <= limit or not self._exchanges:
+            return list(self.messages), 0
+        start = self._exchanges[-1]
+        for begin in reversed(self._exchanges):
+            if 1 + len(self.messages) - begin > limit:
+                break
+            start = begin
+        return [self.messages[0], *self.messages[start:]], start - 1
+
+
+def _call_message(call: ToolCall) -> dict[str, Any]:
+    # Arguments that were no JSON object go back as {}: some servers parse what stands here, and refuse a
+    # history they can't. The model reads the raw text in the observation.
+    arguments = json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}

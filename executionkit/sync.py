@@ -1,0 +1,63 @@
+"""The patterns for scripts without an event loop: the same arguments, run to the end."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from executionkit.compose import PatternStep, PipeResult, pipe
+from executionkit.patterns.consensus import consensus
+from executionkit.patterns.react_loop import react_loop
+from executionkit.patterns.refine_loop import refine_loop
+from executionkit.protocols import LLMProvider
+from executionkit.types import TokenUsage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def _twin(pattern: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+    """The blocking twin of an async function, with its signature."""
+    name = pattern.__name__
+
+    @wraps(pattern)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        # Before the coroutine is made: one that is never awaited would warn.
+        _refuse_inside_a_loop(name)
+        return asyncio.run(pattern(*args, **kwargs))
+
+    run.__name__ = run.__qualname__ = f"{name}_sync"
+    run.__doc__ = f"`{name}` run to its end on an event loop of its own.\n\n{pattern.__doc__}"
+    # What introspection would otherwise follow back to the async function.
+    del run.__dict__["__wrapped__"]
+    return run
+
+
+def _refuse_inside_a_loop(name: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"{name}_sync() can't run inside a running event loop: use `await {name}(...)` there")
+
+
+consensus_sync = _twin(consensus)
+refine_loop_sync = _twin(refine_loop)
+react_loop_sync = _twin(react_loop)
+
+
+def pipe_sync(
+    provider: LLMProvider,
+    prompt: str,
+    *steps: PatternStep[T],
+    max_budget: TokenUsage | None = None,
+    **shared_kwargs: object,
+) -> PipeResult[T]:
+    """`pipe` run to its end on an event loop of its own; see there.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
+    _refuse_inside_a_loop("pipe")
+    return asyncio.run(pipe(provider, prompt, *steps, max_budget=max_budget, **shared_kwargs))
