@@ -1,0 +1,58 @@
+# Every target does its own set-up in .venv; `make help` lists them.
+# PYTHON=/path/to/python3 chooses the interpreter, ARGS="..." goes to pytest.
+
+VENV := .venv
+BIN := $(VENV)/bin/python
+PYTHON ?=
+ARGS ?=
+
+export VENV PYTHON
+export PYTHONNOUSERSITE := 1
+export PIP_USER := 0
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types docs bench build clean FORCE
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(VENV)/.base ## See the patterns work, over real HTTP against a simulated model
+	@$(BIN) -m executionkit demo
+
+test: $(VENV)/.test ## Run the tests (ARGS="-k budget" runs some of them, without coverage)
+	@scripts/test $(ARGS)
+
+lint: $(VENV)/.dev ## Check style and formatting
+	@scripts/lint
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended
+	@scripts/format
+
+types: $(VENV)/.dev ## Check the types with mypy and pyright
+	@scripts/types
+
+docs: $(VENV)/.dev ## Build the documentation into site/
+	@scripts/docs
+
+bench: $(VENV)/.test ## Measure what the library costs
+	@for benchmark in benchmarks/*.py; do $(BIN) "$$benchmark" || exit 1; done
+
+build: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
+	@$(BIN) -m build --outdir dist
+
+clean: ## Remove everything made here
+	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
+$(VENV)/.base: EXTRAS :=
+$(VENV)/.test: EXTRAS := httpx,test,types
+$(VENV)/.dev: EXTRAS := dev
+$(VENV)/.base $(VENV)/.test $(VENV)/.dev: $(VENV)/.made-with pyproject.toml
+	@scripts/install $(VENV) "$(EXTRAS)"
+	@touch $@
+
+$(VENV)/.made-with: FORCE
+	@scripts/make-venv $(VENV)
+
+FORCE:
