@@ -106,7 +106,7 @@ async def pipe(
         for taker in takers:
             text = _as_prompt(done[-1].value) if done else prompt
             done.append(await _run_step(taker, run, text, max_budget, shared_kwargs))
-        last = done[-1] if done else PatternResult(prompt)
+        last: PatternResult[Any] = done[-1] if done else PatternResult(prompt)
         return PipeResult(
             value=last.value,
             score=last.score,

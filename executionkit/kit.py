@@ -49,7 +49,8 @@ class Kit:
 
     consensus = _Method(consensus)
     refine = _Method(refine_loop)
-    react = _Method(react_loop)
+    # mypy holds that `**_` could take `provider` once more.
+    react = _Method(react_loop)  # type: ignore[arg-type]
 
     def __init__(self, provider: LLMProvider, *, track_cost: bool = True) -> None:
         self._run = Run("kit", provider)

@@ -46,6 +46,7 @@ class Run:
 
     Raises:
         TypeError: `provider` has no `complete` method.
+        ValueError: `retry` is not a RetryConfig.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Run:
         salvage: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         _check_provider(name, provider)
+        if retry is not None and not isinstance(retry, RetryConfig):
+            raise ValueError(f"retry must be a RetryConfig or None, got {retry!r}")
         self.name = name
         self.max_cost = UNLIMITED if max_cost is None else max_cost
         self.tracker = CostTracker() if tracker is None else tracker

@@ -128,6 +128,8 @@ async def refine_loop(
     checks.at_least(0, max_iterations=max_iterations)
     checks.at_least(1, max_eval_chars=max_eval_chars)
     checks.between(0.0, 1.0, target_score=target_score)
+    if evaluator is not None and not callable(evaluator):
+        raise ValueError(f"evaluator must be an async callable or None, got {evaluator!r}")
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     detector = ConvergenceDetector(delta_threshold, patience, score_threshold=target_score)
     progress = _Progress()
