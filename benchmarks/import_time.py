@@ -1,0 +1,39 @@
+"""What `import executionkit` costs beyond the `import asyncio, json` that an async program has done anyway.
+
+Aim: at most 25 ms. Each figure is the median of many fresh interpreters; the two programs take turns, so that
+a machine slowing down or speeding up meanwhile touches both alike.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+
+ROUNDS = 25
+LIMIT_MS = 25.0
+BASE = "import asyncio, json"
+OURS = "import asyncio, json, executionkit"
+
+
+def milliseconds(program: str) -> float:
+    """Run `program` in an interpreter of its own."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program], check=True)
+    return (time.perf_counter() - started) * 1000
+
+
+def main() -> int:
+    """Print the figures; 1 when the aim is missed."""
+    for program in (BASE, OURS):  # byte code and file cache
+        milliseconds(program)
+    pairs = [(milliseconds(BASE), milliseconds(OURS)) for _ in range(ROUNDS)]
+    base, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+    added = statistics.median(b - a for a, b in pairs)
+    print(f"{BASE:<36} {base:6.1f} ms")
+    print(f"{OURS:<36} {ours:6.1f} ms")
+    print(f"{'executionkit adds':<36} {added:6.1f} ms   (median of {ROUNDS}; aim: at most {LIMIT_MS:.0f} ms)")
+    return int(added > LIMIT_MS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

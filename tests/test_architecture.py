@@ -1,0 +1,171 @@
+"""Who may import whom: the arrows of docs/architecture.md, read off the source."""
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+# Found without being imported: the arrows must be readable even when following them fails.
+_SPEC = importlib.util.find_spec("executionkit")
+assert _SPEC is not None
+assert _SPEC.origin is not None
+PACKAGE = Path(_SPEC.origin).parent
+
+VALUES = {"_schema", "responses", "protocols", "types", "errors"}
+CORE = VALUES | {"cost", "engine"}
+APPLICATION = CORE | {"patterns", "compose", "kit", "sync", "_mock"}
+
+# What each part may import, besides itself. A part is a top-level module or package of executionkit.
+MAY_IMPORT: dict[str, set[str]] = {
+    "_schema": set(),
+    "responses": set(),
+    "protocols": {"responses"},
+    "types": {"_schema", "protocols", "responses"},
+    "errors": {"types"},
+    "cost": VALUES,
+    "engine": VALUES | {"cost"},
+    "provider": VALUES,
+    "patterns": CORE,
+    "compose": CORE,
+    "kit": CORE | {"patterns", "compose"},
+    "sync": CORE | {"patterns", "compose"},
+    "_mock": VALUES,
+    "testing": VALUES | {"_mock"},
+    "demo": APPLICATION | {"provider", "testing"},
+    "__init__": APPLICATION | {"provider"},
+    "__main__": {"demo", "__init__"},
+}
+
+# Outside the standard library, these alone, and only inside a function: importing us must not import them.
+OPTIONAL = {"provider": {"httpx", "httpx2"}}
+
+
+class Import(NamedTuple):
+    """`module` imports `target`, at module level (`eager`) or when some function runs."""
+
+    module: str
+    target: str
+    eager: bool
+
+    @property
+    def part(self) -> str:
+        return part_of(self.module)
+
+
+def part_of(module: str) -> str:
+    return [*module.split("."), "__init__"][1]
+
+
+def module_name(path: Path) -> str:
+    names = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" and len(names) > 2 else names)
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    module = module_name(path)
+
+    def visit(node: ast.AST, *, eager: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (Import(module, alias.name, eager) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{module}: relative imports hide the arrows, write them out"
+                for alias in child.names:
+                    yield Import(module, _target(child.module or "", alias.name), eager)
+            else:
+                inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+                yield from visit(child, eager=eager and not inside)
+
+    yield from visit(ast.parse(path.read_text(encoding="utf-8")), eager=True)
+
+
+def _target(module: str, name: str) -> str:
+    """`from package import name` imports the submodule where there is one, else the package."""
+    submodule = PACKAGE.parent.joinpath(*module.split("."), name)
+    is_module = submodule.with_suffix(".py").is_file() or submodule.joinpath("__init__.py").is_file()
+    return f"{module}.{name}" if module.split(".")[0] == "executionkit" and is_module else module
+
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+IMPORTS = [found for path in SOURCES for found in imports_of(path)]
+OURS = [found for found in IMPORTS if found.target.split(".")[0] == "executionkit"]
+THEIRS = [found for found in IMPORTS if found.target.split(".")[0] != "executionkit"]
+
+
+def test_every_part_has_its_place_in_the_table() -> None:
+    assert {part_of(module_name(path)) for path in SOURCES} == MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_a_part_imports_only_what_it_may(part: str) -> None:
+    allowed = MAY_IMPORT[part] | {part}
+    wrong = [f"{i.module} -> {i.target}" for i in OURS if i.part == part and part_of(i.target) not in allowed]
+    assert not wrong
+
+
+def test_no_pattern_imports_another() -> None:
+    wrong = [
+        f"{i.module} -> {i.target}"
+        for i in OURS
+        if i.part == "patterns" and i.module != "executionkit.patterns" and part_of(i.target) == "patterns"
+    ]
+    assert not wrong
+
+
+def test_only_the_provider_imports_anything_outside_the_standard_library_and_only_when_used() -> None:
+    wrong = [
+        f"{i.module} -> {i.target}"
+        for i in THEIRS
+        if (root := i.target.split(".")[0]) not in sys.stdlib_module_names
+        and (i.eager or root not in OPTIONAL.get(i.part, set()))
+    ]
+    assert not wrong
+
+
+def test_no_private_name_crosses_a_module() -> None:
+    wrong = [
+        f"{module_name(path)}: from {node.module} import {alias.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__") and not _is_module(node, alias.name)
+    ]
+    assert not wrong
+
+
+def _is_module(node: ast.ImportFrom, name: str) -> bool:
+    return _target(node.module or "", name) != node.module
+
+
+def test_the_modules_import_each_other_in_no_circle() -> None:
+    graph: dict[str, set[str]] = {module_name(path): set() for path in SOURCES}
+    for found in OURS:
+        if found.eager:
+            graph[found.module].add(
+                found.target if found.target != "executionkit" else "executionkit.__init__"
+            )
+    done: set[str] = set()
+
+    def walk(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module not in done:
+            for target in sorted(graph.get(module, ())):
+                walk(target, (*trail, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        walk(module, ())
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        module_name(path)
+        for path in SOURCES
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not silent
