@@ -1,0 +1,79 @@
+"""A reply in the shape of OpenAI's chat completions, cut to `max_tokens`."""
+
+import json
+import time
+from typing import Any
+
+from executionkit.responses import LLMResponse, ToolCall
+from executionkit.testing._http import Reply, json_body
+from executionkit.testing._requests import ChatRequest
+from executionkit.testing._tokens import count_prompt_tokens, count_tokens, first_tokens
+
+
+def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
+    """The reply to `request` that says `answer`.
+
+    Tokens are counted by `count_tokens`, and what goes beyond the request's `max_tokens` is cut off with
+    `finish_reason` "length"; a response that brings its own `usage` has that reported as it is.
+    """
+    response = LLMResponse(answer) if isinstance(answer, str) else answer
+    content, calls, used, was_cut = _within(response, request.max_tokens)
+    finish_reason = response.finish_reason
+    if was_cut:
+        finish_reason = "length"
+    elif calls and finish_reason == "stop":
+        finish_reason = "tool_calls"
+    message: dict[str, Any] = {"role": "assistant", "content": None if calls and not content else content}
+    if calls:
+        message["tool_calls"] = calls
+    if response.reasoning:
+        message["reasoning_content"] = response.reasoning
+    message["refusal"] = response.refusal or None
+    if not response.usage:
+        usage = {
+            "prompt_tokens": count_prompt_tokens(request.messages, request.tools),
+            "completion_tokens": used,
+        }
+        usage["total_tokens"] = sum(usage.values())
+        response = LLMResponse("", usage=usage)
+    body = {
+        "id": f"chatcmpl-{request.number}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": request.model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+        "usage": dict(response.usage),
+    }
+    return Reply(
+        200, json_body(body), input_tokens=response.input_tokens, output_tokens=response.output_tokens
+    )
+
+
+def _within(response: LLMResponse, limit: int | None) -> tuple[str, list[dict[str, Any]], int, bool]:
+    """The text and tool calls that fit in `limit` tokens, how many they have, and whether more was there."""
+    used = count_tokens(response.content)
+    if limit is not None and used > limit:
+        return first_tokens(response.content, limit), [], limit, True
+    calls: list[dict[str, Any]] = []
+    for call in response.tool_calls:
+        arguments = _arguments_text(call)
+        name_tokens, argument_tokens = count_tokens(call.name), count_tokens(arguments)
+        if limit is not None and used + name_tokens + argument_tokens > limit:
+            room = limit - used - name_tokens
+            if room < 0:
+                return response.content, calls, used, True
+            calls.append(_call(call, first_tokens(arguments, room)))
+            return response.content, calls, limit, True
+        calls.append(_call(call, arguments))
+        used += name_tokens + argument_tokens
+    return response.content, calls, used, False
+
+
+def _arguments_text(call: ToolCall) -> str:
+    return json.dumps(call.arguments) if call.invalid_arguments is None else call.invalid_arguments
+
+
+def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
+    shown = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
+    # A response without an id is sent without one, as some servers do.
+    return {"id": call.id, **shown} if call.id else shown

@@ -1,0 +1,122 @@
+"""One client connection: reads requests one after the other, writes the replies, breaks off on demand."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import cast
+
+from executionkit.testing._http import MAX_HEAD, BadRequestError, Head, Reply, error_reply, parse_head
+from executionkit.testing._service import Service
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one connection; keep-alive, and pipelined requests are answered in turn.
+
+    Args:
+        service: Counts and answers the requests.
+        open_connections: Where the connection enters itself while it is open.
+    """
+
+    def __init__(self, service: Service, open_connections: set["Connection"]) -> None:
+        self._service = service
+        self._open_connections = open_connections
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        # The request being read or answered, and its number if it is a call.
+        self._head: Head | None = None
+        self._number: int | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._service.activity += 1
+        self._open_connections.add(self)
+        self._service.books.connected()
+
+    def data_received(self, data: bytes) -> None:
+        """Collect bytes, and go on when no request is being answered."""
+        self._service.activity += 1
+        self._received += data
+        if self._task is None:
+            self._read()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the protocol's signature
+        """The client is gone: give up its request."""
+        self._service.activity += 1
+        self._open_connections.discard(self)
+        self._transport = None
+        if self._task is not None:
+            self._task.cancel()
+        self._give_up()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _read(self) -> None:
+        """Read one request from what was received, and start to answer it once it is whole."""
+        if self._head is None:
+            end = self._received.find(b"\r\n\r\n")
+            if end < 0 and len(self._received) <= MAX_HEAD:
+                return
+            try:
+                if not 0 <= end <= MAX_HEAD:
+                    raise BadRequestError("the headers are too long")
+                head = parse_head(bytes(self._received[:end]))
+            except BadRequestError as error:
+                self._refuse(f"Bad request: {error}.")
+                return
+            del self._received[: end + 4]
+            self._head, self._number = head, self._service.arrived(head)
+        length = self._head.length
+        if len(self._received) >= length:
+            body = bytes(self._received[:length])
+            del self._received[:length]
+            self._task = asyncio.get_running_loop().create_task(self._serve(self._head, body))
+
+    async def _serve(self, head: Head, body: bytes) -> None:
+        reply = await self._service.reply(head, self._number, body)
+        self._write(head, reply)
+        self._head = self._number = self._task = None
+        if self._received and self._transport is not None:
+            self._read()
+
+    def _write(self, head: Head, reply: Reply) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self._give_up()
+            return
+        # Into the books first: who has the reply finds it there.
+        if self._number is not None:
+            if reply.breaks is None:
+                self._service.books.answered(reply.status, reply.input_tokens, reply.output_tokens)
+            else:
+                self._service.books.answered(None if reply.breaks == "start" else reply.status)
+        close = not head.keep_alive
+        transport.write(reply.to_bytes(close=close))
+        if reply.resets:
+            _reset(transport)
+        elif close or reply.breaks is not None:
+            transport.close()
+
+    def _give_up(self) -> None:
+        if self._number is not None:
+            self._number = None
+            self._service.books.abandoned()
+
+    def _refuse(self, message: str) -> None:
+        if self._transport is not None:
+            self._transport.write(error_reply(400, message).to_bytes(close=True))
+            self._transport.close()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close with RST instead of FIN: that is what closing does when lingering is on and lasts no time."""
+    with contextlib.suppress(OSError):
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+    transport.abort()

@@ -1,0 +1,99 @@
+"""`Fault`: what can go wrong with one reply of the local endpoint, as a value in its script."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from executionkit.responses import LLMResponse
+
+Body: TypeAlias = str | bytes | Mapping[str, Any] | list[Any] | None
+Cut: TypeAlias = Literal["start", "headers", "body"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A reply that fails, breaks off, or is late; made by the class methods, which can be nested.
+
+        LocalEndpoint([Fault.rate_limited(0), Fault.delay(0.2, then=Fault.status(503)), "at last"])
+
+    Attributes:
+        code: The status sent instead of 200; None leaves the reply's own.
+        headers: Headers sent beside, or instead of, the usual ones.
+        body: What is sent instead of a completion; used together with `code`.
+        seconds: How long the request waits first.
+        hangs: Whether the request waits until `LocalEndpoint.release_hung`.
+        breaks: Where the reply breaks off; None when it doesn't.
+        sent: How many bytes of the body are sent before it breaks off; None means half of them.
+        resets: Whether the connection is reset (RST) where it breaks off, instead of closed.
+        then: The reply that is late or breaks off.
+    """
+
+    code: int | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    body: Body = None
+    seconds: float = 0.0
+    hangs: bool = False
+    breaks: Cut | None = None
+    sent: int | None = None
+    resets: bool = False
+    then: "Answer" = ""
+
+    def __post_init__(self) -> None:
+        if self.code is not None and not 200 <= self.code <= 599:
+            raise ValueError(f"code must be in [200, 599], got {self.code!r}")
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds must be a finite number >= 0, got {self.seconds!r}")
+        if self.sent is not None and self.sent < 0:
+            raise ValueError(f"sent must be >= 0, got {self.sent!r}")
+        for name, value in self.headers.items():
+            if not f"{name}{value}".isprintable():
+                raise ValueError(f"a header must be one line of printable text, got {name!r}: {value!r}")
+
+    @classmethod
+    def status(cls, code: int, *, headers: Mapping[str, str] | None = None, body: Body = None) -> "Fault":
+        """Answer with any status, headers and body; `status(200, body=...)` sends any body as a success.
+
+        Args:
+            code: The status, in [200, 599].
+            headers: Sent as they are; a `Content-Length` or `Content-Type` here replaces the right one.
+            body: Text or bytes as they are, a mapping or list as JSON; None means an error object as
+                OpenAI sends it.
+        """
+        return cls(code=code, headers=MappingProxyType(dict(headers or {})), body=body)
+
+    @classmethod
+    def rate_limited(cls, retry_after: float | str | None = 1.0) -> "Fault":
+        """Answer 429; `retry_after` is sent as the `Retry-After` header, whatever it is, unless None."""
+        headers = {} if retry_after is None else {"Retry-After": f"{retry_after}"}
+        return cls.status(429, headers=headers)
+
+    @classmethod
+    def malformed(cls) -> "Fault":
+        """Answer 200 with a body that is declared JSON and stops in the middle."""
+        return cls.status(200, body='{"id": "chatcmpl-0", "choices": [{"message": {"content": "stops in')
+
+    @classmethod
+    def delay(cls, seconds: float, *, then: "Answer" = "") -> "Fault":
+        """Wait `seconds`, then reply."""
+        return cls(seconds=seconds, then=then)
+
+    @classmethod
+    def hang(cls, *, then: "Answer" = "") -> "Fault":
+        """Wait until `LocalEndpoint.release_hung` is called or the client goes away, then reply."""
+        return cls(hangs=True, then=then)
+
+    @classmethod
+    def cut_body(cls, reply: "Answer" = "cut", *, sent: int | None = None) -> "Fault":
+        """Declare the whole reply's length, send `sent` bytes of its body (half of it by default), close."""
+        return cls(breaks="body", sent=sent, then=reply)
+
+    @classmethod
+    def reset(cls, at: Cut = "start", *, reply: "Answer" = "reset") -> "Fault":
+        """Reset the connection before the reply, after its headers, or in the middle of its body."""
+        return cls(breaks=at, resets=True, then=reply)
+
+
+Answer: TypeAlias = str | LLMResponse | Fault
+"""What the endpoint can be told to reply: a text, a whole response, or a fault."""

@@ -1,0 +1,160 @@
+"""What the endpoint answers: checks, script or model, faults; one instance per endpoint, loop-bound."""
+
+import asyncio
+import inspect
+import itertools
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+from executionkit.responses import LLMResponse
+from executionkit.testing._completions import completion
+from executionkit.testing._faults import Answer, Body, Fault
+from executionkit.testing._gate import Gate
+from executionkit.testing._http import Head, Reply, error_body, error_reply, json_body
+from executionkit.testing._ledger import Books
+from executionkit.testing._requests import ChatRequest, is_object, masked, refusal
+
+Model: TypeAlias = Callable[[ChatRequest], Answer | Awaitable[Answer]]
+"""A simulated model: given the request, it returns what to reply; a plain or an async function."""
+
+CHAT, MODELS = "/v1/chat/completions", "/v1/models"
+
+
+class Service:
+    """Everything about a request that isn't bytes.
+
+    The arguments are those of `LocalEndpoint`.
+    """
+
+    def __init__(
+        self,
+        script: Iterable[Answer | Model] | Model,
+        *,
+        models: Sequence[str],
+        api_key: str | None,
+        reasoning_model: bool,
+        strict: bool,
+    ) -> None:
+        self.books = Books()
+        # Counts everything that comes in, so that one can see when nothing does.
+        self.activity = 0
+        self.gate: Gate | None = None
+        self.hung: Gate | None = None
+        self._script = _entries(script, strict=strict)
+        self._models = tuple(models)
+        self._api_key = api_key
+        self._reasoning_model = reasoning_model
+
+    def arrived(self, head: Head) -> int | None:
+        """Count the request if it is a call, and return its number."""
+        return self.books.arrived(head.target, masked(head.headers)) if head.method == "POST" else None
+
+    async def reply(self, head: Head, number: int | None, body: bytes) -> Reply:
+        """Answer one request that arrived whole."""
+        path = head.target.partition("?")[0]
+        if path not in (CHAT, MODELS):
+            return error_reply(404, f"Unknown path: {path}", code="unknown_url")
+        if head.method != ("POST" if path == CHAT else "GET"):
+            return error_reply(405, f"Method {head.method} is not allowed here.")
+        if not self._is_authorized(head.headers):
+            return error_reply(401, "Incorrect API key provided.", code="invalid_api_key")
+        if number is None:
+            return self._list_models()
+        request = self.books.read(number, _parsed(body))
+        refused = refusal(request, models=self._models, reasoning_model=self._reasoning_model)
+        return refused or await self._answer(request)
+
+    def _is_authorized(self, headers: dict[str, str]) -> bool:
+        if self._api_key is None:
+            return True
+        return (
+            headers.get("authorization") == f"Bearer {self._api_key}"
+            or headers.get("api-key") == self._api_key
+        )
+
+    def _list_models(self) -> Reply:
+        names = self._models or ("simulated",)
+        cards = [{"id": name, "object": "model", "created": 0, "owned_by": "executionkit"} for name in names]
+        return Reply(200, json_body({"object": "list", "data": cards}))
+
+    async def _answer(self, request: ChatRequest) -> Reply:
+        entry = next(self._script, None)
+        if self.gate is not None:
+            await self.gate.wait()
+        # What is wrong from here on is a mistake of the test, and 400 is what no client retries.
+        if entry is None:
+            return error_reply(
+                400, f"The script has no reply for call {request.number}.", code="script_exhausted"
+            )
+        try:
+            return await self._carried_out(_checked(await _called(entry, request)), request)
+        except Exception as error:  # noqa: BLE001  # a model is the test's code and may raise anything
+            return error_reply(
+                400, f"The reply failed with {type(error).__name__}: {error}", code="reply_failed"
+            )
+
+    async def _carried_out(self, answer: Answer, request: ChatRequest) -> Reply:
+        if not isinstance(answer, Fault):
+            return completion(answer, request)
+        if answer.seconds:
+            await asyncio.sleep(answer.seconds)
+        if answer.hangs and self.hung is not None:
+            await self.hung.wait()
+        if answer.code is not None:
+            return _verbatim(answer.code, answer)
+        reply = await self._carried_out(answer.then, request)
+        if answer.breaks is not None:
+            reply.breaks, reply.sent, reply.resets = answer.breaks, answer.sent, answer.resets
+        return reply
+
+
+def _entries(script: Iterable[Answer | Model] | Model, *, strict: bool) -> Iterator[Answer | Model]:
+    if isinstance(script, (str, LLMResponse, Fault)):
+        raise TypeError(f"script must be a list of replies or a function, got {script!r}")
+    if callable(script):
+        if strict:
+            raise ValueError("strict=True needs a list of replies, not a function")
+        return itertools.repeat(script)
+    entries = [entry if callable(entry) else _checked(entry) for entry in script]
+    return iter(entries) if strict else itertools.cycle(entries or [""])
+
+
+async def _called(entry: Answer | Model, request: ChatRequest) -> object:
+    if isinstance(entry, (str, LLMResponse, Fault)):
+        return entry
+    answer = entry(request)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _checked(answer: object) -> Answer:
+    if not isinstance(answer, (str, LLMResponse, Fault)):
+        raise TypeError(f"a reply must be a str, an LLMResponse or a Fault, got {answer!r}")
+    return answer
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _verbatim(status: int, fault: Fault) -> Reply:
+    body, headers = _encoded(status, fault.body), dict(fault.headers)
+    reply = Reply(status, body, headers)
+    usage = fault.body.get("usage") if is_object(fault.body) else None
+    if status == 200 and is_object(usage):
+        counted = LLMResponse("", usage=usage)
+        reply.input_tokens, reply.output_tokens = counted.input_tokens, counted.output_tokens
+    return reply
+
+
+def _encoded(status: int, body: Body) -> bytes:
+    if status in (204, 304):
+        return b""
+    if body is None:
+        return error_body(status, f"Simulated failure {status}.", code=f"simulated_{status}")
+    if isinstance(body, bytes):
+        return body
+    return body.encode() if isinstance(body, str) else json_body(body)
