@@ -1,0 +1,35 @@
+"""The provider layer: a client of OpenAI-compatible endpoints, the shape of other clients, the errors."""
+
+from executionkit.errors import (
+    BudgetExhaustedError,
+    ConsensusFailedError,
+    ExecutionKitError,
+    LLMError,
+    MaxIterationsError,
+    PatternError,
+    PermanentError,
+    ProviderError,
+    RateLimitError,
+    ToolError,
+)
+from executionkit.protocols import LLMProvider, ToolCallingProvider
+from executionkit.provider._client import Provider
+from executionkit.responses import LLMResponse, ToolCall
+
+__all__ = [
+    "BudgetExhaustedError",
+    "ConsensusFailedError",
+    "ExecutionKitError",
+    "LLMError",
+    "LLMProvider",
+    "LLMResponse",
+    "MaxIterationsError",
+    "PatternError",
+    "PermanentError",
+    "Provider",
+    "ProviderError",
+    "RateLimitError",
+    "ToolCall",
+    "ToolCallingProvider",
+    "ToolError",
+]

@@ -1,0 +1,241 @@
+"""One kept-alive HTTP/1.1 connection over blocking sockets: dial, send, read."""
+
+import base64
+import http.client
+import socket
+import threading
+from collections.abc import Callable
+from urllib.parse import unquote, urlsplit
+
+from executionkit.provider._network import default_context, proxy_for, trusting
+from executionkit.provider._text import describe
+from executionkit.provider._transport import (
+    BROKEN,
+    CLOSED,
+    CONNECT,
+    SILENT,
+    TOO_LARGE,
+    Dispatch,
+    Endpoint,
+    Reply,
+    TransportError,
+    default_port,
+)
+
+_PIECE = 16_384
+"""The last bytes of a request, sent in one go: small enough that a free socket buffer takes them whole."""
+
+
+class Call:
+    """One request on its way through a worker thread, abortable from the thread of the event loop.
+
+    Holding the socket under a lock makes two things exact: a request is aborted before its last bytes are
+    sent or after, and a socket is shut down only while this request is the one that uses it.
+    """
+
+    def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+        self.body = body
+        self._dispatch = dispatch
+        self._lock = threading.Lock()
+        self._aborted = False
+        self._socket: socket.socket | None = None
+
+    def hold(self, sock: socket.socket | None) -> None:
+        """Say which socket the call is using now; None when it is done with it."""
+        with self._lock:
+            self._socket = sock
+            if self._aborted and sock is not None:
+                raise TransportError(CLOSED)
+
+    def send(self, sock: socket.socket, message: bytes) -> None:
+        """Send the request, the last piece of it only when the call was not aborted."""
+        start = max(0, len(message) - _PIECE)
+        if start:
+            sock.sendall(memoryview(message)[:start])
+        with self._lock:
+            if self._aborted:
+                raise TransportError(CLOSED)
+            self._dispatch.sent = True
+            sock.sendall(memoryview(message)[start:])
+
+    def abort(self) -> None:
+        """End the call now: whatever its thread is waiting for in the socket returns at once."""
+        # The wait is for a sendall of one piece, microseconds; the limit is for a peer that stopped reading,
+        # and then the shutdown is what ends it.
+        locked = self._lock.acquire(timeout=0.05)
+        try:
+            self._aborted = True
+            if self._socket is not None:
+                # Not SSLSocket.shutdown, which drops the encryption first: what the other thread sends at
+                # that moment would leave in the clear.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        except OSError:
+            pass  # not connected yet, or no longer
+        finally:
+            if locked:
+                self._lock.release()
+
+
+class Dialer:
+    """Makes connections to one endpoint, through the environment's proxy if there is one."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._context = trusting(default_context) if endpoint.scheme == "https" else None
+        self._address = endpoint.host, endpoint.port
+        self._tunnel = b""
+        target, extra = endpoint.target, ""
+        proxy = proxy_for(endpoint)
+        if proxy is not None:
+            parts = urlsplit(proxy)
+            if parts.scheme != "http" or parts.hostname is None:
+                raise ValueError(
+                    f"a {parts.scheme} proxy is set, and without httpx only http proxies can be used"
+                )
+            self._address = parts.hostname, parts.port or default_port("http")
+            if parts.username is not None:
+                user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                extra = f"Proxy-Authorization: Basic {base64.b64encode(user.encode()).decode()}\r\n"
+            if self._context is None:
+                target = endpoint.url
+            else:
+                place = endpoint.authority
+                place = place if endpoint.port != 443 else f"{place}:443"
+                self._tunnel = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{extra}\r\n".encode()
+                extra = ""
+        lines = "".join(f"{name}: {value.reveal()}\r\n" for name, value in endpoint.headers)
+        head = f"POST {target} HTTP/1.1\r\nHost: {endpoint.authority}\r\n{lines}{extra}Content-Length: "
+        self._head = head.encode("latin-1")
+
+    def message(self, body: bytes) -> bytes:
+        """The whole request, head and body in one piece."""
+        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+
+    def dial(self, hold: Callable[[socket.socket], None]) -> socket.socket:
+        """Connect, handing every socket to `hold` before waiting on it."""
+        sock = None
+        try:
+            sock = self._connect(hold)
+            return self._prepare(sock, hold)
+        except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
+            if sock is not None:
+                sock.close()
+            fault = exc if isinstance(exc, TransportError) else TransportError(f"{CONNECT} ({describe(exc)})")
+        raise fault
+
+    def _connect(self, hold: Callable[[socket.socket], None]) -> socket.socket:
+        failure = OSError("the name has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(self.endpoint.connect_timeout)
+                hold(sock)
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except (OSError, TransportError) as exc:
+                sock.close()
+                if isinstance(exc, TransportError):
+                    raise
+                failure = exc
+            else:
+                return sock
+        raise failure
+
+    def _prepare(self, sock: socket.socket, hold: Callable[[socket.socket], None]) -> socket.socket:
+        if self._tunnel:
+            sock.sendall(self._tunnel)
+            response = http.client.HTTPResponse(sock, method="CONNECT")
+            try:
+                response.begin()
+            finally:
+                response.close()
+            if response.status != 200:
+                raise OSError(f"the proxy answered {response.status} {response.reason}")
+        if self._context is not None:
+            host = self.endpoint.host
+            sock = self._context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            try:
+                hold(sock)
+                sock.do_handshake()
+            except BaseException:
+                sock.close()  # the wrapped socket has taken the descriptor over from the bare one
+                raise
+        sock.settimeout(self.endpoint.timeout)
+        return sock
+
+
+class Connection:
+    """A connection that stays open from one call to the next."""
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+        self._socket: socket.socket | None = None
+
+    def exchange(self, call: Call) -> Reply:
+        """Post the call's body and read the whole reply.
+
+        A connection that the server has closed meanwhile is replaced before anything is sent on it.
+        """
+        kept = False
+        timeout = self._dialer.endpoint.timeout
+        try:
+            if self._socket is not None and not _is_idle(self._socket, timeout):
+                self.close()
+            if self._socket is None:
+                self._socket = self._dialer.dial(call.hold)
+            else:
+                call.hold(self._socket)
+            call.send(self._socket, self._dialer.message(call.body))
+            reply, kept = _read(self._socket, self._dialer.endpoint.max_bytes)
+        except TimeoutError:
+            fault = TransportError(SILENT.format(timeout))
+        except Exception as exc:  # noqa: BLE001  # a thread must hand back an outcome, whatever happened
+            fault = exc if isinstance(exc, TransportError) else TransportError(f"{BROKEN} ({describe(exc)})")
+        else:
+            return reply
+        finally:
+            call.hold(None)
+            if not kept:
+                self.close()
+        raise fault
+
+    def close(self) -> None:
+        """Close the socket, if there is one."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+
+def _is_idle(sock: socket.socket, timeout: float) -> bool:
+    """Whether the socket is open with nothing to read: anything there would be the end, or not for us."""
+    try:
+        sock.settimeout(0)
+        # Beneath the encryption, where SSLSocket would refuse to peek.
+        socket.socket.recv(sock, 1, socket.MSG_PEEK)
+    except BlockingIOError:
+        sock.settimeout(timeout)
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _read(sock: socket.socket, limit: int) -> tuple[Reply, bool]:
+    """Read one reply; also tell whether the connection may be used again."""
+    response = http.client.HTTPResponse(sock, method="POST")
+    try:
+        response.begin()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        declared = response.length or 0
+        parts: list[bytes] = []
+        size = 0
+        while max(declared, size) <= limit and (part := response.read(min(65_536, limit + 1 - size))):
+            parts.append(part)
+            size += len(part)
+        if max(declared, size) > limit:
+            raise TransportError(TOO_LARGE.format(limit))
+        if response.length:  # what is still to come of the declared length; read() itself doesn't mind
+            raise http.client.IncompleteRead(b"", response.length)
+        return Reply(response.status, headers, b"".join(parts)), not response.will_close
+    finally:
+        response.close()

@@ -1,0 +1,199 @@
+"""What went wrong, as the library's errors: status to class, and the server's own explanation."""
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit.provider._redaction import redact
+from executionkit.provider._retry_after import retry_after
+from executionkit.provider._secrets import Secret
+from executionkit.provider._shapes import a_list, a_text, an_object
+from executionkit.provider._text import beginning, one_line, shorten
+from executionkit.provider._transport import Dispatch, Reply, TransportError
+
+_WORDS = 600
+"""The most characters of a server's explanation that an error shows."""
+
+_RETRYABLE_4XX = (408, 409, 425)
+_PERMANENT_5XX = (501, 505)
+_OUT_OF_FUNDS = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid")
+
+_ADVICE = {
+    401: "Check api_key.",
+    402: "Check the account's balance.",
+    403: "The key may not be allowed to use this model.",
+    404: "Check base_url (requests go to its /chat/completions) and model {model!r}.",
+    405: "Check base_url: requests go to its /chat/completions.",
+}
+
+# What error codes say when they come without a status that does.
+_CODES = {
+    429: ("rate_limit", "too_many_requests", "throttl"),
+    400: (
+        *_OUT_OF_FUNDS,
+        "invalid_request",
+        "authentication",
+        "invalid_api_key",
+        "permission",
+        "not_found",
+        "context_length",
+        "content_filter",
+        "content_policy",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Writes the errors of one provider.
+
+    Attributes:
+        host: The server, for the message.
+        model: The model asked for, for the message.
+        secrets: What no message may contain.
+    """
+
+    host: str
+    model: str
+    secrets: tuple[Secret, ...]
+
+    def clean(self, text: str, limit: int = _WORDS) -> str:
+        """Text from elsewhere in one line, without credentials, cut to a readable length."""
+        return shorten(one_line(redact(beginning(text), self.secrets)), limit)
+
+    def status(self, reply: Reply) -> LLMError:
+        """The error for a reply whose status is none of success."""
+        words, code = self._explained(reply)
+        if 300 <= reply.status < 400:
+            place = reply.headers.get("location", "")
+            words = f"redirects are not followed{f', this one leads to {_place(place)}' if place else ''}"
+        try:
+            name = f"{reply.status} {HTTPStatus(reply.status).phrase}"
+        except ValueError:
+            name = str(reply.status)
+        advice = _ADVICE.get(reply.status, "").format(model=self.model)
+        return self._error(
+            _class_of(reply.status, code), f"{name}: {words}" if words else name, reply, code, advice
+        )
+
+    def error_within(self, reply: Reply, payload: object) -> LLMError:
+        """The error for a reply that has a status of success and tells of a failure."""
+        words, code = _explanation(payload)
+        return self._error(
+            _class_of(_status_of(code), code), f"{reply.status} with an error: {words}", reply, code
+        )
+
+    def unreadable(self, reply: Reply, why: str) -> LLMError:
+        """The error for a reply that is not what the API promises."""
+        words, code = self._explained(reply)
+        text = f"{reply.status} with something that is no chat completion ({why})"
+        return self._error(ProviderError, f"{text}: {words}" if words else text, reply, code)
+
+    def fault(self, fault: TransportError, dispatch: Dispatch) -> LLMError:
+        """The error for a request that got no reply."""
+        return ProviderError(f"{self.host}: {self.clean(str(fault))}", dispatched=dispatch.sent)
+
+    def _explained(self, reply: Reply) -> tuple[str, str | None]:
+        text = reply.body.decode("utf-8", "replace").removeprefix("\ufeff")
+        try:
+            payload = json.loads(reply.body)
+        except (ValueError, RecursionError):
+            return (_title(text) if _is_html(text) else text), None
+        words, code = _explanation(payload)
+        return words or text, code
+
+    def _error(
+        self, kind: type[LLMError], text: str, reply: Reply, code: str | None, advice: str = ""
+    ) -> LLMError:
+        request_id = next(filter(None, (reply.headers.get(name) for name in _REQUEST_IDS)), None)
+        wait = retry_after(reply.headers)
+        message = f"{self.host} answered {self.clean(text)}"
+        if advice:
+            message = f"{message.rstrip('.')}. {advice}"
+        facts: dict[str, Any] = {
+            "status_code": reply.status,
+            "code": code and self.clean(code, 200),
+            "request_id": request_id and self.clean(f"request id {request_id}", 200)[len("request id ") :],
+        }
+        if wait is not None:
+            facts["retry_after"] = wait
+        return kind(message, **facts)
+
+
+def _class_of(status: int, code: str | None) -> type[LLMError]:
+    if status == 429:
+        return PermanentError if code in _OUT_OF_FUNDS else RateLimitError
+    if 300 <= status < 500 and status not in _RETRYABLE_4XX:
+        return PermanentError
+    return PermanentError if status in _PERMANENT_5XX else ProviderError
+
+
+def _status_of(code: str | None) -> int:
+    """The status that an error's code stands for, 500 where it tells none."""
+    if code is None:
+        return 500
+    if code.isascii() and code.isdigit() and len(code) == 3:
+        return int(code)
+    return next((status for status, parts in _CODES.items() if any(part in code for part in parts)), 500)
+
+
+def _explanation(payload: object) -> tuple[str, str | None]:
+    """The message and the code in an error body, in the forms servers use.
+
+    `{"error": {"message", "code", "type"}}`, the same in a list, `{"error": "text"}`, `{"message"}`,
+    `{"detail": "text"}`, `{"detail": [{"loc", "msg"}]}`.
+    """
+    body = an_object(next(iter(a_list(payload)), payload))
+    if body is None:
+        return "", None
+    error = body.get("error")
+    facts = an_object(error) or body
+    codes = [str(facts[name]) for name in ("code", "type", "status") if _is_code(facts.get(name))]
+    # Out of funds is what decides whether to come back later, so it counts wherever it stands.
+    code = next((code for code in codes if code in _OUT_OF_FUNDS), codes[0] if codes else None)
+    candidates = (facts.get("message"), facts.get("msg"), facts.get("detail"), error, body.get("errors"))
+    return next((words for words in map(_words, candidates) if words), ""), code
+
+
+def _is_code(value: object) -> bool:
+    return bool(a_text(value)) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _words(value: object) -> str:
+    fact = an_object(value)
+    if fact is None:
+        return a_text(value) or "; ".join(filter(None, map(_words, a_list(value))))
+    message = a_text(fact.get("msg"))
+    if not message:
+        return json.dumps(fact)
+    place = ".".join(map(str, a_list(fact.get("loc"))))
+    return f"{place}: {message}" if place else message
+
+
+def _place(location: str) -> str:
+    """A redirect's target without query and userinfo, where credentials travel."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return "an unreadable URL"
+    return f"{f'{parts.scheme}://' if parts.scheme else ''}{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _is_html(text: str) -> bool:
+    start = text.lstrip()[:1000].lower()
+    return start.startswith("<") and ("<html" in start or start.startswith("<!doctype"))
+
+
+def _title(text: str) -> str:
+    """What an HTML page is about: its title, or the fact that it is one."""
+    import html
+
+    lower = text.lower()
+    start = lower.find(">", lower.find("<title")) + 1 if "<title" in lower else 0
+    end = lower.find("</title", start)
+    title = html.unescape(text[start:end]).strip() if 0 < start < end else ""
+    return f"an HTML page, {title!r}" if title else "an HTML page"

@@ -1,0 +1,171 @@
+"""The back end over httpx or httpx2, whichever it is given: their interfaces are the same."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from executionkit.provider._network import proxy_for, trusting
+from executionkit.provider._text import describe
+from executionkit.provider._transport import (
+    BROKEN,
+    CONNECT,
+    KEEP_ALIVE,
+    SILENT,
+    TOO_LARGE,
+    AsyncHTTPClient,
+    Dispatch,
+    Endpoint,
+    Reply,
+    TransportError,
+)
+
+
+class HttpxTransport:
+    """Posts through an `AsyncHTTPTransport` of its own, or through a caller's `AsyncClient`.
+
+    Its own is the transport without the client around it: no cookies are kept, nothing is logged, no
+    redirect is followed, and nothing is merged anew for each request.
+    """
+
+    def __init__(self, library: ModuleType, endpoint: Endpoint, client: AsyncHTTPClient | None) -> None:
+        # Any: one of two modules of the same shape, neither of which need be installed.
+        self._library: Any = library
+        self._client: Any = client
+        self._endpoint = endpoint
+        self._url = self._library.URL(endpoint.url)
+        headers = [
+            ("Host", endpoint.authority),
+            *((name, value.reveal()) for name, value in endpoint.headers),
+        ]
+        self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        self._upload = _upload_type(library)
+        # No limit on waiting for a connection: as many are made as there are requests.
+        self._timeout = {
+            "connect": endpoint.connect_timeout,
+            "read": endpoint.timeout,
+            "write": endpoint.timeout,
+            "pool": None,
+        }
+        self._own: Any = self._open() if client is None else None
+
+    def _open(self) -> Any:
+        proxy = proxy_for(self._endpoint)
+        # A bare context trusts nobody and costs nothing: it is for connections that never use it.
+        bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        create = self._library.create_ssl_context
+        return self._library.AsyncHTTPTransport(
+            verify=trusting(create) if self._endpoint.scheme == "https" else bare,
+            proxy=proxy
+            and self._library.Proxy(
+                proxy, ssl_context=trusting(create) if proxy.startswith("https:") else None
+            ),
+            # The number of requests at once is the caller's to limit; here a limit would only queue or fail.
+            limits=self._library.Limits(
+                max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE
+            ),
+        )
+
+    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
+        """Post the body and read the whole reply."""
+        try:
+            response = await self._send(body, dispatch)
+            try:
+                return await self._read(response)
+            finally:
+                await response.aclose()
+        except TransportError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
+            outcome = self._outcome(exc)
+        # Raised out here, so that the library's exception is not in the context: it holds the request.
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome
+
+    async def _send(self, body: bytes, dispatch: Dispatch) -> Any:
+        headers = [*self._headers, (b"Content-Length", b"%d" % len(body))]
+        upload = self._upload(body, dispatch)
+        if self._own is not None:
+            request = self._library.Request(
+                "POST", self._url, headers=headers, stream=upload, extensions={"timeout": self._timeout}
+            )
+            return await self._own.handle_async_request(request)
+        timeout = self._library.Timeout(**self._timeout)
+        request = self._client.build_request(
+            "POST", self._url, headers=headers, content=upload, timeout=timeout
+        )
+        return await self._client.send(request, stream=True, follow_redirects=False)
+
+    async def _read(self, response: Any) -> Reply:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        limit = self._endpoint.max_bytes
+        if response.is_stream_consumed:
+            # A hook of the caller's client has read it, and so decoded it.
+            headers.pop("content-encoding", None)
+            return Reply(response.status_code, headers, response.content)
+        parts: list[bytes] = []
+        size = 0
+        async with aclosing(aiter(response.stream)) as stream:
+            async for part in stream:
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    raise TransportError(TOO_LARGE.format(limit))
+        return Reply(response.status_code, headers, b"".join(parts))
+
+    def _outcome(self, exc: Any) -> "Reply | TransportError":
+        library = self._library
+        if isinstance(exc, library.HTTPStatusError):
+            # A hook of the caller's client called raise_for_status(): the status tells more than that it did.
+            return Reply(exc.response.status_code, dict(exc.response.headers), b"")
+        if isinstance(exc, (library.ConnectError, library.ConnectTimeout, library.ProxyError)):
+            return TransportError(f"{CONNECT} ({describe(exc)})")
+        if isinstance(exc, (library.ReadTimeout, library.WriteTimeout)):
+            return TransportError(SILENT.format(self._endpoint.timeout))
+        return TransportError(f"{BROKEN} ({describe(exc)})")
+
+    async def aclose(self) -> None:
+        """Close the connections; a caller's client is left as it is."""
+        if self._own is not None:
+            await self._own.aclose()
+
+
+@cache
+def _upload_type(library: Any) -> Any:
+    """The request body as this library takes it."""
+
+    class Upload(library.AsyncByteStream):  # type: ignore[misc]  # the base is known at run time only
+        def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+            self._body = body
+            self._dispatch = dispatch
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return _Once(self._body, self._dispatch)
+
+    return Upload
+
+
+class _Once:
+    """Yields the body, noting that it leaves.
+
+    The headers are out when the body is asked for, and it is written at once (older anyio lets other tasks
+    run first: a request cancelled in just that moment counts as sent although its body was not).
+    An object and not an async generator, because an abandoned generator leaves a task behind to close it.
+    """
+
+    def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+        self._body: bytes | None = body
+        self._dispatch = dispatch
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        body, self._body = self._body, None
+        if body is None:
+            raise StopAsyncIteration
+        self._dispatch.sent = True
+        return body

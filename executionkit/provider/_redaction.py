@@ -1,0 +1,97 @@
+"""Removing credentials from text that came from elsewhere: by value, and by shape."""
+
+import html
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+from executionkit.provider._secrets import Secret
+
+MARK = "[REDACTED]"
+_LONG = 8
+"""Secrets this long are removed wherever they occur, shorter ones (`EMPTY`, `ollama`) as whole words only."""
+
+_SHAPES = re.compile(
+    r"""
+    # What looks like a credential and isn't: identifiers that people report, digests.
+    (?P<kept>
+        (?i: (?:request|req|trace|correlation|response|message|call|span) [ _-]? id \b
+             ["'()\[\]:=\s#]* [\w-]+ )
+      | (?i: sha (?:1|256|512) [:=-] [0-9a-f]+ )
+    )
+    # Bearer and what follows, unless that is an ordinary word of an explanation.
+  | (?P<bearer> (?i: \b bearer (?: \s+ token )? [\s:=]+ ) )
+    (?! (?i: absent|and|auth|authentication|authorization|credentials?|error|expired|failed|for|format|from
+           | has|headers?|in|invalid|is|key|missing|must|not?|or|prefix|provided|realm|required|schemes?
+           | should|tokens?|type|used|value|was|with ) \b (?! [\w~+/=-] ) )
+    [\w.~+/=*-]{3,}
+    # A name that says secret, and its value.
+  | (?P<name> (?i:
+        (?<![A-Za-z0-9])
+        (?: [\w-]{0,40} (?: api[ _-]?key | apikey | token | secret | password | passwd | signature )
+          | authorization
+          | (?<=[?&]) (?:key|sig) )
+        (?: \\? ["'] )?
+    ) )
+    (?:
+        # In quotes all of it is the value.
+        (?P<quoted> \s* [:=] \s* \\? ["'] ) (?! \[REDACTED\] ) [^"'\\]+
+        # After a scheme, or "=", the next word is.
+      | (?P<plain> \s* [:=] \s* (?i: basic|bearer|digest|token ) \s+ | \s* = \s* )
+        (?! \d{1,7} (?: \.\d+ )? (?! [\w-] ) | \[REDACTED\] )     # token=4096 is a count
+        [^\s"'&,;<>{}()]+
+        # After a bare colon a word may be prose ("token: required"), so it must look the part.
+      | (?P<colon> \s* : \s* ) (?= [^\s"'&,;<>{}()]* \d ) (?! \d{1,7} (?! [\w-] ) ) [^\s"'&,;<>{}()]{6,}
+    )
+    # https://user:password@host
+  | (?P<userinfo> (?<=://) [^/\s@"']+ (?=@) )
+    # Keys that can be told by their beginning, and long hexadecimal ones.
+  | (?<![A-Za-z0-9]) (?:
+        sk-[\w*-]{3,} | hf_[A-Za-z0-9]{6,} | github_pat_\w{6,} | gh[pousr]_[A-Za-z0-9]{6,} | glpat-[\w-]{6,}
+      | xai-[\w-]{6,} | gsk_[A-Za-z0-9]{6,} | (?:sk|pk|rk)_(?:live|test)_\w{6,} | pplx-\w{6,}
+      | nvapi-[\w-]{6,} | r8_\w{8,} | xox[abprs]-[\w-]{6,} | (?:AKIA|ASIA)[A-Z0-9]{12,} | AIza[\w-]{16,}
+      | eyJ[\w-]{6,} \. [\w-]+ (?: \.[\w-]* )?
+    )
+  | (?<![\w-]) [0-9a-fA-F]{32,} (?![\w-])
+    """,
+    re.VERBOSE,
+)
+
+
+def _hide(match: re.Match[str]) -> str:
+    if match["kept"]:
+        return match[0]
+    groups = (match[name] or "" for name in ("bearer", "name", "quoted", "plain", "colon"))
+    return "".join(groups) + MARK
+
+
+def _forms(value: str) -> set[str]:
+    """The ways a server may write a value: plain, URL-, JSON-, HTML- and Python-escaped."""
+    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    escaped |= {form.replace("/", "\\/") for form in escaped}
+    urls = {quote(value, safe=""), quote(value), quote_plus(value), quote(value, safe="", encoding="latin-1")}
+    return {value, html.escape(value), html.escape(value, quote=False), *escaped, *urls}
+
+
+def _needles(secrets: Iterable[Secret]) -> list[str]:
+    found: set[str] = set()
+    for secret in secrets:
+        value = secret.reveal()
+        # `Basic dXNlcjpwYXNz`: the scheme is no secret, and the rest is one without it too.
+        parts = [word for word in value.split() if len(word) >= _LONG]
+        found.update(form for part in (value, *parts) for form in _forms(part))
+    # Longest first, so that no longer form leaves its tail behind.
+    return sorted(found - {""}, key=len, reverse=True)
+
+
+def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """Replace the given secrets, and whatever is shaped like a credential, by `[REDACTED]`."""
+    # The patterns are made here and not kept, so that no object carries a readable one around: a failure is
+    # rare, and its text short.
+    for needle in _needles(secrets):
+        pattern = re.escape(needle)
+        if len(needle) < _LONG:
+            pattern = rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
+        text = re.sub(pattern, MARK, text, flags=re.IGNORECASE)
+    return _SHAPES.sub(_hide, text)

@@ -1,0 +1,51 @@
+"""How long a server asks to wait: `retry-after-ms`, and `Retry-After` in seconds or as an HTTP date."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Read the wait a reply asks for.
+
+    Args:
+        headers: The reply's headers, names in lower case.
+        now: The present, for dates; None takes the reply's own `Date` (servers' clocks differ from ours), or
+            else the local clock.
+
+    Returns:
+        Finite seconds, 0 or more; None when the server said nothing or nothing sensible.
+    """
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "")
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds
+    until = _date(value)
+    if until is None:
+        return None
+    present = now or _date(headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (until - present).total_seconds())
+
+
+def _number(text: str) -> float | None:
+    text = text.strip()
+    if not _NUMBER.match(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime  # not imported unless a server sends a date
+
+    try:
+        date = parsedate_to_datetime(text)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,150 @@
+"""What a back end is, what it is told and what it hands back; and the choice among them."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from executionkit.provider._secrets import Secret
+
+Backend: TypeAlias = Literal["auto", "httpx2", "httpx", "stdlib"]
+"""The HTTP libraries a Provider can use; "auto" takes the first of the others that is installed."""
+
+KEEP_ALIVE = 60.0
+"""Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""
+
+# The wording of faults is shared, so that the same failure reads the same whichever back end met it.
+CONNECT = "could not connect"
+BROKEN = "the connection broke before the reply was complete"
+SILENT = "nothing was heard for {:g} s (timeout)"
+TOO_LARGE = "the reply is larger than max_response_bytes ({})"
+CLOSED = "the provider was closed while the request was under way"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where requests go and within which limits: everything a back end can prepare once.
+
+    Attributes:
+        scheme: "http" or "https".
+        host: Name or address, in ASCII, an IPv6 address without brackets.
+        port: The port, the scheme's own where none was given.
+        target: Path and query of the request line.
+        headers: All headers but Host and Content-Length.
+        connect_timeout: Seconds until connected, handshake included.
+        timeout: Seconds the server may be silent.
+        max_bytes: The most a reply's body may have, compressed or not.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+    headers: tuple[tuple[str, Secret], ...]
+    connect_timeout: float
+    timeout: float
+    max_bytes: int
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a Host header has them: no port where it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == default_port(self.scheme) else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+def default_port(scheme: str) -> int:
+    """The port a URL of this scheme means when it names none."""
+    return 443 if scheme == "https" else 80
+
+
+class Reply(NamedTuple):
+    """An HTTP reply as it came: header names in lower case, the body still compressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Dispatch:
+    """Whether a request has left: set by the back end, read by whoever has to account for it.
+
+    `sent` turns true no later than the last byte of the request is handed to the operating system. So while
+    it is false the server can't have received the request as a whole.
+    """
+
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent = False
+
+
+class TransportError(Exception):
+    """No reply came, and why, in words; never chained to what a library raised, which may hold headers."""
+
+
+class Transport(Protocol):
+    """A back end: it posts to one endpoint, within one event loop, as many requests at once as asked for.
+
+    Whatever goes wrong leaves as a `TransportError`, cancellation apart, which ends the request at once.
+    """
+
+    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
+        """Post the body and read the whole reply; redirects are not followed."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection; requests under way fail."""
+        ...
+
+
+class AsyncHTTPClient(Protocol):
+    """What is used of a caller's own `httpx.AsyncClient` or `httpx2.AsyncClient`."""
+
+    def build_request(self, method: str, url: Any, /) -> Any:
+        """Make a request with the client's defaults merged in."""
+        ...
+
+    async def send(self, request: Any, /) -> Any:
+        """Send a request."""
+        ...
+
+
+def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient | None) -> Transport:
+    """Make a transport on the chosen back end, or on the caller's client when there is one.
+
+    Raises:
+        ImportError: The chosen library is not installed.
+        OSError: The CA bundle named by the environment can't be read.
+        ValueError: The proxy named by the environment can't be used.
+    """
+    library = _library(backend) if client is None else _library_of(client)
+    if library is None:
+        from executionkit.provider._stdlib import StdlibTransport
+
+        return StdlibTransport(endpoint)
+    from executionkit.provider._httpx import HttpxTransport
+
+    return HttpxTransport(library, endpoint, client)
+
+
+def _library(backend: Backend) -> ModuleType | None:
+    if backend != "auto":
+        return None if backend == "stdlib" else importlib.import_module(backend)
+    for name in ("httpx2", "httpx"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+def _library_of(client: AsyncHTTPClient) -> ModuleType:
+    # By the class it descends from, so that a subclass defined elsewhere is recognised.
+    roots = {cls.__module__.partition(".")[0] for cls in type(client).__mro__}
+    return importlib.import_module("httpx2" if "httpx2" in roots else "httpx")
