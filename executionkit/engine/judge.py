@@ -39,7 +39,7 @@ _LABELLED: Final = re.compile(
     r"(?!\s*(?:/|out of|to|-))",
     re.IGNORECASE,
 )
-_FRACTION: Final = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10(?:\.0+)?(?![\d.])", re.IGNORECASE)
+_FRACTION: Final = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10(?:\.0+)?(?!\.?\d)", re.IGNORECASE)
 _THOUGHT: Final = re.compile(r"<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)
 
 
@@ -59,10 +59,12 @@ async def judge(
     reply = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=MAX_TOKENS)
     score = read_score(reply.content)
     if score is None:
-        messages += [
-            {"role": "assistant", "content": reply.content},
-            {"role": "user", "content": _AGAIN},
-        ]
+        # A reply that is all hidden reasoning is empty: repeated as it is, servers refuse it.
+        if reply.content.strip():
+            messages += [
+                {"role": "assistant", "content": reply.content},
+                {"role": "user", "content": _AGAIN},
+            ]
         reply = await provider.complete(
             messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens)
         )
