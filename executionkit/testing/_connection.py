@@ -18,10 +18,11 @@ class Connection(asyncio.Protocol):
         open_connections: Where the connection enters itself while it is open.
     """
 
+    _transport: asyncio.Transport
+
     def __init__(self, service: Service, open_connections: set["Connection"]) -> None:
         self._service = service
         self._open_connections = open_connections
-        self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         # The request being read or answered, and its number if it is a call.
         self._head: Head | None = None
@@ -46,15 +47,13 @@ class Connection(asyncio.Protocol):
         """The client is gone: give up its request."""
         self._service.activity += 1
         self._open_connections.discard(self)
-        self._transport = None
         if self._task is not None:
             self._task.cancel()
         self._give_up()
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     def _read(self) -> None:
         """Read one request from what was received, and start to answer it once it is whole."""
@@ -81,12 +80,12 @@ class Connection(asyncio.Protocol):
         reply = await self._service.reply(head, self._number, body)
         self._write(head, reply)
         self._head = self._number = self._task = None
-        if self._received and self._transport is not None:
+        if self._received and not self._transport.is_closing():
             self._read()
 
     def _write(self, head: Head, reply: Reply) -> None:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport.is_closing():
             self._give_up()
             return
         # Into the books first: who has the reply finds it there.
@@ -108,9 +107,8 @@ class Connection(asyncio.Protocol):
             self._service.books.abandoned()
 
     def _refuse(self, message: str) -> None:
-        if self._transport is not None:
-            self._transport.write(error_reply(400, message).to_bytes(close=True))
-            self._transport.close()
+        self._transport.write(error_reply(400, message).to_bytes(close=True))
+        self._transport.close()
 
 
 def _reset(transport: asyncio.Transport) -> None:

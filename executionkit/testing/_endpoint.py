@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -123,10 +124,7 @@ class LocalEndpoint:
 
     def release_hung(self) -> None:
         """Let the calls go on that wait in a `Fault.hang`; later ones hang again."""
-        hung = self._service.hung
-        self._service.hung = Gate(self._running_loop())
-        if hung is not None:
-            hung.release()
+        self._service.release_hung(self._running_loop())
 
     async def wait_until(self, condition: Callable[[Ledger], bool], *, timeout: float = 10.0) -> Ledger:
         """Wait until the ledger meets `condition`, and return it.
@@ -214,31 +212,49 @@ class LocalEndpoint:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            # Whatever loop policy the tests use, the endpoint's own loop needs `add_reader`.
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                runner.run(self._serve())
+        except OSError as error:
+            self._failure = error
         finally:
             self._ready.set()
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(
-                lambda: Connection(self._service, self._connections), "127.0.0.1", 0, backlog=1024
-            )
-        except OSError as error:
-            self._failure = error
-            return
-        self._port = server.sockets[0].getsockname()[1]
-        self._stop, self._service.hung = asyncio.Event(), Gate(loop)
-        self._loop = loop
-        self._ready.set()
-        await self._stop.wait()
-        self._loop = None
-        server.close()
-        # A connection that was just being accepted appears a few turns of the loop later.
-        for _ in range(_QUIET_TURNS):
-            for connection in list(self._connections):
-                connection.abort()
+        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+            listener.settimeout(0)
+            self._port = listener.getsockname()[1]
+            self._stop = asyncio.Event()
+            self._service.open(loop)
+            # Not loop.create_server: closing that while it is accepting leaves sockets behind.
+            accepting: set[asyncio.Task[object]] = set()
+            loop.add_reader(listener, self._accept, listener, accepting)
+            self._loop = loop
+            self._ready.set()
+            await self._stop.wait()
+            self._loop = None
+            loop.remove_reader(listener)
+        await asyncio.gather(*accepting, return_exceptions=True)
+        for connection in self._connections:
+            connection.abort()
+        while self._connections:  # noqa: ASYNC110  # each is gone one turn of the loop after it was aborted
             await asyncio.sleep(0)
+
+    def _accept(self, listener: socket.socket, accepting: set[asyncio.Task[object]]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            sock, _ = listener.accept()
+        except (
+            OSError
+        ):  # pragma: no cover  # the client left already, or there are no file descriptors just now
+            return
+        sock.settimeout(0)
+        task: asyncio.Task[object] = loop.create_task(
+            loop.connect_accepted_socket(lambda: Connection(self._service, self._connections), sock)
+        )
+        accepting.add(task)
+        task.add_done_callback(accepting.discard)
 
     async def _settled(self) -> Ledger:
         quiet = 0

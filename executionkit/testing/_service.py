@@ -27,6 +27,8 @@ class Service:
     The arguments are those of `LocalEndpoint`.
     """
 
+    _hung: Gate
+
     def __init__(
         self,
         script: Iterable[Answer | Model] | Model,
@@ -40,11 +42,19 @@ class Service:
         # Counts everything that comes in, so that one can see when nothing does.
         self.activity = 0
         self.gate: Gate | None = None
-        self.hung: Gate | None = None
         self._script = _entries(script, strict=strict)
         self._models = tuple(models)
         self._api_key = api_key
         self._reasoning_model = reasoning_model
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Get ready to answer on `loop`."""
+        self._hung = Gate(loop)
+
+    def release_hung(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the calls go on that hang now."""
+        hung, self._hung = self._hung, Gate(loop)
+        hung.release()
 
     def arrived(self, head: Head) -> int | None:
         """Count the request if it is a call, and return its number."""
@@ -99,8 +109,8 @@ class Service:
             return completion(answer, request)
         if answer.seconds:
             await asyncio.sleep(answer.seconds)
-        if answer.hangs and self.hung is not None:
-            await self.hung.wait()
+        if answer.hangs:
+            await self._hung.wait()
         if answer.code is not None:
             return _verbatim(answer.code, answer)
         reply = await self._carried_out(answer.then, request)
