@@ -45,7 +45,7 @@ class PipeResult(PatternResult[T_co]):
     """
 
     step_count: int = 0
-    step_metadata: list[dict[str, Any]] = field(default_factory=list)
+    step_metadata: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 async def pipe(
@@ -157,8 +157,9 @@ async def _run_step(
         raise
     if not isinstance(result, PatternResult):
         raise TypeError(f"pipe: a step must return a PatternResult, {taker.step!r} returned {result!r}")
-    _charge_unmetered(run, before, result.cost)
-    return result
+    found: PatternResult[Any] = result
+    _charge_unmetered(run, before, found.cost)
+    return found
 
 
 def _charge_unmetered(run: Run, before: TokenUsage, told: TokenUsage) -> None:

@@ -1,4 +1,4 @@
-"""A provider whose every reply waits for the test: what is in flight, and in what order it ends, is ours to say."""
+"""A provider whose every reply waits for the test, which thus says what is in flight and what ends when."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Request:
     messages: list[dict[str, Any]]
     max_tokens: int | None
     tools: list[dict[str, Any]] | None
-    reply: "asyncio.Future[LLMResponse]" = field(repr=False)
+    reply: asyncio.Future[LLMResponse] = field(repr=False)
 
     @property
     def prompt(self) -> str:
@@ -60,7 +60,7 @@ class HeldProvider:
         tools: list[dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        reply = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[LLMResponse] = asyncio.get_running_loop().create_future()
         request = Request([dict(message) for message in messages], max_tokens, tools, reply)
         self.requests.append(request)
         self.waiting.append(request)

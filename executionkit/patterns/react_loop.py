@@ -2,9 +2,9 @@
 
 import asyncio
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Never
+from typing import Never, cast
 
 from executionkit.engine import checks
 from executionkit.engine.hints import unknown_keyword
@@ -186,9 +186,11 @@ def _result(reply: LLMResponse, cost: TokenUsage, counters: _Counters) -> ReactR
     )
 
 
-def _by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
+def _by_name(tools: object) -> dict[str, Tool]:
+    if not isinstance(tools, Iterable):
+        raise TypeError(f"tools must be a list of Tool objects, got {tools!r}")
     by_name: dict[str, Tool] = {}
-    for tool in tools:
+    for tool in cast("Iterable[object]", tools):
         if not isinstance(tool, Tool):
             raise TypeError(f"tools must be Tool objects, got {tool!r}")
         if tool.name in by_name:

@@ -38,7 +38,7 @@ class RefineResult(PatternResult[str]):
 
     iterations: int = 0
     converged: bool = False
-    score_history: list[float] = field(default_factory=list)
+    score_history: list[float] = field(default_factory=list[float])
     stop_reason: Literal["target", "plateau", "max_iterations"] = "max_iterations"
     truncated_responses: int = 0
     finish_reason: str = "stop"
@@ -51,7 +51,7 @@ class _Progress:
     best: LLMResponse | None = None
     best_score: float | None = None
     unscored: LLMResponse | None = None
-    scores: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list[float])
     truncated: int = 0
 
     def scored(self, score: float) -> None:

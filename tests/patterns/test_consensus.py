@@ -292,7 +292,7 @@ async def test_a_hundred_equal_failures_make_one_error_with_one_note() -> None:
 
 async def test_a_sample_waiting_to_retry_is_not_sent_again_after_another_failed_for_good() -> None:
     provider = HeldProvider()
-    waiting: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()
+    waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     retry = RetryConfig(sleep=lambda _: waiting)
     vote = asyncio.create_task(consensus(provider, "q", num_samples=2, retry=retry))
     await provider.arrived(2)
