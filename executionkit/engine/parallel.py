@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 from executionkit.engine import checks
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 _NOTES_AT_MOST = 5
 
@@ -18,7 +19,7 @@ class Outcomes(Generic[T]):
     """What became of each job, by index, in the order they ended; a job in neither was not run to its end."""
 
     values: dict[int, T] = field(default_factory=dict)
-    failures: dict[int, Exception] = field(default_factory=dict)
+    failures: dict[int, BaseException] = field(default_factory=dict)
 
 
 async def fan_out(
@@ -39,6 +40,9 @@ async def fan_out(
         max_concurrency: How many may run at once.
         on_failure: What a failure means for the other jobs.
         when_failed: Called after each failure.
+
+    A failure is any `Exception`, and a CancelledError that the job raised though nobody cancelled it. What
+    else a job may raise stops all of them and goes through.
     """
     outcomes = Outcomes[T]()
     indexes = iter(range(count))
@@ -51,30 +55,43 @@ async def fan_out(
                 return
             try:
                 outcomes.values[index] = await job(index)
-            except Exception as exc:  # noqa: BLE001 - every kind: the caller sorts them
+            except (Exception, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and _is_being_cancelled():
+                    raise
                 outcomes.failures[index] = exc
-                stopped = on_failure != "go on"
-                if on_failure == "cancel the rest":
-                    for other in workers:
-                        if other is not asyncio.current_task():
-                            other.cancel()
+                stopped = stopped or on_failure != "go on"
                 if when_failed is not None:
                     when_failed()
+                if on_failure == "cancel the rest":
+                    raise _Enough from None
 
     workers = [asyncio.create_task(work()) for _ in range(min(max_concurrency, count))]
     try:
         if workers:
-            await asyncio.wait(workers)
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
     finally:
+        stopped = True  # a job that swallows its cancellation must not be followed by another one
         await reap(workers)
-    for worker in workers:
-        # Beyond its jobs' failures a worker ends by cancellation, or because the interpreter must exit.
-        if not (outcomes.failures and worker.cancelled()):
-            worker.result()
+    ends = [None if worker.cancelled() else worker.exception() for worker in workers]
+    for end in ends:
+        if end is not None and not isinstance(end, _Enough):
+            raise end
+    if not outcomes.failures:
+        for worker in workers:
+            worker.result()  # raises where somebody else cancelled a worker
     return outcomes
 
 
-async def reap(tasks: Sequence[asyncio.Task[Any]]) -> None:
+class _Enough(Exception):  # noqa: N818 - a signal, not an error
+    """Ends the wait for the workers: one failure was enough."""
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Cancel what still runs and wait for its end, however often we are cancelled ourselves meanwhile."""
     pending = [task for task in tasks if not task.done()]
     cancelled: asyncio.CancelledError | None = None
@@ -90,7 +107,7 @@ async def reap(tasks: Sequence[asyncio.Task[Any]]) -> None:
         raise cancelled
 
 
-def merged(failures: Sequence[Exception]) -> Exception:
+def merged(failures: Sequence[E]) -> E:
     """The one error to raise for several: the first given, with the others in its notes."""
     chosen = failures[0]
     texts = [f"{type(exc).__name__}: {exc}" for exc in failures[1:] if exc is not chosen]
@@ -127,6 +144,8 @@ async def gather_resilient(
 ) -> list[T | BaseException]:
     """Await all of `coros`, at most `max_concurrency` at a time; a failure is a result like any other.
 
+    So is the CancelledError of an awaitable that was cancelled on its own, while we were not.
+
     Returns:
         Results and exceptions, in the order of `coros`.
 
@@ -148,8 +167,6 @@ async def _gather(
     finally:
         # What had no turn: a coroutine would warn that it was never awaited, a task would go on alone.
         for job in jobs:
-            if inspect.iscoroutine(job):
-                if inspect.getcoroutinestate(job) == inspect.CORO_CREATED:
-                    job.close()
-            elif isinstance(job, asyncio.Future):
-                job.cancel()
+            if inspect.iscoroutine(job) and inspect.getcoroutinestate(job) == inspect.CORO_CREATED:
+                job.close()
+        await reap([job for job in jobs if isinstance(job, asyncio.Future)])
