@@ -32,7 +32,11 @@ class Toolbox:
         self._tools = tools
         self._provider = provider
         self._timeout = timeout
-        self._signatures = {name: _signature(tool.execute) for name, tool in tools.items()}
+        self._metered = {name for name, tool in tools.items() if _wants_provider(tool)}
+        # What calling accepts: a wrapper's own parameters, not those of the function it wraps.
+        self._signatures = {
+            name: _signature(tool.execute, follow_wrapped=False) for name, tool in tools.items()
+        }
 
     async def call(self, call: ToolCall) -> tuple[str, bool]:
         """The observation a call leads to, and whether the tool was run. Only cancellation gets out."""
@@ -40,16 +44,17 @@ class Toolbox:
         if tool is None:
             known = ", ".join(sorted(self._tools)) or "there are none"
             return f"Error: there is no tool {call.name!r}. Available tools: {known}.", False
-        if call.invalid_arguments is not None:
-            raw = call.invalid_arguments
+        raw = call.invalid_arguments
+        if raw is None and not isinstance(call.arguments, Mapping):
+            raw = repr(call.arguments)  # from a provider that did not parse them
+        if raw is not None:
             return f"Error: the arguments of {tool.name} must be a JSON object, got: {raw}", False
         problems = find_errors(call.arguments, tool.parameters)
         arguments = dict(call.arguments)
+        if tool.name in self._metered:
+            arguments["provider"] = self._provider
         signature = self._signatures[tool.name]
         if not problems and signature is not None:
-            declared = tool.parameters.get("properties", {})
-            if "provider" in signature.parameters and "provider" not in declared:
-                arguments["provider"] = self._provider
             try:
                 signature.bind(**arguments)
             except TypeError as exc:
@@ -76,19 +81,24 @@ class Toolbox:
         if isinstance(exc, ToolError):
             return f"Error: {exc}"
         if exc is not None:
-            if not isinstance(exc, (Exception, SystemExit)):
+            if not isinstance(exc, Exception):
                 raise exc
             _log.debug("tool %s failed", tool.name, exc_info=exc)
-            return f"Error: {tool.name} failed with {type(exc).__name__}."
-        return _as_text(task.result())
+            kind = "SystemExit" if isinstance(exc, _Exited) else type(exc).__name__
+            return f"Error: {tool.name} failed with {kind}."
+        return task.result()
 
 
-async def _execute(function: Callable[..., Awaitable[object] | object], arguments: dict[str, Any]) -> object:
-    if _is_async(function):
-        result = function(**arguments)
-    else:
-        result = await _in_thread(function, arguments)
-    return await result if inspect.isawaitable(result) else result
+class _Exited(Exception):  # noqa: N818 - named for what the tool did
+    """A tool called `sys.exit()`: a SystemExit would pass through the task and end the event loop."""
+
+
+async def _execute(function: Callable[..., Awaitable[object] | object], arguments: dict[str, Any]) -> str:
+    try:
+        result = function(**arguments) if _is_async(function) else await _in_thread(function, arguments)
+        return _as_text(await result if inspect.isawaitable(result) else result)
+    except SystemExit as exc:
+        raise _Exited from exc
 
 
 async def _in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
@@ -129,7 +139,7 @@ async def _in_thread(function: Callable[..., object], arguments: dict[str, Any])
     return await future
 
 
-async def _abandon(task: "asyncio.Future[object]", name: str, grace: float) -> None:
+async def _abandon(task: "asyncio.Future[str]", name: str, grace: float) -> None:
     """Cancel a tool and give it a moment; one that resists is left behind, and said so."""
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     task.cancel()
@@ -139,19 +149,21 @@ async def _abandon(task: "asyncio.Future[object]", name: str, grace: float) -> N
 
 
 def _is_async(function: object) -> bool:
+    # What a decorator wraps does not count: the wrapper may block. Where it returns a coroutine after all,
+    # that is awaited here, whichever thread made it.
     call = getattr(function, "__call__", None)  # noqa: B004 - the method is needed, not a yes or no
-    return inspect.iscoroutinefunction(inspect.unwrap(_inner(function))) or inspect.iscoroutinefunction(call)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def _inner(function: Any) -> Any:
-    while hasattr(function, "func"):  # functools.partial
-        function = function.func
-    return function
+def _wants_provider(tool: Tool) -> bool:
+    signature = _signature(tool.execute, follow_wrapped=True)
+    declared = tool.parameters.get("properties", {})
+    return signature is not None and "provider" in signature.parameters and "provider" not in declared
 
 
-def _signature(function: Callable[..., object]) -> inspect.Signature | None:
+def _signature(function: Callable[..., object], *, follow_wrapped: bool) -> inspect.Signature | None:
     try:
-        return inspect.signature(function)
+        return inspect.signature(function, follow_wrapped=follow_wrapped)
     except (TypeError, ValueError):  # some callables written in C have none
         return None
 
