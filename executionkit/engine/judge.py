@@ -32,15 +32,24 @@ Score: <number>"""
 _AGAIN: Final = "That could not be read as a score. Reply with one number from 0 to 10 and nothing else."
 
 _NUMBER: Final = r"(?P<number>-?\d+(?:\.\d+)?)"
-_OF_TEN: Final = r"(?:\s*(?:/|out of)\s*10(?:\.0+)?)?"
-_BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}{_OF_TEN}[\s*_`\"'.]*")
+_TEN: Final = r"\s*(?:/|out of)\s*10(?:\.0+)?"
+_MARKUP: Final = r"[ \t*_`\"']*+"
+_NOT_MAXIMUM: Final = r"(?<!max )(?<!maximum )(?<!possible )"
+# A range ("7-8", "7 or 8"), a percentage or a share of something else than 10 is no certain score.
+_NOT_FIRST: Final = r"(?<![\d.,/\-–])(?<!\d to )(?<!\d or )(?<!\d and )(?<!\d - )(?<!\d – )"
+_NOT_LAST: Final = r"(?![.,]?\d|[ \t]*(?:%|/|(?:out )?of\b|(?:[-–—~]|to|or|and)[ \t]*\d))"
+_BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}(?:{_TEN})?[\s*_`\"'.]*", re.IGNORECASE)
 _LABELLED: Final = re.compile(
-    rf"\b(?:score|rating)\b[\s*_`\"']*(?:is|of|[:=])?[\s*_`\"']*{_NUMBER}(?![\d%]){_OF_TEN}"
-    r"(?!\s*(?:/|out of|to|-))",
-    re.IGNORECASE,
+    rf"(?:\b{_NOT_MAXIMUM}(?:score|rating)\b{_MARKUP}[:=]"
+    rf"|^[#>]*{_MARKUP}(?:(?:the|my|final|overall) ){{0,2}}(?:score|rating)\b{_MARKUP}(?:is\b)?)"
+    rf"{_MARKUP}{_NUMBER}(?:{_TEN})?{_NOT_LAST}",
+    re.IGNORECASE | re.MULTILINE,
 )
-_FRACTION: Final = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10(?:\.0+)?(?!\.?\d)", re.IGNORECASE)
-_THOUGHT: Final = re.compile(r"<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)
+_FRACTION: Final = re.compile(rf"{_NOT_FIRST}{_NUMBER}{_TEN}{_NOT_LAST}", re.IGNORECASE)
+# Some servers cut the opening tag off with the prompt it belongs to.
+_THOUGHT: Final = re.compile(
+    r"\A(?:(?!<think>).)*?</think>|<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL
+)
 
 
 async def judge(
