@@ -15,19 +15,27 @@ def at_least(minimum: int, **values: object) -> None:
 def between(low: float, high: float, **values: object) -> None:
     """Require each named value to be a number in [low, high]; NaN is in no range."""
     for name, value in values.items():
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+        number = _finite(value)
+        if number is None or not low <= number <= high:
             bound = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"a finite number >= {low:g}"
             raise ValueError(f"{name} must be {bound}, got {value!r}")
-        if math.isinf(value):
-            raise ValueError(f"{name} must be a finite number >= {low:g}, got {value!r}")
 
 
 def positive(**values: object) -> None:
     """Require each named value to be a finite number more than 0."""
     for name, value in values.items():
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not 0 < value < math.inf:  # type: ignore[operator]  # is_number narrows it
+        number = _finite(value)
+        if number is None or number <= 0:
             raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+
+
+def _finite(value: object) -> float | None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an int beyond what a float can hold
+        return None
 
 
 def text(**values: object) -> None:
@@ -41,7 +49,8 @@ def one_of(choices: tuple[str, ...], **values: object) -> None:
     """Require each named value to be one of the given strings."""
     for name, value in values.items():
         if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+            listed = ", ".join(repr(str(choice)) for choice in choices)  # an enum's member as its text
+            raise ValueError(f"{name} must be one of {listed}, got {value!r}")
 
 
 def sampling(*, temperature: object, max_tokens: object, max_cost: object) -> None:
