@@ -111,7 +111,7 @@ async def retrying(
             return await attempt()
         except Exception as exc:  # every kind: `should_retry` decides
             failures += 1
-            if before is not None and exc.__cause__ is None and type(exc) is not type(before):
+            if before is not None and exc.__cause__ is None and not _explains(exc, before):
                 exc.__cause__ = before
             if not config.should_retry(exc) or (stopped and stopped()):
                 raise
@@ -124,6 +124,16 @@ async def retrying(
                 raise
             before = exc
         await (pause or config.sleep or asyncio.sleep)(wait)
+
+
+def _explains(exc: Exception, before: Exception) -> bool:
+    """Whether `before` is of the same kind, or has `exc` among its causes: one object may be raised twice."""
+    if type(exc) is type(before):
+        return True
+    cause: BaseException | None = before
+    while cause is not None and cause is not exc:
+        cause = cause.__cause__
+    return cause is exc
 
 
 def _wait_before_retry(exc: Exception, attempt: int, config: RetryConfig) -> float | None:
