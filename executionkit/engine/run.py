@@ -5,11 +5,13 @@ is its child: each call is checked against, and charged to, the run and all its 
 """
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from executionkit.cost import UNLIMITED, CostTracker, remaining
+from executionkit.engine import checks
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying
 from executionkit.errors import BudgetExhaustedError, ExecutionKitError
 from executionkit.protocols import LLMProvider
@@ -74,6 +76,10 @@ class Run:
         self._measures_prompts = any(level.max_cost.input_tokens for level in self._levels)
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
+        supports_tools = getattr(self._target, "supports_tools", None)
+        if supports_tools is not None:
+            # From Python 3.12 on isinstance(run, ToolCallingProvider) does not ask `__getattr__`.
+            self.supports_tools: Any = supports_tools
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -168,7 +174,11 @@ class Run:
 
         Raises:
             BudgetExhaustedError: A limit of this run or of one around it is used up.
+            ValueError: `max_tokens` is less than 1.
+            TypeError: The provider's `complete` is not async, or returned something else than a response.
         """
+        if max_tokens is not None:
+            checks.at_least(1, max_tokens=max_tokens)
 
         async def attempt() -> LLMResponse:
             for level in self._levels:
@@ -179,9 +189,13 @@ class Run:
                 await self._park(hold.settled())
                 hold = self._try_hold(messages, max_tokens, tools, kwargs)
             try:
-                reply = await self._target.complete(
+                pending = self._target.complete(
                     messages, temperature=temperature, max_tokens=hold.max_tokens, tools=tools, **kwargs
                 )
+                if not inspect.isawaitable(pending):
+                    kind = type(pending).__name__
+                    raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
+                reply = await pending
             except BaseException as exc:
                 self._release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
                 raise
@@ -273,8 +287,9 @@ class Run:
 
     def _record(self, hold: "_Hold", reply: LLMResponse) -> None:
         for level in self._levels:
-            level.tracker.record_without_call(reply, prompt_chars=hold.prompt_chars)
             level.tracker.settle(hold.input_tokens, hold.output_tokens)
+        for level in self._levels:
+            level.tracker.record_without_call(reply, prompt_chars=hold.prompt_chars)
 
     def _exhausted(self, field: str, detail: str = "") -> BudgetExhaustedError:
         limit = getattr(self.max_cost, field)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from executionkit.cost import CostTracker
+from executionkit.engine import checks
 from executionkit.engine.convergence import validate_score
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -38,6 +39,8 @@ async def checked_complete(
     Raises:
         BudgetExhaustedError: The budget is spent; nothing was sent.
         LLMError: The call failed for good.
+        ValueError: `budget` or `retry` is of the wrong kind, or `max_tokens` is less than 1.
     """
+    checks.budget(budget=budget)
     async with Run("checked_complete", provider, max_cost=budget, retry=retry, tracker=tracker) as run:
         return await run.complete(messages, **kwargs)
