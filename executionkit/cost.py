@@ -136,7 +136,7 @@ class CostTracker:
 
 
 def _answer_chars(response: LLMResponse) -> int:
-    calls = sum(len(call.name) + len(str(call.arguments)) for call in response.tool_calls)
+    calls = sum(len(f"{call.name}{call.arguments}") for call in response.tool_calls)
     return len(response.content) + len(response.reasoning) + calls
 
 

@@ -86,7 +86,8 @@ class LLMResponse:
         finish_reason: Why the model stopped: "stop", "length", "tool_calls", "content_filter", ...
         usage: The server's token counts as sent (read-only).
         raw: The parsed reply body, or whatever else the provider wants to hand through.
-        reasoning: Reasoning text that the server sent in a field of its own; never part of `content`.
+        reasoning: Reasoning text that the server sent in a field of its own, "" when it sent none; never part
+            of `content`.
         refusal: The server's refusal text, "" when it did not refuse.
     """
 
@@ -99,8 +100,10 @@ class LLMResponse:
     refusal: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.content, str):
-            object.__setattr__(self, "content", text_of(self.content))
+        for name in ("content", "reasoning", "refusal"):
+            text = getattr(self, name)
+            if not isinstance(text, str):
+                object.__setattr__(self, name, text_of(text))
         if not isinstance(self.tool_calls, tuple):
             object.__setattr__(self, "tool_calls", tuple(self.tool_calls or ()))
         usage = self.usage
@@ -112,7 +115,7 @@ class LLMResponse:
         # A MappingProxyType can't be pickled; the fields can.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["usage"] = plain(self.usage)
-        return rebuild, (LLMResponse, values)
+        return rebuild, (type(self), values)
 
     def _count(self, *names: str) -> int | None:
         for name in names:

@@ -139,7 +139,10 @@ class Tool:
             raise ValueError(f"name must be 1 to 64 letters, digits, '_' or '-', got {self.name!r}")
         if not callable(self.execute):
             raise ValueError(f"execute must be callable, got {self.execute!r}")
-        if isinstance(self.timeout, bool) or not self.timeout > 0:
+        if not isinstance(self.description, str):
+            raise ValueError(f"description must be a str, got {self.description!r}")
+        is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
+        if not is_number or not self.timeout > 0:
             raise ValueError(f"timeout must be more than 0 seconds, got {self.timeout!r}")
         check_schema(self.parameters)
         object.__setattr__(self, "parameters", _read_only(self.parameters))
@@ -147,7 +150,7 @@ class Tool:
     def __reduce__(self) -> tuple[Any, ...]:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["parameters"] = plain(self.parameters)
-        return rebuild, (Tool, values)
+        return rebuild, (type(self), values)
 
     def to_schema(self) -> dict[str, Any]:
         """The tool in the form the chat completions API takes."""
