@@ -20,12 +20,17 @@ class Transcript:
 
         Servers leave ids out or repeat them; a result that names no single call can't be placed.
         """
-        seen: set[str] = set()
+        taken = {call.id for call in reply.tool_calls}
+        used: set[str] = set()
         calls: list[ToolCall] = []
         for index, call in enumerate(reply.tool_calls):
-            unique = call.id and call.id not in seen
-            seen.add(call.id)
-            calls.append(call if unique else replace(call, id=f"call_{len(self.messages)}_{index}"))
+            own = call.id
+            if not own or own in used:
+                own = f"call_{len(self.messages)}_{index}"
+                while own in taken:
+                    own += "_"
+            used.add(own)
+            calls.append(call if own == call.id else replace(call, id=own))
         message: dict[str, Any] = {"role": "assistant", "content": reply.content or None}
         if calls:
             message["tool_calls"] = [_call_message(call) for call in calls]
