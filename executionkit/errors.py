@@ -82,7 +82,7 @@ class LLMError(ExecutionKitError):
 class RateLimitError(LLMError):
     """The provider asks to slow down (HTTP 429); retryable after `.retry_after` seconds (1.0 if unsaid)."""
 
-    retry_after: float
+    retry_after: float  # pyright: ignore[reportIncompatibleVariableOverride]  # never None here
 
     def __init__(
         self,

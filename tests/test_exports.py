@@ -1,0 +1,152 @@
+"""The public face: every name of the contract, importable from every path it promises."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import executionkit
+
+CONTRACT = [
+    "DEFAULT_RETRY",
+    "BudgetExhaustedError",
+    "ConsensusFailedError",
+    "ConvergenceDetector",
+    "CostTracker",
+    "Evaluator",
+    "ExecutionKitError",
+    "Kit",
+    "LLMError",
+    "LLMProvider",
+    "LLMResponse",
+    "MaxIterationsError",
+    "MockProvider",
+    "PatternError",
+    "PatternResult",
+    "PatternStep",
+    "PermanentError",
+    "Provider",
+    "ProviderError",
+    "RateLimitError",
+    "RetryConfig",
+    "TokenUsage",
+    "Tool",
+    "ToolCall",
+    "ToolCallingProvider",
+    "VotingStrategy",
+    "__version__",
+    "checked_complete",
+    "consensus",
+    "consensus_sync",
+    "extract_json",
+    "pipe",
+    "pipe_sync",
+    "react_loop",
+    "react_loop_sync",
+    "refine_loop",
+    "refine_loop_sync",
+    "validate_score",
+]
+
+ERRORS = [
+    "BudgetExhaustedError",
+    "ConsensusFailedError",
+    "ExecutionKitError",
+    "LLMError",
+    "MaxIterationsError",
+    "PatternError",
+    "PermanentError",
+    "ProviderError",
+    "RateLimitError",
+]
+
+# What users may import from where, besides the root.
+PATHS: dict[str, list[str]] = {
+    "executionkit.provider": [
+        "Provider",
+        "LLMProvider",
+        "ToolCallingProvider",
+        "LLMResponse",
+        "ToolCall",
+        *ERRORS,
+    ],
+    "executionkit.errors": ERRORS,
+    "executionkit.types": ["PatternResult", "TokenUsage", "Tool", "VotingStrategy", "Evaluator"],
+    "executionkit.cost": ["CostTracker"],
+    "executionkit.engine.retry": ["RetryConfig", "DEFAULT_RETRY", "with_retry"],
+    "executionkit.engine.convergence": ["ConvergenceDetector"],
+    "executionkit.engine.json_extraction": ["extract_json"],
+    "executionkit.engine.parallel": ["gather_strict", "gather_resilient"],
+    "executionkit.patterns.consensus": ["consensus"],
+    "executionkit.patterns.refine_loop": ["refine_loop"],
+    "executionkit.patterns.react_loop": ["react_loop"],
+    "executionkit.patterns.base": ["checked_complete", "validate_score"],
+    "executionkit.compose": ["pipe", "PatternStep"],
+    "executionkit.kit": ["Kit"],
+    "executionkit._mock": ["MockProvider"],
+    "executionkit.testing": ["MockProvider"],
+}
+
+
+def _literal_all() -> list[str]:
+    source = Path(executionkit.__file__).read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            value = ast.literal_eval(node.value)
+            assert isinstance(value, list)
+            return value
+    raise AssertionError("executionkit/__init__.py has no literal __all__")
+
+
+def test_the_root_has_every_name_of_the_contract() -> None:
+    assert set(CONTRACT) <= set(executionkit.__all__)
+
+
+def test_all_is_a_literal_without_doubles_and_every_name_in_it_exists() -> None:
+    names = _literal_all()
+    assert names == executionkit.__all__
+    assert len(names) == len(set(names))
+    assert [name for name in names if not hasattr(executionkit, name)] == []
+
+
+def test_the_root_has_no_other_public_name() -> None:
+    modules = {name for name, value in vars(executionkit).items() if isinstance(value, types.ModuleType)}
+    public = {name for name in vars(executionkit) if not name.startswith("_")} - modules
+    assert public | {"__version__"} == set(executionkit.__all__)
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, names in PATHS.items() for name in names])
+def test_a_name_is_the_same_object_from_every_path(path: str, name: str) -> None:
+    found = getattr(importlib.import_module(path), name)
+    if name in executionkit.__all__:
+        assert found is getattr(executionkit, name)
+
+
+@pytest.mark.parametrize("name", ["consensus", "refine_loop", "react_loop"])
+def test_a_pattern_function_is_not_hidden_by_the_module_of_its_name(name: str) -> None:
+    importlib.import_module(f"executionkit.patterns.{name}")
+    assert inspect.iscoroutinefunction(getattr(executionkit, name))
+
+
+@pytest.mark.parametrize("name", [name for name in executionkit.__all__ if name[0].isalpha()])
+def test_everything_public_is_documented(name: str) -> None:
+    value = getattr(executionkit, name)
+    if callable(value) and not name.isupper() and name != "Evaluator":
+        assert inspect.getdoc(value)
+
+
+def test_importing_loads_no_http_library() -> None:
+    heavy = ["httpx", "httpx2", "httpcore", "http.client", "urllib.request", "http.server", "email"]
+    code = f"import executionkit, sys; print(*[name for name in {heavy!r} if name in sys.modules])"
+    # A new interpreter: this one has loaded all of them.
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
+
+
+def test_the_types_are_shipped() -> None:
+    assert Path(executionkit.__file__).with_name("py.typed").is_file()

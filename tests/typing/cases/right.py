@@ -1,0 +1,218 @@
+"""A user's program, all of it right: no type checker may object to a line of it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, assert_type
+
+from executionkit import (
+    BudgetExhaustedError,
+    ConsensusResult,
+    Evaluator,
+    ExecutionKitError,
+    Kit,
+    LLMProvider,
+    LLMResponse,
+    MockProvider,
+    PatternResult,
+    PatternStep,
+    PipeResult,
+    Provider,
+    RateLimitError,
+    ReactResult,
+    RefineResult,
+    RetryConfig,
+    TokenUsage,
+    Tool,
+    ToolCallingProvider,
+    checked_complete,
+    consensus,
+    consensus_sync,
+    extract_json,
+    pipe,
+    pipe_sync,
+    react_loop,
+    react_loop_sync,
+    refine_loop,
+    refine_loop_sync,
+)
+from executionkit.cost import CostTracker
+from executionkit.engine.parallel import gather_resilient, gather_strict
+from executionkit.engine.retry import with_retry
+
+# Providers: ours, the mock, and classes that know nothing of us.
+
+
+class OwnProvider:
+    """Annotated with exactly what the protocol says."""
+
+    async def complete(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        return LLMResponse("yes")
+
+
+class WiderProvider:
+    """Accepts more than it will be given, and calls tools."""
+
+    supports_tools: Literal[True] = True
+
+    async def complete(
+        self,
+        messages: Sequence[Mapping[str, object]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, object]] | None = None,
+        **kwargs: object,
+    ) -> LLMResponse:
+        return LLMResponse("yes")
+
+
+provider = Provider("http://127.0.0.1:8000/v1", "a-model", api_key="key")
+mock = MockProvider(["yes", LLMResponse("no"), TimeoutError()])
+plain_ones: list[LLMProvider] = [provider, mock, OwnProvider(), WiderProvider()]
+tool_callers: list[ToolCallingProvider] = [provider, mock, WiderProvider()]
+
+# Tools: async and plain functions.
+
+
+async def look_up(word: str) -> str:
+    return word
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+SCHEMA = {"type": "object", "properties": {"word": {"type": "string"}}}
+tool = Tool("look_up", "Look a word up.", SCHEMA, look_up)
+adder = Tool("add", "Add two numbers.", {"type": "object"}, add, timeout=1.0)
+
+# Evaluators and steps of one's own.
+
+
+async def judge(text: str, provider: LLMProvider) -> float:
+    reply = await provider.complete([{"role": "user", "content": text}])
+    return float(reply.content)
+
+
+evaluator: Evaluator = judge
+
+
+async def shout(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+    return PatternResult(prompt.upper())
+
+
+async def parse(
+    provider: LLMProvider, prompt: str, *, max_cost: TokenUsage | None = None, strict: bool = True
+) -> PatternResult[dict[str, int]]:
+    return PatternResult[dict[str, int]]({"length": len(prompt)}, score=1.0)
+
+
+step: PatternStep[str] = shout
+budget = TokenUsage(llm_calls=20, input_tokens=20_000, output_tokens=10_000)
+patient = RetryConfig(max_retries=5)
+
+
+async def patterns() -> None:
+    voted = await consensus(provider, "q", num_samples=3, strategy="unanimous", max_cost=budget)
+    assert_type(voted, ConsensusResult)
+    assert_type(voted.value, str)
+    assert_type(voted.score, float | None)
+    assert_type(voted.agreement_ratio, float)
+    assert_type(voted.unique_responses, int)
+    assert_type(voted.tie_count, int)
+    assert_type(voted.cost, TokenUsage)
+    assert_type(voted.cost.llm_calls, int)
+    assert_type(voted.metadata, Mapping[str, Any])
+
+    refined = await refine_loop(OwnProvider(), "q", evaluator=judge, target_score=0.8, retry=patient)
+    assert_type(refined, RefineResult)
+    assert_type(refined.value, str)
+    assert_type(refined.iterations, int)
+    assert_type(refined.converged, bool)
+    assert_type(refined.score_history, list[float])
+
+    acted = await react_loop(Provider("http://127.0.0.1:8000/v1", "m"), "q", [tool], max_rounds=3)
+    assert_type(acted, ReactResult)
+    assert_type(acted.rounds, int)
+    assert_type(acted.tool_calls_made, int)
+    await react_loop(mock, "q", (tool, adder))
+
+    general: PatternResult[object] = voted
+    print(general)
+
+
+async def pipes() -> None:
+    piped = await pipe(provider, "q", consensus, max_budget=budget)
+    assert_type(piped, PipeResult[str])
+    assert_type(piped.step_count, int)
+    assert_type(piped.step_metadata, list[dict[str, Any]])
+    await pipe(provider, "q", partial(consensus, num_samples=3), partial(refine_loop, max_iterations=3))
+    await pipe(provider, "q", consensus, partial(react_loop, tools=[tool]))
+    await pipe(OwnProvider(), "q", shout, consensus, temperature=0.2)
+    parsed = await pipe(mock, "q", parse)
+    assert_type(parsed.value, dict[str, int])
+    chosen: list[PatternStep[str]] = [shout, consensus]
+    assert_type(await pipe(mock, "q", *chosen), PipeResult[str])
+
+
+async def session() -> None:
+    kit = Kit(provider, track_cost=True)
+    assert_type(await kit.consensus("q", num_samples=3, retry=None), ConsensusResult)
+    assert_type(await kit.refine("q", evaluator=judge, patience=2), RefineResult)
+    assert_type(await kit.react("q", [tool], max_rounds=2, tool_timeout=1.5), ReactResult)
+    assert_type(await kit.pipe("q", consensus, max_budget=budget), PipeResult[str])
+    assert_type(kit.usage, TokenUsage)
+
+
+def script() -> None:
+    assert_type(consensus_sync(provider, "q", num_samples=3), ConsensusResult)
+    assert_type(refine_loop_sync(provider, "q", evaluator=judge, max_iterations=0), RefineResult)
+    assert_type(react_loop_sync(provider, "q", [tool], max_history_messages=9), ReactResult)
+    assert_type(pipe_sync(provider, "q", consensus, max_budget=budget), PipeResult[str])
+    assert_type(consensus_sync(mock, "q").agreement_ratio, float)
+
+
+async def length(text: str, *, times: int = 1) -> int:
+    return len(text) * times
+
+
+async def engine() -> None:
+    assert_type(await with_retry(length, patient, "abc", times=2), int)
+    assert_type(await gather_strict([length("a"), length("b")], max_concurrency=2), list[int])
+    assert_type(await gather_resilient([length("a")]), list[int | BaseException])
+    tracker = CostTracker()
+    reply = await checked_complete(provider, [], tracker, budget, None, temperature=0.0)
+    assert_type(reply, LLMResponse)
+    assert_type(reply.was_truncated, bool)
+    assert_type(tracker.to_usage(), TokenUsage)
+    assert_type(extract_json("{}"), dict[str, Any] | list[Any])
+
+
+async def failures() -> None:
+    try:
+        await consensus(provider, "q")
+    except RateLimitError as exc:
+        assert_type(exc.retry_after, float)
+    except BudgetExhaustedError as exc:
+        assert_type(exc.cost, TokenUsage)
+        assert_type(exc.metadata, dict[str, Any])
+    except ExecutionKitError as exc:
+        assert_type(exc.cost, TokenUsage)
+
+
+async def client() -> None:
+    async with Provider("http://127.0.0.1:8000/v1", "m") as opened:
+        assert_type(opened, Provider)
+        assert_type(await opened.complete([{"role": "user", "content": "q"}], seed=1), LLMResponse)
+
+
+asyncio.run(patterns())

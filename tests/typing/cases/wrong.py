@@ -1,0 +1,115 @@
+"""A user's program full of mistakes: a line with an E comment must be an error that says its words."""
+
+from functools import partial
+from typing import Any
+
+from executionkit import (
+    Kit,
+    LLMProvider,
+    LLMResponse,
+    MockProvider,
+    PatternResult,
+    Provider,
+    RetryConfig,
+    TokenUsage,
+    Tool,
+    consensus,
+    consensus_sync,
+    pipe,
+    pipe_sync,
+    react_loop,
+    react_loop_sync,
+    refine_loop,
+    refine_loop_sync,
+)
+
+p = Provider("http://127.0.0.1:8000/v1", "a-model")
+kit = Kit(p)
+tool = Tool("noop", "Do nothing.", {"type": "object"}, lambda: "done")
+
+
+class NoProvider:
+    """Has no `complete`."""
+
+
+class PlainProvider:
+    """Can't call tools."""
+
+    async def complete(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        return LLMResponse("yes")
+
+
+def plain_judge(text: str, provider: LLMProvider) -> float:
+    return 1.0
+
+
+async def no_step(provider: LLMProvider) -> PatternResult[str]:
+    return PatternResult("x")
+
+
+async def bare_step(provider: LLMProvider, prompt: str) -> str:
+    return prompt
+
+
+async def patterns() -> None:
+    await consensus(p, "q", num_smaples=3)  # E: num_smaples
+    await consensus(p, "q", num_samples="3")  # E: num_samples
+    await consensus("http://127.0.0.1", "q")  # E: LLMProvider
+    await consensus(NoProvider(), "q")  # E: LLMProvider
+    await consensus(p, "q", 3)  # E: positional argument
+    await consensus(p, "q", max_cost=20)  # E: max_cost
+    await refine_loop(p, "q", target=0.9)  # E: "target"
+    await refine_loop(p, "q", evaluator=plain_judge)  # E: evaluator
+    await react_loop(PlainProvider(), "q", [tool])  # E: supports_tools
+    await react_loop(p, "q", tool)  # E: Sequence[Tool]
+    await react_loop(p, "q", [tool], max_round=3)  # E: max_round
+    await react_loop(p, "q")  # E: tools
+
+
+async def pipes() -> None:
+    await pipe(p, "q", "consensus")  # E: PatternStep
+    await pipe(p, "q", react_loop)  # E: PatternStep
+    await pipe(p, "q", no_step)  # E: PatternStep
+    await pipe(p, "q", bare_step)  # E: PatternStep
+    await pipe(p, "q", consensus, max_budget=20)  # E: max_budget
+    await pipe(p, "q", partial(consensus, num_smaples=3))  # E: num_smaples
+
+
+async def session() -> None:
+    await kit.consensus("q", num_samples="3")  # E: num_samples
+    await kit.consensus("q", num_smaples=3)  # E: num_smaples
+    await kit.consensus(p, "q")  # E: positional argument
+    await kit.refine("q", max_iteration=1)  # E: max_iteration
+    await kit.react("q")  # E: rgument
+    await kit.react("q", [tool], max_rounds="2")  # E: max_rounds
+
+
+def script() -> None:
+    consensus_sync(p, "q", num_smaples=3)  # E: num_smaples
+    consensus_sync(p, "q", num_samples="3")  # E: num_samples
+    refine_loop_sync(p, "q", max_iteration=1)  # E: max_iteration
+    react_loop_sync(p, "q", [tool], max_rounds="2")  # E: max_rounds
+    pipe_sync(p, "q", bare_step)  # E: PatternStep
+
+
+def values() -> None:
+    TokenUsage(calls=3)  # E: calls
+    TokenUsage().llm_calls = 1  # E: llm_calls
+    RetryConfig(retries=3)  # E: retries
+    Provider("http://127.0.0.1:8000/v1")  # E: model
+    Tool("noop", "Do nothing.", {}, execute=3)  # E: execute
+    MockProvider([1])  # E: LLMResponse
+
+
+async def results() -> None:
+    result = await consensus(p, "q")
+    number: int = result.value  # E: int
+    print(result.agreement, number)  # E: agreement
