@@ -70,7 +70,7 @@ class RetryConfig:
         """
         checks.at_least(1, attempt=attempt)
         try:
-            ceiling = min(self.base_delay * self.exponential_base ** (attempt - 1), self.max_delay)
+            ceiling = min(self.base_delay * float(self.exponential_base) ** (attempt - 1), self.max_delay)
         except OverflowError:
             ceiling = self.max_delay if self.base_delay else 0.0
         return random.uniform(0.0, ceiling)  # noqa: S311 - jitter, not cryptography
