@@ -2,7 +2,6 @@
 
 import json
 import re
-import secrets
 from typing import Final
 
 from executionkit.errors import PatternError
@@ -63,6 +62,8 @@ async def judge(
     Raises:
         PatternError: The second reply could not be read either.
     """
+    import secrets  # not at the top: it loads hashlib and random, for this alone
+
     request = _REQUEST.format(fence=secrets.token_hex(8), task=task[:max_chars], answer=answer[:max_chars])
     messages = [{"role": "user", "content": request}]
     reply = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=MAX_TOKENS)
