@@ -537,6 +537,27 @@ async def test_our_count_is_the_servers_whenever_calls_are_cancelled(
         assert counted == seen
 
 
+async def test_cancelling_at_any_moment_leaves_no_connection(server: Server, make: MakeProvider) -> None:
+    async def storm(provider: Provider, start: int) -> None:
+        for turns in range(start, start + 40):
+            task = asyncio.ensure_future(provider.complete(USER))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async with make() as provider:
+        await asyncio.gather(*(storm(provider, start) for start in range(1, 41, 4)))
+        # All those that are free are taken into use; others there should not be.
+        gate = server.hold()
+        calls = [asyncio.ensure_future(provider.complete(USER)) for _ in range(60)]
+        await server.until(lambda: server.held == 60 == server.open)
+        gate.open()
+        await asyncio.gather(*calls)
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
 # Loops, threads and closing
 
 
