@@ -139,21 +139,33 @@ class Server:
         self.loop.set_exception_handler(lambda *_: None)
         self._stop = asyncio.Event()
         self._changed = asyncio.Condition()
+        self._unclosed: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self.tls, backlog=1000, limit=2**24
+            self._connected, "127.0.0.1", 0, ssl=self.tls, backlog=1000, limit=2**24
         )
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await self._stop.wait()
         server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # What is being accepted at this moment makes a task of its own when the first ones are gone already.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._unclosed:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # an aborted socket is closed in the loop's next turn
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Kept here, because a task that is cancelled before it has begun closes nothing.
+        self._unclosed.add(writer)
+        self._serving.add(task := self.loop.create_task(self._serve(reader, writer)))
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -179,6 +191,7 @@ class Server:
             pass
         finally:
             self.open -= 1
+            self._unclosed.discard(writer)
             writer.close()
             await self._notify()
 
