@@ -139,10 +139,16 @@ class Server:
         self.loop.set_exception_handler(lambda *_: None)
         self._stop = asyncio.Event()
         self._changed = asyncio.Condition()
-        self._unclosed: set[asyncio.StreamWriter] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self._serving: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, ssl=self.tls, backlog=1000, limit=2**24
+            self._connected,
+            "127.0.0.1",
+            0,
+            ssl=self.tls,
+            ssl_shutdown_timeout=1.0 if self.tls else None,
+            backlog=1000,
+            limit=2**24,
         )
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
@@ -153,9 +159,11 @@ class Server:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in self._unclosed:
-            writer.transport.abort()
-        await asyncio.sleep(0)  # an aborted socket is closed in the loop's next turn
+        for writer in self._writers:
+            if not writer.is_closing():
+                writer.transport.abort()
+        # Closing takes a turn of the loop, and over TLS the client's word or the server's patience.
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
@@ -163,7 +171,7 @@ class Server:
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Kept here, because a task that is cancelled before it has begun closes nothing.
-        self._unclosed.add(writer)
+        self._writers.append(writer)
         self._serving.add(task := self.loop.create_task(self._serve(reader, writer)))
         task.add_done_callback(self._serving.discard)
 
@@ -191,7 +199,6 @@ class Server:
             pass
         finally:
             self.open -= 1
-            self._unclosed.discard(writer)
             writer.close()
             await self._notify()
 
