@@ -5,8 +5,8 @@ Aim: less than 12 microseconds a call, however many samples there are and howeve
 The model is a MockProvider that answers at once, so every microsecond seen is somebody's own work: what the
 mock needs is in both columns. It is processor time, so waiting for other programs does not count; sharing a
 core with them does, and can make it half as much again. Each figure is the median of several repetitions;
-bare and pattern take turns, so that a machine slowing down meanwhile touches both alike. `added` is the median
-of the differences of these pairs, with its middle half.
+bare and pattern take turns, so that a machine slowing down meanwhile touches both alike. `added` is the
+median of the differences of these pairs, with its middle half.
 
 Not shown: HTTP, JSON and TLS, which a real call pays in milliseconds; memory; the time that calls wait for
 each other under a budget on tokens; threads, which tools that are plain functions run in.
@@ -257,9 +257,9 @@ async def main() -> int:
         await table("consensus: flat in the length of the reply", TEXTS),
     ]
     print(
-        "\nNo aim is set for two kinds of lines. A tool run stands beside asyncio's own task and time limit;\n"
-        "what it adds is mostly the check of its arguments against schema and signature. Equal texts that\n"
-        "are different objects have to be read, once each, to be compared; gather never looks at replies."
+        "\nNo aim is set for two kinds of lines. A tool run stands beside asyncio's task and time limit; what\n"
+        "it adds is mostly the check of its arguments against schema and signature. Equal texts that are\n"
+        "different objects have to be read, once each, to be compared; gather never looks at replies."
     )
     return int(not all(met))
 
