@@ -110,7 +110,8 @@ class Run:
             return
         usage = self.usage
         tokens = usage.input_tokens + usage.output_tokens
-        exc.add_note(f"{self.name}: spent {usage.llm_calls} calls, {tokens} tokens")
+        calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
+        exc.add_note(f"{self.name}: spent {calls}, {tokens} tokens")
         # Somebody else's error keeps its type; what it cost must be as easy to get at as on one of ours.
         own = vars(exc)
         if isinstance(own.setdefault("cost", usage), TokenUsage):
