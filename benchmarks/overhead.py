@@ -257,9 +257,9 @@ async def main() -> int:
         await table("consensus: flat in the length of the reply", TEXTS),
     ]
     print(
-        "\nNo aim is set for two kinds of lines. A tool run stands beside asyncio's task and time limit; what\n"
-        "it adds is mostly the check of its arguments against schema and signature. Equal texts that are\n"
-        "different objects have to be read, once each, to be compared; gather never looks at replies."
+        "\nNo aim is set for two kinds of lines. A tool run stands beside asyncio's task and time limit;\n"
+        "what it adds is mostly the check of its arguments against schema and signature. Equal texts that\n"
+        "are different objects must be read, once each, to be compared; gather never looks at replies."
     )
     return int(not all(met))
 
