@@ -9,8 +9,8 @@ one conversation: what tau-bench publishes as its historical trajectories. Three
 1. each of the schemas makes a `Tool`;
 2. the arguments of each recorded call fit the schema of its tool;
 3. each stretch of a conversation, from a user's message to the assistant's next answer without tool calls,
-   comes out of `react_loop` as it was recorded, when the model says what it said and the tools return what they
-   returned. A conversation that ends on a tool's result makes a stretch without an answer.
+   comes out of `react_loop` as it was recorded, when the model says what it said and the tools return what
+   they returned. A conversation that ends on a tool's result makes a stretch without an answer.
 
 Recorded tool messages carry the tool's name as well, ours don't, so that is left out; arguments are compared
 as JSON. The status is 0 when all of it holds.
