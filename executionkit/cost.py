@@ -88,7 +88,7 @@ class CostTracker:
         """
         spent_in = response.reported_input_tokens
         if spent_in is None:
-            spent_in = prompt_chars // _CHARS_PER_TOKEN
+            spent_in = response.input_tokens or prompt_chars // _CHARS_PER_TOKEN
             self.assumed_input += spent_in
         else:
             self._input += spent_in
@@ -96,7 +96,7 @@ class CostTracker:
             self.tokens_per_char = max(self.tokens_per_char or 0.0, spent_in / prompt_chars)
         spent_out = response.reported_output_tokens
         if spent_out is None:
-            self.assumed_output += -(-_answer_chars(response) // _CHARS_PER_TOKEN)
+            self.assumed_output += response.output_tokens or -(-_answer_chars(response) // _CHARS_PER_TOKEN)
         else:
             self._output += spent_out
 
