@@ -27,7 +27,7 @@ def retry_after(headers: Mapping[str, str], now: "datetime | None" = None) -> fl
         return milliseconds / 1000
     value = headers.get("retry-after", "")
     seconds = _number(value)
-    if seconds is not None:
+    if seconds is not None or not value:
         return seconds
     from datetime import UTC, datetime  # like below: not loaded unless a server sends a date
 
