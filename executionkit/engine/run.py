@@ -115,7 +115,9 @@ class Run:
             return
         usage = self.usage
         tokens = usage.input_tokens + usage.output_tokens
-        exc.add_note(f"{self.name}: spent {usage.llm_calls} calls, {tokens} tokens")
+        note = f"{self.name}: spent {usage.llm_calls} calls, {tokens} tokens"
+        if note not in getattr(exc, "__notes__", ()):  # a stream of the run has said it
+            exc.add_note(note)
         # Somebody else's error keeps its type; what it cost must be as easy to get at as on one of ours.
         own = vars(exc)
         if isinstance(own.setdefault("cost", usage), TokenUsage):
@@ -231,7 +233,9 @@ class Run:
         async def attempt() -> Opened:
             return await opened(open_stream, await self._admitted(request), self._metering)
 
-        return MeteredStream(lambda: self._retrying(attempt), self._metering, len(repr(messages)))
+        return MeteredStream(
+            lambda: self._retrying(attempt), self._metering, len(repr(messages)), self._enrich
+        )
 
     def _request(
         self,

@@ -25,6 +25,9 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, metering: M
     """Open a stream and wait for its first event; a failure gives back what was set aside."""
     try:
         manager = open_stream(hold)
+        if not hasattr(manager, "__aenter__"):
+            kind = type(manager).__name__
+            raise TypeError(f"`stream` must return an async context manager, the provider's returned {kind}")
         events = await manager.__aenter__()
         try:
             first = await anext(aiter(events), None)
@@ -46,20 +49,32 @@ class MeteredStream(ReplyStream):
         begin: Opens the provider's stream, retries included.
         metering: Where the call is charged.
         prompt_chars: The size of the prompt, for the estimate where the stream ends before its usage.
+        enrich: Puts what was spent on an error that leaves the stream.
     """
 
     _source: Opened | None = None
     _settled = False
 
-    def __init__(self, begin: Callable[[], Awaitable[Opened]], metering: Metering, prompt_chars: int) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], Awaitable[Opened]],
+        metering: Metering,
+        prompt_chars: int,
+        enrich: Callable[[BaseException], None],
+    ) -> None:
         super().__init__()
         self._begin_source = begin
         self._metering = metering
         self._prompt_chars = prompt_chars
+        self._enrich = enrich
         self._first: StreamEvent | None = None
 
     async def _open(self) -> None:
-        self._source = await self._begin_source()
+        try:
+            self._source = await self._begin_source()
+        except BaseException as exc:
+            self._enrich(exc)
+            raise
         self._first = self._source.first
 
     async def _next(self) -> StreamEvent | None:
@@ -70,11 +85,13 @@ class MeteredStream(ReplyStream):
         if event is None:
             try:
                 event = await anext(source.events, None)
+                if event is None and not self._settled:
+                    raise ProviderError("the provider's stream ended without a Finish event")
             except BaseException as exc:
+                self._settle(source)
+                self._enrich(exc)
                 await self._leave(exc)
                 raise
-            if event is None and not self._settled:
-                raise ProviderError("the provider's stream ended without a Finish event")
         if isinstance(event, Finish):
             self._settle(source, event)
         return event
