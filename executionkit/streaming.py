@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
-from executionkit.responses import LLMResponse, ToolCall
+from executionkit.responses import LLMResponse, ToolCall, size_of
 
-_CHARS_PER_TOKEN: Final = 4
-"""The usual rule of thumb for English text; used only where a server reports no usage at all."""
+_BYTES_PER_TOKEN: Final = 4
+"""The usual rule of thumb, about right in any script; used only where a server reports no usage at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class Tally:
         self._refusal: list[str] = []
         self._calls: list[ToolCall] = []
         self._usage: UsageEvent | None = None
-        self.chars = 0
+        self._size = 0
 
     def add(self, event: StreamEvent) -> None:
         """Take an event into account."""
@@ -219,17 +219,17 @@ class Tally:
             {TextDelta: self._text, ReasoningDelta: self._reasoning}.get(type(event), self._refusal).append(
                 event.text
             )
-            self.chars += len(event.text)
+            self._size += size_of(event.text)
         elif isinstance(event, ToolCallDelta):
-            self.chars += len(event.arguments)
+            self._size += size_of(event.arguments)
         elif isinstance(event, ToolCallDone):
             self._calls.append(event.call)
         elif isinstance(event, UsageEvent):
             self._usage = event
 
-    def partial(self, prompt_chars: int = 0) -> LLMResponse:
+    def partial(self, prompt_bytes: int = 0) -> LLMResponse:
         """The reply so far, with its usage: the reported one if that has come, else an estimate."""
-        usage = estimated_usage(prompt_chars, self.chars)
+        usage = estimated_usage(prompt_bytes, self._size)
         if self._usage is not None:
             usage |= {
                 "prompt_tokens": self._usage.input_tokens,
@@ -246,11 +246,11 @@ class Tally:
         )
 
 
-def estimated_usage(prompt_chars: int, reply_chars: int) -> dict[str, Any]:
+def estimated_usage(prompt_bytes: int, reply_bytes: int) -> dict[str, Any]:
     """Token counts worked out from lengths, marked as such; see `LLMResponse.usage_is_estimated`."""
     return {
-        "prompt_tokens": prompt_chars // _CHARS_PER_TOKEN,
-        "completion_tokens": -(-reply_chars // _CHARS_PER_TOKEN),
+        "prompt_tokens": prompt_bytes // _BYTES_PER_TOKEN,
+        "completion_tokens": -(-reply_bytes // _BYTES_PER_TOKEN),
         "estimated": True,
     }
 

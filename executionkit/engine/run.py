@@ -18,7 +18,7 @@ from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying
 from executionkit.engine.streams import MeteredStream, Opened, opened
 from executionkit.errors import ExecutionKitError
 from executionkit.protocols import LLMProvider, StreamingProvider
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, size_of
 from executionkit.streaming import ReplyStream, StreamEvent
 from executionkit.types import TokenUsage
 
@@ -234,7 +234,7 @@ class Run:
             return await opened(open_stream, await self._admitted(request), self._metering)
 
         return MeteredStream(
-            lambda: self._retrying(attempt), self._metering, len(repr(messages)), self._enrich
+            lambda: self._retrying(attempt), self._metering, size_of(repr(messages)), self._enrich
         )
 
     def _request(

@@ -48,7 +48,7 @@ class MeteredStream(ReplyStream):
     Args:
         begin: Opens the provider's stream, retries included.
         metering: Where the call is charged.
-        prompt_chars: The size of the prompt, for the estimate where the stream ends before its usage.
+        prompt_bytes: The size of the prompt, for the estimate where the stream ends before its usage.
         enrich: Puts what was spent on an error that leaves the stream.
     """
 
@@ -59,13 +59,13 @@ class MeteredStream(ReplyStream):
         self,
         begin: Callable[[], Awaitable[Opened]],
         metering: Metering,
-        prompt_chars: int,
+        prompt_bytes: int,
         enrich: Callable[[BaseException], None],
     ) -> None:
         super().__init__()
         self._begin_source = begin
         self._metering = metering
-        self._prompt_chars = prompt_chars
+        self._prompt_bytes = prompt_bytes
         self._enrich = enrich
         self._first: StreamEvent | None = None
 
@@ -99,7 +99,7 @@ class MeteredStream(ReplyStream):
     def _settle(self, source: Opened, finish: Finish | None = None) -> None:
         if not self._settled:
             self._settled = True
-            reply = self._tally.partial(self._prompt_chars) if finish is None else finish.response
+            reply = self._tally.partial(self._prompt_bytes) if finish is None else finish.response
             self._metering.record(source.hold, reply)
 
     async def _leave(self, exc: BaseException | None) -> None:

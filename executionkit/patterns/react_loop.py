@@ -2,9 +2,9 @@
 
 import asyncio
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Never, cast
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Never, cast
 
 from executionkit.engine import checks
 from executionkit.engine.hints import unknown_keyword
@@ -48,7 +48,7 @@ class ReactResult(PatternResult[str]):
     callback_errors: int = 0
 
 
-@dataclass(slots=True)
+@dataclass
 class _Counters:
     rounds: int = 0
     tool_calls_made: int = 0
@@ -137,7 +137,7 @@ async def react_loop(
         provider,
         max_cost=max_cost,
         retry=retry,
-        salvage=lambda: {"messages": list(transcript.messages), **asdict(counters)},
+        salvage=lambda: {"messages": list(transcript.messages), **vars(counters)},
     ) as run:
         if getattr(run, "supports_tools", False) is not True:
             raise TypeError(
@@ -189,15 +189,23 @@ async def _observe(
         await narrator.tell(observation)
         return observation
 
-    tasks = [asyncio.ensure_future(observe(call)) for call in calls]
+    observations = await _all(observe, calls)
+    counters.tool_calls_made += sum(observation.ran for observation in observations)
+    counters.truncated_observations += sum(observation.truncated for observation in observations)
+    return [observation.text for observation in observations]
+
+
+async def _all(
+    observe: Callable[[ToolCall], Coroutine[Any, Any, Observation]], calls: list[ToolCall]
+) -> list[Observation]:
+    if len(calls) == 1:
+        return [await observe(calls[0])]
+    tasks = [asyncio.create_task(observe(call)) for call in calls]
     try:
         await asyncio.wait(tasks)
     finally:
         await reap(tasks)
-    observations = [task.result() for task in tasks]
-    counters.tool_calls_made += sum(observation.ran for observation in observations)
-    counters.truncated_observations += sum(observation.truncated for observation in observations)
-    return [observation.text for observation in observations]
+    return [task.result() for task in tasks]
 
 
 def _result(reply: LLMResponse, cost: TokenUsage, counters: _Counters, callback_errors: int) -> ReactResult:
@@ -207,7 +215,7 @@ def _result(reply: LLMResponse, cost: TokenUsage, counters: _Counters, callback_
         finish_reason=reply.finish_reason,
         refusal=reply.refusal,
         callback_errors=callback_errors,
-        **asdict(counters),
+        **vars(counters),
     )
 
 

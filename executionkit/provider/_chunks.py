@@ -6,7 +6,7 @@ from executionkit.provider._calls import CallFragments
 from executionkit.provider._shapes import a_list, a_text, an_object
 from executionkit.provider._text import well_formed
 from executionkit.provider._wire import response_from
-from executionkit.responses import LLMResponse, text_of
+from executionkit.responses import LLMResponse, size_of, text_of
 from executionkit.streaming import (
     Finish,
     ReasoningDelta,
@@ -46,18 +46,18 @@ class Assembly:
     """Takes the chunks of one reply in order.
 
     Args:
-        prompt_chars: The size of the request, for the estimate where no usage comes.
+        prompt_bytes: The size of the request, for the estimate where no usage comes.
     """
 
-    def __init__(self, prompt_chars: int) -> None:
-        self._prompt_chars = prompt_chars
+    def __init__(self, prompt_bytes: int) -> None:
+        self._prompt_bytes = prompt_bytes
         self._content, self._reasoning, self._refusal = _Text(), _Text(), _Text()
         self._calls = CallFragments()
         self._head: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._finish = ""
         self._seen_choice = False
-        self.chars = 0
+        self.size = 0
 
     @property
     def is_finished(self) -> bool:
@@ -89,7 +89,7 @@ class Assembly:
         delta = an_object(choice.get("delta"))
         if delta is None:
             # A whole message where nothing came before it, or a completion in the old style.
-            whole = an_object(choice.get("message")) if not self.chars else None
+            whole = an_object(choice.get("message")) if not self.size else None
             delta = whole or {"content": choice.get("text")}
         events: list[StreamEvent] = []
         reasoning = text_of(delta.get("reasoning_content")) or text_of(delta.get("reasoning"))
@@ -106,9 +106,9 @@ class Assembly:
             call = None if fragment is None else self._calls.add(fragment)
             if call is not None:
                 events.append(call)
-                self.chars += len(call.arguments)
-        self.chars += sum(
-            len(event.text)
+                self.size += size_of(call.arguments)
+        self.size += sum(
+            size_of(event.text)
             for event in events
             if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta))
         )
@@ -144,7 +144,7 @@ class Assembly:
         body = {**self._head, "choices": [choice], "usage": self._usage or None}
         response = response_from(body, message, self._finish, self._usage)
         if response.reported_input_tokens is None and response.reported_output_tokens is None:
-            usage = estimated_usage(self._prompt_chars, self.chars)
+            usage = estimated_usage(self._prompt_bytes, self.size)
             response = response_from(body, message, self._finish, usage)
         return response
 

@@ -36,7 +36,7 @@ class Limits(NamedTuple):
         beginning: Seconds until the reply's head is there.
         name: The setting that this comes from.
         total: Seconds altogether; None is no limit.
-        max_bytes: The most bytes of an event and characters of a reply.
+        max_bytes: The most bytes of an event, and of a reply's texts.
     """
 
     beginning: float
@@ -215,7 +215,7 @@ class ProviderStream(ReplyStream):
             self._fail(self._report.error_within(reply, failure))
             return
         self._events.extend(self._assembly.add(chunk or {}))
-        if self._assembly.chars > self._limits.max_bytes:
+        if self._assembly.size > self._limits.max_bytes:
             fault = TransportError(TOO_LARGE.format(self._limits.max_bytes))
             self._fail(self._report.fault(fault, self._dispatch))
 
