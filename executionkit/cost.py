@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, size_of
 from executionkit.types import TokenUsage
 
 UNLIMITED: Final = TokenUsage()
@@ -133,11 +133,6 @@ class CostTracker:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         await waiter
-
-
-def size_of(text: str) -> int:
-    """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
-    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _answer_size(response: LLMResponse) -> int:

@@ -42,6 +42,11 @@ def text_of(content: object) -> str:
     return ""
 
 
+def size_of(text: str) -> int:
+    """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
 def token_count(value: object) -> int | None:
     """Read a token count as servers send it; None when it is not a count.
 

@@ -1,13 +1,13 @@
 """Streamed replies over the wire, on every back end: events, errors, early exits, what is counted."""
 
 import asyncio
-import gc
 import gzip
 import json
 from typing import Any
 
 import pytest
 from conftest import MakeProvider
+from fakes import NO_WAIT
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import USER, Connection, Request, Server, completion, http
@@ -60,12 +60,17 @@ async def collected(provider: Provider, **settings: Any) -> tuple[list[StreamEve
 
 async def failure(provider: Provider) -> tuple[list[StreamEvent], LLMError]:
     seen: list[StreamEvent] = []
-    with pytest.raises(LLMError) as caught:
-        async with provider, provider.stream(USER) as events:
-            async for event in events:
-                seen.append(event)  # noqa: PERF401  # what came before the error is what this is about
+    async with provider:
+        with pytest.raises(LLMError) as caught:
+            await drain(provider, seen)
     assert caught.value.__context__ is None
     return seen, caught.value
+
+
+async def drain(provider: Provider | Run, seen: list[StreamEvent], **settings: Any) -> None:
+    async with provider.stream(USER, **settings) as events:
+        async for event in events:
+            seen.append(event)  # noqa: PERF401  # what came before an error is what this is about
 
 
 def text(events: list[StreamEvent]) -> str:
@@ -203,10 +208,10 @@ def assembled(*fragments: Any, finish: str = "tool_calls") -> tuple[ToolCall, ..
 
 
 def call(
-    arguments: Any = None, name: str | None = None, id: str | None = None, **index: Any
+    arguments: Any = None, name: str | None = None, call_id: str | None = None, **index: Any
 ) -> dict[str, Any]:
     function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
-    return {**index, "function": function, **({} if id is None else {"id": id})}
+    return {**index, "function": function, **({} if call_id is None else {"id": call_id})}
 
 
 BOTH = (ToolCall("a", "add", {"x": 1}), ToolCall("b", "sub", {"y": 2}))
@@ -245,7 +250,7 @@ FRAGMENTED: dict[str, list[Any]] = {
     "no index, the id with every fragment": [
         call('{"x"', "add", "a"),
         call('{"y"', "sub", "b", index=7),
-        call(":1}", id="a"),
+        call(":1}", call_id="a"),
         call(":2}", index=7),
     ],
     "the same index for both": [
@@ -302,16 +307,11 @@ _JUNK = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["choices", "delta", "message", "content", "tool_calls", "function", "index", "id", "name"]
-                + [
-                    "arguments",
-                    "usage",
-                    "finish_reason",
-                    "text",
-                    "prompt_tokens",
-                    "reasoning",
-                    "function_call",
-                ]
+                (
+                    *("choices", "delta", "message", "content", "tool_calls", "function", "index", "id"),
+                    *("name", "arguments", "usage", "finish_reason", "text", "prompt_tokens", "reasoning"),
+                    *("function_call", "error"),
+                )
             ),
             inner,
             max_size=4,
@@ -486,8 +486,7 @@ async def test_wrong_arguments_send_nothing(server: Server, make: MakeProvider) 
     async with make() as provider:
         for wrong, kind in (({"temperature": 3}, ValueError), ({"stream": False}, TypeError)):
             with pytest.raises(kind) as caught:
-                async with provider.stream(USER, **wrong):
-                    pass
+                await drain(provider, [], **wrong)
             assert vars(caught.value)["dispatched"] is False
     with pytest.raises(ValueError, match="stream"):
         make(omit={"stream"})
@@ -551,7 +550,6 @@ async def test_a_stream_that_is_dropped_warns_and_closes(server: Server, make: M
         assert await anext(events) == TextDelta("Hel")
         with pytest.warns(ResourceWarning, match="left open"):
             del events
-            gc.collect()
         await server.until(lambda: server.open == 0)
 
 
@@ -578,8 +576,6 @@ async def test_many_at_once(server: Server, make: MakeProvider) -> None:
 async def test_a_failure_before_the_first_event_is_retried_and_none_after_it(
     server: Server, make: MakeProvider
 ) -> None:
-    from fakes import NO_WAIT
-
     broken = stream(chunk(role="assistant", content=""), end='data: {"error": "overloaded"}\n\n')
     server.script = [http("", "503 Down"), broken, stream(*HELLO)]
     async with make() as provider:
@@ -589,9 +585,7 @@ async def test_a_failure_before_the_first_event_is_retried_and_none_after_it(
         assert run.usage.llm_calls == len(server.requests) == 3
         server.script = [stream(*HELLO[:2], end='data: {"error": "overloaded"}\n\n'), stream(*HELLO)]
         with pytest.raises(ProviderError, match="overloaded") as caught:
-            async with run.stream(USER) as events:
-                async for _ in events:
-                    pass
+            await drain(run, [])
         assert run.usage.llm_calls == len(server.requests) == 4
         assert caught.value.cost == run.usage
         assert run._meter.tracker.assumed_output == 1
