@@ -1,5 +1,6 @@
 """A streamed call under the meters: opened as often as retries allow, settled however it ends."""
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -26,6 +27,8 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, metering: M
     try:
         manager = open_stream(hold)
         if not hasattr(manager, "__aenter__"):
+            if inspect.iscoroutine(manager):
+                manager.close()  # or it would warn that nobody awaited it
             kind = type(manager).__name__
             raise TypeError(f"`stream` must return an async context manager, the provider's returned {kind}")
         events = await manager.__aenter__()
