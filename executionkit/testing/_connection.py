@@ -90,8 +90,10 @@ class Connection(asyncio.Protocol):
         sent = 0
         if reply.stalls_after is not None:
             sent = reply.stalled_at(data, reply.stalls_after)
+            # The gate of now: who has the first bytes may release it at once.
+            hung = self._service.hung
             transport.write(data[:sent])
-            await self._service.hung.wait()
+            await hung.wait()
         if transport.is_closing():
             self._give_up()
             return
