@@ -102,6 +102,7 @@ class Kit:
     ) -> ReplyStream:
         """Stream one answer; what it spends counts towards `usage` however the stream ends.
 
+            kit = Kit(MockProvider(["Once upon a time."]))
             async with kit.stream("Tell me a story.") as events:
                 async for event in events:
                     if isinstance(event, TextDelta):

@@ -206,9 +206,11 @@ class Tally:
     """What of a reply has been seen: enough to keep it, and to estimate its cost, if nothing more comes."""
 
     def __init__(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._refusal: list[str] = []
+        self._texts: dict[type[StreamEvent], list[str]] = {
+            TextDelta: [],
+            ReasoningDelta: [],
+            RefusalDelta: [],
+        }
         self._calls: list[ToolCall] = []
         self._usage: UsageEvent | None = None
         self._size = 0
@@ -216,9 +218,7 @@ class Tally:
     def add(self, event: StreamEvent) -> None:
         """Take an event into account."""
         if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
-            {TextDelta: self._text, ReasoningDelta: self._reasoning}.get(type(event), self._refusal).append(
-                event.text
-            )
+            self._texts[type(event)].append(event.text)
             self._size += size_of(event.text)
         elif isinstance(event, ToolCallDelta):
             self._size += size_of(event.arguments)
@@ -237,12 +237,12 @@ class Tally:
                 "estimated": self._usage.estimated,
             }
         return LLMResponse(
-            "".join(self._text),
+            "".join(self._texts[TextDelta]),
             self._calls,
             "incomplete",
             usage,
-            reasoning="".join(self._reasoning),
-            refusal="".join(self._refusal),
+            reasoning="".join(self._texts[ReasoningDelta]),
+            refusal="".join(self._texts[RefusalDelta]),
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -78,7 +78,7 @@ class Scripted:
     @asynccontextmanager
     async def stream(
         self, messages: list[dict[str, Any]], **kwargs: Any
-    ) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+    ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
         async def bring() -> AsyncIterator[StreamEvent]:
             for event in self.events:
                 if isinstance(event, BaseException):

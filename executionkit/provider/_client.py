@@ -242,6 +242,7 @@ class Provider(_Derived):
     ) -> ReplyStream:
         """Send one chat completion request and hand the reply over while it is being written.
 
+            provider = Provider("http://localhost:8000/v1", "my-model")
             async with provider.stream([{"role": "user", "content": "Hello"}]) as events:
                 async for event in events:
                     if isinstance(event, TextDelta):

@@ -58,7 +58,7 @@ def _pieces(
     message: dict[str, Any], finish_reason: str, usage: dict[str, Any], request: ChatRequest
 ) -> tuple[bytes, ...]:
     """The same reply as the events of a stream: texts word by word, arguments in two pieces each."""
-    head = {
+    head: dict[str, Any] = {
         "id": f"chatcmpl-{request.number}",
         "object": "chat.completion.chunk",
         "created": int(time.time()),

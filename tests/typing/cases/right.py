@@ -1,7 +1,7 @@
 """A user's program, all of it right: no type checker may object to a line of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal, assert_type
@@ -99,7 +99,7 @@ class OwnStream(OwnProvider):
         max_tokens: int | None = None,
         tools: list[dict[str, Any]] | None = None,
         **kwargs: Any,
-    ) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+    ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
         async def events() -> AsyncIterator[StreamEvent]:
             yield Finish("stop", LLMResponse("yes"))
 

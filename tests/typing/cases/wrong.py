@@ -94,7 +94,7 @@ async def session() -> None:
 
 async def streams() -> None:
     kit.stream("q", max_cost=20)  # E: max_cost
-    kit.stream(3)  # E: prompt
+    kit.stream(3)  # E: Sequence
     p.stream("q", temperature="hot")  # E: temperature
     await react_loop(p, "q", [tool], on_event="print")  # E: on_event
     await refine_loop(p, "q", on_events=print)  # E: on_events
