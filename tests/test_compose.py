@@ -364,7 +364,7 @@ async def test_a_foreign_error_goes_through_as_it_is_with_the_cost_noted() -> No
         await pipe(MockProvider(["a"]), "q", ask, broken)
     assert vars(caught.value)["cost"] == TokenUsage(llm_calls=1)
     assert vars(caught.value)["metadata"]["value"] == "a"
-    assert caught.value.__notes__ == ["pipe: spent 1 calls, 0 tokens"]
+    assert caught.value.__notes__ == ["pipe: spent 1 call, 0 tokens"]
 
 
 # -- steps with a provider of their own ------------------------------------------------------------------

@@ -115,7 +115,8 @@ class Run:
             return
         usage = self.usage
         tokens = usage.input_tokens + usage.output_tokens
-        note = f"{self.name}: spent {usage.llm_calls} calls, {tokens} tokens"
+        calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
+        note = f"{self.name}: spent {calls}, {tokens} tokens"
         if note not in getattr(exc, "__notes__", ()):  # a stream of the run has said it
             exc.add_note(note)
         # Somebody else's error keeps its type; what it cost must be as easy to get at as on one of ours.
