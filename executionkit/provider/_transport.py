@@ -4,7 +4,6 @@ import asyncio
 import importlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -24,8 +23,7 @@ TOO_LARGE = "the reply is larger than max_response_bytes ({})"
 CLOSED = "the provider was closed while the request was under way"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where requests go and within which limits: everything a back end can prepare once.
 
     Attributes:
