@@ -18,14 +18,34 @@ from executionkit.errors import (
     RateLimitError,
     ToolError,
 )
+from executionkit.events import (
+    DraftScored,
+    DraftStarted,
+    EventCallback,
+    Observation,
+    PatternEvent,
+    RoundStarted,
+    ToolStarted,
+)
 from executionkit.kit import Kit
 from executionkit.patterns.base import checked_complete, validate_score
 from executionkit.patterns.consensus import ConsensusResult, consensus
 from executionkit.patterns.react_loop import ReactResult, react_loop
 from executionkit.patterns.refine_loop import RefineResult, refine_loop
-from executionkit.protocols import LLMProvider, ToolCallingProvider
+from executionkit.protocols import LLMProvider, StreamingProvider, ToolCallingProvider
 from executionkit.provider import Provider
 from executionkit.responses import LLMResponse, ToolCall
+from executionkit.streaming import (
+    Finish,
+    ReasoningDelta,
+    RefusalDelta,
+    ReplyStream,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallDone,
+    UsageEvent,
+)
 from executionkit.sync import consensus_sync, pipe_sync, react_loop_sync, refine_loop_sync
 from executionkit.types import Evaluator, PatternResult, TokenUsage, Tool, VotingStrategy
 
@@ -38,15 +58,21 @@ __all__ = [
     "ConsensusResult",
     "ConvergenceDetector",
     "CostTracker",
+    "DraftScored",
+    "DraftStarted",
     "Evaluator",
+    "EventCallback",
     "ExecutionKitError",
+    "Finish",
     "Kit",
     "LLMError",
     "LLMProvider",
     "LLMResponse",
     "MaxIterationsError",
     "MockProvider",
+    "Observation",
     "PatternError",
+    "PatternEvent",
     "PatternResult",
     "PatternStep",
     "PermanentError",
@@ -55,13 +81,24 @@ __all__ = [
     "ProviderError",
     "RateLimitError",
     "ReactResult",
+    "ReasoningDelta",
     "RefineResult",
+    "RefusalDelta",
+    "ReplyStream",
     "RetryConfig",
+    "RoundStarted",
+    "StreamEvent",
+    "StreamingProvider",
+    "TextDelta",
     "TokenUsage",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
+    "ToolCallDone",
     "ToolCallingProvider",
     "ToolError",
+    "ToolStarted",
+    "UsageEvent",
     "VotingStrategy",
     "__version__",
     "checked_complete",

@@ -15,7 +15,7 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-VALUES = {"_schema", "responses", "protocols", "types", "errors"}
+VALUES = {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"cost", "engine"}
 APPLICATION = CORE | {"patterns", "compose", "kit", "sync", "_mock"}
 
@@ -24,7 +24,9 @@ APPLICATION = CORE | {"patterns", "compose", "kit", "sync", "_mock"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_schema": set(),
     "responses": set(),
-    "protocols": {"responses"},
+    "streaming": {"responses"},
+    "protocols": {"responses", "streaming"},
+    "events": {"responses", "streaming"},
     "types": {"_schema", "protocols", "responses"},
     "errors": {"types"},
     "cost": VALUES,

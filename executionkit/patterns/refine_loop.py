@@ -5,8 +5,10 @@ from typing import Any, Literal
 
 from executionkit.engine import checks
 from executionkit.engine.convergence import ConvergenceDetector, validate_score
+from executionkit.engine.narration import Narrator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
+from executionkit.events import DraftScored, DraftStarted, EventCallback
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluator, PatternResult, TokenUsage
@@ -33,6 +35,7 @@ class RefineResult(PatternResult[str]):
         stop_reason: "target", "plateau" or "max_iterations".
         truncated_responses: Generations cut off by `max_tokens`.
         finish_reason: Why the model stopped writing the text returned ("stop", "length", ...).
+        callback_errors: How often `on_event` raised; each time is logged as a warning.
     """
 
     iterations: int = 0
@@ -41,6 +44,7 @@ class RefineResult(PatternResult[str]):
     stop_reason: Literal["target", "plateau", "max_iterations"] = "max_iterations"
     truncated_responses: int = 0
     finish_reason: str = "stop"
+    callback_errors: int = 0
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ async def refine_loop(
     max_tokens: int = 4096,
     max_cost: TokenUsage | None = None,
     retry: RetryConfig | None = None,
+    on_event: EventCallback | None = None,
 ) -> RefineResult:
     """Generate an answer, score it, and ask for a better one until it is good enough.
 
@@ -107,10 +112,15 @@ async def refine_loop(
         max_tokens: The most tokens a generation may have; at least 1.
         max_cost: The ceiling for generations and evaluations together; None is no limit.
         retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
+        on_event: Told, as they happen, of drafts and their scores (`executionkit.events`) and of the
+            generations' own events, not of the evaluator's; a plain or async function, called with one event
+            at a time, which the loop waits for. Generations are streamed then, where the provider can; a
+            stream that breaks off after something was told is not retried. What the function raises is
+            logged and counted.
 
     Returns:
         The best text. `metadata` keys: `iterations`, `converged`, `score_history`, `stop_reason`,
-        `truncated_responses`, `finish_reason`.
+        `truncated_responses`, `finish_reason`, `callback_errors`.
 
     Raises:
         ValueError: A parameter is out of range (nothing was called), or the evaluator's score is not a
@@ -132,13 +142,16 @@ async def refine_loop(
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     detector = ConvergenceDetector(delta_threshold, patience, score_threshold=target_score)
     progress = _Progress()
+    narrator = Narrator("refine_loop", on_event)
 
     async with Run("refine_loop", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
 
         async def attempt(request: str) -> bool:
             """Generate and score one text; whether the detector says that it is enough."""
-            reply = await run.complete(
-                [{"role": "user", "content": request}], temperature=temperature, max_tokens=max_tokens
+            iteration = len(progress.scores)
+            await narrator.tell(DraftStarted(iteration))
+            reply = await narrator.ask(
+                run, [{"role": "user", "content": request}], temperature=temperature, max_tokens=max_tokens
             )
             progress.unscored = reply
             progress.truncated += reply.was_truncated
@@ -152,7 +165,9 @@ async def refine_loop(
             else:
                 score = await evaluator(reply.content, run)
             progress.scored(validate_score(score))
-            return detector.should_stop(progress.scores[-1])
+            score, is_best = progress.scores[-1], progress.best is reply
+            await narrator.tell(DraftScored(iteration, reply.content, score, is_best))
+            return detector.should_stop(score)
 
         done = await attempt(prompt)
         iterations = 0
@@ -161,11 +176,15 @@ async def refine_loop(
             best = progress.best.content if progress.best is not None else ""
             done = await attempt(_IMPROVE.format(prompt=prompt, best=best, score=progress.best_score))
 
-        return _result(progress, run.usage, iterations, detector)
+        return _result(progress, run.usage, iterations, detector, narrator.errors)
 
 
 def _result(
-    progress: _Progress, cost: TokenUsage, iterations: int, detector: ConvergenceDetector
+    progress: _Progress,
+    cost: TokenUsage,
+    iterations: int,
+    detector: ConvergenceDetector,
+    callback_errors: int,
 ) -> RefineResult:
     best = progress.best or LLMResponse("")
     return RefineResult(
@@ -178,4 +197,5 @@ def _result(
         stop_reason=detector.stop_reason or "max_iterations",
         truncated_responses=progress.truncated,
         finish_reason=best.finish_reason,
+        callback_errors=callback_errors,
     )

@@ -102,6 +102,7 @@ PATTERNS = [
             "max_iterations": NO_COUNT,
             "patience": [0, *NO_COUNT],
             "delta_threshold": NO_SHARE,
+            "on_event": ["print", 1],
         },
     ),
     Pattern(
@@ -113,6 +114,7 @@ PATTERNS = [
             "max_rounds": [0, *NO_COUNT],
             "max_observation_chars": [0, *NO_COUNT],
             "tool_timeout": [0, -1, math.nan, math.inf, "1", True],
+            "on_event": ["print", 1],
             "max_history_messages": [0, *(value for value in NO_COUNT if value is not None)],
         },
     ),

@@ -1,7 +1,8 @@
 """A user's program, all of it right: no type checker may object to a line of it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal, assert_type
 
@@ -10,21 +11,32 @@ from executionkit import (
     ConsensusResult,
     Evaluator,
     ExecutionKitError,
+    Finish,
     Kit,
     LLMProvider,
     LLMResponse,
     MockProvider,
+    Observation,
+    PatternEvent,
     PatternResult,
     PatternStep,
     PipeResult,
     Provider,
     RateLimitError,
     ReactResult,
+    ReasoningDelta,
     RefineResult,
+    ReplyStream,
     RetryConfig,
+    StreamEvent,
+    StreamingProvider,
+    TextDelta,
     TokenUsage,
     Tool,
+    ToolCall,
+    ToolCallDone,
     ToolCallingProvider,
+    UsageEvent,
     checked_complete,
     consensus,
     consensus_sync,
@@ -73,6 +85,25 @@ class WiderProvider:
         **kwargs: object,
     ) -> LLMResponse:
         return LLMResponse("yes")
+
+
+class OwnStream(OwnProvider):
+    """Streams, in a few lines."""
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
+        async def events() -> AsyncIterator[StreamEvent]:
+            yield Finish("stop", LLMResponse("yes"))
+
+        yield events()
 
 
 provider = Provider("http://127.0.0.1:8000/v1", "a-model", api_key="key")
@@ -183,6 +214,35 @@ def script() -> None:
 
 async def length(text: str, *, times: int = 1) -> int:
     return len(text) * times
+
+
+async def streams() -> None:
+    async with provider.stream([{"role": "user", "content": "q"}], max_tokens=5, seed=1) as events:
+        assert_type(events, ReplyStream)
+        async for event in events:
+            if isinstance(event, TextDelta | ReasoningDelta):
+                assert_type(event.text, str)
+            elif isinstance(event, ToolCallDone):
+                assert_type(event.call, ToolCall)
+            elif isinstance(event, UsageEvent):
+                assert_type(event.estimated, bool)
+            elif isinstance(event, Finish):
+                assert_type(event.response, LLMResponse)
+    assert_type(events.response, LLMResponse)
+    async with Kit(mock).stream("q", temperature=0.1, max_cost=budget) as events:
+        assert_type([event async for event in events], list[StreamEvent])
+    await react_loop(mock, "q", [tool], on_event=shown.append)
+    await refine_loop(mock, "q", on_event=watch)
+    await Kit(mock).react("q", [tool], on_event=watch)
+
+
+shown: list[PatternEvent] = []
+streaming_ones: list[StreamingProvider] = [provider, mock, OwnStream()]
+
+
+async def watch(event: PatternEvent) -> None:
+    if isinstance(event, Observation):
+        assert_type(event.text, str)
 
 
 async def engine() -> None:

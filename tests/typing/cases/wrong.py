@@ -92,6 +92,15 @@ async def session() -> None:
     await kit.react("q", [tool], max_rounds="2")  # E: max_rounds
 
 
+async def streams() -> None:
+    kit.stream("q", max_cost=20)  # E: max_cost
+    kit.stream(3)  # E: Sequence
+    p.stream("q", temperature="hot")  # E: temperature
+    await react_loop(p, "q", [tool], on_event="print")  # E: on_event
+    await refine_loop(p, "q", on_events=print)  # E: on_events
+    await p.stream([])  # E: ReplyStream
+
+
 def script() -> None:
     consensus_sync(p, "q", num_smaples=3)  # E: num_smaples
     consensus_sync(p, "q", num_samples="3")  # E: num_samples
