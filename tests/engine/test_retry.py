@@ -79,7 +79,7 @@ def test_the_defaults() -> None:
 
 def test_what_came_later_is_given_by_name() -> None:
     with pytest.raises(TypeError):
-        RetryConfig(3, 1.0, 60.0, 2.0, (), 60.0)  # type: ignore[misc]  # what is refused
+        RetryConfig(3, 1.0, 60.0, 2.0, (), 60.0)  # type: ignore[call-arg]  # what is refused
 
 
 def test_what_waits_is_no_part_of_what_a_config_is(clock: Clock) -> None:
