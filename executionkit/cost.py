@@ -137,7 +137,8 @@ class CostTracker:
 
 def _answer_chars(response: LLMResponse) -> int:
     calls = sum(len(f"{call.name}{call.arguments}") for call in response.tool_calls)
-    return len(response.content) + len(response.reasoning) + calls
+    others = sum(map(_answer_chars, response.alternatives))
+    return len(response.content) + len(response.reasoning) + calls + others
 
 
 def remaining(budget: TokenUsage, spent: TokenUsage) -> TokenUsage:

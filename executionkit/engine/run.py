@@ -127,20 +127,25 @@ class Run:
         if isinstance(metadata, dict):
             metadata.update(paid)
 
-    def require(self, calls: int) -> None:
+    def require(self, calls: int, *, replies: int | None = None) -> None:
         """Refuse before the first of `calls` calls when the budget can't pay for all of them.
+
+        Args:
+            calls: How many calls there will be.
+            replies: How many texts they bring where some bring several; `calls` by default.
 
         Raises:
             BudgetExhaustedError: Fewer calls are left, or fewer output tokens than one for each reply.
         """
+        replies = calls if replies is None else replies
         for level in self._levels:
             left = level.left
             if left.llm_calls and left.llm_calls < calls:
                 have = max(0, left.llm_calls)
                 raise level._exhausted("llm_calls", f"{calls} calls asked for, {have} left")
-            if left.output_tokens and left.output_tokens < calls:
+            if left.output_tokens and left.output_tokens < replies:
                 have = max(0, left.output_tokens)
-                raise level._exhausted("output_tokens", f"{calls} replies asked for, {have} tokens left")
+                raise level._exhausted("output_tokens", f"{replies} replies asked for, {have} tokens left")
             if left.input_tokens < 0:
                 raise level._exhausted("input_tokens")
 
