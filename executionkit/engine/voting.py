@@ -26,14 +26,17 @@ class Votes:
         if answer is None:
             self.abstained += 1
             return
-        self.counts[answer] = self.counts.get(answer, 0) + 1
-        self.first.setdefault(answer, sample)
+        count = self.counts.get(answer, 0) + 1
+        self.counts[answer] = count
+        if count == 1:
+            self.first[answer] = sample
         # Only the two best matter to a decision: kept up to date here, they need no search later, however
-        # many different answers there are.
-        if answer not in self._top:
-            self._top.append(answer)
-        self._top.sort(key=self._rank)
-        del self._top[2:]
+        # many different answers there are. A vote for the best moves neither.
+        if not self._top or answer != self._top[0]:
+            if answer not in self._top:
+                self._top.append(answer)
+            self._top.sort(key=self._rank)
+            del self._top[2:]
 
     def _rank(self, answer: Hashable) -> tuple[int, int]:
         return -self.counts[answer], self.first[answer]
