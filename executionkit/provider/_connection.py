@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import io
 import socket
 import threading
 from collections.abc import Callable
@@ -206,6 +207,16 @@ class Connection:
             sock.close()
 
 
+class _WholeLines(io.BufferedReader):
+    """Refuses half a line: http.client takes headers that break off for headers that are complete."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n") and (size is None or len(line) != size):
+            raise ConnectionError("it ended within a line" if line else "it ended without a reply")
+        return line
+
+
 def _is_idle(sock: socket.socket, timeout: float) -> bool:
     """Whether the socket is open with nothing to read: anything there would be the end, or not for us."""
     try:
@@ -223,6 +234,8 @@ def _is_idle(sock: socket.socket, timeout: float) -> bool:
 def _read(sock: socket.socket, limit: int) -> tuple[Reply, bool]:
     """Read one reply; also tell whether the connection may be used again."""
     response = http.client.HTTPResponse(sock, method="POST")
+    response.fp.close()
+    response.fp = _WholeLines(sock.makefile("rb", buffering=0))
     try:
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}

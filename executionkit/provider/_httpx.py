@@ -86,16 +86,28 @@ class HttpxTransport:
         return outcome
 
     async def _send(self, body: bytes, dispatch: Dispatch) -> Any:
+        extensions: dict[str, Any] = {"timeout": self._timeout}
+        if self._endpoint.scheme == "http":
+            return await self._request(body, dispatch, extensions)
+        newest = extensions["trace"] = _NewestStream()
+        try:
+            return await self._request(body, dispatch, extensions)
+        except BaseException:
+            if not dispatch.sent:
+                await newest.aclose()
+            raise
+
+    async def _request(self, body: bytes, dispatch: Dispatch, extensions: dict[str, Any]) -> Any:
         headers = [*self._headers, (b"Content-Length", b"%d" % len(body))]
         upload = self._upload(body, dispatch)
         if self._own is not None:
             request = self._library.Request(
-                "POST", self._url, headers=headers, stream=upload, extensions={"timeout": self._timeout}
+                "POST", self._url, headers=headers, stream=upload, extensions=extensions
             )
             return await self._own.handle_async_request(request)
         timeout = self._library.Timeout(**self._timeout)
         request = self._client.build_request(
-            "POST", self._url, headers=headers, content=upload, timeout=timeout
+            "POST", self._url, headers=headers, content=upload, timeout=timeout, extensions=extensions
         )
         return await self._client.send(request, stream=True, follow_redirects=False)
 
@@ -106,6 +118,9 @@ class HttpxTransport:
             # A hook of the caller's client has read it, and so decoded it.
             headers.pop("content-encoding", None)
             return Reply(response.status_code, headers, response.content)
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise TransportError(TOO_LARGE.format(limit))
         parts: list[bytes] = []
         size = 0
         async with aclosing(aiter(response.stream)) as stream:
@@ -131,6 +146,25 @@ class HttpxTransport:
         """Close the connections; a caller's client is left as it is."""
         if self._own is not None:
             await self._own.aclose()
+
+
+class _NewestStream:
+    """Knows, as a `trace` extension, the stream of the connection that is being made for a request.
+
+    A request that is cancelled during the TLS handshake leaves its socket open: nobody but the trace has it.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._stream = info["return_value"]
+
+    async def aclose(self) -> None:
+        """Close it; it doesn't matter if that was done already."""
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
 @cache
