@@ -77,7 +77,7 @@ class Metering:
         self._measures_prompts = any(meter.max_cost.input_tokens for meter in self.meters)
 
     def require(self, calls: int, replies: int) -> None:
-        """Refuse `calls` calls with `replies` texts in all that some budget can't pay for; see `Run.require`."""
+        """Refuse `calls` calls for `replies` texts that some budget can't pay for; see `Run.require`."""
         for meter in self.meters:
             left = meter.left
             if left.llm_calls and left.llm_calls < calls:

@@ -109,7 +109,10 @@ async def consensus(
             is paid for once; for servers that offer it. What a server leaves out is asked for again.
 
     Returns:
-        The first original text of the winning answer. `metadata` keys: all fields of `ConsensusResult`.
+        The first original text of the winning answer. `metadata` keys: `agreement_ratio`,
+        `unique_responses`, `tie_count`, `abstained`, `truncated_responses`, `answer`, `votes`, `margin`,
+        `is_majority`, `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`; see
+        `ConsensusResult`.
 
     Raises:
         ValueError: A parameter is out of range; nothing was called.

@@ -35,6 +35,7 @@ from executionkit import (
     react_loop,
     refine_loop,
 )
+from executionkit.responses import plain
 from executionkit.testing import ChatRequest, Fault, LocalEndpoint, MockCall, Model
 
 DOCS = Path(__file__).parents[2] / "docs" / "patterns"
@@ -405,7 +406,7 @@ async def test_the_metadata_mirrors_the_fields_and_is_read_only(pattern: Pattern
     result = await pattern.run(MockProvider(model))
     assert result.metadata
     for name, value in result.metadata.items():
-        assert getattr(result, name) == value
+        assert plain(getattr(result, name)) == value
         with pytest.raises(TypeError):
             result.metadata[name] = None  # type: ignore[index]  # what is wrong is the point
 
