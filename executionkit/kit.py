@@ -1,8 +1,9 @@
 """`Kit`: a session that holds a provider and what was spent through it."""
 
+import inspect
 from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from executionkit.compose import PatternStep, PipeResult, pipe
 from executionkit.engine.run import Run
@@ -17,21 +18,29 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class _Method(Generic[P, R]):
-    """A pattern as a method of a kit: its own signature, less the provider."""
+def _method_of(
+    pattern: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+) -> Callable[[Callable[..., object]], Callable[Concatenate["Kit", P], Coroutine[Any, Any, R]]]:
+    """Make of a declaration, which gives the name and the text, a pattern as a method of a kit."""
 
-    def __init__(self, pattern: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> None:
-        self._pattern = pattern
-        self.__doc__ = pattern.__doc__
+    def decorate(declared: Callable[..., object]) -> Callable[Concatenate["Kit", P], Coroutine[Any, Any, R]]:
+        @wraps(declared)
+        def method(self: "Kit", /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+            return pattern(self.metered, *args, **kwargs)
 
-    @overload
-    def __get__(self, kit: None, owner: type["Kit"]) -> "_Method[P, R]": ...
-    @overload
-    def __get__(self, kit: "Kit", owner: type["Kit"]) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    def __get__(
-        self, kit: "Kit | None", owner: type["Kit"]
-    ) -> "_Method[P, R] | Callable[P, Coroutine[Any, Any, R]]":
-        return self if kit is None else partial(self._pattern, kit.metered)
+        # Introspection is shown the parameters, but not led back to the declaration.
+        vars(method)["__signature__"] = _with_self(inspect.signature(pattern))
+        method.__doc__ = f"{inspect.getdoc(declared)}\n\n{inspect.getdoc(pattern)}"
+        del vars(method)["__wrapped__"]
+        return method
+
+    return decorate
+
+
+def _with_self(signature: inspect.Signature) -> inspect.Signature:
+    """The signature with `self` in the place of the provider."""
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return signature.replace(parameters=[this, *list(signature.parameters.values())[1:]])
 
 
 class Kit:
@@ -46,11 +55,6 @@ class Kit:
     Raises:
         TypeError: `provider` has no `complete` method.
     """
-
-    consensus = _Method(consensus)
-    refine = _Method(refine_loop)
-    # mypy holds that `**_` could take `provider` once more.
-    react = _Method(react_loop)  # type: ignore[arg-type]
 
     def __init__(self, provider: LLMProvider, *, track_cost: bool = True) -> None:
         self._run = Run("kit", provider)
@@ -69,6 +73,19 @@ class Kit:
     def usage(self) -> TokenUsage:
         """Everything spent through the kit so far; zero with `track_cost=False`."""
         return self._run.usage
+
+    @_method_of(consensus)
+    def consensus(self) -> None:
+        """`executionkit.consensus` on the kit's provider."""
+
+    @_method_of(refine_loop)
+    def refine(self) -> None:
+        """`executionkit.refine_loop` on the kit's provider."""
+
+    # mypy holds that `**_` could take `provider` once more.
+    @_method_of(react_loop)  # type: ignore[arg-type]
+    def react(self) -> None:
+        """`executionkit.react_loop` on the kit's provider."""
 
     async def pipe(
         self,

@@ -2,11 +2,11 @@
 
 import json
 import re
-import secrets
 from typing import Final
 
 from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider
+from executionkit.responses import LLMResponse
 
 TEMPERATURE: Final = 0.1
 MAX_TOKENS: Final = 256
@@ -63,10 +63,12 @@ async def judge(
     Raises:
         PatternError: The second reply could not be read either.
     """
+    import secrets  # not at the top: it loads hashlib and random, for this alone
+
     request = _REQUEST.format(fence=secrets.token_hex(8), task=task[:max_chars], answer=answer[:max_chars])
     messages = [{"role": "user", "content": request}]
     reply = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=MAX_TOKENS)
-    score = read_score(reply.content)
+    score = _certain(reply)
     if score is None:
         # A reply that is all hidden reasoning is empty: repeated as it is, servers refuse it.
         if reply.content.strip():
@@ -77,13 +79,19 @@ async def judge(
         reply = await provider.complete(
             messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens)
         )
-        score = read_score(reply.content)
+        score = _certain(reply)
     if score is None:
         raise PatternError(
             f"the judge's replies can't be read as a score from 0 to 10, the last one was "
             f"{reply.content[:200]!r}; use a model that follows the format, or give an evaluator of your own"
         )
     return score
+
+
+def _certain(reply: LLMResponse) -> float | None:
+    if reply.was_truncated and reply.content.endswith("1"):
+        return None  # cut off within the number, perhaps: the 1 of a 10
+    return read_score(reply.content)
 
 
 def read_score(reply: str) -> float | None:

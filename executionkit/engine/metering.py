@@ -72,7 +72,7 @@ class Metering:
     """The meters a call has to pass: a run's own and those of the runs around it."""
 
     def __init__(self, meters: Sequence[Meter]) -> None:
-        self.meters = tuple(meters)
+        self.meters: tuple[Meter, ...] = tuple(meters)
         self._limited = any(meter.max_cost != UNLIMITED for meter in self.meters)
         self._measures_prompts = any(meter.max_cost.input_tokens for meter in self.meters)
 

@@ -216,9 +216,7 @@ class Run:
 
     async def _park(self, waiting: Awaitable[object]) -> None:
         """Wait where `halt` can reach the task."""
-        task = asyncio.current_task()
-        if task is None:  # pragma: no cover - a coroutine always runs in a task
-            raise RuntimeError("a run can wait only inside a task")
+        task = _this_task()
         for level in self._levels:
             level._parked.add(task)
         try:
@@ -241,7 +239,12 @@ def _check_provider(name: str, provider: object) -> None:
 
 async def _leave() -> None:
     """Cancel the current task: the run it works for was halted."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.cancel()
+    _this_task().cancel()
     await asyncio.get_running_loop().create_future()
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:  # pragma: no cover - a coroutine always runs in a task
+        raise RuntimeError("a run can wait only inside a task")
+    return task

@@ -38,14 +38,13 @@ class Call:
         self.body = body
         self._dispatch = dispatch
         self._lock = threading.Lock()
-        self._aborted = False
         self._socket: socket.socket | None = None
 
     def hold(self, sock: socket.socket | None) -> None:
         """Say which socket the call is using now; None when it is done with it."""
         with self._lock:
             self._socket = sock
-            if self._aborted and sock is not None:
+            if self._dispatch.called_off and sock is not None:
                 raise TransportError(CLOSED)
 
     def send(self, sock: socket.socket, message: bytes) -> None:
@@ -54,7 +53,7 @@ class Call:
         if start:
             sock.sendall(memoryview(message)[:start])
         with self._lock:
-            if self._aborted:
+            if self._dispatch.called_off:
                 raise TransportError(CLOSED)
             self._dispatch.sent = True
             sock.sendall(memoryview(message)[start:])
@@ -65,7 +64,7 @@ class Call:
         # and then the shutdown is what ends it.
         locked = self._lock.acquire(timeout=0.05)
         try:
-            self._aborted = True
+            self._dispatch.called_off = True
             if self._socket is not None:
                 # Not SSLSocket.shutdown, which drops the encryption first: what the other thread sends at
                 # that moment would leave in the clear.

@@ -1,5 +1,7 @@
 """The back end over httpx or httpx2, whichever it is given: their interfaces are the same."""
 
+import asyncio
+import importlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -42,6 +44,9 @@ class HttpxTransport:
         ]
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         self._upload = _upload_type(library)
+        # httpx (mended in httpx2) forgets connections when asyncio cancels it at the wrong moment. What it is
+        # prepared for are the cancel scopes of anyio, which comes with it.
+        self._scopes: Any = importlib.import_module("anyio") if library.__name__ == "httpx" else None
         # No limit on waiting for a connection: as many are made as there are requests.
         self._timeout = {
             "connect": endpoint.connect_timeout,
@@ -71,11 +76,9 @@ class HttpxTransport:
     async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
         """Post the body and read the whole reply."""
         try:
-            response = await self._send(body, dispatch)
-            try:
-                return await self._read(response)
-            finally:
-                await response.aclose()
+            if self._scopes is None:
+                return await self._attempt(body, dispatch)
+            return await self._attempt_in_scope(body, dispatch)
         except TransportError:
             raise
         except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
@@ -84,6 +87,31 @@ class HttpxTransport:
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome
+
+    async def _attempt_in_scope(self, body: bytes, dispatch: Dispatch) -> Reply:
+        """Attempt in a task of its own, so that cancelling ours reaches it through a cancel scope."""
+        scope = self._scopes.CancelScope()
+
+        async def run() -> Reply:
+            with scope:
+                return await self._attempt(body, dispatch)
+            raise asyncio.CancelledError  # the scope has swallowed it
+
+        task = asyncio.ensure_future(run())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            dispatch.called_off = True
+            scope.cancel()
+            await asyncio.wait([task])
+            raise
+
+    async def _attempt(self, body: bytes, dispatch: Dispatch) -> Reply:
+        response = await self._send(body, dispatch)
+        try:
+            return await self._read(response)
+        finally:
+            await response.aclose()
 
     async def _send(self, body: bytes, dispatch: Dispatch) -> Any:
         extensions: dict[str, Any] = {"timeout": self._timeout}
@@ -201,5 +229,7 @@ class _Once:
         body, self._body = self._body, None
         if body is None:
             raise StopAsyncIteration
+        if self._dispatch.called_off:
+            raise asyncio.CancelledError
         self._dispatch.sent = True
         return body

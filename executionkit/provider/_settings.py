@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from urllib.parse import quote, urlsplit
 
 from executionkit.provider._request import encode, own_field
 from executionkit.provider._secrets import LostSecret, Secret
@@ -27,6 +26,8 @@ def address(base_url: object) -> tuple[str, str, int, str]:
         ValueError: It is no http or https URL that a request can be sent to. The text shows nothing of the
             URL that can hold a credential.
     """
+    from urllib.parse import quote, urlsplit  # not at the top: importing the library must not load it
+
     if not isinstance(base_url, str):
         raise ValueError(f"base_url must be a str, got {type(base_url).__name__}")
     if re.search(r"[\s\x00-\x1f\x7f\\]", base_url):
