@@ -139,7 +139,7 @@ async def patterns() -> None:
     assert_type(voted.failures, tuple[str, ...])
     assert_type(answers.number("42"), int | float | None)
     assert_type(answers.tagged(), Callable[[str], str | None])
-    assert_type(answers.tagged(then=answers.number), Callable[[str], int | float | None])
+    assert_type(answers.tagged(then=answers.boxed), Callable[[str], str | None])
     assert_type(voted.unique_responses, int)
     assert_type(voted.tie_count, int)
     assert_type(voted.cost, TokenUsage)
