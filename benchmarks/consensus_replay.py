@@ -189,7 +189,7 @@ def report_rounds(figures: dict[tuple[Any, int, int], Figures]) -> None:
 
 # -- the plot --------------------------------------------------------------------------------------------
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 460, 70, 50, 150, 60
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 470, 70, 60, 150, 60
 COLOURS = ("#555555", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -199,8 +199,8 @@ def plot(figures: dict[tuple[Any, int], Figures], path: Path) -> None:
     lines = {
         rule: [(figures[rule, n].mean_calls, figures[rule, n].accuracy) for n in ceilings] for rule in RULES
     }
-    points = [point for line in lines.values() for point in line]
-    low, high = int(min(y for _, y in points)), int(max(y for _, y in points)) + 1
+    heights = [each.accuracy for each in figures.values()]
+    low, high = int(min(heights)), int(max(heights)) + 1
 
     def place(x: float, y: float) -> tuple[float, float]:
         across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
@@ -210,10 +210,11 @@ def plot(figures: dict[tuple[Any, int], Figures], path: Path) -> None:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 28, "Accuracy over cost, for ceilings of 1, 3, 5, 7 and 8 samples", "start", 16),
+        _text(LEFT, 24, "Accuracy over cost, for ceilings of 1, 3, 5, 7 and 8 samples", "start", 16),
+        _text(LEFT, 42, "circles: a ceiling of 40, drawn from the 8 with replacement", "start"),
         _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 18, "samples paid for, on average", "middle"),
     ]
-    for percent in range(low, high + 1):
+    for percent in range(high, low - 1, -2 if high - low > 8 else -1):
         left, y = place(0, percent)
         parts.append(f'<path d="M{left} {y}H{WIDTH - RIGHT}" stroke="#dddddd"/>')
         parts.append(_text(left - 8, y + 4, f"{percent}%", "end"))
@@ -226,6 +227,10 @@ def plot(figures: dict[tuple[Any, int], Figures], path: Path) -> None:
         path_of_line = "L".join(f"{x} {y}" for x, y in drawn)
         parts.append(f'<path d="M{path_of_line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.extend(f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}"/>' for x, y in drawn)
+        many = figures[rule, DRAWN]
+        if many.mean_calls <= RECORDED:
+            x, y = place(many.mean_calls, many.accuracy)
+            parts.append(f'<circle cx="{x}" cy="{y}" r="5" fill="white" stroke="{colour}" stroke-width="2"/>')
         y = TOP + 20 * index + 10
         parts.append(f'<rect x="{WIDTH - RIGHT + 20}" y="{y - 10}" width="12" height="12" fill="{colour}"/>')
         parts.append(_text(WIDTH - RIGHT + 40, y, f"stop={rule!r}", "start"))
