@@ -61,7 +61,7 @@ def _countable(answer: Hashable | None) -> Hashable | None:
         raise TypeError("key must be a plain function, not an async one")
     if callable(answer):
         # Every one would be an answer of its own: a maker of readers was given instead of a reader.
-        raise TypeError(f"key must return an answer, got {answer!r}; is the key to be called first?")
+        raise TypeError(f"key must return an answer, got {answer!r}; is `key` to be called first?")
     try:
         hash(answer)
     except TypeError:

@@ -106,7 +106,8 @@ async def consensus(
         min_samples: How many samples must come back, in [1, num_samples]: as many as are left over may fail
             for good, by an error or for want of budget, and only miss the vote. None is all of them.
         choices_per_request: How many samples one request may ask for (`n` in its body), so that the prompt
-            is paid for once; for servers that offer it. What a server leaves out is asked for again.
+            is paid for once; for servers that offer it. What a server leaves out is asked for again, and no
+            further request asks for more than it gave.
 
     Returns:
         The first original text of the winning answer. `metadata` keys: `agreement_ratio`,
@@ -116,7 +117,7 @@ async def consensus(
 
     Raises:
         ValueError: A parameter is out of range; nothing was called.
-        BudgetExhaustedError: The calls left can't pay for `num_samples`, were they all needed (before the
+        BudgetExhaustedError: The calls left can't pay for `num_samples`, should all be needed (before the
             first call), or the budget ran out on the way.
         ConsensusFailedError: The answers were not unanimous where they had to be, or nobody answered.
         LLMError: More samples failed for good than may. No further one is started; those in flight are
@@ -151,8 +152,10 @@ async def consensus(
         "consensus", provider, max_cost=max_cost, retry=retry, salvage=lambda: {"responses": samples.texts}
     ) as run:
         # For all samples, early stop or not: a vote that begins must be able to end. Whoever has less may ask
-        # for a smaller ceiling, which costs nothing; half a vote costs and gives no answer.
-        run.require(calls=-(-num_samples // choices_per_request), replies=num_samples)
+        # for a smaller ceiling, which costs nothing; half a vote costs and gives no answer. An early stop may
+        # come to asking for one sample at a time, whatever a request could hold.
+        at_a_time = choices_per_request if stop == "all" else 1
+        run.require(calls=-(-num_samples // at_a_time), replies=num_samples)
         while window := needed(votes, num_samples - samples.asked):
             for sample in await samples.take(run, window):
                 votes.add(sample, reader.answer(sample, samples.replies[sample]))

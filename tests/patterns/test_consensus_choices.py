@@ -150,6 +150,29 @@ async def test_a_budget_needs_to_pay_for_the_requests_only_but_for_a_token_of_ev
     await consensus(provider, "q", max_cost=TokenUsage(llm_calls=2), **options)
 
 
+@given(st.lists(st.sampled_from(["a", "b", "c", ""]), min_size=1, max_size=8), st.integers(1, 4))
+def test_a_vote_with_an_early_stop_that_begins_can_end(texts: list[str], choices: int) -> None:
+    provider = MockProvider(server(lambda n: n, ["a", *texts]))
+    result = consensus_sync(
+        provider,
+        "q",
+        num_samples=len(texts) + 1,
+        stop="decided",
+        choices_per_request=choices,
+        max_cost=TokenUsage(llm_calls=len(texts) + 1),
+    )
+    assert result.cost.llm_calls == provider.call_count
+    with pytest.raises(BudgetExhaustedError):
+        consensus_sync(
+            provider,
+            "q",
+            num_samples=len(texts) + 1,
+            stop="decided",
+            choices_per_request=choices,
+            max_cost=TokenUsage(llm_calls=len(texts)),
+        )
+
+
 async def test_topping_up_keeps_to_the_budget() -> None:
     provider = MockProvider(server(lambda _: 1))
     with pytest.raises(BudgetExhaustedError) as caught:

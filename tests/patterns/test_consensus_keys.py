@@ -106,7 +106,7 @@ async def test_a_key_that_turns_out_to_be_async_is_the_key_s_mistake() -> None:
 
 
 async def test_a_maker_of_readers_that_was_not_called_is_told_from_a_reader() -> None:
-    with pytest.raises(TypeError, match=r"key must return an answer, got <function .*is the key to be called"):
+    with pytest.raises(TypeError, match=r"key must return an answer, got <function .*called first"):
         await consensus(MockProvider(["A"]), "q", key=answers.choice)
 
 
