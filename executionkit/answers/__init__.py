@@ -15,7 +15,7 @@ time in proportion to its length.
 1. where an answer is declared: `\boxed{...}`, `<answer>...</answer>`, `#### ...`, "the answer is ...",
    "Answer: ...";
 2. the whole reply, if only one thing in it can be the answer;
-3. the last line, if it is the answer and nothing else.
+3. the last line, or the first with an empty one after it, if it is the answer and nothing else.
 """
 
 from executionkit.answers._number import european_number, number

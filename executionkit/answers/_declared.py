@@ -110,13 +110,13 @@ def phrases(text: str) -> Iterator[Declared]:
             yield Declared(phrase.start(), rest[: end.start()] if end else rest, is_marked=False)
 
 
-def read(text: str, only: Callable[[str], T | None], last: Callable[[str], T | None]) -> T | None:
+def read(text: str, only: Callable[[str], T | None], bare: Callable[[str], T | None]) -> T | None:
     """Read the one answer of a reply.
 
     Args:
         text: The reply.
         only: Reads a text that holds one answer, among words; None when it may hold another.
-        last: Reads a line that is an answer and nothing else.
+        bare: Reads a line that is an answer and nothing else.
     """
     text = spoken(text)
     marks = (Declared(mark.start(), mark[1], is_marked=True) for mark in _MARK.finditer(text))
@@ -128,8 +128,16 @@ def read(text: str, only: Callable[[str], T | None], last: Callable[[str], T | N
         if place.is_marked or _DENIAL.match(place.text):
             return None
     answer = only(text)
-    if answer is not None:
-        return answer
-    lines = [line for line in text.splitlines() if line.strip()][-2:]
-    # One bare answer under another is a list.
-    return last(lines[-1]) if lines and last(lines[0]) in (None, last(lines[-1])) else None
+    return _bare_line(text.strip().splitlines(), bare) if answer is None else answer
+
+
+def _bare_line(lines: list[str], bare: Callable[[str], T | None]) -> T | None:
+    """The answer that stands alone on the last line, or on the first with nothing on the second."""
+    if len(lines) < 2:
+        return None
+    opening = None if lines[1].strip() else bare(lines[0])
+    closing = bare(lines[-1])
+    if closing is None or opening == closing:
+        return opening
+    # One bare answer above another is a list.
+    return closing if opening is None and bare(lines[-2]) in (None, closing) else None

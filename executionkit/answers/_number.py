@@ -77,7 +77,7 @@ class _Notation:
         self._token = _token(decimal, groups)
 
     def number(self, text: str) -> int | float | None:
-        return read(text, self._only, self._last)
+        return read(text, self._only, self._bare)
 
     def _only(self, text: str) -> int | float | None:
         """The one number of a text, or the right-hand side where all of it is one calculation."""
@@ -88,7 +88,7 @@ class _Notation:
             found = self._find(sign + right) if _LEFT_HAND.fullmatch(left) else None
         return found and self._value(found)
 
-    def _last(self, line: str) -> int | float | None:
+    def _bare(self, line: str) -> int | float | None:
         """The number of a line that has no words before it and at most a unit's after it."""
         line = plain(line)
         found = self._find(line)

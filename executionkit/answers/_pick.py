@@ -7,7 +7,11 @@ from typing import Final
 from executionkit.answers._declared import read
 
 _MARKUP: Final = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*(?=\{)|</?[a-zA-Z][^<>]*>")
-_NEGATION: Final = re.compile(r"\b(?:not|never|neither|nor|cannot|except)\b|n['’]t\b", re.IGNORECASE)
+_NEGATION: Final = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|except|wrong|incorrect|false|unlikely|eliminated?)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_VERB: Final = r"(?:or|and|nor|is|was|has|as|because|since|seems|fits|must|would|can)\b"
 _OR: Final = r"\s*(?:\b(?:or|and)\b|[&/,+])\s*"
 
 
@@ -35,12 +39,13 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     # At the start of a text: a letter that is plainly no word.
     leading = re.compile(
         rf"[\s*_`\"'“({{\[$]*+(?:(?:option|choice|letter|answer)\s+)?[*_`\"'“({{\[$]*+({either})"
-        rf"(?=[\s*_`\"'”]*(?:\Z|[)}}\].:,;!?$]|\n)|\s+(?:because|since|as|for|which|is|[-–—(])(?:\s|\Z)|\s*[-–—]\s)"
-        r"[\s*_`\"'”)}\]$]*"
+        rf"(?=[\s*_`\"'”]*(?:\Z|[)}}\].:,;!?$]|\n)|\s+(?:because|since|as|for|which|[-–—(])(?:\s|\Z)|\s*[-–—]\s)"
+        r"[\s*_`\"'”)}\]$.:–—-]*"
     )
-    # Anywhere: in brackets, or a capital that is neither article nor pronoun.
+    # Anywhere: in brackets, or a capital that is no article, as which "A" begins a sentence, and no pronoun.
+    within = "(?<=[a-z,;] )A|" if "A" in upper else ""
     alone = re.compile(
-        rf"\(({either})\)|(?<![\w'’-])(?!(?:A|I)\s+(?!(?:or|and|nor)\b)[a-z])([{upper}])(?![\w'’-])"
+        rf"\(({either})\)|(?<![\w'’-])({within}(?!(?:A|I)\s+(?!{_VERB})[a-z])[{upper}])(?![\w'’-])"
     )
     more = re.compile(rf"{_OR}(?:option\s+)?\(?{either}\b", re.IGNORECASE)
 
@@ -52,11 +57,11 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
             return first[1].upper()
         return named.pop() if len(named) == 1 and not _NEGATION.search(text) else None
 
-    def last(line: str) -> str | None:
+    def bare(line: str) -> str | None:
         found = leading.fullmatch(_MARKUP.sub("", line).rstrip(" .:*_`"))
         return found[1].upper() if found else None
 
-    return lambda text: read(text, only, last)
+    return lambda text: read(text, only, bare)
 
 
 def label(*labels: str) -> Callable[[str], str | None]:
@@ -86,10 +91,10 @@ def label(*labels: str) -> Callable[[str], str | None]:
             return None
         return names.get(found.pop())
 
-    def last(line: str) -> str | None:
+    def bare(line: str) -> str | None:
         return names.get(_folded(_MARKUP.sub("", line)))
 
-    return lambda text: read(text, only, last)
+    return lambda text: read(text, only, bare)
 
 
 def _folded(text: str) -> str:
