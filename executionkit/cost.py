@@ -141,7 +141,8 @@ class CostTracker:
 
 def _answer_size(response: LLMResponse) -> int:
     calls = sum(size_of(f"{call.name}{call.arguments}") for call in response.tool_calls)
-    return size_of(response.content) + size_of(response.reasoning) + calls
+    others = sum(map(_answer_size, response.alternatives))
+    return size_of(response.content) + size_of(response.reasoning) + calls + others
 
 
 def remaining(budget: TokenUsage, spent: TokenUsage) -> TokenUsage:

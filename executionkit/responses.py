@@ -99,6 +99,8 @@ class LLMResponse:
         reasoning: Reasoning text that the server sent in a field of its own, "" when it sent none; never part
             of `content`.
         refusal: The server's refusal text, "" when it did not refuse.
+        alternatives: The further choices of a request that asked for several (`n`), in the server's order.
+            They carry no usage of their own: that of the whole request is here.
     """
 
     content: str
@@ -108,6 +110,7 @@ class LLMResponse:
     raw: Any = None
     reasoning: str = field(default="", kw_only=True)
     refusal: str = field(default="", kw_only=True)
+    alternatives: Sequence["LLMResponse"] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("content", "reasoning", "refusal"):
@@ -116,6 +119,8 @@ class LLMResponse:
                 object.__setattr__(self, name, text_of(text))
         if not isinstance(self.tool_calls, tuple):
             object.__setattr__(self, "tool_calls", tuple(self.tool_calls or ()))
+        if not isinstance(self.alternatives, tuple):
+            object.__setattr__(self, "alternatives", tuple(self.alternatives or ()))
         known = self.usage if isinstance(self.usage, Mapping) else {}
         object.__setattr__(self, "usage", MappingProxyType(dict(known)))
 

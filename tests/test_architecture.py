@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": VALUES | {"cost"},
     "provider": VALUES | {"engine.checks"},
     "patterns": CORE,
+    "answers": VALUES | {"engine"},
     "compose": CORE,
     "kit": CORE | {"patterns", "compose"},
     "sync": CORE | {"patterns", "compose"},

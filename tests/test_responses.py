@@ -37,6 +37,14 @@ def test_tool_calls_become_a_tuple_of_their_own() -> None:
     assert LLMResponse("", None).tool_calls == ()  # type: ignore[arg-type]  # what servers send
 
 
+def test_alternatives_become_a_tuple_of_their_own() -> None:
+    others = [LLMResponse("b")]
+    reply = LLMResponse("a", alternatives=others)
+    others.clear()
+    assert reply.alternatives == (LLMResponse("b"),)
+    assert LLMResponse("a").alternatives == ()
+
+
 def test_a_call_has_no_invalid_arguments_unless_told() -> None:
     assert CALL.invalid_arguments is None
     assert ToolCall("c", "add", {}, invalid_arguments='{"a":').invalid_arguments == '{"a":'
@@ -70,6 +78,7 @@ class Own(LLMResponse):
         Own("x", usage={"prompt_tokens": 3}),
         LLMResponse("x", [CALL], "length", {"prompt_tokens_details": {"cached_tokens": 2}}, {"id": 1}),
         LLMResponse("", reasoning="hm", refusal="no"),
+        LLMResponse("x", alternatives=[LLMResponse("y", [CALL]), Own("z")]),
         CALL,
         ToolCall("c", "add", {}, invalid_arguments="{"),
     ],

@@ -23,6 +23,7 @@ from executionkit import (
     Tool,
     VotingStrategy,
 )
+from executionkit.responses import plain
 
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 
@@ -150,7 +151,7 @@ RESULTS: list[PatternResult[Any]] = [
     PatternResult("x", 0.5, TokenUsage(1, 2, 3), {"k": [1, {"a": (2,)}]}),
     PatternResult[str]("x"),
     Vote("x", votes=2, history=[0.1]),
-    ConsensusResult("x", agreement_ratio=0.6, unique_responses=2, tie_count=1),
+    ConsensusResult("x", unique_responses=2, answer=(1,), votes=((4, 2), ("b", 1)), failures=("e",)),
     RefineResult("x", iterations=1, converged=True, score_history=[0.1, 0.9], stop_reason="target"),
     ReactResult("x", rounds=2, tool_calls_made=1),
     PipeResult({"a": [1]}, metadata={"rounds": 1}, step_count=1, step_metadata=[{"rounds": 1}]),
@@ -169,7 +170,7 @@ def test_results_survive_pickling_and_copying(result: PatternResult[Any]) -> Non
 def test_metadata_mirrors_every_field_of_the_patterns_results(result: PatternResult[Any]) -> None:
     own = {f.name for f in fields(result)} - {f.name for f in fields(PatternResult)}
     for name in own:
-        assert result.metadata[name] == getattr(result, name)
+        assert result.metadata[name] == plain(getattr(result, name))
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)

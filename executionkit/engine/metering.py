@@ -76,16 +76,16 @@ class Metering:
         self._limited = any(meter.max_cost != UNLIMITED for meter in self.meters)
         self._measures_prompts = any(meter.max_cost.input_tokens for meter in self.meters)
 
-    def require(self, calls: int) -> None:
-        """Refuse `calls` calls that some budget can't pay for; see `Run.require`."""
+    def require(self, calls: int, replies: int) -> None:
+        """Refuse `calls` calls for `replies` texts that some budget can't pay for; see `Run.require`."""
         for meter in self.meters:
             left = meter.left
             if left.llm_calls and left.llm_calls < calls:
                 have = max(0, left.llm_calls)
                 raise meter.exhausted("llm_calls", f"{calls} calls asked for, {have} left")
-            if left.output_tokens and left.output_tokens < calls:
+            if left.output_tokens and left.output_tokens < replies:
                 have = max(0, left.output_tokens)
-                raise meter.exhausted("output_tokens", f"{calls} replies asked for, {have} tokens left")
+                raise meter.exhausted("output_tokens", f"{replies} replies asked for, {have} tokens left")
             if left.input_tokens < 0:
                 raise meter.exhausted("input_tokens")
 

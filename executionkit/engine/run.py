@@ -132,13 +132,17 @@ class Run:
         if isinstance(metadata, dict):
             _add_paid(cast("dict[str, Any]", metadata), paid, from_inside=from_inside)
 
-    def require(self, calls: int) -> None:
+    def require(self, calls: int, *, replies: int | None = None) -> None:
         """Refuse before the first of `calls` calls when the budget can't pay for all of them.
+
+        Args:
+            calls: How many calls there will be.
+            replies: How many texts they bring where some bring several; `calls` by default.
 
         Raises:
             BudgetExhaustedError: Fewer calls are left, or fewer output tokens than one for each reply.
         """
-        self._metering.require(calls)
+        self._metering.require(calls, calls if replies is None else replies)
 
     def charge(self, usage: TokenUsage) -> None:
         """Count what was spent beside the run, here and in every run around it."""

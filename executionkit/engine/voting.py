@@ -1,45 +1,169 @@
-"""Counting votes: which answer most samples gave."""
+"""Votes as they come in, and when they are settled: counting in integers, no model anywhere near."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterator
+from typing import Literal, TypeAlias
 
 
-class Tally(NamedTuple):
-    """A counted vote.
+class Votes:
+    """The votes so far, added in sample order.
 
     Attributes:
-        winner: The winning answer as its first voter wrote it; None when nobody voted.
-        votes: How many gave it.
-        unique: How many different answers there were.
-        tied: How many answers share the top count: 1 means no tie.
+        counts: How many samples gave each answer, in the order in which the answers were first seen.
+        first: Which sample gave each answer first.
+        abstained: How many samples had no answer.
     """
 
-    winner: str | None
-    votes: int
-    unique: int
-    tied: int
+    __slots__ = ("_top", "abstained", "counts", "first")
+
+    def __init__(self) -> None:
+        self.counts: dict[Hashable, int] = {}
+        self.first: dict[Hashable, int] = {}
+        self.abstained = 0
+        self._top: list[Hashable] = []
+
+    def add(self, sample: int, answer: Hashable | None) -> None:
+        """Count what `sample` answered; None abstains. Each sample comes after those before it."""
+        if answer is None:
+            self.abstained += 1
+            return
+        count = self.counts.get(answer, 0) + 1
+        self.counts[answer] = count
+        if count == 1:
+            self.first[answer] = sample
+        # Only the two best matter to a decision: kept up to date here, they need no search later, however
+        # many different answers there are. A vote for the best moves neither.
+        if not self._top or answer != self._top[0]:
+            if answer not in self._top:
+                self._top.append(answer)
+            self._top.sort(key=self._rank)
+            del self._top[2:]
+
+    def _rank(self, answer: Hashable) -> tuple[int, int]:
+        return -self.counts[answer], self.first[answer]
+
+    @property
+    def winner(self) -> Hashable | None:
+        """The answer with the most votes, of several the one seen first; None when nobody voted."""
+        return self._top[0] if self._top else None
+
+    @property
+    def most(self) -> int:
+        """The winner's votes; 0 when nobody voted."""
+        return self.counts[self._top[0]] if self._top else 0
+
+    @property
+    def second(self) -> int:
+        """The votes of the best answer but the winner; 0 when there is none."""
+        return self.counts[self._top[1]] if len(self._top) > 1 else 0
+
+    @property
+    def threat(self) -> int:
+        """How many votes the winner must have so that none of the others beats it as things stand.
+
+        An answer seen before the winner wins a tie with it, so it counts as one vote more.
+        """
+        if len(self._top) < 2:
+            return 0
+        return self.second + (self.first[self._top[1]] < self.first[self._top[0]])
+
+    @property
+    def tied(self) -> int:
+        """How many answers share the top count: 1 means no tie."""
+        return sum(count == self.most for count in self.counts.values())
+
+    def ranking(self) -> tuple[tuple[Hashable, int], ...]:
+        """Every answer and its votes, the winner first, then by votes, then by first sight."""
+        return tuple((answer, self.counts[answer]) for answer in sorted(self.counts, key=self._rank))
 
 
-def tally(answers: Sequence[str | None]) -> Tally:
-    """Count `answers`, where None abstains; a tie goes to the answer seen first.
+StopRule: TypeAlias = Callable[[Votes, int], int]
+"""`rule(votes, left)`: the fewest of the `left` samples to come that could settle the vote, 0 once it is.
 
-    Two answers are the same when they are equal after surrounding whitespace is stripped and inner runs
-    of whitespace are collapsed to one space.
+Exact for the votes that settle it soonest, which nobody knows beforehand: whoever asks for that many at a
+time never asks for one too many.
+"""
+
+
+def check_stop(stop: object) -> None:
+    """Require what `consensus(stop=...)` takes."""
+    if stop in ("all", "decided") or (isinstance(stop, float) and 0.5 < stop < 1):
+        return
+    raise ValueError(f"stop must be 'all', 'decided' or a confidence in (0.5, 1), got {stop!r}")
+
+
+def stop_rule(stop: Literal["all", "decided"] | float, *, unanimous: bool) -> StopRule:
+    """The rule for `consensus(stop=...)`, where a number is the confidence asked for.
+
+    Every rule but "all" also stops where the rest can't change the outcome; that of a unanimous vote is
+    known as soon as two answers differ.
     """
-    # Equal texts are counted before they are normalised: reading a long text again for every vote would
-    # make the count's cost grow with the length of the replies.
-    counts: dict[str, int] = {}
-    for answer in answers:
-        if answer is not None:
-            counts[answer] = counts.get(answer, 0) + 1
-    votes: dict[str, int] = {}
-    first: dict[str, str] = {}
-    for answer, count in counts.items():
-        key = " ".join(answer.split())
-        votes[key] = votes.get(key, 0) + count
-        first.setdefault(key, answer)
-    if not votes:
-        return Tally(winner=None, votes=0, unique=0, tied=0)
-    top = max(votes.values())
-    leaders = [key for key, count in votes.items() if count == top]
-    return Tally(winner=first[leaders[0]], votes=top, unique=len(votes), tied=len(leaders))
+    if stop == "all":
+        return _last_sample
+    rules: list[StopRule] = [_disagreement if unanimous else decided]
+    if stop != "decided":
+        rules.append(confident(float(stop)))
+    return lambda votes, left: min(left, *(rule(votes, left) for rule in rules))
+
+
+def _last_sample(_: Votes, left: int) -> int:
+    return left
+
+
+def _disagreement(votes: Votes, _: int) -> int:
+    return max(0, 2 - len(votes.counts))
+
+
+def decided(votes: Votes, left: int) -> int:
+    """Settled when the winner stays the winner whatever the rest say, ties and their rule included."""
+    # Soonest if all of them vote for it: after k such votes `most + k` must hold against `threat + left - k`.
+    return max(0, -(-(votes.threat + left - votes.most) // 2))
+
+
+def confident(confidence: float) -> StopRule:
+    """Settled when the winner is the likelier of the two best answers with at least this `confidence`.
+
+    The stopping rule of Adaptive-Consistency (Aggarwal et al., "Let's Sample Step by Step:
+    Adaptive-Consistency for Efficient Reasoning and Coding with LLMs", EMNLP 2023), on exact integers.
+    """
+    needed: list[int] = []
+    more = _confident_leads(confidence)
+
+    def fewest(votes: Votes, _: int) -> int:
+        while len(needed) <= votes.second:
+            needed.append(next(more))
+        return max(0, needed[votes.second] - votes.most)
+
+    return fewest
+
+
+def certainty(most: int, second: int) -> float:
+    """P(Beta(most+1, second+1) > 1/2): how sure `most` votes to `second` make the leader the likelier answer.
+
+    With n = most + second + 1 it is sum(C(n, k), k=0..most) / 2^n; computed from the other, shorter tail.
+    """
+    n = most + second + 1
+    term = tail = 1
+    for k in range(second):
+        term = term * (n - k) // (k + 1)
+        tail += term
+    # The division of integers is rounded once and can't overflow.
+    return ((1 << n) - tail) / (1 << n)
+
+
+def _confident_leads(confidence: float) -> Iterator[int]:
+    """For 0, 1, 2, ... votes of the second answer: the fewest of the first that make it certain enough.
+
+    Walks along the boundary in Pascal's triangle, a step for each vote, with `tail` the sum of C(n, k) over
+    k = 0..second: certain enough is `tail / 2^n <= 1 - confidence`.
+    """
+    numerator, denominator = confidence.as_integer_ratio()
+    most = second = 0
+    n = term = tail = 1
+    while True:
+        while tail * denominator > (denominator - numerator) << n:
+            most, n, tail, term = most + 1, n + 1, 2 * tail - term, term * (n + 1) // (n + 1 - second)
+        yield most
+        n, tail, term = n + 1, 2 * tail - term, term * (n + 1) // (n + 1 - second)
+        second += 1
+        term = term * (n + 1 - second) // second
+        tail += term

@@ -1,5 +1,6 @@
 """What comes back: an HTTP reply, whatever it is, made a response or an error; pure functions, and total."""
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Mapping
@@ -38,11 +39,13 @@ def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMEr
     body = an_object(payload)
     if body is None:
         return report.unreadable(reply, "JSON, but not an object")
-    choice = next(map(an_object, a_list(body.get("choices"))), None)
-    if choice is not None:
-        response = _response(body, choice)
-        if response is not None:
-            return response
+    choices = list(map(an_object, a_list(body.get("choices"))))
+    found = [response for each in choices if each and (response := _response(body, each)) is not None]
+    if found:
+        # The first choice speaks for the request: the usage is that of all of them together.
+        others = [dataclasses.replace(response, usage={}) for response in found[1:]]
+        return dataclasses.replace(found[0], alternatives=others) if others else found[0]
+    choice = choices[0] if choices else None
     if body.get("error"):
         return report.error_within(reply, body)
     if choice is not None and choice.get("error"):

@@ -12,24 +12,18 @@ from executionkit.testing._tokens import count_prompt_tokens, count_tokens, firs
 
 
 def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
-    """The reply to `request` that says `answer`.
+    """The reply to `request` that says `answer`, and its alternatives as further choices.
 
     Tokens are counted by `count_tokens`, and what goes beyond the request's `max_tokens` is cut off with
     `finish_reason` "length"; a response that brings its own `usage` has that reported as it is.
     """
     response = LLMResponse(answer) if isinstance(answer, str) else answer
-    content, calls, used, was_cut = _within(response, request.max_tokens)
-    finish_reason = response.finish_reason
-    if was_cut:
-        finish_reason = "length"
-    elif calls and finish_reason == "stop":
-        finish_reason = "tool_calls"
-    message: dict[str, Any] = {"role": "assistant", "content": None if calls and not content else content}
-    if calls:
-        message["tool_calls"] = calls
-    if response.reasoning:
-        message["reasoning_content"] = response.reasoning
-    message["refusal"] = response.refusal or None
+    choices: list[dict[str, Any]] = []
+    used = 0
+    for index, each in enumerate((response, *response.alternatives)):
+        choice, tokens = _choice(each, request.max_tokens)
+        choices.append({"index": index, **choice})
+        used += tokens
     if not response.usage:
         usage = {
             "prompt_tokens": count_prompt_tokens(request.messages, request.tools),
@@ -38,7 +32,10 @@ def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
         usage["total_tokens"] = sum(usage.values())
         response = LLMResponse("", usage=usage)
     if request.streamed:
-        reply = Reply(200, b"", pieces=_pieces(message, finish_reason, dict(response.usage), request))
+        # A stream brings one choice: the endpoint tells no deltas of several apart.
+        first = choices[0]
+        pieces = _pieces(first["message"], first["finish_reason"], dict(response.usage), request)
+        reply = Reply(200, b"", pieces=pieces)
         reply.input_tokens, reply.output_tokens = response.input_tokens, response.output_tokens
         return reply
     body = {
@@ -46,7 +43,7 @@ def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
         "object": "chat.completion",
         "created": int(time.time()),
         "model": request.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+        "choices": choices,
         "usage": dict(response.usage),
     }
     return Reply(
@@ -91,6 +88,23 @@ def _pieces(
 
 
 _WORD = re.compile(r"\s*\S+|\s+")
+
+
+def _choice(response: LLMResponse, limit: int | None) -> tuple[dict[str, Any], int]:
+    """What a choice holds of a response that may have `limit` tokens, and how many it has."""
+    content, calls, used, was_cut = _within(response, limit)
+    finish_reason = response.finish_reason
+    if was_cut:
+        finish_reason = "length"
+    elif calls and finish_reason == "stop":
+        finish_reason = "tool_calls"
+    message: dict[str, Any] = {"role": "assistant", "content": None if calls and not content else content}
+    if calls:
+        message["tool_calls"] = calls
+    if response.reasoning:
+        message["reasoning_content"] = response.reasoning
+    message["refusal"] = response.refusal or None
+    return {"message": message, "logprobs": None, "finish_reason": finish_reason}, used
 
 
 def _within(response: LLMResponse, limit: int | None) -> tuple[str, list[dict[str, Any]], int, bool]:

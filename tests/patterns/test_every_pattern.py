@@ -36,6 +36,7 @@ from executionkit import (
     react_loop,
     refine_loop,
 )
+from executionkit.responses import plain
 from executionkit.testing import ChatRequest, Fault, Ledger, LocalEndpoint, MockCall, Model
 
 DOCS = Path(__file__).parents[2] / "docs" / "patterns"
@@ -88,6 +89,10 @@ PATTERNS = [
             "num_samples": [0, *NO_COUNT],
             "max_concurrency": [0, *NO_COUNT],
             "strategy": ["most", "MAJORITY", "", None, 1, ["majority"]],
+            "key": ["number", 1, _look],
+            "stop": ["any", "", None, 0.5, 1.0, 0.0, -0.6, 1.5, 1, True, math.nan, math.inf, "0.9", ["all"]],
+            "min_samples": [0, 4, *(value for value in NO_COUNT if value is not None)],
+            "choices_per_request": [0, *NO_COUNT],
         },
     ),
     Pattern(
@@ -409,7 +414,7 @@ async def test_the_metadata_mirrors_the_fields_and_is_read_only(pattern: Pattern
     result = await pattern.run(MockProvider(model))
     assert result.metadata
     for name, value in result.metadata.items():
-        assert getattr(result, name) == value
+        assert plain(getattr(result, name)) == value
         with pytest.raises(TypeError):
             result.metadata[name] = None  # type: ignore[index]  # what is wrong is the point
 

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from conftest import MakeProvider
 from fakes import NO_WAIT
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import USER, Connection, Request, Server, completion, http
 
+from conftest import MakeProvider
 from executionkit.engine.run import Run
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError, RateLimitError
 from executionkit.provider._chunks import Assembly

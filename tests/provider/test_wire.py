@@ -115,9 +115,26 @@ def test_content_in_its_forms() -> None:
     assert response({"choices": [{"text": "old style"}]}).content == "old style"
 
 
-def test_only_the_first_choice_is_read() -> None:
-    choices = [{"message": {"content": "a"}}, {"message": {"content": "b"}}]
-    assert response({"choices": choices}).content == "a"
+def test_further_choices_are_alternatives_without_a_usage_of_their_own() -> None:
+    choices = [
+        {"message": {"content": "a"}},
+        {"message": {"content": "b"}, "finish_reason": "length"},
+        {"finish_reason": "content_filter"},
+    ]
+    found = response({"choices": choices, "usage": {"completion_tokens": 7}})
+    assert (found.content, found.output_tokens) == ("a", 7)
+    assert [(each.content, each.finish_reason) for each in found.alternatives] == [
+        ("b", "length"),
+        ("", "content_filter"),
+    ]
+    assert [each.reported_output_tokens for each in found.alternatives] == [None, None]
+    assert response({"choices": choices[:1]}).alternatives == ()
+
+
+def test_what_is_no_choice_does_not_spoil_those_beside_it() -> None:
+    choices = [{"error": {"message": "overloaded"}}, None, {"message": {"content": "b"}}, {}]
+    found = response({"choices": choices})
+    assert (found.content, found.alternatives) == ("b", ())
 
 
 def test_a_reply_withheld_by_a_filter_has_no_message() -> None:

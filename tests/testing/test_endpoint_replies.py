@@ -47,6 +47,18 @@ def test_the_shape_of_a_completion() -> None:
     }
 
 
+def test_alternatives_are_further_choices_and_count() -> None:
+    others = [LLMResponse("four, five, six"), LLMResponse("", finish_reason="content_filter")]
+    with LocalEndpoint([LLMResponse("one, two", alternatives=others)]) as endpoint:
+        _, _, body = ask(endpoint, payload("three words here", max_tokens=3))
+        assert endpoint.ledger.output_tokens == 6
+    choices = [
+        (choice["index"], choice["message"]["content"], choice["finish_reason"]) for choice in body["choices"]
+    ]
+    assert choices == [(0, "one, two", "stop"), (1, "four, five", "length"), (2, "", "content_filter")]
+    assert body["usage"]["completion_tokens"] == 6
+
+
 def test_tool_calls_carry_their_arguments_as_json_text() -> None:
     with LocalEndpoint([TWO_CALLS]) as endpoint:
         choice = ask(endpoint).body["choices"][0]

@@ -1,7 +1,7 @@
 """A user's program, all of it right: no type checker may object to a line of it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal, assert_type
@@ -37,6 +37,7 @@ from executionkit import (
     ToolCallDone,
     ToolCallingProvider,
     UsageEvent,
+    answers,
     checked_complete,
     consensus,
     consensus_sync,
@@ -158,6 +159,18 @@ async def patterns() -> None:
     assert_type(voted.value, str)
     assert_type(voted.score, float | None)
     assert_type(voted.agreement_ratio, float)
+    voted = await consensus(mock, "q", key=answers.number, stop=0.95, min_samples=2, choices_per_request=3)
+    await consensus(mock, "q", key=answers.tagged(then=answers.choice("ABC")), stop="decided")
+    await consensus(mock, "q", key=answers.label("yes", "no"), stop="all")
+    await consensus(mock, "q", key=lambda text: (text.lower(), len(text)))
+    await consensus(mock, "q", key=len)
+    assert_type(voted.answer, Hashable)
+    assert_type(voted.votes, tuple[tuple[Hashable, int], ...])
+    assert_type(voted.confidence, float)
+    assert_type(voted.failures, tuple[str, ...])
+    assert_type(answers.number("42"), int | float | None)
+    assert_type(answers.tagged(), Callable[[str], str | None])
+    assert_type(answers.tagged(then=answers.boxed), Callable[[str], str | None])
     assert_type(voted.unique_responses, int)
     assert_type(voted.tie_count, int)
     assert_type(voted.cost, TokenUsage)
@@ -189,6 +202,7 @@ async def pipes() -> None:
     await pipe(provider, "q", partial(consensus, num_samples=3), partial(refine_loop, max_iterations=3))
     await pipe(provider, "q", consensus, partial(react_loop, tools=[tool]))
     await pipe(OwnProvider(), "q", shout, consensus, temperature=0.2)
+    await pipe(mock, "q", partial(consensus, key=answers.boxed, stop="decided"), shout)
     parsed = await pipe(mock, "q", parse)
     assert_type(parsed.value, dict[str, int])
     chosen: list[PatternStep[str]] = [shout, consensus]
@@ -198,6 +212,7 @@ async def pipes() -> None:
 async def session() -> None:
     kit = Kit(provider, track_cost=True)
     assert_type(await kit.consensus("q", num_samples=3, retry=None), ConsensusResult)
+    assert_type(await kit.consensus("q", key=answers.number, stop="decided"), ConsensusResult)
     assert_type(await kit.refine("q", evaluator=judge, patience=2), RefineResult)
     assert_type(await kit.react("q", [tool], max_rounds=2, tool_timeout=1.5), ReactResult)
     assert_type(await kit.pipe("q", consensus, max_budget=budget), PipeResult[str])
@@ -206,6 +221,7 @@ async def session() -> None:
 
 def script() -> None:
     assert_type(consensus_sync(provider, "q", num_samples=3), ConsensusResult)
+    assert_type(consensus_sync(provider, "q", key=answers.last_line, stop=0.9), ConsensusResult)
     assert_type(refine_loop_sync(provider, "q", evaluator=judge, max_iterations=0), RefineResult)
     assert_type(react_loop_sync(provider, "q", [tool], max_history_messages=9), ReactResult)
     assert_type(pipe_sync(provider, "q", consensus, max_budget=budget), PipeResult[str])

@@ -66,6 +66,9 @@ async def patterns() -> None:
     await consensus(NoProvider(), "q")  # E: LLMProvider
     await consensus(p, "q", 3)  # E: positional argument
     await consensus(p, "q", max_cost=20)  # E: max_cost
+    await consensus(p, "q", stop="decide")  # E: stop
+    await consensus(p, "q", key="number")  # E: key
+    await consensus(p, "q", min_samples="3")  # E: min_samples
     await refine_loop(p, "q", target=0.9)  # E: "target"
     await refine_loop(p, "q", evaluator=plain_judge)  # E: evaluator
     await react_loop(PlainProvider(), "q", [tool])  # E: supports_tools
@@ -104,6 +107,7 @@ async def streams() -> None:
 def script() -> None:
     consensus_sync(p, "q", num_smaples=3)  # E: num_smaples
     consensus_sync(p, "q", num_samples="3")  # E: num_samples
+    consensus_sync(p, "q", stop="decide")  # E: stop
     refine_loop_sync(p, "q", max_iteration=1)  # E: max_iteration
     react_loop_sync(p, "q", [tool], max_rounds="2")  # E: max_rounds
     pipe_sync(p, "q", bare_step)  # E: PatternStep

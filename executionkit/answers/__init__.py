@@ -1,0 +1,34 @@
+r"""Ready readers for `consensus(key=...)`, so that replies vote on answers, not on wording.
+
+    from executionkit import MockProvider, answers, consensus
+
+    provider = MockProvider(["42", "The answer is $42.00.", "So 6 * 7 = \\boxed{42}"])
+    result = await consensus(provider, "How much is it?", num_samples=3, key=answers.number)
+    assert (result.answer, result.agreement_ratio) == (42, 1.0)
+
+A reader takes a reply's text and returns its answer, or None where it can't tell for certain: then the
+reply abstains. Thoughts (`<think>...</think>`) don't count. Readers never raise, whatever the text, and take
+time in proportion to its length.
+
+`number`, `choice(...)` and `label(...)` look in this order, and take the last of a kind:
+
+1. where an answer is declared: `\boxed{...}`, `<answer>...</answer>`, `#### ...`, "the answer is ...",
+   "Answer: ...";
+2. the whole reply, if only one thing in it can be the answer;
+3. the last line, or the first with an empty one after it, if it is the answer and nothing else.
+"""
+
+from executionkit.answers._number import european_number, number
+from executionkit.answers._pick import choice, label
+from executionkit.answers._text import boxed, canonical_json, last_line, tagged
+
+__all__ = [
+    "boxed",
+    "canonical_json",
+    "choice",
+    "european_number",
+    "label",
+    "last_line",
+    "number",
+    "tagged",
+]

@@ -1,0 +1,91 @@
+"""Reading an answer as text: a box, a tag, the last line, JSON in one form."""
+
+import json
+import re
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final, TypeVar, overload
+
+from executionkit.answers._declared import Declared, boxes, spoken, tags
+from executionkit.engine.json_extraction import extract_json
+
+T = TypeVar("T", bound=Hashable)
+
+
+def boxed(text: str) -> str | None:
+    r"""Read what stands in the last `\boxed{...}`, whitespace collapsed; None without one that is closed."""
+    return _collapsed(_last(boxes(spoken(text))))
+
+
+@overload
+def tagged(tag: str = "answer", then: None = None) -> Callable[[str], str | None]: ...
+@overload
+def tagged(tag: str = "answer", *, then: Callable[[str], T | None]) -> Callable[[str], T | None]: ...
+def tagged(
+    tag: str = "answer", then: Callable[[str], Hashable | None] | None = None
+) -> Callable[[str], Hashable | None]:
+    """Make a reader of what stands in the last `<tag>...</tag>`.
+
+    It abstains when there is none, or the last is empty or not closed (the reply was cut off).
+
+    Args:
+        tag: The tag's name; upper and lower case are the same.
+        then: Reads the answer out of what stands there: `tagged(then=number)`. None takes all of it,
+            whitespace collapsed.
+
+    Raises:
+        ValueError: `tag` is no name of a tag, or `then` is not callable.
+    """
+    if not isinstance(tag, str) or not re.fullmatch(r"[A-Za-z][\w.-]*", tag):
+        raise ValueError(f"tag must be the name of a tag, such as 'answer', got {tag!r}")
+    if then is not None and not callable(then):
+        raise ValueError(f"then must be a function of a text or None, got {then!r}")
+
+    def read(text: str) -> Hashable | None:
+        found = _last(tags(spoken(text), tag))
+        return _collapsed(found) if then is None else then(found)
+
+    return read
+
+
+def _last(places: Iterable[Declared]) -> str:
+    return max(places, default=_NOWHERE).text
+
+
+def _collapsed(text: str) -> str | None:
+    return " ".join(text.split()) or None
+
+
+_NOWHERE: Final = Declared(-1, "", is_marked=True)
+_RULE: Final = re.compile(r"[\s*_=#>~-]*|\s*(?:`{3,}|~{3,}).*")
+_PREFIX: Final = re.compile(r"\A\s*(?:[>#]+\s+)*")
+
+
+def last_line(text: str) -> str | None:
+    """Read the last line that is not empty, whitespace collapsed, without Markdown's emphasis and fences."""
+    for line in reversed(spoken(text).splitlines()):
+        if not _RULE.fullmatch(line):
+            return _collapsed(_PREFIX.sub("", line).strip("*` \t"))
+    return None
+
+
+def canonical_json(text: str) -> str | None:
+    """Read the JSON object or array of a reply, in one form: the order of keys and spacing don't matter.
+
+    It is found as `extract_json` does; 1 and 1.0 are the same number. Returns JSON text: `json.loads` it to
+    get the value.
+    """
+    try:
+        return json.dumps(
+            _canonical(extract_json(text)), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    # Beyond 2**53 a float stands for many integers.
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value

@@ -1,0 +1,110 @@
+"""Sampling one prompt many times: bounded, in sample order, several to a request where the server can."""
+
+from functools import partial
+from typing import Any, Final
+
+from executionkit.engine.parallel import fan_out, merged
+from executionkit.engine.run import Run
+from executionkit.responses import LLMResponse
+
+
+class Samples:
+    """Completions of one prompt, numbered from 0 in the order in which they were asked for.
+
+    Args:
+        prompt: Sent as the one user message.
+        temperature: Sampling temperature.
+        max_tokens: The most tokens a sample may have.
+        max_concurrency: How many requests may be in flight at once.
+        per_request: How many samples one request asks for at the most.
+        may_fail: How many samples may fail for good before that is an error.
+
+    Attributes:
+        replies: What came back, by number.
+        failures: What failed for good, by number.
+        asked: How many samples were asked for.
+    """
+
+    def __init__(
+        self,
+        prompt: str,
+        *,
+        temperature: float,
+        max_tokens: int,
+        max_concurrency: int,
+        per_request: int = 1,
+        may_fail: int = 0,
+    ) -> None:
+        self.replies: dict[int, LLMResponse] = {}
+        self.failures: dict[int, BaseException] = {}
+        self.asked = 0
+        self._prompt: Final = prompt
+        self._temperature: Final = temperature
+        self._max_tokens: Final = max_tokens
+        self._max_concurrency: Final = max_concurrency
+        self._per_request = per_request
+        self._may_fail: Final = may_fail
+
+    @property
+    def texts(self) -> list[str]:
+        """What came back, in sample order."""
+        return [self.replies[sample].content for sample in sorted(self.replies)]
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """What samples failed of, in sample order."""
+        failures = [self.failures[sample] for sample in sorted(self.failures)]
+        return tuple(f"{type(failure).__name__}: {failure}" for failure in failures)
+
+    async def take(self, run: Run, count: int) -> list[int]:
+        """Ask for `count` more samples and wait until each has come back or failed for good.
+
+        A reply with fewer choices than its request asked for has the rest asked for again, and no further
+        request asks for more than that server gave: one that knows no `n` is asked for one at a time.
+
+        Returns:
+            The numbers of those that came back, in order.
+
+        Raises:
+            BaseException: The failure first in sample order, as it is, with the others in its notes, once
+                more failed than may. Nothing further was started; what was in flight has been awaited.
+        """
+        new = range(self.asked, self.asked + count)
+        self.asked += count
+        while missing := [n for n in new if n not in self.replies and n not in self.failures]:
+            size = self._per_request
+            batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+            outcomes = await fan_out(
+                partial(self._request, run, batches),
+                len(batches),
+                self._max_concurrency,
+                on_failure="start no more",
+                when_failed=run.halt,
+            )
+            if outcomes.failures:
+                for index, failure in outcomes.failures.items():
+                    self.failures.setdefault(batches[index][0], failure)
+                in_order = [self.failures[sample] for sample in sorted(self.failures)]
+                raise merged(list(dict.fromkeys(in_order)))
+        return [sample for sample in new if sample in self.replies]
+
+    async def _request(self, run: Run, batches: list[list[int]], index: int) -> None:
+        samples = batches[index]
+        wanted = len(samples)
+        extra: dict[str, Any] = {"n": wanted} if wanted > 1 else {}
+        try:
+            reply = await run.complete(
+                [{"role": "user", "content": self._prompt}],
+                temperature=self._temperature,
+                max_tokens=self._max_tokens,
+                **extra,
+            )
+        except Exception as exc:
+            self.failures.update(dict.fromkeys(samples, exc))
+            if len(self.failures) > self._may_fail:
+                raise
+            return
+        choices = (reply, *reply.alternatives)
+        self.replies.update(zip(samples, choices, strict=False))
+        if len(choices) < wanted:
+            self._per_request = min(self._per_request, len(choices))
