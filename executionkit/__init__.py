@@ -22,22 +22,32 @@ from executionkit.kit import Kit
 from executionkit.patterns.base import checked_complete, validate_score
 from executionkit.patterns.consensus import ConsensusResult, consensus
 from executionkit.patterns.react_loop import ReactResult, react_loop
-from executionkit.patterns.refine_loop import RefineResult, refine_loop
+from executionkit.patterns.refine_loop import Attempt, RefineResult, refine_loop
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.provider import Provider
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.sync import consensus_sync, pipe_sync, react_loop_sync, refine_loop_sync
-from executionkit.types import Evaluator, PatternResult, TokenUsage, Tool, VotingStrategy
+from executionkit.types import (
+    Evaluation,
+    Evaluator,
+    PatternResult,
+    Scorer,
+    TokenUsage,
+    Tool,
+    VotingStrategy,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DEFAULT_RETRY",
+    "Attempt",
     "BudgetExhaustedError",
     "ConsensusFailedError",
     "ConsensusResult",
     "ConvergenceDetector",
     "CostTracker",
+    "Evaluation",
     "Evaluator",
     "ExecutionKitError",
     "Kit",
@@ -57,6 +67,7 @@ __all__ = [
     "ReactResult",
     "RefineResult",
     "RetryConfig",
+    "Scorer",
     "TokenUsage",
     "Tool",
     "ToolCall",

@@ -1,15 +1,16 @@
-"""The default evaluator of `refine_loop`: asking a model for a score that can be read for certain."""
+"""A model as evaluator: asking for reasons and a score that can be read for certain."""
 
 import json
 import re
 import secrets
-from typing import Final
+from typing import Any, Final
 
 from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider
+from executionkit.types import Evaluation
 
 TEMPERATURE: Final = 0.1
-MAX_TOKENS: Final = 256
+MAX_TOKENS: Final = 512
 
 _REQUEST: Final = """\
 Judge how well an answer fulfils a task.
@@ -24,38 +25,41 @@ The task stands between <task-{fence}> and </task-{fence}>, the answer between <
 <answer-{fence}>
 {answer}
 </answer-{fence}>
-
-Rate the answer with a number from 0 (useless) to 10 (nothing left to improve). \
-Reply with the number only, on one line, like this:
+{criteria}
+First name what most keeps the answer from being perfect: three points at the most, each saying what to \
+change and how; none when nothing is left to improve. Then rate the answer with a number from 0 (useless) \
+to 10 (nothing left to improve), alone on the last line, like this:
 Score: <number>"""
 
 _AGAIN: Final = "That could not be read as a score. Reply with one number from 0 to 10 and nothing else."
 
 _NUMBER: Final = r"(?P<number>-?\d+(?:\.\d+)?)"
-_TEN: Final = r"\s*(?:/|out of)\s*10(?:\.0+)?"
-_MARKUP: Final = r"[ \t*_`\"']*+"
-_NOT_MAXIMUM: Final = r"(?<!max )(?<!maximum )(?<!possible )"
-# A range ("7-8", "7 or 8"), a percentage or a share of something else than 10 is no certain score.
-_NOT_FIRST: Final = r"(?<![\d.,/\-–])(?<!\d to )(?<!\d or )(?<!\d and )(?<!\d - )(?<!\d – )"
-_NOT_LAST: Final = r"(?![.,]?\d|[ \t]*(?:%|/|(?:out )?of\b|(?:[-–—~]|to|or|and)[ \t]*\d))"
-_BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}(?:{_TEN})?[\s*_`\"'.]*", re.IGNORECASE)
-_LABELLED: Final = re.compile(
-    rf"(?:\b{_NOT_MAXIMUM}(?:score|rating)\b{_MARKUP}[:=]"
-    rf"|^[#>]*{_MARKUP}(?:(?:the|my|final|overall) ){{0,2}}(?:score|rating)\b{_MARKUP}(?:is\b)?)"
-    rf"{_MARKUP}{_NUMBER}(?:{_TEN})?{_NOT_LAST}",
+_OF_TEN: Final = r"(?:\s*(?:/|out of)\s*10(?:\.0+)?)?"
+_BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}{_OF_TEN}[\s*_`\"'.]*")
+_LINE: Final = re.compile(
+    r"^[ \t*_`#>-]*(?:(?:final|overall)[ \t]+)?(?:score|rating)[ \t*_`\"']*(?:is|[:=])?[ \t*_`\"']*"
+    rf"{_NUMBER}{_OF_TEN}[ \t*_`\"'.]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_FRACTION: Final = re.compile(rf"{_NOT_FIRST}{_NUMBER}{_TEN}{_NOT_LAST}", re.IGNORECASE)
-# Some servers cut the opening tag off with the prompt it belongs to.
-_THOUGHT: Final = re.compile(
-    r"\A(?:(?!<think>).)*?</think>|<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL
+_LABELLED: Final = re.compile(
+    rf"\b(?:score|rating)\b[\s*_`\"']*(?:is|of|[:=])?[\s*_`\"']*{_NUMBER}(?![\d%]){_OF_TEN}"
+    r"(?!\s*(?:/|out of|to|-))",
+    re.IGNORECASE,
 )
+_FRACTION: Final = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10(?:\.0+)?(?!\.?\d)", re.IGNORECASE)
+_THOUGHT: Final = re.compile(r"<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)
 
 
 async def judge(
-    task: str, answer: str, provider: LLMProvider, *, max_chars: int, max_tokens: int = MAX_TOKENS
-) -> float:
-    """Have the model rate `answer` against `task`; a score in [0, 1].
+    task: str,
+    answer: str,
+    provider: LLMProvider,
+    *,
+    criteria: str = "",
+    max_chars: int,
+    max_tokens: int = MAX_TOKENS,
+) -> Evaluation:
+    """Have the model rate `answer` against `task`, with its reasons.
 
     Both texts are cut to `max_chars` and fenced with a random tag, which neither can close from inside. A
     reply that can't be read for certain is asked for once more, with room for `max_tokens`.
@@ -63,52 +67,78 @@ async def judge(
     Raises:
         PatternError: The second reply could not be read either.
     """
-    request = _REQUEST.format(fence=secrets.token_hex(8), task=task[:max_chars], answer=answer[:max_chars])
+    request = _REQUEST.format(
+        fence=secrets.token_hex(8),
+        task=task[:max_chars],
+        answer=answer[:max_chars],
+        criteria=f"\nWhat counts:\n{criteria}\n" if criteria else "",
+    )
     messages = [{"role": "user", "content": request}]
     reply = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=MAX_TOKENS)
-    score = read_score(reply.content)
-    if score is None:
-        # A reply that is all hidden reasoning is empty: repeated as it is, servers refuse it.
-        if reply.content.strip():
-            messages += [
-                {"role": "assistant", "content": reply.content},
-                {"role": "user", "content": _AGAIN},
-            ]
-        reply = await provider.complete(
-            messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens)
-        )
-        score = read_score(reply.content)
-    if score is None:
+    verdict = read_verdict(reply.content, cut_off=reply.was_truncated)
+    if verdict is not None:
+        return verdict
+    # A reply that is all hidden reasoning is empty: repeated as it is, servers refuse it.
+    if reply.content.strip():
+        messages += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": _AGAIN}]
+    again = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens))
+    verdict = read_verdict(again.content, cut_off=again.was_truncated)
+    if verdict is None:
         raise PatternError(
             f"the judge's replies can't be read as a score from 0 to 10, the last one was "
-            f"{reply.content[:200]!r}; use a model that follows the format, or give an evaluator of your own"
+            f"{again.content[:200]!r}; use a model that follows the format, or give an evaluator of your own"
         )
-    return score
+    # Asked for the number only, it gave its reasons the first time.
+    return Evaluation(verdict.score, verdict.feedback or visible(reply.content))
 
 
-def read_score(reply: str) -> float | None:
-    """Read a score from 0 to 10 out of a judge's reply, as a number in [0, 1]; None unless it is certain.
+def read_verdict(reply: str, *, cut_off: bool = False) -> Evaluation | None:
+    """Read a judge's score from 0 to 10, as a number in [0, 1], and its reasons; None unless it is certain.
 
-    Certain are: a number alone ("8", "8.5/10"), a JSON object with a "score", one labelled number
-    ("Score: 8"), or one "N/10". Where several of a kind differ nothing is certain.
+    Certain are: a number alone ("8", "8.5/10"), a JSON object with a "score", one line with nothing but the
+    score ("Score: 8"), one labelled number within a line, or one "N/10". Where several of a kind differ
+    nothing is certain. Of a reply that was cut off the last line doesn't count, since digits may be missing,
+    and the score must stand alone.
     """
-    text = _THOUGHT.sub("", reply).strip()
+    text = visible(reply)
+    if cut_off:
+        text = text.rpartition("\n")[0]
     whole = _BARE.fullmatch(text)
-    numbers = {whole["number"]} if whole else _json_score(text)
-    for pattern in (_LABELLED, _FRACTION):
-        numbers = numbers or {match["number"] for match in pattern.finditer(text)}
+    found = {} if whole else _json_object(text)
+    feedback = _LINE.sub("", text).strip()
+    if whole:
+        numbers, feedback = {whole["number"]}, ""
+    elif found:
+        numbers, feedback = {str(found["score"])}, _reasons(found)
+    else:
+        numbers = {match["number"] for match in _LINE.finditer(text)}
+        for pattern in () if cut_off else (_LABELLED, _FRACTION):
+            numbers = numbers or {match["number"] for match in pattern.finditer(text)}
     values = {float(number) for number in numbers}
     if len(values) != 1:
         return None
     value = values.pop()
-    return value / 10 if 0 <= value <= 10 else None
+    return Evaluation(value / 10, feedback) if 0 <= value <= 10 else None
 
 
-def _json_score(text: str) -> set[str]:
+def visible(reply: str) -> str:
+    """The reply without the thoughts that some models write into it."""
+    return _THOUGHT.sub("", reply).strip()
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """The JSON object in `text` that has a number as its "score"; {} when there is none."""
     start, end = text.find("{"), text.rfind("}")
     try:
-        found = json.loads(text[start : end + 1])
+        found: object = json.loads(text[start : end + 1])
     except (ValueError, RecursionError):
-        return set()
+        return {}
     score = found.get("score") if isinstance(found, dict) else None
-    return {str(score)} if isinstance(score, (int, float)) and not isinstance(score, bool) else set()
+    return found if isinstance(score, (int, float)) and not isinstance(score, bool) else {}  # type: ignore[return-value]
+
+
+def _reasons(found: dict[str, Any]) -> str:
+    for name in ("feedback", "reasons", "reason", "reasoning"):
+        if isinstance(found.get(name), str):
+            return str(found[name]).strip()
+    return ""

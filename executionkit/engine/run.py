@@ -45,6 +45,8 @@ class Run:
         retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
         tracker: A ledger to charge instead of one of the run's own.
         salvage: Gives the metadata for an error that leaves the run.
+        within: Another run whose budgets hold for this one too, and which is charged as well, where
+            `provider` is not inside it: a judge beside the model that is judged.
 
     Raises:
         TypeError: `provider` has no `complete` method.
@@ -60,6 +62,7 @@ class Run:
         retry: RetryConfig | None = None,
         tracker: CostTracker | None = None,
         salvage: Callable[[], Mapping[str, Any]] | None = None,
+        within: "Run | None" = None,
     ) -> None:
         _check_provider(name, provider)
         if retry is not None and not isinstance(retry, RetryConfig):
@@ -67,11 +70,13 @@ class Run:
         self.name = name
         self.max_cost = UNLIMITED if max_cost is None else max_cost
         self.tracker = CostTracker() if tracker is None else tracker
-        self._retry = DEFAULT_RETRY if retry is None else retry
+        inherited: RetryConfig = DEFAULT_RETRY if within is None else within._retry
+        self._retry: RetryConfig = inherited if retry is None else retry
         self._salvage = salvage
         parent = provider if isinstance(provider, Run) else None
         self._target: LLMProvider = provider if parent is None else parent._target
-        self._levels: tuple[Run, ...] = (self,) if parent is None else (self, *parent._levels)
+        around = (*(parent._levels if parent else ()), *(within._levels if within else ()))
+        self._levels: tuple[Run, ...] = tuple(dict.fromkeys((self, *around)))
         self._limited = any(level.max_cost != UNLIMITED for level in self._levels)
         self._measures_prompts = any(level.max_cost.input_tokens for level in self._levels)
         self._halted = False
