@@ -6,14 +6,13 @@ import json
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit.cost import tighter
 from executionkit.engine import checks
 from executionkit.engine.hints import unknown_keyword
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
-from executionkit.errors import ExecutionKitError
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.responses import plain
 from executionkit.types import PatternResult, TokenUsage
@@ -67,7 +66,8 @@ async def pipe(
         max_budget: The ceiling for all steps together; what is left of it goes to each step as
             `max_cost`. None is no limit.
         **shared_kwargs: Keywords for every step that has a parameter of that name and was not given it
-            by `functools.partial`. One that no step takes is ignored with a warning.
+            by `functools.partial`. `retry` also holds for the calls of steps that don't take it. A keyword
+            that no step takes is ignored with a warning.
 
     Returns:
         The last step's value and score; without steps the prompt itself, at no cost. `metadata` keys: the
@@ -84,8 +84,11 @@ async def pipe(
     checks.text(prompt=prompt)
     checks.budget(max_budget=max_budget)
     takers = [_Taker(step) for step in steps]
+    retry = shared_kwargs.get("retry")
+    own_retry = retry if isinstance(retry, RetryConfig) else None  # for steps that know nothing of retries
     for name in shared_kwargs:
-        if steps and not any(taker.takes(name) for taker in takers):
+        is_used = any(taker.takes(name) for taker in takers) or (name == "retry" and own_retry is not None)
+        if steps and not is_used:
             warnings.warn(unknown_keyword("pipe", name, *steps), stacklevel=2)
     done: list[PatternResult[Any]] = []
 
@@ -95,14 +98,7 @@ async def pipe(
             "value": done[-1].value if done else None,
         }
 
-    retry = shared_kwargs.get("retry")
-    async with Run(
-        "pipe",
-        provider,
-        max_cost=max_budget,
-        retry=retry if isinstance(retry, RetryConfig) else None,
-        salvage=salvage,
-    ) as run:
+    async with Run("pipe", provider, max_cost=max_budget, retry=own_retry, salvage=salvage) as run:
         for taker in takers:
             text = _as_prompt(done[-1].value) if done else prompt
             done.append(await _run_step(taker, run, text, max_budget, shared_kwargs))
@@ -151,15 +147,23 @@ async def _run_step(
         keywords["max_cost"] = tighter(run.left, own) if isinstance(own, TokenUsage) else run.left
     before = run.usage
     try:
-        result = await cast("Callable[..., Awaitable[object]]", taker.step)(run, prompt, **keywords)
-    except ExecutionKitError as exc:
-        _charge_unmetered(run, before, exc.cost)
+        pending = cast("Callable[..., object]", taker.step)(run, prompt, **keywords)
+        if not inspect.isawaitable(pending):
+            raise TypeError(f"pipe: a step must be async, {taker.step!r} returned {pending!r}")
+        result = await pending
+    except BaseException as exc:
+        cost = getattr(exc, "cost", None)  # on foreign errors too, where a run has put it
+        if isinstance(cost, TokenUsage):
+            _charge_unmetered(run, before, cost)
         raise
-    if not isinstance(result, PatternResult):
+    if not _is_result(result):
         raise TypeError(f"pipe: a step must return a PatternResult, {taker.step!r} returned {result!r}")
-    found: PatternResult[Any] = result
-    _charge_unmetered(run, before, found.cost)
-    return found
+    _charge_unmetered(run, before, result.cost)
+    return result
+
+
+def _is_result(value: object) -> TypeGuard[PatternResult[Any]]:
+    return isinstance(value, PatternResult)
 
 
 def _charge_unmetered(run: Run, before: TokenUsage, told: TokenUsage) -> None:

@@ -1,6 +1,7 @@
 """The patterns for scripts without an event loop: the same arguments, run to the end."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -28,9 +29,11 @@ def _twin(pattern: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
         return asyncio.run(pattern(*args, **kwargs))
 
     run.__name__ = run.__qualname__ = f"{name}_sync"
+    run.__module__ = __name__
     run.__doc__ = f"`{name}` run to its end on an event loop of its own.\n\n{pattern.__doc__}"
-    # What introspection would otherwise follow back to the async function.
-    del run.__dict__["__wrapped__"]
+    # Introspection is shown the parameters, but not led back to the async function.
+    vars(run)["__signature__"] = inspect.signature(pattern)
+    del vars(run)["__wrapped__"]
     return run
 
 

@@ -1,0 +1,217 @@
+"""Finding the JSON in what a model wrote."""
+
+import json
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any, Final
+
+_Span = tuple[int, int]
+
+
+def extract_json(text: str) -> dict[str, Any] | list[Any]:
+    """Find the JSON object or array in a model's reply.
+
+    Looked for in this order:
+
+    1. the whole text;
+    2. a fenced block: the first whose content is an object or array as a whole, whatever its label;
+    3. the first balanced `{...}` or `[...]` that parses, wherever it stands. In prose an array of bare
+       scalars is taken only when nothing better follows: `["a", "b"]` gives way to any object or nested
+       array, and what looks like a citation or a to-do (`[1]`, `[[1]]`, `[ ]`) to other arrays too.
+
+    Text inside `<think>...</think>` doesn't count; neither does what follows an unclosed `<think>` or what
+    precedes a `</think>` that nothing opened (some servers swallow a tag). A tag in a JSON string is text.
+
+    The third step takes a part that parses out of a whole that doesn't: ask `LLMResponse.was_truncated`
+    before trusting a reply that may have been cut off.
+
+    Args:
+        text: The reply.
+
+    Returns:
+        The value as `json.loads` makes it. `NaN`, `Infinity` and numbers too large for a float are refused.
+
+    Raises:
+        ValueError: There is none, or none that Python can hold (nested beyond its recursion limit, integers
+            of thousands of digits).
+        TypeError: `text` is not a string.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - the caller may be untyped
+        raise TypeError(f"text must be a str, got {type(text).__name__}")
+    thoughts = _thoughts(text)
+    value = _decode(text.strip("\ufeff \t\r\n"))
+    if value is not None:
+        return value
+    for start, end in _fenced_blocks(text, thoughts):
+        value = _decode(text[start:end].strip())
+        if value is not None:
+            return value
+    value = _best_in_prose(text, thoughts)
+    if value is None:
+        shown = text if len(text) <= 80 else f"{text[:79]}…"
+        raise ValueError(f"no JSON object or array in {shown!r}")
+    return value
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+
+
+def _decode(text: str) -> dict[str, Any] | list[Any] | None:
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+# Thoughts
+
+_TAG: Final = re.compile(r"<(/?)think>", re.IGNORECASE)
+
+
+def _thoughts(text: str) -> list[_Span]:
+    thoughts: list[_Span] = []
+    opened: int | None = None
+    for tag in _TAG.finditer(text):
+        if not tag[1]:
+            opened = tag.start() if opened is None else opened
+        elif opened is None:
+            thoughts = [(0, tag.end())]
+        else:
+            thoughts.append((opened, tag.end()))
+            opened = None
+    if opened is not None:
+        thoughts.append((opened, len(text)))
+    return thoughts
+
+
+def _is_thought(start: int, end: int, thoughts: list[_Span]) -> bool:
+    """Whether a span begins and ends within a thought; one that reaches out has the tag in a string."""
+    index = bisect_right(thoughts, start, key=lambda thought: thought[0]) - 1
+    return index >= 0 and end <= thoughts[index][1]
+
+
+# Fenced blocks
+
+_FENCE: Final = re.compile(r"^[ \t]*(`{3,}|~{3,})(.*)$", re.MULTILINE)
+
+
+def _fenced_blocks(text: str, thoughts: list[_Span]) -> Iterator[_Span]:
+    """The content of every fenced block, by the rules of CommonMark but for the indentation."""
+    mark = ""
+    start = 0
+    for fence in _FENCE.finditer(text):
+        if not mark:
+            is_code_span = fence[1][0] == "`" and "`" in fence[2]
+            if not is_code_span and not _is_thought(fence.start(), fence.end(), thoughts):
+                mark, start = fence[1], fence.end()
+        elif fence[1].startswith(mark) and not fence[2].strip():
+            yield start, fence.start()
+            mark = ""
+    if mark:
+        yield start, len(text)
+
+
+# JSON in prose
+
+
+def _best_in_prose(text: str, thoughts: list[_Span]) -> dict[str, Any] | list[Any] | None:
+    ends: dict[int, int] = {}
+    best: dict[str, Any] | list[Any] | None = None
+    best_rank = -1
+    passed = 0
+    for bracket in _OPENING.finditer(text):
+        start = bracket.start()
+        if start < passed:
+            continue
+        if start not in ends:
+            _recognise(text, start, ends)
+        end = ends[start]
+        if not end:
+            continue
+        passed = end
+        value = None if _is_thought(start, end, thoughts) else _decode(text[start:end])
+        if value is not None and (rank := _rank(value)) > best_rank:
+            best, best_rank = value, rank
+            if rank == _TOP_RANK:
+                break
+    return best
+
+
+_TOP_RANK: Final = 2
+
+
+def _rank(value: dict[str, Any] | list[Any]) -> int:
+    """0 for what may be a citation or a to-do, 1 for other arrays of scalars, 2 for everything else."""
+    core: Any = value
+    while isinstance(core, list) and len(core) == 1:
+        core = core[0]
+    if core == [] or (isinstance(core, (int, float)) and not isinstance(core, bool)):
+        return 0
+    if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
+        return 1
+    return _TOP_RANK
+
+
+# The grammar of JSON, with no two ways to match a text: a failed match costs no more than its length.
+_BLANK: Final = r"[ \t\n\r]*"
+_PLAIN: Final = r'[^"\\\x00-\x1f]*'
+_STRING: Final = rf'"{_PLAIN}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){_PLAIN})*"'
+_KEY: Final = rf"{_STRING}{_BLANK}:{_BLANK}"
+_OPENING: Final = re.compile(r"[\[{]")
+_SCALAR: Final = re.compile(
+    rf"{_STRING}|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null"
+)
+# After an opening bracket, and after an item: up to the next value, or (group 1) over the closing bracket.
+_FIRST: Final = {
+    "{": re.compile(rf"{_BLANK}(?:{_KEY}|(\}}))"),
+    "[": re.compile(rf"{_BLANK}(\])?"),
+}
+_NEXT: Final = {
+    "{": re.compile(rf"{_BLANK}(?:,{_BLANK}{_KEY}|(\}}))"),
+    "[": re.compile(rf"{_BLANK}(?:,{_BLANK}|(\]))"),
+}
+
+
+def _recognise(text: str, start: int, ends: dict[int, int]) -> None:
+    """Find where the object or array that begins at `start` ends, and every one inside it.
+
+    `ends` takes the end of each, 0 for those that are not JSON. Whether the text from a bracket on is JSON
+    does not depend on what is around it, so nothing need be searched from a bracket in `ends` again. The
+    searches still to come begin at brackets that this one holds to be within strings; they take for
+    strings what lies between this one's, so no character is read more than twice, and a reply takes time
+    in proportion to its length. There is no recursion: replies nest as deep as they like.
+    """
+    inside: list[int] = []  # where the containers begin that we are in
+    at = start
+    while True:
+        # A value begins at `at`.
+        char = text[at : at + 1]
+        if char in _FIRST:
+            inside.append(at)
+            step = _FIRST[char].match(text, at + 1)
+        else:
+            scalar = _SCALAR.match(text, at)
+            step = scalar and _NEXT[text[inside[-1]]].match(text, scalar.end())
+        # Leave the containers that close here.
+        while step and step[1]:
+            at = step.end()
+            ends[inside.pop()] = at
+            if not inside:
+                return
+            step = _NEXT[text[inside[-1]]].match(text, at)
+        if not step:
+            ends.update(dict.fromkeys(inside, 0))
+            return
+        at = step.end()
