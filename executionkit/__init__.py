@@ -23,10 +23,11 @@ from executionkit.patterns.base import checked_complete, validate_score
 from executionkit.patterns.consensus import ConsensusResult, consensus
 from executionkit.patterns.react_loop import ReactResult, react_loop
 from executionkit.patterns.refine_loop import Attempt, RefineResult, refine_loop
+from executionkit.patterns.structured import StructuredResult, structured
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.provider import Provider
 from executionkit.responses import LLMResponse, ToolCall
-from executionkit.sync import consensus_sync, pipe_sync, react_loop_sync, refine_loop_sync
+from executionkit.sync import consensus_sync, pipe_sync, react_loop_sync, refine_loop_sync, structured_sync
 from executionkit.types import (
     Evaluation,
     Evaluator,
@@ -68,6 +69,7 @@ __all__ = [
     "RefineResult",
     "RetryConfig",
     "Scorer",
+    "StructuredResult",
     "TokenUsage",
     "Tool",
     "ToolCall",
@@ -85,5 +87,7 @@ __all__ = [
     "react_loop_sync",
     "refine_loop",
     "refine_loop_sync",
+    "structured",
+    "structured_sync",
     "validate_score",
 ]

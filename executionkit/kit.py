@@ -1,14 +1,18 @@
 """`Kit`: a session that holds a provider and what was spent through it."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from types import UnionType
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from executionkit.compose import PatternStep, PipeResult, pipe
+from executionkit.engine.outputs import OutputAdapter
+from executionkit.engine.reading import Validator
 from executionkit.engine.run import Run
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
+from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 
@@ -34,6 +38,47 @@ class _Method(Generic[P, R]):
         return self if kit is None else partial(self._pattern, kit.metered)
 
 
+class StructuredOfKit(Protocol):
+    """The overloads of `structured`, less the provider."""
+
+    @overload
+    def __call__(
+        self,
+        prompt: str,
+        output: type[T],
+        *,
+        validator: Validator[T] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
+    @overload
+    def __call__(
+        self,
+        prompt: str,
+        output: OutputAdapter[T],
+        *,
+        validator: Validator[T] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
+    @overload
+    def __call__(
+        self,
+        prompt: str,
+        output: None = None,
+        *,
+        validator: Validator[Any] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[dict[str, Any] | list[Any]]]: ...
+    @overload
+    def __call__(
+        self,
+        prompt: str,
+        output: Mapping[str, Any] | UnionType,
+        *,
+        validator: Validator[Any] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[Any]]: ...
+
+
 class Kit:
     """A session: the patterns as methods on one provider, with a running total.
 
@@ -51,6 +96,7 @@ class Kit:
     refine = _Method(refine_loop)
     # mypy holds that `**_` could take `provider` once more.
     react = _Method(react_loop)  # type: ignore[arg-type]
+    structured = cast("StructuredOfKit", _Method(cast("Any", structured)))
 
     def __init__(self, provider: LLMProvider, *, track_cost: bool = True) -> None:
         self._run = Run("kit", provider)

@@ -2,14 +2,18 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from types import UnionType
+from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from executionkit.compose import PatternStep, PipeResult, pipe
+from executionkit.engine.outputs import OutputAdapter
+from executionkit.engine.reading import Validator
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
+from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 
@@ -48,6 +52,54 @@ def _refuse_inside_a_loop(name: str) -> None:
 consensus_sync = _twin(consensus)
 refine_loop_sync = _twin(refine_loop)
 react_loop_sync = _twin(react_loop)
+
+
+class StructuredSync(Protocol):
+    """The overloads of `structured`, blocking."""
+
+    @overload
+    def __call__(
+        self,
+        provider: LLMProvider,
+        prompt: str,
+        output: type[T],
+        *,
+        validator: Validator[T] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> StructuredResult[T]: ...
+    @overload
+    def __call__(
+        self,
+        provider: LLMProvider,
+        prompt: str,
+        output: OutputAdapter[T],
+        *,
+        validator: Validator[T] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> StructuredResult[T]: ...
+    @overload
+    def __call__(
+        self,
+        provider: LLMProvider,
+        prompt: str,
+        output: None = None,
+        *,
+        validator: Validator[Any] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> StructuredResult[dict[str, Any] | list[Any]]: ...
+    @overload
+    def __call__(
+        self,
+        provider: LLMProvider,
+        prompt: str,
+        output: Mapping[str, Any] | UnionType,
+        *,
+        validator: Validator[Any] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> StructuredResult[Any]: ...
+
+
+structured_sync = cast("StructuredSync", _twin(cast("Any", structured)))
 
 
 def pipe_sync(

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Outside the standard library, these alone, and only inside a function: importing us must not import them.
-OPTIONAL = {"provider": {"httpx", "httpx2"}}
+OPTIONAL = {"provider": {"httpx", "httpx2"}, "engine": {"pydantic", "json_repair", "typing_extensions"}}
 
 
 class Import(NamedTuple):

@@ -5,6 +5,7 @@ import re
 import secrets
 from typing import Any, Final
 
+from executionkit.engine.thoughts import without_thoughts
 from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider
 from executionkit.types import Evaluation
@@ -47,7 +48,6 @@ _LABELLED: Final = re.compile(
     re.IGNORECASE,
 )
 _FRACTION: Final = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10(?:\.0+)?(?!\.?\d)", re.IGNORECASE)
-_THOUGHT: Final = re.compile(r"<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)
 
 
 async def judge(
@@ -89,7 +89,7 @@ async def judge(
             f"{again.content[:200]!r}; use a model that follows the format, or give an evaluator of your own"
         )
     # Asked for the number only, it gave its reasons the first time.
-    return Evaluation(verdict.score, verdict.feedback or visible(reply.content))
+    return Evaluation(verdict.score, verdict.feedback or without_thoughts(reply.content).strip())
 
 
 def read_verdict(reply: str, *, cut_off: bool = False) -> Evaluation | None:
@@ -100,7 +100,7 @@ def read_verdict(reply: str, *, cut_off: bool = False) -> Evaluation | None:
     nothing is certain. Of a reply that was cut off the last line doesn't count, since digits may be missing,
     and the score must stand alone.
     """
-    text = visible(reply)
+    text = without_thoughts(reply).strip()
     if cut_off:
         text = text.rpartition("\n")[0]
     whole = _BARE.fullmatch(text)
@@ -119,11 +119,6 @@ def read_verdict(reply: str, *, cut_off: bool = False) -> Evaluation | None:
         return None
     value = values.pop()
     return Evaluation(value / 10, feedback) if 0 <= value <= 10 else None
-
-
-def visible(reply: str) -> str:
-    """The reply without the thoughts that some models write into it."""
-    return _THOUGHT.sub("", reply).strip()
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -95,6 +95,11 @@ class Run:
         return f"<Run {self.name}: {self.usage}>"
 
     @property
+    def target(self) -> LLMProvider:
+        """The provider that answers in the end, whatever runs are around it."""
+        return self._target
+
+    @property
     def usage(self) -> TokenUsage:
         """What the run has spent so far, nested runs and failed attempts included."""
         return self.tracker.to_usage()

@@ -1,4 +1,4 @@
-"""`refine_loop` with reasons: feedback in the next request, plain scorers, ending on a budget without an error."""
+"""`refine_loop` with reasons: feedback in the next request, plain scorers, an end on a budget."""
 
 import pickle
 from collections.abc import Callable
