@@ -57,6 +57,9 @@ class ModeMemory:
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[object, dict[str, SchemaMode]] = WeakKeyDictionary()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def recall(self, provider: object, schema: Mapping[str, Any]) -> SchemaMode | None:
         """The mode found for them; None when they are new."""
         try:

@@ -194,7 +194,8 @@ async def test_a_judge_that_gives_a_bare_number_leaves_the_request_as_it_was() -
 )
 async def test_a_verdict_with_reasons(verdict: str, score: float, feedback: str) -> None:
     result = await refine_loop(judged(verdict), "q", max_iterations=0)
-    assert result.attempts == [Attempt("draft 0", pytest.approx(score), feedback)]
+    assert [attempt.feedback for attempt in result.attempts] == [feedback]
+    assert result.score == pytest.approx(score)
     assert result.cost.llm_calls == 2
 
 
@@ -270,7 +271,7 @@ async def test_a_text_never_scored_is_returned_without_a_score() -> None:
 async def test_a_text_written_but_not_scored_is_among_the_attempts() -> None:
     result = await refine_loop(judged("3"), "q", max_cost=TokenUsage(llm_calls=3), on_budget="return")
     assert (result.value, result.iterations) == ("draft 0", 1)
-    assert result.attempts == [Attempt("draft 0", pytest.approx(0.3), ""), Attempt("draft 1", None, "")]
+    assert result.attempts == [("draft 0", pytest.approx(0.3), ""), Attempt("draft 1", None, "")]
 
 
 async def test_a_budget_without_any_text_raises_all_the_same() -> None:
