@@ -39,10 +39,10 @@ class CostTracker:
         self._calls = 0
         self._input = 0
         self._output = 0
-        self.assumed_input = 0
-        self.assumed_output = 0
-        self.held_input = 0
-        self.held_output = 0
+        self.assumed_input: int = 0
+        self.assumed_output: int = 0
+        self.held_input: int = 0
+        self.held_output: int = 0
         self.tokens_per_char: float | None = None
         self._waiters: list[asyncio.Future[None]] = []
 

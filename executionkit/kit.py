@@ -1,9 +1,10 @@
 """`Kit`: a session that holds a provider and what was spent through it."""
 
+import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
+from functools import wraps
 from types import UnionType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast, overload
 
 from executionkit.compose import PatternStep, PipeResult, pipe
 from executionkit.engine.outputs import OutputAdapter
@@ -12,7 +13,7 @@ from executionkit.engine.run import Run
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
-from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
+from executionkit.patterns.structured import StructuredOptions, StructuredResult
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 
@@ -21,62 +22,34 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class _Method(Generic[P, R]):
-    """A pattern as a method of a kit: its own signature, less the provider."""
+def _method_of(
+    pattern: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+) -> Callable[[Callable[..., object]], Callable[Concatenate["Kit", P], Coroutine[Any, Any, R]]]:
+    """Make of a declaration, which gives the name and the text, a pattern as a method of a kit."""
 
-    def __init__(self, pattern: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> None:
-        self._pattern = pattern
-        self.__doc__ = pattern.__doc__
+    def decorate(declared: Callable[..., object]) -> Callable[Concatenate["Kit", P], Coroutine[Any, Any, R]]:
+        @wraps(declared)
+        def method(self: "Kit", /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+            return pattern(self.metered, *args, **kwargs)
 
-    @overload
-    def __get__(self, kit: None, owner: type["Kit"]) -> "_Method[P, R]": ...
-    @overload
-    def __get__(self, kit: "Kit", owner: type["Kit"]) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    def __get__(
-        self, kit: "Kit | None", owner: type["Kit"]
-    ) -> "_Method[P, R] | Callable[P, Coroutine[Any, Any, R]]":
-        return self if kit is None else partial(self._pattern, kit.metered)
+        # Introspection is shown the parameters, but not led back to the declaration.
+        vars(method)["__signature__"] = _with_self(inspect.signature(pattern))
+        method.__doc__ = f"{inspect.getdoc(declared)}\n\n{inspect.getdoc(pattern)}"
+        del vars(method)["__wrapped__"]
+        return method
+
+    return decorate
 
 
-class StructuredOfKit(Protocol):
-    """The overloads of `structured`, less the provider."""
+def _with_self(signature: inspect.Signature) -> inspect.Signature:
+    """The signature with `self` in the place of the provider."""
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return signature.replace(parameters=[this, *list(signature.parameters.values())[1:]])
 
-    @overload
-    def __call__(
-        self,
-        prompt: str,
-        output: type[T],
-        *,
-        validator: Validator[T] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
-    @overload
-    def __call__(
-        self,
-        prompt: str,
-        output: OutputAdapter[T],
-        *,
-        validator: Validator[T] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
-    @overload
-    def __call__(
-        self,
-        prompt: str,
-        output: None = None,
-        *,
-        validator: Validator[Any] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> Coroutine[Any, Any, StructuredResult[dict[str, Any] | list[Any]]]: ...
-    @overload
-    def __call__(
-        self,
-        prompt: str,
-        output: Mapping[str, Any] | UnionType,
-        *,
-        validator: Validator[Any] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> Coroutine[Any, Any, StructuredResult[Any]]: ...
+
+# Made here, since inside the class the name is that of the overloads. Untyped, since mypy finds no overload
+# among the parameters of a method that takes any.
+_method_of_structured: Any = _method_of(cast("Any", structured))
 
 
 class Kit:
@@ -91,12 +64,6 @@ class Kit:
     Raises:
         TypeError: `provider` has no `complete` method.
     """
-
-    consensus = _Method(consensus)
-    refine = _Method(refine_loop)
-    # mypy holds that `**_` could take `provider` once more.
-    react = _Method(react_loop)  # type: ignore[arg-type]
-    structured = cast("StructuredOfKit", _Method(cast("Any", structured)))
 
     def __init__(self, provider: LLMProvider, *, track_cost: bool = True) -> None:
         self._run = Run("kit", provider)
@@ -115,6 +82,59 @@ class Kit:
     def usage(self) -> TokenUsage:
         """Everything spent through the kit so far; zero with `track_cost=False`."""
         return self._run.usage
+
+    @_method_of(consensus)
+    def consensus(self) -> None:
+        """`executionkit.consensus` on the kit's provider."""
+
+    @_method_of(refine_loop)
+    def refine(self) -> None:
+        """`executionkit.refine_loop` on the kit's provider."""
+
+    # mypy holds that `**_` could take `provider` once more.
+    @_method_of(react_loop)  # type: ignore[arg-type]
+    def react(self) -> None:
+        """`executionkit.react_loop` on the kit's provider."""
+
+    @overload
+    def structured(
+        self,
+        prompt: str,
+        output: type[T],
+        *,
+        validator: Validator[T] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
+    @overload
+    def structured(
+        self,
+        prompt: str,
+        output: OutputAdapter[T],
+        *,
+        validator: Validator[T] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
+    @overload
+    def structured(
+        self,
+        prompt: str,
+        output: None = None,
+        *,
+        validator: Validator[Any] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[dict[str, Any] | list[Any]]]: ...
+    @overload
+    def structured(
+        self,
+        prompt: str,
+        output: Mapping[str, Any] | UnionType,
+        *,
+        validator: Validator[Any] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[Any]]: ...
+    @_method_of_structured
+    def structured(self) -> None:
+        """`executionkit.structured` on the kit's provider."""
 
     async def pipe(
         self,

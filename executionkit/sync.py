@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from types import UnionType
-from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from executionkit.compose import PatternStep, PipeResult, pipe
 from executionkit.engine.outputs import OutputAdapter
@@ -22,23 +22,25 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-def _twin(pattern: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
-    """The blocking twin of an async function, with its signature."""
-    name = pattern.__name__
+def _twin_of(
+    pattern: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[[Callable[..., object]], Callable[P, R]]:
+    """Make of a declaration, which gives the name and the text, the blocking twin of an async function."""
 
-    @wraps(pattern)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        # Before the coroutine is made: one that is never awaited would warn.
-        _refuse_inside_a_loop(name)
-        return asyncio.run(pattern(*args, **kwargs))
+    def decorate(declared: Callable[..., object]) -> Callable[P, R]:
+        @wraps(declared)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            # Before the coroutine is made: one that is never awaited would warn.
+            _refuse_inside_a_loop(pattern.__name__)
+            return asyncio.run(pattern(*args, **kwargs))
 
-    run.__name__ = run.__qualname__ = f"{name}_sync"
-    run.__module__ = __name__
-    run.__doc__ = f"`{name}` run to its end on an event loop of its own.\n\n{pattern.__doc__}"
-    # Introspection is shown the parameters, but not led back to the async function.
-    vars(run)["__signature__"] = inspect.signature(pattern)
-    del vars(run)["__wrapped__"]
-    return run
+        # Introspection is shown the parameters, but not led back to the declaration.
+        vars(run)["__signature__"] = inspect.signature(pattern)
+        run.__doc__ = f"{inspect.getdoc(declared)}\n\n{inspect.getdoc(pattern)}"
+        del vars(run)["__wrapped__"]
+        return run
+
+    return decorate
 
 
 def _refuse_inside_a_loop(name: str) -> None:
@@ -49,57 +51,76 @@ def _refuse_inside_a_loop(name: str) -> None:
     raise RuntimeError(f"{name}_sync() can't run inside a running event loop: use `await {name}(...)` there")
 
 
-consensus_sync = _twin(consensus)
-refine_loop_sync = _twin(refine_loop)
-react_loop_sync = _twin(react_loop)
+@_twin_of(consensus)
+def consensus_sync() -> None:
+    """`consensus` run to its end on an event loop of its own: same arguments, same results and errors.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
 
 
-class StructuredSync(Protocol):
-    """The overloads of `structured`, blocking."""
+@_twin_of(refine_loop)
+def refine_loop_sync() -> None:
+    """`refine_loop` run to its end on an event loop of its own: same arguments, same results and errors.
 
-    @overload
-    def __call__(
-        self,
-        provider: LLMProvider,
-        prompt: str,
-        output: type[T],
-        *,
-        validator: Validator[T] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> StructuredResult[T]: ...
-    @overload
-    def __call__(
-        self,
-        provider: LLMProvider,
-        prompt: str,
-        output: OutputAdapter[T],
-        *,
-        validator: Validator[T] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> StructuredResult[T]: ...
-    @overload
-    def __call__(
-        self,
-        provider: LLMProvider,
-        prompt: str,
-        output: None = None,
-        *,
-        validator: Validator[Any] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> StructuredResult[dict[str, Any] | list[Any]]: ...
-    @overload
-    def __call__(
-        self,
-        provider: LLMProvider,
-        prompt: str,
-        output: Mapping[str, Any] | UnionType,
-        *,
-        validator: Validator[Any] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> StructuredResult[Any]: ...
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
 
 
-structured_sync = cast("StructuredSync", _twin(cast("Any", structured)))
+@_twin_of(react_loop)
+def react_loop_sync() -> None:
+    """`react_loop` run to its end on an event loop of its own: same arguments, same results and errors.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
+
+
+@overload
+def structured_sync(
+    provider: LLMProvider,
+    prompt: str,
+    output: type[T],
+    *,
+    validator: Validator[T] | None = None,
+    **options: Unpack[StructuredOptions],
+) -> StructuredResult[T]: ...
+@overload
+def structured_sync(
+    provider: LLMProvider,
+    prompt: str,
+    output: OutputAdapter[T],
+    *,
+    validator: Validator[T] | None = None,
+    **options: Unpack[StructuredOptions],
+) -> StructuredResult[T]: ...
+@overload
+def structured_sync(
+    provider: LLMProvider,
+    prompt: str,
+    output: None = None,
+    *,
+    validator: Validator[Any] | None = None,
+    **options: Unpack[StructuredOptions],
+) -> StructuredResult[dict[str, Any] | list[Any]]: ...
+@overload
+def structured_sync(
+    provider: LLMProvider,
+    prompt: str,
+    output: Mapping[str, Any] | UnionType,
+    *,
+    validator: Validator[Any] | None = None,
+    **options: Unpack[StructuredOptions],
+) -> StructuredResult[Any]: ...
+@_twin_of(cast("Callable[..., Coroutine[Any, Any, Any]]", structured))
+def structured_sync() -> None:
+    """`structured` run to its end on an event loop of its own: same arguments, same results and errors.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
 
 
 def pipe_sync(

@@ -63,7 +63,7 @@ def _at_least(things: str) -> Assertion:
     def test(argument: float, value: Any, _: Mapping[str, Any]) -> str | None:
         if len(value) >= argument:
             return None
-        return f"must have at least {argument:g} {things}, has {len(value)}"
+        return f"must have at least {show(argument)} {things}, has {len(value)}"
 
     return test
 
@@ -72,7 +72,7 @@ def _at_most(things: str) -> Assertion:
     def test(argument: float, value: Any, _: Mapping[str, Any]) -> str | None:
         if len(value) <= argument:
             return None
-        return f"must have at most {argument:g} {things}, has {len(value)}"
+        return f"must have at most {show(argument)} {things}, has {len(value)}"
 
     return test
 

@@ -18,10 +18,11 @@ from executionkit._schema._values import (
     show,
 )
 
-_MAX_STEPS: Final = 1_000_000
+_MAX_STEPS: Final = 100_000
 """How many times a schema may be applied in one check: alternatives that recurse multiply."""
 
 Schema: TypeAlias = Mapping[str, Any] | bool
+_Error: TypeAlias = tuple[str, str]  # where, and what
 
 
 def find_errors(value: object, schema: Schema, *, limit: int = 5) -> list[str]:
@@ -39,9 +40,14 @@ def find_errors(value: object, schema: Schema, *, limit: int = 5) -> list[str]:
     if nests_deeper(value, MAX_DEPTH):
         return [f"nested more than {MAX_DEPTH} levels deep"]
     try:
-        return list(islice(_Judge(schema).errors(value, schema, _Place("", 0)), limit))
+        errors = islice(_Judge(schema).errors(value, schema, _Place("", 0)), limit)
+        return [f"{_end(path)}: {problem}" if path else problem for path, problem in errors]
     except _GaveUp as exc:
         return [str(exc)]
+
+
+def _end(path: str) -> str:
+    return path if len(path) <= 200 else f"…{path[-199:]}"
 
 
 class _GaveUp(Exception):  # noqa: N818 - no error: it ends the whole check, also inside `not` and `anyOf`
@@ -65,8 +71,8 @@ class _Place(NamedTuple):
             return _Place(f"{self.path}[{show(name)}]", self.depth + 1)
         return _Place(f"{self.path}.{name}" if self.path else name, self.depth + 1)
 
-    def says(self, problem: str) -> str:
-        return f"{self.path}: {problem}" if self.path else problem
+    def error(self, problem: str) -> _Error:
+        return self.path, problem
 
 
 class _Judge:
@@ -76,27 +82,30 @@ class _Judge:
         self.root = root
         self._steps = 0
 
-    def errors(self, value: Any, schema: Schema, place: _Place) -> Iterator[str]:
+    def errors(self, value: Any, schema: Schema, place: _Place) -> Iterator[_Error]:
         self._steps += 1
         if place.depth > MAX_DEPTH:
-            raise _GaveUp(f"nested too deeply to be checked, at {cut(place.path, 200)}")
+            raise _GaveUp(f"nested too deeply to be checked, at {_end(place.path)}")
         if self._steps > _MAX_STEPS:
             raise _GaveUp("too large to be checked")
+        value_kind = kind(value)
+        if value_kind is None:
+            yield place.error(f"{show(value)} is not a JSON value")
+            return
         if isinstance(schema, bool):
             if not schema:
-                yield place.says("no value is allowed here")
+                yield place.error("no value is allowed here")
             return
         if not _has_type(value, schema):
-            yield place.says(f"expected {_types(schema)}, got {show(value)}")
+            yield place.error(f"expected {_types(schema)}, got {show(value)}")
             return  # whatever else is wrong follows from it
-        value_kind = kind(value)
         for keyword, argument in schema.items():
             if keyword in ASSERTIONS:
                 wanted, test = ASSERTIONS[keyword]
                 if wanted in (value_kind, None):
                     problem = test(argument, value, schema)
                     if problem is not None:
-                        yield place.says(problem)
+                        yield place.error(problem)
             elif keyword in _APPLICATORS:
                 wanted, apply = _APPLICATORS[keyword]
                 if wanted in (value_kind, None):
@@ -125,47 +134,57 @@ def _types(schema: Mapping[str, Any]) -> str:
 # Applicators: (judge, argument, value, schema, place) -> errors.
 
 
-def _ref(judge: _Judge, argument: str, value: Any, _: Mapping[str, Any], place: _Place) -> Iterator[str]:
+def _ref(judge: _Judge, argument: str, value: Any, _: Mapping[str, Any], place: _Place) -> Iterator[_Error]:
     yield from judge.errors(value, follow(judge.root, read_pointer(argument)), place.same())
 
 
 def _all_of(
     judge: _Judge, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     for part in argument:
         yield from judge.errors(value, part, place.same())
 
 
 def _any_of(
     judge: _Judge, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
-    reasons: list[str] = []
+) -> Iterator[_Error]:
+    reasons: list[_Error] = []
     for choice in argument:
-        reason = next(judge.errors(value, choice, _Place("", place.depth + 1)), None)
+        reason = next(judge.errors(value, choice, place.same()), None)
         if reason is None:
             return
         reasons.append(reason)
-    yield place.says(cut(f"fits none of the alternatives ({' | '.join(dict.fromkeys(reasons))})", 300))
+    within = [reason for reason in reasons if reason[0] != place.path]
+    if len(within) == 1:  # the others don't even fit the kind of value, as `null` beside an object
+        yield within[0]
+    else:
+        told = (
+            f"{path[len(place.path) :].lstrip('.')}: {problem}".removeprefix(": ")
+            for path, problem in reasons
+        )
+        yield place.error(cut(f"fits none of the alternatives ({' | '.join(dict.fromkeys(told))})", 300))
 
 
 def _one_of(
     judge: _Judge, argument: Sequence[Schema], value: Any, schema: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     fitting = [str(number) for number, choice in enumerate(argument, 1) if judge.fits(value, choice, place)]
     if not fitting:
         yield from _any_of(judge, argument, value, schema, place)
     elif len(fitting) > 1:
-        yield place.says(f"fits more than one of the alternatives (numbers {', '.join(fitting)})")
+        yield place.error(f"fits more than one of the alternatives (numbers {', '.join(fitting)})")
 
 
-def _not(judge: _Judge, argument: Schema, value: Any, _: Mapping[str, Any], place: _Place) -> Iterator[str]:
+def _not(
+    judge: _Judge, argument: Schema, value: Any, _: Mapping[str, Any], place: _Place
+) -> Iterator[_Error]:
     if judge.fits(value, argument, place):
-        yield place.says(f"must not fit {show(argument)}, got {show(value)}")
+        yield place.error(f"must not fit {show(argument)}, got {show(value)}")
 
 
 def _if(
     judge: _Judge, argument: Schema, value: Any, schema: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     branch = "then" if judge.fits(value, argument, place) else "else"
     yield from judge.errors(value, schema.get(branch, True), place.same())
 
@@ -176,7 +195,7 @@ def _properties(
     value: Mapping[str, Any],
     _: Mapping[str, Any],
     place: _Place,
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     for name, rule in argument.items():
         if name in value:
             yield from judge.errors(value[name], rule, place.member(name))
@@ -188,7 +207,7 @@ def _pattern_properties(
     value: Mapping[str, Any],
     _: Mapping[str, Any],
     place: _Place,
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     for pattern, rule in argument.items():
         for name, item in value.items():
             if re.search(pattern, name):
@@ -197,7 +216,7 @@ def _pattern_properties(
 
 def _additional_properties(
     judge: _Judge, argument: Schema, value: Mapping[str, Any], schema: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     known = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
     names = [name for name in value if name not in known and not any(re.search(p, name) for p in patterns)]
@@ -206,41 +225,41 @@ def _additional_properties(
             yield from judge.errors(value[name], argument, place.member(name))
     elif names:
         allowed = f"; allowed: {', '.join(map(show, known))}" if known else ""
-        yield place.says(cut(f"unknown {named(names)}{allowed}", 300))
+        yield place.error(cut(f"unknown {named(names)}{allowed}", 300))
 
 
 def _property_names(
     judge: _Judge, argument: Schema, value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     for name in value:
-        for problem in judge.errors(name, argument, _Place("", place.depth + 1)):
-            yield place.says(f"property name {show(name)}: {problem}")
+        for _path, problem in judge.errors(name, argument, place.same()):
+            yield place.error(f"property name {show(name)}: {problem}")
 
 
 def _dependent(
     judge: _Judge, argument: Mapping[str, Any], value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     for name, needs in argument.items():
         if name not in value:
             continue
         if is_array(needs):
             missing = [other for other in needs if other not in value]
             if missing:
-                yield place.says(f"{show(name)} also needs {named(missing)}")
+                yield place.error(f"{show(name)} also needs {named(missing)}")
         else:
             yield from judge.errors(value, needs, place.same())
 
 
 def _prefix_items(
     judge: _Judge, argument: Sequence[Schema], value: Sequence[Any], _: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     for index, (item, rule) in enumerate(zip(value, argument, strict=False)):
         yield from judge.errors(item, rule, place.item(index))
 
 
 def _items(
     judge: _Judge, argument: Any, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     if is_array(argument):  # what is now prefixItems
         yield from _prefix_items(judge, argument, value, schema, place)
         start, rest = len(argument), schema.get("additionalItems", True)
@@ -252,16 +271,16 @@ def _items(
 
 def _contains(
     judge: _Judge, argument: Schema, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
-) -> Iterator[str]:
+) -> Iterator[_Error]:
     count = sum(judge.fits(item, argument, place) for item in value)
     least, most = schema.get("minContains", 1), schema.get("maxContains")
     if count < least:
-        yield place.says(f"must have at least {least:g} items that fit {show(argument)}, has {count}")
+        yield place.error(f"must have at least {show(least)} items that fit {show(argument)}, has {count}")
     if most is not None and count > most:
-        yield place.says(f"must have at most {most:g} items that fit {show(argument)}, has {count}")
+        yield place.error(f"must have at most {show(most)} items that fit {show(argument)}, has {count}")
 
 
-_Applicator: TypeAlias = Callable[[_Judge, Any, Any, Mapping[str, Any], _Place], Iterator[str]]
+_Applicator: TypeAlias = Callable[[_Judge, Any, Any, Mapping[str, Any], _Place], Iterator[_Error]]
 
 # The kind of value a keyword speaks about; None for every kind.
 _APPLICATORS: Final[dict[str, tuple[str | None, _Applicator]]] = {

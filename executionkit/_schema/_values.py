@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
-from urllib.parse import unquote
 
 MAX_DEPTH: Final = 100
 """How deep a schema or a value may nest, and how many schemas may apply inside each other.
@@ -99,6 +98,8 @@ def read_pointer(ref: str) -> Tokens:
     Raises:
         ValueError: It points outside the document, or at an anchor.
     """
+    from urllib.parse import unquote  # not at the top: few schemas have a $ref
+
     start, *tokens = unquote(ref).split("/")
     if start != "#":
         raise ValueError(f'{show(ref)} is not a reference into the same schema, such as "#/$defs/name"')

@@ -1,12 +1,13 @@
 """Naming the keyword that was probably meant."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 
 
 def unknown_keyword(owner: str, given: str, *takers: Callable[..., object]) -> str:
     """The warning for a keyword that none of `takers` can be given."""
+    import difflib  # not at the top: only mistakes need it
+
     known = {
         name
         for taker in takers

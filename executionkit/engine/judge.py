@@ -2,7 +2,6 @@
 
 import json
 import re
-import secrets
 from typing import Any, Final
 
 from executionkit.engine.thoughts import without_thoughts
@@ -35,19 +34,25 @@ Score: <number>"""
 _AGAIN: Final = "That could not be read as a score. Reply with one number from 0 to 10 and nothing else."
 
 _NUMBER: Final = r"(?P<number>-?\d+(?:\.\d+)?)"
-_OF_TEN: Final = r"(?:\s*(?:/|out of)\s*10(?:\.0+)?)?"
-_BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}{_OF_TEN}[\s*_`\"'.]*")
-_LINE: Final = re.compile(
-    r"^[ \t*_`#>-]*(?:(?:final|overall)[ \t]+)?(?:score|rating)[ \t*_`\"']*(?:is|[:=])?[ \t*_`\"']*"
-    rf"{_NUMBER}{_OF_TEN}[ \t*_`\"'.]*$",
+_TEN: Final = r"\s*(?:/|out of)\s*10(?:\.0+)?"
+_MARKUP: Final = r"[ \t*_`\"']*+"
+_NOT_MAXIMUM: Final = r"(?<!max )(?<!maximum )(?<!possible )"
+# A range ("7-8", "7 or 8"), a percentage or a share of something else than 10 is no certain score.
+_NOT_FIRST: Final = r"(?<![\d.,/\-–])(?<!\d to )(?<!\d or )(?<!\d and )(?<!\d - )(?<!\d – )"
+_NOT_LAST: Final = r"(?![.,]?\d|[ \t]*(?:%|/|(?:out )?of\b|(?:[-–—~]|to|or|and)[ \t]*\d))"
+_BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}(?:{_TEN})?[\s*_`\"'.]*", re.IGNORECASE)
+_LABELLED: Final = re.compile(
+    rf"(?:\b{_NOT_MAXIMUM}(?:score|rating)\b{_MARKUP}[:=]"
+    rf"|^[#>]*{_MARKUP}(?:(?:the|my|final|overall) ){{0,2}}(?:score|rating)\b{_MARKUP}(?:is\b)?)"
+    rf"{_MARKUP}{_NUMBER}(?:{_TEN})?{_NOT_LAST}",
     re.IGNORECASE | re.MULTILINE,
 )
-_LABELLED: Final = re.compile(
-    rf"\b(?:score|rating)\b[\s*_`\"']*(?:is|of|[:=])?[\s*_`\"']*{_NUMBER}(?![\d%]){_OF_TEN}"
-    r"(?!\s*(?:/|out of|to|-))",
-    re.IGNORECASE,
+_FRACTION: Final = re.compile(rf"{_NOT_FIRST}{_NUMBER}{_TEN}{_NOT_LAST}", re.IGNORECASE)
+_LINE: Final = re.compile(
+    rf"^[#>]*{_MARKUP}(?:(?:the|my|final|overall) ){{0,2}}(?:score|rating)\b{_MARKUP}(?:is\b|[:=])?"
+    rf"{_MARKUP}{_NUMBER}(?:{_TEN})?[ \t*_`\"'.]*$",
+    re.IGNORECASE | re.MULTILINE,
 )
-_FRACTION: Final = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10(?:\.0+)?(?!\.?\d)", re.IGNORECASE)
 
 
 async def judge(
@@ -67,6 +72,8 @@ async def judge(
     Raises:
         PatternError: The second reply could not be read either.
     """
+    import secrets  # not at the top: it loads hashlib and random, for this alone
+
     request = _REQUEST.format(
         fence=secrets.token_hex(8),
         task=task[:max_chars],
@@ -82,7 +89,9 @@ async def judge(
     if reply.content.strip():
         messages += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": _AGAIN}]
     again = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens))
-    verdict = read_verdict(again.content, cut_off=again.was_truncated)
+    # The same digits twice over are the whole number, whatever the server says of its length.
+    cut_off = again.was_truncated and again.content != reply.content
+    verdict = read_verdict(again.content, cut_off=cut_off)
     if verdict is None:
         raise PatternError(
             f"the judge's replies can't be read as a score from 0 to 10, the last one was "

@@ -1,7 +1,7 @@
 """Getting structured output: the server's mode, reading, mending, more room, asking again with the errors."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from executionkit.engine.outputs import Output, UnfitError
@@ -53,6 +53,7 @@ class Climb(Generic[T]):
         is_fixed: Whether `mode` was chosen by the caller: then it is not given up.
         parse_attempts: Replies read.
         repair_attempts: Askings after the first.
+        truncated_responses: Replies cut off.
         mended: Whether the last reply's slips were mended here.
         last_text: The last reply.
         errors: What is wrong with it.
@@ -69,6 +70,7 @@ class Climb(Generic[T]):
     is_fixed: bool
     parse_attempts: int = 0
     repair_attempts: int = 0
+    truncated_responses: int = 0
     mended: bool = False
     last_text: str | None = None
     errors: list[str] = field(default_factory=list[str])
@@ -82,7 +84,8 @@ class Climb(Generic[T]):
             "parse_attempts": self.parse_attempts,
             "repair_attempts": self.repair_attempts,
             "validated": False,
-            "rung_costs": dict(self.rung_costs),
+            "truncated_responses": self.truncated_responses,
+            "rung_costs": {rung: asdict(cost) for rung, cost in self.rung_costs.items()},
         }
 
     async def up(self, prompt: str, run: Run) -> T:
@@ -97,6 +100,7 @@ class Climb(Generic[T]):
         while True:
             reply, room = await self._ask(request, rung, room, run)
             self.parse_attempts += 1
+            self.truncated_responses += reply.was_truncated
             self.last_text = reply.content
             try:
                 value = await self._read(reply)

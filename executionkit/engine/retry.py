@@ -1,7 +1,6 @@
 """Retrying a call: what is worth repeating, how long to wait, when to give up."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
@@ -70,9 +69,11 @@ class RetryConfig:
         """
         checks.at_least(1, attempt=attempt)
         try:
-            ceiling = min(self.base_delay * self.exponential_base ** (attempt - 1), self.max_delay)
+            ceiling = min(self.base_delay * float(self.exponential_base) ** (attempt - 1), self.max_delay)
         except OverflowError:
             ceiling = self.max_delay if self.base_delay else 0.0
+        import random  # not at the top: few programs come to a retry
+
         return random.uniform(0.0, ceiling)  # noqa: S311 - jitter, not cryptography
 
 

@@ -8,27 +8,19 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
-from executionkit.cost import UNLIMITED, CostTracker, remaining
+from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import checks
+from executionkit.engine.metering import Hold, Meter, Metering, Request
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying
-from executionkit.errors import BudgetExhaustedError, ExecutionKitError
+from executionkit.errors import ExecutionKitError
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """What a call is held to be able to cost when neither it nor its provider says, as in the patterns."""
-
-
-class _Hold(NamedTuple):
-    """What a call on the wire has set aside in every level, and the most tokens it may ask for."""
-
-    max_tokens: int | None
-    input_tokens: int
-    output_tokens: int
-    prompt_chars: int
 
 
 class Run:
@@ -68,8 +60,11 @@ class Run:
         if retry is not None and not isinstance(retry, RetryConfig):
             raise ValueError(f"retry must be a RetryConfig or None, got {retry!r}")
         self.name = name
-        self.max_cost = UNLIMITED if max_cost is None else max_cost
-        self.tracker = CostTracker() if tracker is None else tracker
+        self._meter = Meter(
+            name,
+            UNLIMITED if max_cost is None else max_cost,
+            CostTracker() if tracker is None else tracker,
+        )
         inherited: RetryConfig = DEFAULT_RETRY if within is None else within._retry
         self._retry: RetryConfig = inherited if retry is None else retry
         self._salvage = salvage
@@ -77,8 +72,7 @@ class Run:
         self._target: LLMProvider = provider if parent is None else parent._target
         around = (*(parent._levels if parent else ()), *(within._levels if within else ()))
         self._levels: tuple[Run, ...] = tuple(dict.fromkeys((self, *around)))
-        self._limited = any(level.max_cost != UNLIMITED for level in self._levels)
-        self._measures_prompts = any(level.max_cost.input_tokens for level in self._levels)
+        self._metering = Metering([level._meter for level in self._levels])
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
         supports_tools = getattr(self._target, "supports_tools", None)
@@ -102,14 +96,12 @@ class Run:
     @property
     def usage(self) -> TokenUsage:
         """What the run has spent so far, nested runs and failed attempts included."""
-        return self.tracker.to_usage()
+        return self._meter.tracker.to_usage()
 
     @property
     def left(self) -> TokenUsage:
         """What is left of `max_cost`, as a budget."""
-        tracker = self.tracker
-        spent = TokenUsage(tracker.charged_input, tracker.charged_output, tracker.call_count)
-        return remaining(self.max_cost, spent)
+        return self._meter.left
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,21 +135,11 @@ class Run:
         Raises:
             BudgetExhaustedError: Fewer calls are left, or fewer output tokens than one for each reply.
         """
-        for level in self._levels:
-            left = level.left
-            if left.llm_calls and left.llm_calls < calls:
-                have = max(0, left.llm_calls)
-                raise level._exhausted("llm_calls", f"{calls} calls asked for, {have} left")
-            if left.output_tokens and left.output_tokens < calls:
-                have = max(0, left.output_tokens)
-                raise level._exhausted("output_tokens", f"{calls} replies asked for, {have} tokens left")
-            if left.input_tokens < 0:
-                raise level._exhausted("input_tokens")
+        self._metering.require(calls)
 
     def charge(self, usage: TokenUsage) -> None:
         """Count what was spent beside the run, here and in every run around it."""
-        for level in self._levels:
-            level.tracker.add_usage(usage)
+        self._metering.charge(usage)
 
     def halt(self) -> None:
         """Dispatch nothing more: calls on the wire go on to their end, tasks about to call are cancelled.
@@ -189,15 +171,23 @@ class Run:
         """
         if max_tokens is not None:
             checks.at_least(1, max_tokens=max_tokens)
+        choices = kwargs.get("n")
+        request = Request(
+            messages,
+            tools,
+            max_tokens,
+            self._default_max_tokens(),
+            choices if isinstance(choices, int) and choices > 1 else 1,
+        )
 
         async def attempt() -> LLMResponse:
             for level in self._levels:
                 if level._halted:
                     await _leave()
-            hold = self._try_hold(messages, max_tokens, tools, kwargs)
-            while not isinstance(hold, _Hold):
+            hold = self._metering.try_hold(request)
+            while not isinstance(hold, Hold):
                 await self._park(hold.settled())
-                hold = self._try_hold(messages, max_tokens, tools, kwargs)
+                hold = self._metering.try_hold(request)
             try:
                 pending = self._target.complete(
                     messages, temperature=temperature, max_tokens=hold.max_tokens, tools=tools, **kwargs
@@ -207,120 +197,22 @@ class Run:
                     raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
                 reply = await pending
             except BaseException as exc:
-                self._release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
+                self._metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
                 raise
             if not isinstance(reply, LLMResponse):
-                self._release(hold, dispatched=True)
+                self._metering.release(hold, dispatched=True)
                 kind = type(reply).__name__
                 raise TypeError(
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
-            self._record(hold, reply)
+            self._metering.record(hold, reply)
             return reply
 
         return await retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted)
 
-    # -- check and reserve: no await in here, so that nothing can slip between ---------------------------
-
-    def _try_hold(
-        self,
-        messages: list[dict[str, Any]],
-        max_tokens: int | None,
-        tools: list[dict[str, Any]] | None,
-        kwargs: Mapping[str, Any],
-    ) -> "_Hold | CostTracker":
-        """Reserve one call in every level, or return the ledger to wait on for room.
-
-        A call that does not fit waits only while others hold tokens: with none in flight the whole rest
-        of every budget is open to it.
-        """
-        if not self._limited:
-            for level in self._levels:
-                level.tracker.reserve_call()
-            return _Hold(max_tokens, 0, 0, 0)
-
-        choices = kwargs.get("n")
-        choices = choices if isinstance(choices, int) and choices > 1 else 1
-        lefts = [(level, level.left) for level in self._levels]
-        reply = (max_tokens or self._default_max_tokens()) * choices
-        for level, left in lefts:
-            for field in ("llm_calls", "output_tokens", "input_tokens"):
-                if getattr(left, field) < 0:
-                    raise level._exhausted(field)
-            if left.output_tokens:
-                reply = min(reply, left.output_tokens)
-                if reply < choices:
-                    asked = f"{choices} choices asked for, {reply} tokens left"
-                    raise level._exhausted("output_tokens", asked)
-                max_tokens = reply // choices
-
-        prompt, prompt_chars = self._estimate(messages, tools, lefts) if self._measures_prompts else (0, 0)
-        for level, left in lefts:
-            tracker = level.tracker
-            if left.output_tokens and left.output_tokens - tracker.held_output < reply:
-                return tracker
-            if left.input_tokens and left.input_tokens - tracker.held_input < min(prompt, left.input_tokens):
-                return tracker
-        for level in self._levels:
-            level.tracker.reserve_call()
-            level.tracker.hold(prompt, reply)
-        return _Hold(max_tokens, prompt, reply, prompt_chars)
-
-    def _estimate(
-        self,
-        messages: list[dict[str, Any]],
-        tools: list[dict[str, Any]] | None,
-        lefts: "list[tuple[Run, TokenUsage]]",
-    ) -> tuple[int, int]:
-        """What the prompt may come to, in tokens, and its size in characters.
-
-        The rate is learnt from the replies seen. Before the first one a prompt may be anything, so it is
-        held to take all that is left: it goes alone.
-        """
-        chars = len(repr(messages)) + (len(repr(tools)) if tools else 0)
-        rates = [level.tracker.tokens_per_char for level in self._levels]
-        known = [rate for rate in rates if rate is not None]
-        if not known:
-            return max(left.input_tokens for _, left in lefts), chars
-        return int(chars * max(known)) + 1, chars
-
     def _default_max_tokens(self) -> int:
         default = getattr(self._target, "default_max_tokens", None)
         return default if isinstance(default, int) and default > 0 else DEFAULT_MAX_TOKENS
-
-    def _release(self, hold: "_Hold", *, dispatched: bool) -> None:
-        """End a call that brought no reply: what it cost in tokens is unknown and counts as zero."""
-        for level in self._levels:
-            if not dispatched:
-                level.tracker.release_call()
-            level.tracker.settle(hold.input_tokens, hold.output_tokens)
-
-    def _record(self, hold: "_Hold", reply: LLMResponse) -> None:
-        for level in self._levels:
-            level.tracker.settle(hold.input_tokens, hold.output_tokens)
-        for level in self._levels:
-            level.tracker.record_without_call(reply, prompt_chars=hold.prompt_chars)
-
-    def _exhausted(self, field: str, detail: str = "") -> BudgetExhaustedError:
-        limit = getattr(self.max_cost, field)
-        spent = {
-            "llm_calls": self.tracker.call_count,
-            "output_tokens": self.tracker.charged_output,
-            "input_tokens": self.tracker.charged_input,
-        }[field]
-        assumed = {
-            "output_tokens": self.tracker.assumed_output,
-            "input_tokens": self.tracker.assumed_input,
-        }.get(field, 0)
-        figures = f"spent {spent:,} of {limit:,}" if limit > 0 else "nothing was left of it to begin with"
-        if assumed:
-            figures += f", {assumed:,} of that assumed because replies came without usage"
-        what = f"{detail} ({figures})" if detail else figures
-        return BudgetExhaustedError(
-            f"{self.name}: the budget of {field} is used up: {what}; allow more {field} or ask for less"
-        )
-
-    # -- waiting, and being told to stop -----------------------------------------------------------------
 
     def _is_halted(self) -> bool:
         return any(level._halted for level in self._levels)
@@ -330,9 +222,7 @@ class Run:
 
     async def _park(self, waiting: Awaitable[object]) -> None:
         """Wait where `halt` can reach the task."""
-        task = asyncio.current_task()
-        if task is None:  # pragma: no cover - a coroutine always runs in a task
-            raise RuntimeError("a run can wait only inside a task")
+        task = _this_task()
         for level in self._levels:
             level._parked.add(task)
         try:
@@ -355,7 +245,12 @@ def _check_provider(name: str, provider: object) -> None:
 
 async def _leave() -> None:
     """Cancel the current task: the run it works for was halted."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.cancel()
+    _this_task().cancel()
     await asyncio.get_running_loop().create_future()
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:  # pragma: no cover - a coroutine always runs in a task
+        raise RuntimeError("a run can wait only inside a task")
+    return task

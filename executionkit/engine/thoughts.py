@@ -3,10 +3,12 @@
 import re
 from typing import Final
 
-_THOUGHT: Final = re.compile(r"<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)
-_UNOPENED: Final = re.compile(r"\A.*</think>", re.IGNORECASE | re.DOTALL)
+# Some servers cut the opening tag off with the prompt it belongs to.
+_THOUGHT: Final = re.compile(
+    r"\A(?:(?!<think>).)*?</think>|<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL
+)
 
 
 def without_thoughts(text: str) -> str:
     """`text` without its `<think>` blocks, unclosed ones and such as lack the opening tag included."""
-    return _UNOPENED.sub("", _THOUGHT.sub("", text))
+    return _THOUGHT.sub("", text)

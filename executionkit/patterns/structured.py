@@ -43,6 +43,7 @@ class StructuredResult(PatternResult[T_co]):
         repair_attempts: Askings after the first: with the errors, or with more room.
         validated: Whether a type, a schema or a validator has passed the value.
         mended: Whether slips in the reply's JSON were mended here, without asking again.
+        truncated_responses: Replies cut off by `max_tokens`; nothing is read out of them.
         schema_mode: The server's mode in use at the end; "none" where it has none, or there is no schema.
         rung_costs: What was spent on the first asking ("ask"), on schema modes that the server refused
             ("fallback"), on asking with more room ("more_tokens"), on asking with the errors ("repair");
@@ -53,6 +54,7 @@ class StructuredResult(PatternResult[T_co]):
     repair_attempts: int = 0
     validated: bool = False
     mended: bool = False
+    truncated_responses: int = 0
     schema_mode: SchemaMode = "none"
     rung_costs: dict[Rung, TokenUsage] = field(
         default_factory=dict[Rung, TokenUsage], metadata={"mirrored": False}
@@ -137,7 +139,8 @@ async def structured(
             many; at least `max_tokens`, None is four times that.
 
     Returns:
-        The value. `metadata` keys: `parse_attempts`, `repair_attempts`, `validated`, `mended`, `schema_mode`.
+        The value. `metadata` keys: `parse_attempts`, `repair_attempts`, `validated`, `mended`,
+        `truncated_responses`, `schema_mode`.
 
     Raises:
         ValueError: A parameter is out of range, or `output` can't be checked; nothing was called.
@@ -148,7 +151,8 @@ async def structured(
         LLMError: A call failed for good.
 
     Every error has `.metadata["last_text"]` and `["errors"]`, the last reply and what is wrong with it, and
-    `["parse_attempts"]`, `["repair_attempts"]`, `["validated"]`, `["rung_costs"]`.
+    `["parse_attempts"]`, `["repair_attempts"]`, `["validated"]`, `["truncated_responses"]` and
+    `["rung_costs"]` (usage as dicts).
     """
     checks.text(prompt=prompt)
     checks.at_least(0, max_retries=max_retries)
@@ -181,6 +185,7 @@ async def structured(
             repair_attempts=climb.repair_attempts,
             validated=schema is not None or validator is not None,
             mended=climb.mended,
+            truncated_responses=climb.truncated_responses,
             schema_mode=climb.mode,
             rung_costs=dict(climb.rung_costs),
         )

@@ -8,13 +8,13 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-# The one import from the engine: checks with the wording everything shares, which import values only.
 from executionkit.engine import checks
 from executionkit.errors import LLMError, PermanentError
-from executionkit.provider import _settings, _wire
+from executionkit.provider import _settings
 from executionkit.provider._failures import Reporter
 from executionkit.provider._loops import PerLoop
 from executionkit.provider._redaction import redact
+from executionkit.provider._request import Form, compose
 from executionkit.provider._secrets import LostSecret, Secret
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
@@ -26,6 +26,7 @@ from executionkit.provider._transport import (
     TransportError,
     open_transport,
 )
+from executionkit.provider._wire import interpret
 from executionkit.responses import LLMResponse, plain, rebuild
 
 
@@ -35,6 +36,7 @@ class _Derived:
     _key: Secret
     _headers: Mapping[str, Secret]
     _client: AsyncHTTPClient | None
+    _form: Form
     _lost: str
     _limit: float
     _report: Reporter
@@ -121,16 +123,19 @@ class Provider(_Derived):
             timeout=self.timeout,
             max_bytes=self.max_response_bytes,
         )
+        further = plain(self.extra_body)
+        omit = frozenset(self.omit)
         values = {
             # The init-only fields, where dataclasses.replace() looks for them.
             "api_key": key,
             "headers": extra,
             "http_client": http_client,
-            "extra_body": plain(self.extra_body),
-            "omit": frozenset(self.omit),
+            "extra_body": further,
+            "omit": omit,
             "_key": key,
             "_headers": extra,
             "_client": http_client,
+            "_form": Form({"model": self.model, **further}, self.max_tokens_field, omit),
             "_lost": " and ".join(name for name, value in secrets.items() if isinstance(value, LostSecret)),
             "_limit": self.timeout if self.deadline is None else self.deadline,
             "_report": Reporter(endpoint.authority, self.model, tuple(secrets.values())),
@@ -206,7 +211,14 @@ class Provider(_Derived):
         """
         dispatch = Dispatch()
         try:
-            body = _wire.encode(self._body(messages, temperature, max_tokens, tools, kwargs))
+            body = compose(
+                self._form,
+                messages,
+                temperature=self.default_temperature if temperature is None else temperature,
+                max_tokens=self.default_max_tokens if max_tokens is None else max_tokens,
+                tools=tools,
+                further=kwargs,
+            )
             outcome = await self._post(body, dispatch)
         except BaseException as exc:
             if not dispatch.sent:
@@ -216,39 +228,6 @@ class Provider(_Derived):
             # Raised where no other exception is being handled: those of HTTP libraries hold the headers.
             raise outcome
         return outcome
-
-    def _body(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        temperature: float | None,
-        max_tokens: int | None,
-        tools: Sequence[Mapping[str, Any]] | None,
-        kwargs: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        _settings.check_mappings(messages, "messages")
-        if not messages:
-            raise ValueError("messages must hold at least one message, got none")
-        if tools is not None:
-            _settings.check_mappings(tools, "tools")
-        further = {name: value for name, value in kwargs.items() if value is not None}
-        taken = _settings.own_field(further, self.max_tokens_field)
-        if taken is not None:
-            raise TypeError(f"complete() {taken}")
-        if temperature is None:
-            temperature = self.default_temperature
-        if max_tokens is None:
-            max_tokens = self.default_max_tokens
-        checks.between(0.0, 2.0, temperature=temperature)
-        checks.at_least(1, max_tokens=max_tokens)
-        body = {"model": self.model, "messages": messages, **self.extra_body, **further}
-        body["temperature"] = temperature
-        if "max_tokens" not in self.omit:
-            body[self.max_tokens_field] = max_tokens
-        if tools:
-            body["tools"] = tools
-        for name in self.omit:
-            body.pop(name, None)
-        return body
 
     async def _post(self, body: bytes, dispatch: Dispatch) -> LLMResponse | LLMError:
         report = self._report
@@ -268,7 +247,7 @@ class Provider(_Derived):
         except TransportError as exc:
             fault = exc
         else:
-            return _wire.interpret(reply, self.max_response_bytes, report)
+            return interpret(reply, self.max_response_bytes, report)
         return report.fault(fault, dispatch)
 
     @property

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import io
 import socket
 import threading
 from collections.abc import Callable
@@ -37,14 +38,13 @@ class Call:
         self.body = body
         self._dispatch = dispatch
         self._lock = threading.Lock()
-        self._aborted = False
         self._socket: socket.socket | None = None
 
     def hold(self, sock: socket.socket | None) -> None:
         """Say which socket the call is using now; None when it is done with it."""
         with self._lock:
             self._socket = sock
-            if self._aborted and sock is not None:
+            if self._dispatch.called_off and sock is not None:
                 raise TransportError(CLOSED)
 
     def send(self, sock: socket.socket, message: bytes) -> None:
@@ -53,7 +53,7 @@ class Call:
         if start:
             sock.sendall(memoryview(message)[:start])
         with self._lock:
-            if self._aborted:
+            if self._dispatch.called_off:
                 raise TransportError(CLOSED)
             self._dispatch.sent = True
             sock.sendall(memoryview(message)[start:])
@@ -64,7 +64,7 @@ class Call:
         # and then the shutdown is what ends it.
         locked = self._lock.acquire(timeout=0.05)
         try:
-            self._aborted = True
+            self._dispatch.called_off = True
             if self._socket is not None:
                 # Not SSLSocket.shutdown, which drops the encryption first: what the other thread sends at
                 # that moment would leave in the clear.
@@ -206,6 +206,16 @@ class Connection:
             sock.close()
 
 
+class _WholeLines(io.BufferedReader):
+    """Refuses half a line: http.client takes headers that break off for headers that are complete."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n") and (size is None or len(line) != size):
+            raise ConnectionError("it ended within a line" if line else "it ended without a reply")
+        return line
+
+
 def _is_idle(sock: socket.socket, timeout: float) -> bool:
     """Whether the socket is open with nothing to read: anything there would be the end, or not for us."""
     try:
@@ -223,6 +233,8 @@ def _is_idle(sock: socket.socket, timeout: float) -> bool:
 def _read(sock: socket.socket, limit: int) -> tuple[Reply, bool]:
     """Read one reply; also tell whether the connection may be used again."""
     response = http.client.HTTPResponse(sock, method="POST")
+    response.fp.close()
+    response.fp = _WholeLines(sock.makefile("rb", buffering=0))
     try:
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}

@@ -2,9 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._redaction import redact
@@ -71,6 +69,8 @@ class Reporter:
         if 300 <= reply.status < 400:
             place = reply.headers.get("location", "")
             words = f"redirects are not followed{f', this one leads to {_place(place)}' if place else ''}"
+        from http import HTTPStatus  # not at the top: importing the library must not load it
+
         try:
             name = f"{reply.status} {HTTPStatus(reply.status).phrase}"
         except ValueError:
@@ -176,6 +176,8 @@ def _words(value: object) -> str:
 
 def _place(location: str) -> str:
     """A redirect's target without query and userinfo, where credentials travel."""
+    from urllib.parse import urlsplit  # not at the top: importing the library must not load it
+
     try:
         parts = urlsplit(location)
     except ValueError:

@@ -1,5 +1,7 @@
 """The back end over httpx or httpx2, whichever it is given: their interfaces are the same."""
 
+import asyncio
+import importlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -42,6 +44,9 @@ class HttpxTransport:
         ]
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         self._upload = _upload_type(library)
+        # httpx (mended in httpx2) forgets connections when asyncio cancels it at the wrong moment. What it is
+        # prepared for are the cancel scopes of anyio, which comes with it.
+        self._scopes: Any = importlib.import_module("anyio") if library.__name__ == "httpx" else None
         # No limit on waiting for a connection: as many are made as there are requests.
         self._timeout = {
             "connect": endpoint.connect_timeout,
@@ -71,11 +76,9 @@ class HttpxTransport:
     async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
         """Post the body and read the whole reply."""
         try:
-            response = await self._send(body, dispatch)
-            try:
-                return await self._read(response)
-            finally:
-                await response.aclose()
+            if self._scopes is None:
+                return await self._attempt(body, dispatch)
+            return await self._attempt_in_scope(body, dispatch)
         except TransportError:
             raise
         except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
@@ -85,17 +88,54 @@ class HttpxTransport:
             raise outcome
         return outcome
 
+    async def _attempt_in_scope(self, body: bytes, dispatch: Dispatch) -> Reply:
+        """Attempt in a task of its own, so that cancelling ours reaches it through a cancel scope."""
+        scope = self._scopes.CancelScope()
+
+        async def run() -> Reply:
+            with scope:
+                return await self._attempt(body, dispatch)
+            raise asyncio.CancelledError  # the scope has swallowed it
+
+        task = asyncio.ensure_future(run())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            dispatch.called_off = True
+            scope.cancel()
+            await asyncio.wait([task])
+            raise
+
+    async def _attempt(self, body: bytes, dispatch: Dispatch) -> Reply:
+        response = await self._send(body, dispatch)
+        try:
+            return await self._read(response)
+        finally:
+            await response.aclose()
+
     async def _send(self, body: bytes, dispatch: Dispatch) -> Any:
+        extensions: dict[str, Any] = {"timeout": self._timeout}
+        if self._endpoint.scheme == "http":
+            return await self._request(body, dispatch, extensions)
+        newest = extensions["trace"] = _NewestStream()
+        try:
+            return await self._request(body, dispatch, extensions)
+        except BaseException:
+            if not dispatch.sent:
+                await newest.aclose()
+            raise
+
+    async def _request(self, body: bytes, dispatch: Dispatch, extensions: dict[str, Any]) -> Any:
         headers = [*self._headers, (b"Content-Length", b"%d" % len(body))]
         upload = self._upload(body, dispatch)
         if self._own is not None:
             request = self._library.Request(
-                "POST", self._url, headers=headers, stream=upload, extensions={"timeout": self._timeout}
+                "POST", self._url, headers=headers, stream=upload, extensions=extensions
             )
             return await self._own.handle_async_request(request)
         timeout = self._library.Timeout(**self._timeout)
         request = self._client.build_request(
-            "POST", self._url, headers=headers, content=upload, timeout=timeout
+            "POST", self._url, headers=headers, content=upload, timeout=timeout, extensions=extensions
         )
         return await self._client.send(request, stream=True, follow_redirects=False)
 
@@ -106,6 +146,9 @@ class HttpxTransport:
             # A hook of the caller's client has read it, and so decoded it.
             headers.pop("content-encoding", None)
             return Reply(response.status_code, headers, response.content)
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise TransportError(TOO_LARGE.format(limit))
         parts: list[bytes] = []
         size = 0
         async with aclosing(aiter(response.stream)) as stream:
@@ -131,6 +174,25 @@ class HttpxTransport:
         """Close the connections; a caller's client is left as it is."""
         if self._own is not None:
             await self._own.aclose()
+
+
+class _NewestStream:
+    """Knows, as a `trace` extension, the stream of the connection that is being made for a request.
+
+    A request that is cancelled during the TLS handshake leaves its socket open: nobody but the trace has it.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._stream = info["return_value"]
+
+    async def aclose(self) -> None:
+        """Close it; it doesn't matter if that was done already."""
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
 @cache
@@ -167,5 +229,7 @@ class _Once:
         body, self._body = self._body, None
         if body is None:
             raise StopAsyncIteration
+        if self._dispatch.called_off:
+            raise asyncio.CancelledError
         self._dispatch.sent = True
         return body

@@ -1,10 +1,8 @@
 """Removing credentials from text that came from elsewhere: by value, and by shape."""
 
-import html
 import json
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
 
 from executionkit.provider._secrets import Secret
 
@@ -12,8 +10,7 @@ MARK = "[REDACTED]"
 _LONG = 8
 """Secrets this long are removed wherever they occur, shorter ones (`EMPTY`, `ollama`) as whole words only."""
 
-_SHAPES = re.compile(
-    r"""
+_SHAPES = r"""
     # What looks like a credential and isn't: identifiers that people report, digests.
     (?P<kept>
         (?i: (?:request|req|trace|correlation|response|message|call|span) [ _-]? id \b
@@ -54,9 +51,7 @@ _SHAPES = re.compile(
       | eyJ[\w-]{6,} \. [\w-]+ (?: \.[\w-]* )?
     )
   | (?<![\w-]) [0-9a-fA-F]{32,} (?![\w-])
-    """,
-    re.VERBOSE,
-)
+    """
 
 
 def _hide(match: re.Match[str]) -> str:
@@ -68,6 +63,9 @@ def _hide(match: re.Match[str]) -> str:
 
 def _forms(value: str) -> set[str]:
     """The ways a server may write a value: plain, URL-, JSON-, HTML- and Python-escaped."""
+    import html  # not at the top: importing the library must not load what only a Provider needs
+    from urllib.parse import quote, quote_plus
+
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     escaped |= {form.replace("/", "\\/") for form in escaped}
     urls = {quote(value, safe=""), quote(value), quote_plus(value), quote(value, safe="", encoding="latin-1")}
@@ -94,4 +92,4 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
         if len(needle) < _LONG:
             pattern = rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
         text = re.sub(pattern, MARK, text, flags=re.IGNORECASE)
-    return _SHAPES.sub(_hide, text)
+    return re.sub(_SHAPES, _hide, text, flags=re.VERBOSE)  # compiled when first needed: 2 ms

@@ -3,12 +3,15 @@
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+def retry_after(headers: Mapping[str, str], now: "datetime | None" = None) -> float | None:
     """Read the wait a reply asks for.
 
     Args:
@@ -24,8 +27,10 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return milliseconds / 1000
     value = headers.get("retry-after", "")
     seconds = _number(value)
-    if seconds is not None:
+    if seconds is not None or not value:
         return seconds
+    from datetime import UTC, datetime  # like below: not loaded unless a server sends a date
+
     until = _date(value)
     if until is None:
         return None
@@ -41,8 +46,9 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _date(text: str) -> datetime | None:
-    from email.utils import parsedate_to_datetime  # not imported unless a server sends a date
+def _date(text: str) -> "datetime | None":
+    from datetime import UTC
+    from email.utils import parsedate_to_datetime
 
     try:
         date = parsedate_to_datetime(text)

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
-from urllib.parse import quote, urlsplit
 
+from executionkit.provider._request import encode, own_field
 from executionkit.provider._secrets import LostSecret, Secret
-from executionkit.provider._shapes import is_collection, is_mapping, is_sequence
+from executionkit.provider._shapes import is_collection, is_mapping
 from executionkit.provider._transport import default_port
-from executionkit.provider._wire import encode
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -19,15 +17,6 @@ _FRAMING = frozenset(
 )
 
 _PATH = "/chat/completions"
-_OWN_FIELDS = {
-    "messages": "pass the messages as complete()'s first argument",
-    "model": "set Provider.model, or dataclasses.replace(provider, model=...)",
-    "stream": "complete() takes whole replies",
-    "temperature": "use default_temperature, or complete()'s temperature",
-    "max_tokens": "use default_max_tokens, or complete()'s max_tokens",
-    "max_completion_tokens": "use max_tokens, with max_tokens_field='max_completion_tokens'",
-    "tools": "use complete()'s tools",
-}
 
 
 def address(base_url: object) -> tuple[str, str, int, str]:
@@ -37,6 +26,8 @@ def address(base_url: object) -> tuple[str, str, int, str]:
         ValueError: It is no http or https URL that a request can be sent to. The text shows nothing of the
             URL that can hold a credential.
     """
+    from urllib.parse import quote, urlsplit  # not at the top: importing the library must not load it
+
     if not isinstance(base_url, str):
         raise ValueError(f"base_url must be a str, got {type(base_url).__name__}")
     if re.search(r"[\s\x00-\x1f\x7f\\]", base_url):
@@ -158,28 +149,3 @@ def check_body(extra_body: object, max_tokens_field: str) -> None:
         encode(extra_body)
     except (ValueError, TypeError) as exc:
         raise ValueError(f"extra_body can't be sent as JSON: {exc}") from None
-
-
-def check_mappings(value: object, name: str) -> None:
-    """Require a sequence of mappings; a string, which is a sequence too, is the likeliest mistake.
-
-    Raises:
-        TypeError: It is none.
-    """
-    if not is_sequence(value):
-        raise TypeError(f"{name} must be a list of dicts, got {type(value).__name__}")
-    for item in value:
-        if not isinstance(item, Mapping):
-            raise TypeError(f"{name} must be a list of dicts, but holds a {type(item).__name__}")
-
-
-def own_field(body: Mapping[str, Any], max_tokens_field: str) -> str | None:
-    """Find a body field that would silently override what the client sets.
-
-    Returns:
-        Why it is refused and what to use instead; None when there is no such field.
-    """
-    for name in body:
-        if name in _OWN_FIELDS or name == max_tokens_field:
-            return f"must not set {name!r}: {_OWN_FIELDS.get(name, _OWN_FIELDS['max_tokens'])}"
-    return None

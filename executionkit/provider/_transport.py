@@ -74,13 +74,16 @@ class Reply(NamedTuple):
 class Dispatch:
     """Whether a request has left: set by the back end, read by whoever has to account for it.
 
-    `sent` turns true no later than the last byte of the request is handed to the operating system. So while
-    it is false the server can't have received the request as a whole.
+    Attributes:
+        sent: True no later than the last byte of the request is handed to the operating system. So while it
+            is false the server can't have received the request as a whole.
+        called_off: The request was cancelled; it must not be sent any more.
     """
 
-    __slots__ = ("sent",)
+    __slots__ = ("called_off", "sent")
 
     def __init__(self) -> None:
+        self.called_off = False
         self.sent = False
 
 

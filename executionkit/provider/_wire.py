@@ -1,4 +1,4 @@
-"""Payload to bytes and bytes to response: pure functions, the second one total."""
+"""What comes back: an HTTP reply, whatever it is, made a response or an error; pure functions, and total."""
 
 import json
 import zlib
@@ -7,22 +7,10 @@ from typing import Any
 
 from executionkit.errors import LLMError
 from executionkit.provider._failures import Reporter
-from executionkit.provider._shapes import a_list, a_text, an_object, is_mapping, is_sequence
+from executionkit.provider._shapes import a_list, a_text, an_object
 from executionkit.provider._text import describe, well_formed
 from executionkit.provider._transport import TOO_LARGE, Reply
 from executionkit.responses import LLMResponse, ToolCall, text_of
-
-
-def _as_json(value: object) -> dict[Any, Any] | list[Any]:
-    if is_mapping(value):
-        return dict(value)
-    if is_sequence(value):
-        return list(value)
-    raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
-
-
-# Made once: json.dumps() makes an encoder anew for every call with options.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_json)
 
 
 def _refuse(constant: str) -> None:
@@ -32,19 +20,6 @@ def _refuse(constant: str) -> None:
 _GZIP_MEMBER = b"\x1f\x8b"
 
 _ARGUMENTS = json.JSONDecoder(parse_constant=_refuse)
-
-
-def encode(body: Mapping[str, Any]) -> bytes:
-    """The request body as JSON; lone surrogates, which UTF-8 can't carry, become U+FFFD.
-
-    Raises:
-        ValueError: A number is NaN or infinite, or the body contains itself or is nested too deep.
-        TypeError: Something in it has no JSON form.
-    """
-    try:
-        return well_formed(_ENCODER.encode(body)).encode()
-    except RecursionError:
-        raise ValueError("the request is nested too deep to be sent as JSON") from None
 
 
 def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMError:

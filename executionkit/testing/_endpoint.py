@@ -25,8 +25,9 @@ class LocalEndpoint:
 
         with LocalEndpoint([Fault.status(503), "hello"]) as endpoint:
             provider = Provider(endpoint.base_url, "any-model")
-            ...
+            result = consensus_sync(provider, "Say hello.", num_samples=1, retry=RetryConfig(base_delay=0))
             assert endpoint.ledger.statuses == (503, 200)
+            assert endpoint.ledger.usage == result.cost
 
     It listens on a free port of 127.0.0.1 and runs in a thread with an event loop of its own, so that
     scripts, threads and any number of client loops may use it. `POST /v1/chat/completions` and

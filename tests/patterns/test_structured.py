@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ async def test_a_reply_that_fits_at_once() -> None:
         "repair_attempts": 0,
         "validated": True,
         "mended": False,
+        "truncated_responses": 0,
         "schema_mode": "json_schema",
     }
     assert result.rung_costs == {"ask": TokenUsage(10, 5, 1)}
@@ -170,7 +172,9 @@ async def test_when_no_reply_fits_the_error_has_the_cost_the_last_text_and_its_e
     paid = caught.value.metadata
     assert (paid["last_text"], paid["errors"]) == ('{"year": 1}', ["title: Field required"])
     assert (paid["parse_attempts"], paid["repair_attempts"], paid["validated"]) == (calls, retries, False)
-    assert sum(paid["rung_costs"].values(), TokenUsage()) == caught.value.cost
+    assert (
+        sum((TokenUsage(**cost) for cost in paid["rung_costs"].values()), TokenUsage()) == caught.value.cost
+    )
 
 
 async def test_a_failure_keeps_what_was_paid() -> None:
@@ -179,10 +183,8 @@ async def test_a_failure_keeps_what_was_paid() -> None:
         await structured(provider, "q", Movie, retry=ONCE)
     assert caught.value.cost == TokenUsage(llm_calls=2)
     assert caught.value.metadata["last_text"] == "{}"
-    assert caught.value.metadata["rung_costs"] == {
-        "ask": TokenUsage(llm_calls=1),
-        "repair": TokenUsage(llm_calls=1),
-    }
+    one_call = asdict(TokenUsage(llm_calls=1))
+    assert caught.value.metadata["rung_costs"] == {"ask": one_call, "repair": one_call}
 
 
 async def test_one_budget_for_all_of_it() -> None:

@@ -50,7 +50,7 @@ def refuses_all(request: ChatRequest) -> Answer:
     [
         (lambda _: GOOD, "json_schema", 1),
         (without_schemas, "json_object", 3),
-        (strict_about_everything, "none", 4),
+        (refuses_all, "none", 4),
     ],
 )
 async def test_servers_differ(model: Callable[[ChatRequest], Answer], mode: str, calls: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -60,9 +61,9 @@ def test_held_calls_wait_and_are_released_in_order_of_arrival() -> None:
             assert text_of(asked[1].result()) == "second"
             assert not gate.is_open
         assert text_of(asked[2].result()) == "third"
-        assert endpoint.ledger.peak_in_flight == 3
         assert gate.is_open
         assert text_of(ask(endpoint)) == "first"
+        assert endpoint.ledger.peak_in_flight == 3
 
 
 def test_released_in_advance() -> None:
@@ -120,6 +121,21 @@ async def test_waiting_in_vain_says_what_is() -> None:
             await endpoint.wait_in_flight(1, timeout=0.01)
         with pytest.raises(TimeoutError, match=message):
             endpoint.wait_in_flight_sync(1, timeout=0.01)
+
+
+def test_waiting_ends_in_time_though_things_change() -> None:
+    looked = threading.Event()
+
+    def never(ledger: Ledger) -> bool:
+        looked.set()
+        return False
+
+    with LocalEndpoint() as endpoint, ThreadPoolExecutor() as pool:
+        waiting = pool.submit(endpoint.wait_until_sync, never, timeout=0.3)
+        assert looked.wait(10)
+        ask(endpoint)
+        with pytest.raises(TimeoutError, match="1 calls, 0 in flight"):
+            waiting.result(10)
 
 
 def test_a_condition_that_raises_raises_where_one_waits() -> None:

@@ -1,0 +1,61 @@
+"""Five drafts voted, the winner refined, everything on one budget, and what happens when it is too small."""
+
+import asyncio
+from functools import partial
+
+from endpoint import open_provider
+
+from executionkit import (
+    BudgetExhaustedError,
+    LLMProvider,
+    PatternResult,
+    TokenUsage,
+    consensus,
+    pipe,
+    refine_loop,
+)
+from executionkit.testing import ChatRequest
+
+TASK = "Write a tagline for a tea house. Reply with the tagline only."
+
+
+async def as_task(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+    """A step of one's own: turn the winner of the vote into the next step's task."""
+    return PatternResult(f"Improve this tagline. Reply with the tagline only.\n\n{prompt}")
+
+
+STEPS = (
+    partial(consensus, num_samples=5, max_tokens=500),
+    as_task,
+    partial(refine_loop, target_score=0.9, max_iterations=3, max_tokens=500),
+)
+
+
+def simulated(request: ChatRequest) -> str:
+    """Judge texts better the longer they are, and write longer ones when asked for better ones."""
+    if "Judge how well" in request.prompt:
+        return "Score: 9.5" if "leaf by leaf" in request.prompt else "Score: 7"
+    if "Improve" in request.prompt:
+        return "Time, poured slowly, leaf by leaf." if "rated" in request.prompt else "Time, poured slowly."
+    return "Time, poured." if request.number % 2 else "Tea time."
+
+
+async def main() -> None:
+    with open_provider(simulated) as provider:
+        async with provider:
+            budget = TokenUsage(llm_calls=20, input_tokens=20_000, output_tokens=10_000)
+            result = await pipe(provider, TASK, *STEPS, max_budget=budget)
+            print(result.value)
+            print(f"{result.step_count} steps, {result.cost}")
+            print("scores:", result.metadata["score_history"])
+
+            try:
+                await pipe(provider, TASK, *STEPS, max_budget=TokenUsage(llm_calls=6))
+            except BudgetExhaustedError as error:
+                print(f"\n{error}")
+                print("spent:", error.cost)
+                print("saved:", error.metadata["best_text"] or error.metadata["value"])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

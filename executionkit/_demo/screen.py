@@ -1,0 +1,104 @@
+"""What the demo looks like: sections, labelled rows and bars, in colour where a terminal takes it."""
+
+import os
+import shutil
+import sys
+import textwrap
+from typing import TextIO
+
+BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
+
+_LABEL, _BAR = 12, 10
+_PLAIN = str.maketrans({"─": "-", "█": "#", "░": ".", "→": "->", "≠": "!=", "✓": "+", "✗": "x"})
+
+
+class Screen:
+    """Writes the demo's output.
+
+    Args:
+        out: Where to.
+        colour: Whether to write ANSI colour codes.
+        width: Columns of the terminal; from 60 to 80 of them are filled.
+    """
+
+    def __init__(self, out: TextIO, *, colour: bool, width: int) -> None:
+        self._out = out
+        self._colour = colour
+        self._encoding = out.encoding or "utf-8"
+        self._signs = _encodes(self._encoding)
+        self._width = max(60, min(width, 80))
+
+    @classmethod
+    def of_stdout(cls) -> "Screen":
+        """The screen as it is: colour on a terminal only, and not where `NO_COLOR` is set."""
+        is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        # Of Windows' consoles only the newer one takes colour codes without being asked to.
+        can_colour = sys.platform != "win32" or "WT_SESSION" in os.environ
+        width = shutil.get_terminal_size().columns if is_terminal else 80
+        return cls(
+            sys.stdout, colour=is_terminal and can_colour and not os.environ.get("NO_COLOR"), width=width
+        )
+
+    def blank(self) -> None:
+        """An empty line."""
+        self._write("")
+
+    def title(self, text: str) -> None:
+        """The first line."""
+        self._write(self._styled(text, BOLD))
+
+    def section(self, name: str, summary: str) -> None:
+        """The head of a part: its name, what it does, and a line to the right margin."""
+        rule = "─" * (self._width - len(name) - len(summary) - 4)
+        self.blank()
+        self._write(f"{self._styled(name, BOLD)}  {summary}  {self._styled(rule, DIM)}".rstrip())
+        self.blank()
+
+    def row(self, label: str, text: str, style: str = "") -> None:
+        """A label and its text, wrapped beside it."""
+        lines = textwrap.wrap(clean(text), self._width - _LABEL - 2) or [""]
+        for number, line in enumerate(lines):
+            head = self._styled(f"{'' if number else label:<{_LABEL}}", DIM)
+            self._write(f"  {head}{self._styled(line, style)}".rstrip())
+
+    def bar(self, label: str, share: float, text: str, style: str = "") -> None:
+        """A bar of `share`, in [0, 1], with a text after it."""
+        full = int(share * _BAR + 1e-9)  # the whole bar for 1.0 only
+        line = self._styled("█" * full, style) + self._styled("░" * (_BAR - full), DIM)
+        room = self._width - _LABEL - _BAR - 4
+        shown = textwrap.shorten(clean(text), room, placeholder="...")
+        self._write(f"  {self._styled(f'{label:<{_LABEL}}', DIM)}{line}  {shown}")
+
+    def table(self, rows: list[list[str]]) -> None:
+        """Rows of cells: the first to the left, the others to the right; the first row is the head."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for number, (label, *cells) in enumerate(rows):
+            line = f"{label:<{widths[0]}}" + "".join(
+                f"{cell:>{width + 3}}" for cell, width in zip(cells, widths[1:], strict=True)
+            )
+            self._write(f"  {self._styled(line, '' if number else DIM)}")
+
+    def flush(self) -> None:
+        """Show what was written."""
+        self._out.flush()
+
+    def _styled(self, text: str, style: str) -> str:
+        return f"\x1b[{style}m{text}\x1b[0m" if self._colour and style and text else text
+
+    def _write(self, line: str) -> None:
+        if not self._signs:
+            line = line.translate(_PLAIN)
+        self._out.write(line.encode(self._encoding, "replace").decode(self._encoding) + "\n")
+
+
+def clean(text: str) -> str:
+    """`text` without control characters: a model's words are not trusted with the terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _encodes(encoding: str) -> bool:
+    try:
+        "".join(map(chr, _PLAIN)).encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

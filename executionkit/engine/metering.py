@@ -1,0 +1,162 @@
+"""Check and reserve: whether a call fits every budget around it, and what it sets aside while in flight.
+
+Nothing in here awaits, so nothing can slip in between a check and its reservation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+from executionkit.cost import UNLIMITED, CostTracker, remaining
+from executionkit.errors import BudgetExhaustedError
+from executionkit.responses import LLMResponse
+from executionkit.types import TokenUsage
+
+Limit = Literal["llm_calls", "output_tokens", "input_tokens"]
+
+_LIMITS: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meter:
+    """One run's ledger and its ceiling."""
+
+    name: str
+    max_cost: TokenUsage
+    tracker: CostTracker
+
+    @property
+    def left(self) -> TokenUsage:
+        """What is left of the ceiling, as a budget."""
+        tracker = self.tracker
+        spent = TokenUsage(tracker.charged_input, tracker.charged_output, tracker.call_count)
+        return remaining(self.max_cost, spent)
+
+    def exhausted(self, limit: Limit, detail: str = "") -> BudgetExhaustedError:
+        """The error that says which ceiling was reached, and what had been spent of it."""
+        ceiling = getattr(self.max_cost, limit)
+        spent, assumed = {
+            "llm_calls": (self.tracker.call_count, 0),
+            "output_tokens": (self.tracker.charged_output, self.tracker.assumed_output),
+            "input_tokens": (self.tracker.charged_input, self.tracker.assumed_input),
+        }[limit]
+        figures = f"spent {spent:,} of {ceiling:,}" if ceiling > 0 else "nothing was left of it to begin with"
+        if assumed:
+            figures += f", {assumed:,} of that assumed because replies came without usage"
+        what = f"{detail} ({figures})" if detail else figures
+        return BudgetExhaustedError(
+            f"{self.name}: the budget of {limit} is used up: {what}; allow more {limit} or ask for less"
+        )
+
+
+class Request(NamedTuple):
+    """What a call is about to ask for."""
+
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] | None
+    max_tokens: int | None
+    default_max_tokens: int
+    choices: int
+
+
+class Hold(NamedTuple):
+    """What a call in flight has set aside in every ledger, and the most tokens it may ask for."""
+
+    max_tokens: int | None
+    input_tokens: int
+    output_tokens: int
+    prompt_chars: int
+
+
+class Metering:
+    """The meters a call has to pass: a run's own and those of the runs around it."""
+
+    def __init__(self, meters: Sequence[Meter]) -> None:
+        self.meters: tuple[Meter, ...] = tuple(meters)
+        self._limited = any(meter.max_cost != UNLIMITED for meter in self.meters)
+        self._measures_prompts = any(meter.max_cost.input_tokens for meter in self.meters)
+
+    def require(self, calls: int) -> None:
+        """Refuse `calls` calls that some budget can't pay for; see `Run.require`."""
+        for meter in self.meters:
+            left = meter.left
+            if left.llm_calls and left.llm_calls < calls:
+                have = max(0, left.llm_calls)
+                raise meter.exhausted("llm_calls", f"{calls} calls asked for, {have} left")
+            if left.output_tokens and left.output_tokens < calls:
+                have = max(0, left.output_tokens)
+                raise meter.exhausted("output_tokens", f"{calls} replies asked for, {have} tokens left")
+            if left.input_tokens < 0:
+                raise meter.exhausted("input_tokens")
+
+    def try_hold(self, request: Request) -> Hold | CostTracker:
+        """Reserve one call in every ledger, or return the ledger to wait on for room.
+
+        A call that does not fit waits only while others hold tokens: with none in flight the whole rest
+        of every budget is open to it.
+
+        Raises:
+            BudgetExhaustedError: Nothing is left of some budget, whatever is in flight.
+        """
+        if not self._limited:
+            for meter in self.meters:
+                meter.tracker.reserve_call()
+            return Hold(request.max_tokens, 0, 0, 0)
+
+        lefts = [(meter, meter.left) for meter in self.meters]
+        max_tokens = request.max_tokens
+        reply = (max_tokens or request.default_max_tokens) * request.choices
+        for meter, left in lefts:
+            for limit in _LIMITS:
+                if getattr(left, limit) < 0:
+                    raise meter.exhausted(limit)
+            if left.output_tokens:
+                reply = min(reply, left.output_tokens)
+                if reply < request.choices:
+                    asked = f"{request.choices} choices asked for, {reply} tokens left"
+                    raise meter.exhausted("output_tokens", asked)
+                max_tokens = reply // request.choices
+
+        prompt, chars = self._estimate(request, lefts) if self._measures_prompts else (0, 0)
+        for meter, left in lefts:
+            tracker = meter.tracker
+            if left.output_tokens and left.output_tokens - tracker.held_output < reply:
+                return tracker
+            if left.input_tokens and left.input_tokens - tracker.held_input < min(prompt, left.input_tokens):
+                return tracker
+        for meter in self.meters:
+            meter.tracker.reserve_call()
+            meter.tracker.hold(prompt, reply)
+        return Hold(max_tokens, prompt, reply, chars)
+
+    def _estimate(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> tuple[int, int]:
+        """What the prompt may come to, in tokens, and its size in characters.
+
+        The rate is learnt from the replies seen. Before the first one a prompt may be anything, so it is
+        held to take all that is left: it goes alone.
+        """
+        chars = len(repr(request.messages)) + (len(repr(request.tools)) if request.tools else 0)
+        rates = [meter.tracker.tokens_per_char for meter in self.meters]
+        known = [rate for rate in rates if rate is not None]
+        if not known:
+            return max(left.input_tokens for _, left in lefts), chars
+        return int(chars * max(known)) + 1, chars
+
+    def release(self, hold: Hold, *, dispatched: bool) -> None:
+        """End a call that brought no reply: what it cost in tokens is unknown and counts as zero."""
+        for meter in self.meters:
+            if not dispatched:
+                meter.tracker.release_call()
+            meter.tracker.settle(hold.input_tokens, hold.output_tokens)
+
+    def record(self, hold: Hold, reply: LLMResponse) -> None:
+        """End a call that brought a reply."""
+        for meter in self.meters:
+            meter.tracker.settle(hold.input_tokens, hold.output_tokens)
+        for meter in self.meters:
+            meter.tracker.record_without_call(reply, prompt_chars=hold.prompt_chars)
+
+    def charge(self, usage: TokenUsage) -> None:
+        """Count what was spent without passing the meters."""
+        for meter in self.meters:
+            meter.tracker.add_usage(usage)

@@ -1,0 +1,115 @@
+"""What is sent: the arguments of a call, checked and made a JSON body."""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from executionkit.engine import checks
+from executionkit.provider._shapes import is_mapping, is_sequence
+from executionkit.provider._text import well_formed
+
+_OWN_FIELDS = {
+    "messages": "pass the messages as complete()'s first argument",
+    "model": "set Provider.model, or dataclasses.replace(provider, model=...)",
+    "stream": "complete() takes whole replies",
+    "temperature": "use default_temperature, or complete()'s temperature",
+    "max_tokens": "use default_max_tokens, or complete()'s max_tokens",
+    "max_completion_tokens": "use max_tokens, with max_tokens_field='max_completion_tokens'",
+    "tools": "use complete()'s tools",
+}
+
+
+class Form(NamedTuple):
+    """How a provider's requests are written.
+
+    Attributes:
+        fixed: The fields that all requests have: the model, and the extra ones.
+        max_tokens_field: The name under which `max_tokens` is sent.
+        omit: The fields never to send.
+    """
+
+    fixed: Mapping[str, Any]
+    max_tokens_field: str
+    omit: Collection[str]
+
+
+def compose(
+    form: Form,
+    messages: object,
+    *,
+    temperature: float,
+    max_tokens: int,
+    tools: object,
+    further: Mapping[str, Any],
+) -> bytes:
+    """Write one request.
+
+    Raises:
+        ValueError: An argument is out of range, or has no JSON form because of its value.
+        TypeError: An argument is of the wrong kind, or would override what the client sets.
+    """
+    _check_mappings(messages, "messages")
+    if not messages:
+        raise ValueError("messages must hold at least one message, got none")
+    if tools is not None:
+        _check_mappings(tools, "tools")
+    checks.between(0.0, 2.0, temperature=temperature)
+    checks.at_least(1, max_tokens=max_tokens)
+    further = {name: value for name, value in further.items() if value is not None}
+    taken = own_field(further, form.max_tokens_field)
+    if taken is not None:
+        raise TypeError(f"complete() {taken}")
+    body = {**form.fixed, "messages": messages, **further, "temperature": temperature}
+    if "max_tokens" not in form.omit:
+        body[form.max_tokens_field] = max_tokens
+    if tools:
+        body["tools"] = tools
+    for name in form.omit:
+        body.pop(name, None)
+    return encode(body)
+
+
+def _check_mappings(value: object, name: str) -> None:
+    # A string, which is a sequence too, is the likeliest mistake: it would be sent letter by letter.
+    if not is_sequence(value):
+        raise TypeError(f"{name} must be a list of dicts, got {type(value).__name__}")
+    for item in value:
+        if not is_mapping(item):
+            raise TypeError(f"{name} must be a list of dicts, but holds a {type(item).__name__}")
+
+
+def own_field(body: Mapping[str, Any], max_tokens_field: str) -> str | None:
+    """Find a body field that would silently override what the client sets.
+
+    Returns:
+        Why it is refused and what to use instead; None when there is no such field.
+    """
+    for name in body:
+        if name in _OWN_FIELDS or name == max_tokens_field:
+            return f"must not set {name!r}: {_OWN_FIELDS.get(name, _OWN_FIELDS['max_tokens'])}"
+    return None
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """The request body as JSON; lone surrogates, which UTF-8 can't carry, become U+FFFD.
+
+    Raises:
+        ValueError: A number is NaN or infinite, or the body contains itself or is nested too deep.
+        TypeError: Something in it has no JSON form.
+    """
+    try:
+        return well_formed(_ENCODER.encode(body)).encode()
+    except RecursionError:
+        raise ValueError("the request is nested too deep to be sent as JSON") from None
+
+
+def _as_json(value: object) -> dict[Any, Any] | list[Any]:
+    if is_mapping(value):
+        return dict(value)
+    if is_sequence(value):
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
+
+
+# Made once: json.dumps() makes an encoder anew for every call with options.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_json)

@@ -1,0 +1,448 @@
+"""What every pattern promises. A new pattern adds one entry to `PATTERNS`."""
+
+import asyncio
+import copy
+import inspect
+import json
+import math
+import pickle
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import NO_WAIT, ONCE, HeldProvider, idle
+
+import executionkit
+from executionkit import (
+    BudgetExhaustedError,
+    ExecutionKitError,
+    Kit,
+    LLMProvider,
+    LLMResponse,
+    MockProvider,
+    PatternResult,
+    PermanentError,
+    Provider,
+    ProviderError,
+    TokenUsage,
+    Tool,
+    ToolCall,
+    consensus,
+    pipe,
+    react_loop,
+    refine_loop,
+)
+from executionkit.testing import ChatRequest, Fault, LocalEndpoint, MockCall, Model
+
+DOCS = Path(__file__).parents[2] / "docs" / "patterns"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern and how to run it.
+
+    Attributes:
+        function: The pattern.
+        kit: Its name as a method of Kit.
+        calls: How many calls the run below makes when nothing fails.
+        arguments: What makes it call `model` at least three times, one call at a time.
+        at_once: What to add for requests side by side; empty where there are never any.
+        wrong: Values out of range, for each parameter that not every pattern has.
+    """
+
+    function: Callable[..., Coroutine[Any, Any, PatternResult[Any]]]
+    kit: str
+    calls: int
+    arguments: dict[str, Any]
+    wrong: dict[str, list[object]]
+    at_once: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    def run(self, provider: object, **more: Any) -> Coroutine[Any, Any, PatternResult[Any]]:
+        return self.function(provider, **{"prompt": "q", "retry": NO_WAIT, **self.arguments, **more})
+
+
+async def _look() -> str:
+    return "a cat"
+
+
+LOOK = Tool("look", "Look.", {"type": "object", "properties": {}}, _look)
+NO_COUNT: list[object] = [-1, 1.5, True, "1", None, math.nan]
+NO_SHARE: list[object] = [-0.01, 1.01, math.nan, math.inf, "0.5", True, None]
+
+PATTERNS = [
+    Pattern(
+        consensus,
+        kit="consensus",
+        calls=3,
+        arguments={"num_samples": 3, "max_concurrency": 1},
+        at_once={"max_concurrency": 3},
+        wrong={
+            "num_samples": [0, *NO_COUNT],
+            "max_concurrency": [0, *NO_COUNT],
+            "strategy": ["most", "MAJORITY", "", None, 1, ["majority"]],
+        },
+    ),
+    Pattern(
+        refine_loop,
+        kit="refine",
+        calls=4,
+        arguments={"max_iterations": 1},
+        wrong={
+            "evaluator": ["judge", 0.5],
+            "max_eval_chars": [0, *NO_COUNT],
+            "target_score": NO_SHARE,
+            "max_iterations": NO_COUNT,
+            "patience": [0, *NO_COUNT],
+            "delta_threshold": NO_SHARE,
+        },
+    ),
+    Pattern(
+        react_loop,
+        kit="react",
+        calls=3,
+        arguments={"tools": [LOOK]},
+        wrong={
+            "max_rounds": [0, *NO_COUNT],
+            "max_observation_chars": [0, *NO_COUNT],
+            "tool_timeout": [0, -1, math.nan, math.inf, "1", True],
+            "max_history_messages": [0, *(value for value in NO_COUNT if value is not None)],
+        },
+    ),
+]
+
+WRONG_EVERYWHERE: dict[str, list[object]] = {
+    "prompt": [None, b"q", 3, ["q"]],
+    "temperature": [-0.01, 2.01, math.nan, math.inf, "hot", True, None],
+    "max_tokens": [0, *NO_COUNT],
+    "max_cost": [5, (1, 2, 3), {"llm_calls": 1}],
+    "retry": [3, "no", False, {}],
+}
+# Those that a type decides about: test_react_loop.py has what is wrong with tools.
+CHECKED_ELSEWHERE = {"provider", "tools", "_"}
+
+
+def model(call: MockCall | ChatRequest) -> LLMResponse:
+    """Looks twice where it has tools; whatever else it is asked, it says 5."""
+    looked = sum(message["role"] == "tool" for message in call.messages)
+    if call.tools and looked < 2:
+        return LLMResponse("", tool_calls=[ToolCall(f"call{looked}", "look", {})])
+    return LLMResponse("5")
+
+
+def flaky_model(request: ChatRequest) -> LLMResponse | Fault:
+    """Fails every first attempt."""
+    return Fault.status(503) if request.number % 2 else model(request)
+
+
+def model_until(k: int, fault: Fault) -> Model:
+    """Answers k - 1 calls."""
+    return lambda request: model(request) if request.number < k else fault
+
+
+every_pattern = pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.name)
+
+
+@asynccontextmanager
+async def serving(model: Model) -> AsyncIterator[tuple[LocalEndpoint, Provider]]:
+    """An endpoint with this model behind it, and a client of it."""
+    with LocalEndpoint(model) as endpoint:
+        async with Provider(endpoint.base_url, "simulated") as provider:
+            yield endpoint, provider
+
+
+# -- what is refused before any call ---------------------------------------------------------------------
+
+
+@every_pattern
+def test_there_are_wrong_values_for_every_parameter(pattern: Pattern) -> None:
+    parameters = set(inspect.signature(pattern.function).parameters)
+    assert parameters - CHECKED_ELSEWHERE == WRONG_EVERYWHERE.keys() | pattern.wrong.keys()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "value"),
+    [
+        pytest.param(pattern, name, value, id=f"{pattern.name}-{name}-{value!r}")
+        for pattern in PATTERNS
+        for name, values in {**WRONG_EVERYWHERE, **pattern.wrong}.items()
+        for value in values
+    ],
+)
+async def test_a_value_out_of_range_is_named_with_its_parameter_before_any_call(
+    pattern: Pattern, name: str, value: object
+) -> None:
+    provider = MockProvider(model)
+    with pytest.raises(ValueError, match=rf"^{name} must be ") as caught:
+        await pattern.run(provider, **{name: value})
+    assert repr(value) in str(caught.value)
+    assert provider.call_count == 0
+
+
+class NotCallable:
+    complete = "not a method"
+
+
+@every_pattern
+@pytest.mark.parametrize("provider", [None, "gpt", object(), MockProvider, NotCallable()])
+async def test_what_is_no_provider_is_told_what_it_lacks(pattern: Pattern, provider: object) -> None:
+    with pytest.raises(TypeError, match=rf"{pattern.name}: the provider needs an async `complete\("):
+        await pattern.run(provider)
+
+
+@every_pattern
+@pytest.mark.parametrize("answer", ["text", None, {"choices": []}])
+async def test_a_provider_that_returns_something_else_is_told_so_once(
+    pattern: Pattern, answer: object
+) -> None:
+    calls: list[object] = []
+
+    class Other:
+        supports_tools = True
+
+        async def complete(self, messages: object, **_: object) -> object:
+            calls.append(messages)
+            return answer
+
+    with pytest.raises(TypeError, match="must return an LLMResponse"):
+        await pattern.run(Other())
+    assert len(calls) == 1
+
+
+# -- what is counted -------------------------------------------------------------------------------------
+
+
+@every_pattern
+async def test_every_attempt_on_the_wire_is_counted(pattern: Pattern) -> None:
+    async with serving(flaky_model) as (endpoint, provider):
+        result = await pattern.run(provider)
+    assert endpoint.ledger.calls == 2 * pattern.calls
+    assert result.cost == endpoint.ledger.usage
+
+
+@every_pattern
+async def test_a_failure_in_call_k_carries_the_cost_of_k_calls(pattern: Pattern) -> None:
+    for k in range(1, pattern.calls + 1):
+        async with serving(model_until(k, Fault.status(401))) as (endpoint, provider):
+            with pytest.raises(PermanentError) as caught:
+                await pattern.run(provider)
+        assert caught.value.cost == endpoint.ledger.usage
+        assert caught.value.cost.llm_calls == k
+        assert caught.value.metadata
+
+
+@every_pattern
+async def test_cancelling_leaves_the_totals_right_and_no_task_behind(pattern: Pattern) -> None:
+    for k in range(1, pattern.calls + 1):
+        async with serving(model_until(k, Fault.hang())) as (endpoint, provider):
+            kit = Kit(provider)
+            before = asyncio.all_tasks()
+            run = asyncio.create_task(getattr(kit, pattern.kit)("q", **pattern.arguments))
+            await endpoint.wait_in_flight(1)
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+            assert asyncio.all_tasks() == before
+            ledger = await endpoint.settle()
+        assert kit.usage == ledger.usage
+        assert kit.usage.llm_calls == k
+        assert (ledger.in_flight, ledger.undelivered) == (0, 1)
+
+
+@every_pattern
+async def test_a_kit_counts_what_its_method_spends_done_or_failed(pattern: Pattern) -> None:
+    kit = Kit(MockProvider(model, usage=TokenUsage(3, 2)))
+    result = await getattr(kit, pattern.kit)("q", **pattern.arguments)
+    assert kit.usage == result.cost
+    assert kit.usage.llm_calls == pattern.calls
+    failing = Kit(MockProvider(exception=ProviderError("503")))
+    with pytest.raises(ProviderError):
+        await getattr(failing, pattern.kit)("q", retry=NO_WAIT, **pattern.arguments)
+    assert failing.usage == TokenUsage(llm_calls=4)
+
+
+# -- what a budget promises ------------------------------------------------------------------------------
+
+
+@every_pattern
+async def test_n_calls_of_budget_are_at_most_n_requests_whatever_fails(pattern: Pattern) -> None:
+    for allowed in range(1, 2 * pattern.calls + 1):
+        async with serving(flaky_model) as (endpoint, provider):
+            run = pattern.run(provider, max_cost=TokenUsage(llm_calls=allowed), **pattern.at_once)
+            if allowed < 2 * pattern.calls:
+                with pytest.raises(BudgetExhaustedError) as caught:
+                    await run
+                cost = caught.value.cost
+            else:
+                cost = (await run).cost
+        assert endpoint.ledger.calls <= allowed
+        assert cost == endpoint.ledger.usage
+
+
+@every_pattern
+async def test_output_tokens_are_never_more_than_the_budget(pattern: Pattern) -> None:
+    for allowed in range(1, 8):
+        async with serving(model) as (endpoint, provider):
+            budget = TokenUsage(output_tokens=allowed)
+            try:
+                cost = (await pattern.run(provider, max_cost=budget, **pattern.at_once)).cost
+            except ExecutionKitError as exc:
+                cost = exc.cost
+        assert endpoint.ledger.output_tokens <= allowed
+        assert cost == endpoint.ledger.usage
+
+
+@every_pattern
+async def test_a_budget_with_nothing_left_makes_no_call(pattern: Pattern) -> None:
+    for budget in (TokenUsage(llm_calls=-1), TokenUsage(output_tokens=-1), TokenUsage(input_tokens=-1)):
+        provider = MockProvider(model)
+        with pytest.raises(BudgetExhaustedError, match="nothing was left") as caught:
+            await pattern.run(provider, max_cost=budget)
+        assert provider.call_count == 0
+        assert caught.value.cost == TokenUsage()
+
+
+@every_pattern
+@pytest.mark.parametrize("declares_max_cost", [True, False])
+async def test_inside_a_pipe_the_pipe_s_budget_holds(pattern: Pattern, declares_max_cost: bool) -> None:
+    async def bare(provider: LLMProvider, prompt: str) -> PatternResult[Any]:
+        return await pattern.run(provider, prompt=prompt)
+
+    async def declaring(
+        provider: LLMProvider, prompt: str, *, max_cost: TokenUsage | None = None
+    ) -> PatternResult[Any]:
+        return await pattern.run(provider, prompt=prompt, max_cost=max_cost)
+
+    step = declaring if declares_max_cost else bare
+    needed = 2 * pattern.calls
+    async with serving(model) as (endpoint, provider):
+        with pytest.raises(BudgetExhaustedError) as caught:
+            await pipe(provider, "q", step, step, max_budget=TokenUsage(llm_calls=needed - 1))
+        assert pattern.calls <= endpoint.ledger.calls < needed
+        assert caught.value.cost == endpoint.ledger.usage
+        assert len(caught.value.metadata["step_metadata"]) == 1
+
+        result = await pipe(provider, "q", step, step, max_budget=TokenUsage(llm_calls=needed))
+        assert result.cost.llm_calls == needed
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------
+
+
+@every_pattern
+async def test_whatever_fails_at_once_one_bare_library_error_comes_out(pattern: Pattern) -> None:
+    provider = HeldProvider()
+    run = asyncio.create_task(pattern.run(provider, retry=ONCE, **pattern.at_once))
+    await provider.arrived(1)
+    await idle()
+    assert len(provider.waiting) == (pattern.calls if pattern.at_once else 1)
+    for number, request in enumerate(provider.requests):
+        request.fail(ProviderError(f"failure {number}"))
+    with pytest.raises(ExecutionKitError) as caught:
+        await run
+    assert type(caught.value) is ProviderError
+    told = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+    assert all(f"failure {number}" in told for number in range(len(provider.requests)))
+    assert caught.value.cost.llm_calls == len(provider.requests)
+
+
+@every_pattern
+async def test_an_error_survives_pickling_with_what_was_paid(pattern: Pattern) -> None:
+    calls = iter(range(9))
+
+    def failing(call: MockCall) -> LLMResponse | Exception:
+        return PermanentError("403") if next(calls) == pattern.calls - 1 else model(call)
+
+    with pytest.raises(PermanentError) as caught:
+        await pattern.run(MockProvider(failing))
+    error = caught.value
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(twin), str(twin)) == (PermanentError, "403")
+        assert (twin.cost, twin.metadata) == (error.cost, error.metadata)
+    assert error.cost.llm_calls == pattern.calls
+    json.dumps(error.metadata)
+
+
+@every_pattern
+async def test_truncation_is_noticed(pattern: Pattern) -> None:
+    def cut_off(call: MockCall) -> LLMResponse:
+        reply = model(call)
+        return LLMResponse(reply.content, reply.tool_calls, finish_reason="length")
+
+    result = await pattern.run(MockProvider(cut_off))
+    assert result.metadata["truncated_responses"] >= 1
+    assert (await pattern.run(MockProvider(model))).metadata["truncated_responses"] == 0
+
+
+# -- the result ------------------------------------------------------------------------------------------
+
+
+@every_pattern
+async def test_the_result_pickles_copies_and_turns_into_json(pattern: Pattern) -> None:
+    result = await pattern.run(MockProvider(model, usage=TokenUsage(3, 2)))
+    for twin in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result), copy.copy(result)):
+        assert type(twin) is type(result)
+        assert twin == result
+    as_json = json.loads(json.dumps(result.to_dict()))
+    assert as_json["value"] == result.value == str(result) == "5"
+    assert as_json["score"] == result.score
+    assert as_json["cost"]["llm_calls"] == result.cost.llm_calls == pattern.calls
+    assert as_json["metadata"] == dict(result.metadata)
+
+
+@every_pattern
+async def test_the_metadata_mirrors_the_fields_and_is_read_only(pattern: Pattern) -> None:
+    result = await pattern.run(MockProvider(model))
+    assert result.metadata
+    for name, value in result.metadata.items():
+        assert getattr(result, name) == value
+        with pytest.raises(TypeError):
+            result.metadata[name] = None  # type: ignore[index]  # what is wrong is the point
+
+
+@every_pattern
+async def test_the_documented_metadata_keys_are_the_metadata_keys(pattern: Pattern) -> None:
+    result = await pattern.run(MockProvider(model))
+    documented = inspect.getdoc(pattern.function) or ""
+    assert [name for name in result.metadata if f"`{name}`" not in documented] == []
+
+
+# -- where it is found -----------------------------------------------------------------------------------
+
+
+@every_pattern
+def test_it_is_exported_with_its_twin_and_is_a_method_of_kit(pattern: Pattern) -> None:
+    assert getattr(executionkit, pattern.name) is pattern.function
+    assert {pattern.name, f"{pattern.name}_sync"} <= set(executionkit.__all__)
+    assert callable(getattr(Kit(MockProvider()), pattern.kit))
+
+
+@every_pattern
+def test_its_twin_returns_the_same(pattern: Pattern) -> None:
+    twin = getattr(executionkit, f"{pattern.name}_sync")
+    result = twin(MockProvider(model), "q", retry=NO_WAIT, **pattern.arguments)
+    assert result == asyncio.run(pattern.run(MockProvider(model)))
+
+
+@every_pattern
+async def test_its_page_in_the_documentation_names_every_keyword_and_figure(pattern: Pattern) -> None:
+    page = DOCS / f"{pattern.name}.md"
+    assert page.is_file(), f"docs/patterns/{pattern.name}.md is missing"
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {pattern.name}\n")
+    parameters = inspect.signature(pattern.function).parameters.values()
+    keywords = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    figures = (await pattern.run(MockProvider(model))).metadata
+    assert [name for name in [*keywords, *figures] if f"`{name}`" not in text] == []
+
+
+def test_every_pattern_of_the_package_is_in_the_table() -> None:
+    package = Path(inspect.getfile(executionkit)).parent / "patterns"
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "base"}
+    assert modules == {pattern.name for pattern in PATTERNS}

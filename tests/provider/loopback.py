@@ -1,0 +1,238 @@
+"""A loopback HTTP server that does exactly what a test says, byte by byte, and counts what it was sent."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+USER = [{"role": "user", "content": "hello"}]
+
+
+def http(body: bytes | str, status: str = "200 OK", *headers: str, length: int | None = None) -> bytes:
+    """A whole HTTP reply."""
+    raw = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(raw) if length is None else length}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + raw
+
+
+def completion(content: str = "hi", **message: Any) -> dict[str, Any]:
+    """The body of a completion."""
+    return {
+        "id": "chatcmpl-1",
+        "choices": [
+            {"message": {"role": "assistant", "content": content, **message}, "finish_reason": "stop"}
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+    }
+
+
+def reply(content: str = "hi", **message: Any) -> bytes:
+    """A whole HTTP reply with a completion."""
+    return http(json.dumps(completion(content, **message)))
+
+
+@dataclass
+class Request:
+    """A request as the server read it."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Gate:
+    """Opened by the test, waited for by the server."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._event = asyncio.Event()
+
+    def open(self) -> None:
+        self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
+@dataclass
+class Connection:
+    """What a script does to the client."""
+
+    number: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    closed: bool = False
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def close(self) -> None:
+        self.closed = True
+        self.writer.close()
+
+    def reset(self) -> None:
+        """Close with a reset instead of an orderly end."""
+        self.closed = True
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def read_request(self) -> Request | None:
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        return Request(method, target, headers, body, self.number)
+
+
+Script = Callable[[Request, Connection], Awaitable[None]]
+
+
+@dataclass
+class Server:
+    """A server in a thread of its own, so that it serves clients in any thread and loop.
+
+    Attributes:
+        script: What to do with a request; a list of replies is sent in order, the last one again and again.
+        requests: All requests read whole, so all that a real server could have acted on.
+        connections: How many connections there were.
+        open: How many there are.
+        peak: The most requests that were held at once.
+    """
+
+    tls: ssl.SSLContext | None = None
+    script: Script | bytes | list[bytes] = field(default_factory=reply)
+    on_connect: Callable[[Connection], Awaitable[bool]] | None = None
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    open: int = 0
+    held: int = 0
+    peak: int = 0
+    port: int = 0
+
+    def start(self) -> None:
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="test-server")
+        self._thread.start()
+        ready.wait()
+
+    def _run(self, ready: threading.Event) -> None:
+        asyncio.run(self._main(ready))
+
+    async def _main(self, ready: threading.Event) -> None:
+        self.loop = asyncio.get_running_loop()
+        # A failed handshake is what some tests are about; asyncio would log it.
+        self.loop.set_exception_handler(lambda *_: None)
+        self._stop = asyncio.Event()
+        self._changed = asyncio.Condition()
+        server = await asyncio.start_server(
+            self._serve, "127.0.0.1", 0, ssl=self.tls, backlog=1000, limit=2**24
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        ready.set()
+        await self._stop.wait()
+        server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        connection = Connection(self.connections, reader, writer)
+        await self._notify()
+        try:
+            if self.on_connect is not None and not await self.on_connect(connection):
+                return
+            while not connection.closed:
+                request = await connection.read_request()
+                if request is None:
+                    break
+                self.requests.append(request)
+                self.held += 1
+                self.peak = max(self.peak, self.held)
+                await self._notify()
+                try:
+                    await self._answer(request, connection)
+                finally:
+                    self.held -= 1
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+            await self._notify()
+
+    async def _answer(self, request: Request, connection: Connection) -> None:
+        script = self.script
+        if callable(script):
+            await script(request, connection)
+            return
+        if isinstance(script, list):
+            await connection.send(script.pop(0) if len(script) > 1 else script[0])
+        else:
+            await connection.send(script)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(condition)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait, in the test's loop, until something is true of the server."""
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._until(condition), self.loop))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """The same for a test without a loop."""
+        asyncio.run_coroutine_threadsafe(self._until(condition), self.loop).result()
+
+    def gate(self) -> Gate:
+        return Gate(self.loop)
+
+    def hold(self, then: bytes | None = None) -> Gate:
+        """Answer nothing until the gate is opened."""
+        gate = self.gate()
+        answer = reply() if then is None else then
+
+        async def script(request: Request, connection: Connection) -> None:
+            await gate.wait()
+            await connection.send(answer)
+
+        self.script = script
+        return gate
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/v1"
+
+
+@contextlib.contextmanager
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(tls)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

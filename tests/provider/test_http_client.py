@@ -1,0 +1,94 @@
+"""A caller's own client: used as it is, never closed."""
+
+import asyncio
+import importlib
+import json
+from typing import Any
+
+import pytest
+from conftest import BACKENDS
+from loopback import USER, Server, completion, http
+
+from executionkit.provider import PermanentError, Provider, ProviderError
+
+LIBRARIES = [name for name in BACKENDS if name != "stdlib"]
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request: pytest.FixtureRequest) -> Any:
+    return importlib.import_module(str(request.param))
+
+
+async def test_it_is_used_and_left_open(server: Server, library: Any) -> None:
+    async with library.AsyncClient(headers={"X-Mine": "1", "User-Agent": "theirs"}) as client:
+        async with Provider(server.url, "m", "sk-1234567890", http_client=client) as provider:
+            assert (await provider.complete(USER)).content == "hi"
+        assert not client.is_closed
+        await Provider(server.url, "m", http_client=client).complete(USER)
+    assert server.connections == 1
+    first = server.requests[0].headers
+    assert first["x-mine"] == "1"
+    assert first["authorization"] == "Bearer sk-1234567890"
+    assert first["content-length"] == str(len(server.requests[0].body))
+    assert "transfer-encoding" not in first
+
+
+async def test_its_own_redirect_setting_is_overruled(server: Server, library: Any) -> None:
+    server.script = http("", "307 Temporary Redirect", "Location: /elsewhere")
+    async with library.AsyncClient(follow_redirects=True) as client:
+        with pytest.raises(PermanentError, match="redirects are not followed"):
+            await Provider(server.url, "m", http_client=client).complete(USER)
+    assert len(server.requests) == 1
+
+
+async def test_hooks_may_read_the_reply_and_raise(server: Server, library: Any) -> None:
+    async def read(response: Any) -> None:
+        await response.aread()
+
+    async def insist(response: Any) -> None:
+        response.raise_for_status()
+
+    async with library.AsyncClient(event_hooks={"response": [read]}) as client:
+        assert (await Provider(server.url, "m", http_client=client).complete(USER)).content == "hi"
+    async with library.AsyncClient(event_hooks={"response": [insist]}) as client:
+        server.script = http("", "401 Unauthorized")
+        with pytest.raises(PermanentError) as caught:
+            await Provider(server.url, "m", http_client=client).complete(USER)
+    assert caught.value.status_code == 401
+
+
+async def test_a_mock_transport(library: Any) -> None:
+    def handler(request: Any) -> Any:
+        assert json.loads(request.content)["messages"] == USER
+        return library.Response(200, json=completion("mocked"))
+
+    async with library.AsyncClient(transport=library.MockTransport(handler)) as client:
+        response = await Provider("https://llm.example/v1", "m", http_client=client).complete(USER)
+    assert response.content == "mocked"
+
+
+async def test_what_the_client_raises_is_a_provider_error(library: Any) -> None:
+    def handler(request: Any) -> Any:
+        raise RuntimeError("sk-1234567890 is broken")
+
+    async with library.AsyncClient(transport=library.MockTransport(handler)) as client:
+        provider = Provider("https://llm.example/v1", "m", "sk-1234567890", http_client=client)
+        with pytest.raises(ProviderError, match=r"RuntimeError: \[REDACTED\] is broken") as caught:
+            await provider.complete(USER)
+    assert caught.value.__context__ is None
+
+
+async def test_its_limit_on_connections_holds_and_waiting_ends_with_the_deadline(
+    server: Server, library: Any
+) -> None:
+    gate = server.hold()
+    async with library.AsyncClient(limits=library.Limits(max_connections=1)) as client:
+        provider = Provider(server.url, "m", http_client=client, timeout=0.3, deadline=20)
+        patient = asyncio.ensure_future(provider.complete(USER))
+        await server.until(lambda: server.held == 1)
+        with pytest.raises(ProviderError, match=r"no complete reply within 0\.1 s") as caught:
+            await Provider(server.url, "m", http_client=client, deadline=0.1).complete(USER)
+        assert not caught.value.dispatched
+        gate.open()
+        assert (await patient).content == "hi"
+    assert server.peak == 1

@@ -1,0 +1,146 @@
+"""What only the standard library back end could get wrong: its threads."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from typing import Any
+
+import pytest
+from loopback import USER, Server
+
+from executionkit.provider import Provider, ProviderError, _stdlib
+
+
+def workers() -> int:
+    return sum(thread.name == "executionkit-http" for thread in threading.enumerate())
+
+
+def stdlib(server: Server, **settings: Any) -> Provider:
+    return Provider(server.url, "m", backend="stdlib", **settings)
+
+
+async def test_threads_are_reused_and_gone_after_aclose(server: Server) -> None:
+    gate = server.hold()
+    provider = stdlib(server)
+    calls = [asyncio.ensure_future(provider.complete(USER)) for _ in range(5)]
+    await server.until(lambda: server.held == 5)
+    gate.open()
+    await asyncio.gather(*calls)
+    for _ in range(10):
+        await provider.complete(USER)
+    assert workers() == 5
+    await provider.aclose()
+    assert workers() == 0
+
+
+async def test_idle_threads_end_by_themselves(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_stdlib, "KEEP_ALIVE", 0.01)
+    async with stdlib(server) as provider:
+        await provider.complete(USER)
+        await server.until(lambda: server.open == 0)
+        await provider.complete(USER)
+    assert server.connections == 2
+
+
+async def test_closing_does_not_wait_for_a_name_being_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def resolve(*_: object, **__: object) -> list[Any]:
+        asked.set()
+        answer.wait()
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(_stdlib, "_FAREWELL", 0.01)
+    provider = Provider("http://llm.example/v1", "m", backend="stdlib")
+    call = asyncio.ensure_future(provider.complete(USER))
+    await asyncio.to_thread(asked.wait)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await call
+    assert getattr(caught.value, "dispatched", True) is False
+    await provider.aclose()
+    answer.set()
+
+
+async def test_no_thread_to_be_had(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with stdlib(server) as provider:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with pytest.raises(ProviderError, match="can't start new thread") as caught:
+            await provider.complete(USER)
+        monkeypatch.undo()
+    assert not caught.value.dispatched
+
+
+async def test_a_connect_that_hangs_is_cancelled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    connecting = threading.Event()
+    connect = socket.socket.connect
+
+    def watched(sock: socket.socket, address: Any) -> None:
+        connecting.set()
+        connect(sock, address)
+
+    with socket.socket() as full:
+        # A listener whose queue is full answers no SYN.
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(address)
+        monkeypatch.setattr(socket.socket, "connect", watched)
+        provider = Provider(f"http://127.0.0.1:{address[1]}/v1", "m", backend="stdlib")
+        call = asyncio.ensure_future(provider.complete(USER))
+        await asyncio.to_thread(connecting.wait)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await provider.aclose()
+        assert workers() == 0
+        for sock in waiting:
+            sock.close()
+
+
+def program(server: Server, code: str, *options: str) -> list[str]:
+    source = f"""
+        import asyncio
+        from executionkit.provider import Provider
+        provider = Provider({server.url!r}, "m", backend="stdlib")
+        USER = {USER!r}
+    """
+    return [sys.executable, *options, "-c", textwrap.dedent(source) + textwrap.dedent(code)]
+
+
+def test_interrupting_ends_the_program_at_once(server: Server) -> None:
+    server.hold()
+    command = program(server, "asyncio.run(provider.complete(USER))", "-W", "error")
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as running:
+        server.wait_until(lambda: server.held == 1)
+        running.send_signal(signal.SIGINT)
+        _, stderr = running.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in stderr
+    assert running.returncode == -signal.SIGINT
+
+
+def test_a_request_nobody_waits_for_holds_up_no_exit(server: Server) -> None:
+    server.hold()
+    code = """
+        import sys
+        async def main():
+            task = asyncio.ensure_future(provider.complete(USER))
+            await asyncio.sleep(0)
+            sys.stdin.readline()
+        asyncio.new_event_loop().run_until_complete(main())
+    """
+    with subprocess.Popen(program(server, code), stdin=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        server.wait_until(lambda: server.held == 1)
+        running.communicate(b"\n", timeout=20)
+    assert running.returncode == 0
