@@ -13,7 +13,7 @@ from executionkit.engine.run import Run
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
-from executionkit.patterns.structured import StructuredOptions, StructuredResult
+from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 
@@ -47,9 +47,9 @@ def _with_self(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[this, *list(signature.parameters.values())[1:]])
 
 
-# Made here, since inside the class the name is that of the overloads. Untyped, since mypy finds no overload
+# Made here, since inside the class the name is that of the overloads. A cast, since mypy finds no overload
 # among the parameters of a method that takes any.
-_method_of_structured: Any = _method_of(cast("Any", structured))
+_method_of_structured = cast("Callable[..., Callable[..., Any]]", _method_of(cast("Any", structured)))
 
 
 class Kit:
