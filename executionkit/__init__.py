@@ -18,16 +18,27 @@ from executionkit.errors import (
     RateLimitError,
     ToolError,
 )
+from executionkit.evaluators import Pairwise, Rubric
 from executionkit.kit import Kit
 from executionkit.patterns.base import checked_complete, validate_score
+from executionkit.patterns.best_of_n import BestOfNResult, best_of_n
 from executionkit.patterns.consensus import ConsensusResult, consensus
+from executionkit.patterns.map_reduce import FailedInput, MapReduceResult, map_reduce
 from executionkit.patterns.react_loop import ReactResult, react_loop
 from executionkit.patterns.refine_loop import Attempt, RefineResult, refine_loop
 from executionkit.patterns.structured import StructuredResult, structured
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.provider import Provider
 from executionkit.responses import LLMResponse, ToolCall
-from executionkit.sync import consensus_sync, pipe_sync, react_loop_sync, refine_loop_sync, structured_sync
+from executionkit.sync import (
+    best_of_n_sync,
+    consensus_sync,
+    map_reduce_sync,
+    pipe_sync,
+    react_loop_sync,
+    refine_loop_sync,
+    structured_sync,
+)
 from executionkit.types import (
     Evaluation,
     Evaluator,
@@ -43,6 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DEFAULT_RETRY",
     "Attempt",
+    "BestOfNResult",
     "BudgetExhaustedError",
     "ConsensusFailedError",
     "ConsensusResult",
@@ -51,12 +63,15 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "ExecutionKitError",
+    "FailedInput",
     "Kit",
     "LLMError",
     "LLMProvider",
     "LLMResponse",
+    "MapReduceResult",
     "MaxIterationsError",
     "MockProvider",
+    "Pairwise",
     "PatternError",
     "PatternResult",
     "PatternStep",
@@ -68,6 +83,7 @@ __all__ = [
     "ReactResult",
     "RefineResult",
     "RetryConfig",
+    "Rubric",
     "Scorer",
     "StructuredResult",
     "TokenUsage",
@@ -77,10 +93,14 @@ __all__ = [
     "ToolError",
     "VotingStrategy",
     "__version__",
+    "best_of_n",
+    "best_of_n_sync",
     "checked_complete",
     "consensus",
     "consensus_sync",
     "extract_json",
+    "map_reduce",
+    "map_reduce_sync",
     "pipe",
     "pipe_sync",
     "react_loop",

@@ -10,7 +10,9 @@ from executionkit.compose import PatternStep, PipeResult, pipe
 from executionkit.engine.outputs import OutputAdapter
 from executionkit.engine.reading import Validator
 from executionkit.engine.run import Run
+from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus
+from executionkit.patterns.map_reduce import map_reduce
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
 from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
@@ -95,6 +97,14 @@ class Kit:
     @_method_of(react_loop)  # type: ignore[arg-type]
     def react(self) -> None:
         """`executionkit.react_loop` on the kit's provider."""
+
+    @_method_of(best_of_n)
+    def best_of_n(self) -> None:
+        """`executionkit.best_of_n` on the kit's provider."""
+
+    @_method_of(map_reduce)
+    def map_reduce(self) -> None:
+        """`executionkit.map_reduce` on the kit's provider."""
 
     @overload
     def structured(

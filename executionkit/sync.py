@@ -10,7 +10,9 @@ from typing import Any, ParamSpec, TypeVar, Unpack, cast, overload
 from executionkit.compose import PatternStep, PipeResult, pipe
 from executionkit.engine.outputs import OutputAdapter
 from executionkit.engine.reading import Validator
+from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus
+from executionkit.patterns.map_reduce import map_reduce
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
 from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
@@ -72,6 +74,24 @@ def refine_loop_sync() -> None:
 @_twin_of(react_loop)
 def react_loop_sync() -> None:
     """`react_loop` run to its end on an event loop of its own: same arguments, same results and errors.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
+
+
+@_twin_of(best_of_n)
+def best_of_n_sync() -> None:
+    """`best_of_n` run to its end on an event loop of its own: same arguments, same results and errors.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
+
+
+@_twin_of(map_reduce)
+def map_reduce_sync() -> None:
+    """`map_reduce` run to its end on an event loop of its own: same arguments, same results and errors.
 
     Raises:
         RuntimeError: An event loop is running in this thread.

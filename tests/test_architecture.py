@@ -17,7 +17,7 @@ PACKAGE = Path(_SPEC.origin).parent
 
 VALUES = {"_schema", "responses", "protocols", "types", "errors"}
 CORE = VALUES | {"cost", "engine"}
-APPLICATION = CORE | {"patterns", "compose", "kit", "sync", "_mock"}
+APPLICATION = CORE | {"evaluators", "patterns", "compose", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cost": VALUES,
     "engine": VALUES | {"cost"},
     "provider": VALUES | {"engine.checks"},
-    "patterns": CORE,
+    "evaluators": CORE,
+    "patterns": CORE | {"evaluators"},
     "compose": CORE,
     "kit": CORE | {"patterns", "compose"},
     "sync": CORE | {"patterns", "compose"},

@@ -1,13 +1,16 @@
-"""A model as evaluator: asking for reasons and a score that can be read for certain."""
+"""A model as judge: asking for reasons and a score that can be read for certain."""
 
 import json
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from executionkit.engine.thoughts import without_thoughts
 from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider
 from executionkit.types import Evaluation
+
+T = TypeVar("T")
 
 TEMPERATURE: Final = 0.1
 MAX_TOKENS: Final = 512
@@ -72,36 +75,65 @@ async def judge(
     Raises:
         PatternError: The second reply could not be read either.
     """
-    import secrets  # not at the top: it loads hashlib and random, for this alone
-
     request = _REQUEST.format(
-        fence=secrets.token_hex(8),
+        fence=fence(),
         task=task[:max_chars],
         answer=answer[:max_chars],
         criteria=f"\nWhat counts:\n{criteria}\n" if criteria else "",
     )
+    verdict, first = await ask_for_verdict(
+        request, _AGAIN, read_verdict, provider, max_tokens, what="a score from 0 to 10"
+    )
+    # Asked for the number only, it gave its reasons the first time.
+    return Evaluation(verdict.score, verdict.feedback or without_thoughts(first).strip())
+
+
+def fence() -> str:
+    """Part of the name of the tags around a text, which that text can't know."""
+    import secrets  # not at the top: it loads hashlib and random, for this alone
+
+    return secrets.token_hex(8)
+
+
+async def ask_for_verdict(
+    request: str,
+    again: str,
+    read: Callable[[str, bool], T | None],
+    provider: LLMProvider,
+    max_tokens: int,
+    *,
+    what: str,
+) -> tuple[T, str]:
+    """Ask a model for something that `read` can read for certain, once more if need be.
+
+    Returns:
+        What was read, and the text it gave first where it had to be asked again ("" where not).
+
+    Raises:
+        PatternError: The second reply could not be read either.
+    """
     messages = [{"role": "user", "content": request}]
     reply = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=MAX_TOKENS)
-    verdict = read_verdict(reply.content, cut_off=reply.was_truncated)
+    verdict = read(reply.content, reply.was_truncated)
     if verdict is not None:
-        return verdict
+        return verdict, ""
     # A reply that is all hidden reasoning is empty: repeated as it is, servers refuse it.
     if reply.content.strip():
-        messages += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": _AGAIN}]
-    again = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens))
-    # The same digits twice over are the whole number, whatever the server says of its length.
-    cut_off = again.was_truncated and again.content != reply.content
-    verdict = read_verdict(again.content, cut_off=cut_off)
+        messages += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": again}]
+    second = await provider.complete(
+        messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens)
+    )
+    # The same words twice over are whole, whatever the server says of their length.
+    verdict = read(second.content, second.was_truncated and second.content != reply.content)
     if verdict is None:
         raise PatternError(
-            f"the judge's replies can't be read as a score from 0 to 10, the last one was "
-            f"{again.content[:200]!r}; use a model that follows the format, or give an evaluator of your own"
+            f"the judge's replies can't be read as {what}, the last one was {second.content[:200]!r}; "
+            "use a model that follows the format, or give an evaluator of your own"
         )
-    # Asked for the number only, it gave its reasons the first time.
-    return Evaluation(verdict.score, verdict.feedback or without_thoughts(reply.content).strip())
+    return verdict, reply.content
 
 
-def read_verdict(reply: str, *, cut_off: bool = False) -> Evaluation | None:
+def read_verdict(reply: str, cut_off: bool = False) -> Evaluation | None:  # noqa: FBT001, FBT002 - of a pair
     """Read a judge's score from 0 to 10, as a number in [0, 1], and its reasons; None unless it is certain.
 
     Certain are: a number alone ("8", "8.5/10"), a JSON object with a "score", one line with nothing but the
