@@ -28,8 +28,8 @@ them. Neither the order of the answers nor their length counts.
 {second}
 </b-{fence}>
 {criteria}
-Name first, in a few sentences, what makes the difference. Then say which is better, alone on the last line, \
-like this:
+Name first, in three short sentences at the most, what makes the difference. Then say which is better, alone \
+on the last line, like this:
 Better: <A, B or tie>"""
 
 _AGAIN: Final = "That could not be read. Reply with A, B or tie and nothing else."

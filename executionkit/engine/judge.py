@@ -13,7 +13,7 @@ from executionkit.types import Evaluation
 T = TypeVar("T")
 
 TEMPERATURE: Final = 0.1
-MAX_TOKENS: Final = 512
+MAX_TOKENS: Final = 256
 
 _REQUEST: Final = """\
 Judge how well an answer fulfils a task.
@@ -29,9 +29,9 @@ The task stands between <task-{fence}> and </task-{fence}>, the answer between <
 {answer}
 </answer-{fence}>
 {criteria}
-First name what most keeps the answer from being perfect: three points at the most, each saying what to \
-change and how; none when nothing is left to improve. Then rate the answer with a number from 0 (useless) \
-to 10 (nothing left to improve), alone on the last line, like this:
+First name what most keeps the answer from being perfect: three points at the most, each one short sentence \
+that says what to change and how; none when nothing is left to improve. Then rate the answer with a number \
+from 0 (useless) to 10 (nothing left to improve), alone on the last line, like this:
 Score: <number>"""
 
 _AGAIN: Final = "That could not be read as a score. Reply with one number from 0 to 10 and nothing else."
@@ -123,8 +123,7 @@ async def ask_for_verdict(
     second = await provider.complete(
         messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens)
     )
-    # The same words twice over are whole, whatever the server says of their length.
-    verdict = read(second.content, second.was_truncated and second.content != reply.content)
+    verdict = read(second.content, second.was_truncated)
     if verdict is None:
         raise PatternError(
             f"the judge's replies can't be read as {what}, the last one was {second.content[:200]!r}; "
@@ -134,47 +133,49 @@ async def ask_for_verdict(
 
 
 def read_verdict(reply: str, cut_off: bool = False) -> Evaluation | None:  # noqa: FBT001, FBT002 - of a pair
-    """Read a judge's score from 0 to 10, as a number in [0, 1], and its reasons; None unless it is certain.
+    """Read a judge's score and its reasons; None unless the score is certain."""
+    score = read_score(reply, cut_off=cut_off)
+    return None if score is None else Evaluation(score, _reasons(without_thoughts(reply).strip()))
 
-    Certain are: a number alone ("8", "8.5/10"), a JSON object with a "score", one line with nothing but the
-    score ("Score: 8"), one labelled number within a line, or one "N/10". Where several of a kind differ
-    nothing is certain. Of a reply that was cut off the last line doesn't count, since digits may be missing,
-    and the score must stand alone.
+
+def read_score(reply: str, *, cut_off: bool = False) -> float | None:
+    """Read a score from 0 to 10 out of a judge's reply, as a number in [0, 1]; None unless it is certain.
+
+    Certain are: a number alone ("8", "8.5/10"), a JSON object with a "score", a line with nothing but the
+    score ("Score: 8"), one labelled number, or one "N/10". Where several of a kind differ nothing is certain.
+    Of a reply that was cut off the last two don't count: they may be about a part of the answer.
     """
     text = without_thoughts(reply).strip()
-    if cut_off:
-        text = text.rpartition("\n")[0]
+    if cut_off and text.endswith("1"):
+        return None  # within the number, perhaps: the 1 of a 10
     whole = _BARE.fullmatch(text)
     found = {} if whole else _json_object(text)
-    feedback = _LINE.sub("", text).strip()
-    if whole:
-        numbers, feedback = {whole["number"]}, ""
-    elif found:
-        numbers, feedback = {str(found["score"])}, _reasons(found)
-    else:
-        numbers = {match["number"] for match in _LINE.finditer(text)}
-        for pattern in () if cut_off else (_LABELLED, _FRACTION):
-            numbers = numbers or {match["number"] for match in pattern.finditer(text)}
+    numbers = {whole["number"]} if whole else {str(found["score"])} if found else set[str]()
+    for pattern in (_LINE,) if cut_off else (_LINE, _LABELLED, _FRACTION):
+        numbers = numbers or {match["number"] for match in pattern.finditer(text)}
     values = {float(number) for number in numbers}
     if len(values) != 1:
         return None
     value = values.pop()
-    return Evaluation(value / 10, feedback) if 0 <= value <= 10 else None
+    return value / 10 if 0 <= value <= 10 else None
 
 
 def _json_object(text: str) -> dict[str, Any]:
     """The JSON object in `text` that has a number as its "score"; {} when there is none."""
     start, end = text.find("{"), text.rfind("}")
     try:
-        found: object = json.loads(text[start : end + 1])
+        found: Any = json.loads(text[start : end + 1])
     except (ValueError, RecursionError):
         return {}
-    score = found.get("score") if isinstance(found, dict) else None
-    return found if isinstance(score, (int, float)) and not isinstance(score, bool) else {}  # type: ignore[return-value]
+    score: object = found.get("score") if isinstance(found, dict) else None
+    return found if isinstance(score, (int, float)) and not isinstance(score, bool) else {}
 
 
-def _reasons(found: dict[str, Any]) -> str:
+def _reasons(text: str) -> str:
+    if _BARE.fullmatch(text):
+        return ""
+    found = _json_object(text)
     for name in ("feedback", "reasons", "reason", "reasoning"):
         if isinstance(found.get(name), str):
             return str(found[name]).strip()
-    return ""
+    return "" if found else _LINE.sub("", text).strip()

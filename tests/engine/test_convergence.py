@@ -54,6 +54,7 @@ def test_anything_else_is_refused_by_name(score: object) -> None:
 def test_defaults() -> None:
     detector = ConvergenceDetector()
     assert (detector.delta_threshold, detector.patience, detector.score_threshold) == (0.01, 3, None)
+    assert len({detector, ConvergenceDetector()}) == 2  # each has a memory of its own
     assert repr(detector) == "ConvergenceDetector(delta_threshold=0.01, patience=3, score_threshold=None)"
 
 

@@ -311,7 +311,8 @@ async def test_cancelling_leaves_the_totals_right_and_no_task_behind(pattern: Pa
             kit = Kit(provider)
             before = asyncio.all_tasks()
             run = asyncio.create_task(getattr(kit, pattern.kit)(pattern.task[1], **pattern.arguments))
-            await endpoint.wait_in_flight(1)
+            # Not just any call in flight: the one that hangs.
+            await endpoint.wait_until(lambda ledger: (ledger.calls, ledger.in_flight) == (k, 1))  # noqa: B023
             run.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await run

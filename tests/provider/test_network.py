@@ -40,7 +40,7 @@ def secure(authority: Any) -> Iterator[Server]:
 
 
 async def test_a_ca_from_the_environment_is_trusted(
-    secure: Server, backend: str, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+    secure: Server, backend: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     async with Provider(secure.url, "m", KEY, backend=backend) as provider:
@@ -50,7 +50,7 @@ async def test_a_ca_from_the_environment_is_trusted(
     assert secure.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-async def test_an_unknown_ca_is_not(secure: Server, backend: str) -> None:
+async def test_an_unknown_ca_is_not(secure: Server, backend: Any) -> None:
     async with Provider(secure.url, "m", KEY, backend=backend) as provider:
         with pytest.raises(ProviderError, match=r"could not connect.*CERTIFICATE_VERIFY_FAILED") as caught:
             await provider.complete(USER)
@@ -59,7 +59,7 @@ async def test_an_unknown_ca_is_not(secure: Server, backend: str) -> None:
 
 
 async def test_the_wrong_host_name_is_not(
-    authority: Any, backend: str, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+    authority: Any, backend: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -71,7 +71,7 @@ async def test_the_wrong_host_name_is_not(
 
 
 async def test_a_ca_file_that_is_not_there(
-    secure: Server, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secure: Server, backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
     async with Provider(secure.url, "m", backend=backend) as provider:
@@ -81,7 +81,7 @@ async def test_a_ca_file_that_is_not_there(
 
 
 async def test_many_at_once_over_tls_and_cancelled(
-    secure: Server, backend: str, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+    secure: Server, backend: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     async with Provider(secure.url, "m", backend=backend) as provider:
@@ -100,7 +100,7 @@ async def test_many_at_once_over_tls_and_cancelled(
 
 
 async def test_our_count_is_the_servers_over_tls(
-    secure: Server, backend: str, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+    secure: Server, backend: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     sent = 0
@@ -148,7 +148,7 @@ async def tunnel(request: Request, connection: Connection) -> None:
 
 
 async def test_plain_http_through_a_proxy(
-    server: Server, backend: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://user:p%40ss@127.0.0.1:{server.port}")
     async with Provider("http://llm.example/v1?x=1", "m", KEY, backend=backend) as provider:
@@ -166,7 +166,7 @@ async def test_plain_http_through_a_proxy(
 async def test_https_through_a_tunnel(
     server: Server,
     authority: Any,
-    backend: str,
+    backend: Any,
     ca_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
@@ -190,7 +190,7 @@ async def test_https_through_a_tunnel(
 
 
 async def test_a_proxy_that_refuses_the_tunnel(
-    server: Server, backend: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.port}")
     server.script = http("", "407 Proxy Authentication Required")

@@ -1,0 +1,37 @@
+"""Naming the keyword that was probably meant."""
+
+import functools
+
+import pytest
+
+from executionkit import consensus, react_loop, refine_loop
+from executionkit.engine.hints import unknown_keyword
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("num_smaples", "num_samples"), ("max_token", "max_tokens"), ("Temperature", "temperature")],
+)
+def test_a_misspelt_keyword_names_the_one_meant(given: str, meant: str) -> None:
+    told = unknown_keyword("pipe", given, consensus)
+    assert told == f"pipe: the keyword {given!r} is ignored; did you mean {meant!r}?"
+
+
+def test_a_keyword_like_no_other_is_just_told() -> None:
+    assert unknown_keyword("pipe", "zzz", consensus) == "pipe: the keyword 'zzz' is ignored"
+
+
+def test_the_nearest_of_all_takers_is_named() -> None:
+    told = unknown_keyword("pipe", "max_round", consensus, functools.partial(react_loop), refine_loop)
+    assert told.endswith("did you mean 'max_rounds'?")
+
+
+def test_a_catch_all_is_no_keyword_to_be_meant() -> None:
+    def step(provider: object, prompt: str, **optiens: object) -> None: ...
+
+    assert unknown_keyword("pipe", "options", step) == "pipe: the keyword 'options' is ignored"
+
+
+def test_a_keyword_that_every_taker_has_preset_says_so() -> None:
+    told = unknown_keyword("pipe", "num_samples", functools.partial(consensus, num_samples=3))
+    assert told == "pipe: the keyword 'num_samples' is ignored: wherever it is taken it is set already"
