@@ -67,11 +67,16 @@ class _Field:
     def scores(self) -> list[float | None]:
         return [self.evaluations[i].score if i in self.evaluations else None for i in sorted(self.replies)]
 
+    def feedback(self) -> list[str]:
+        return [self.evaluations[i].feedback if i in self.evaluations else "" for i in sorted(self.replies)]
+
     def salvage(self) -> dict[str, Any]:
         paid: dict[str, Any] = {
             "candidates": [self.replies[index].content for index in sorted(self.replies)],
             "scores": self.scores(),
         }
+        if any(evaluation.feedback for evaluation in self.evaluations.values()):
+            paid["feedback"] = self.feedback()
         if self.verdicts:
             paid["verdicts"] = [[*pair, verdict] for pair, verdict in sorted(self.verdicts.items())]
         return paid
@@ -124,8 +129,9 @@ async def best_of_n(
         PatternError: No sample has an answer, or a judge's replies can't be read.
         LLMError: A call failed for good. Nothing further is started; what is in flight is awaited.
 
-    Every error has `.metadata["candidates"]` and `["scores"]` of what was already paid for, and
-    `["verdicts"]` of a `Pairwise`: the indexes of the two as shown, and which was better.
+    Every error has `.metadata["candidates"]` and `["scores"]` of what was already paid for, `["feedback"]`
+    where there was any, and `["verdicts"]` of a `Pairwise`: the indexes of the two as shown, and which was
+    better.
     """
     checks.text(prompt=prompt)
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
@@ -223,7 +229,7 @@ def _result(
         best_index=indexes.index(best),
         candidates=[reply.content for reply in replies],
         scores=candidates.scores(),
-        feedback=[candidates.evaluations[i].feedback if i in judged else "" for i in indexes],
+        feedback=candidates.feedback(),
         stop_reason="target" if is_reached else "num_samples",
         comparisons=len(pairs),
         disagreements=sum(verdicts[one, two] != swapped[verdicts[two, one]] for one, two in pairs),

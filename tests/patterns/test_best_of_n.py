@@ -278,6 +278,13 @@ async def test_a_failed_sample_starts_no_more_and_keeps_what_was_paid() -> None:
     assert (caught.value.cost.llm_calls, len(provider.requests)) == (3, 3)
 
 
+async def test_the_reasons_already_paid_for_are_on_an_error() -> None:
+    provider = MockProvider(["a", "Cut it.\nScore: 3", PermanentError("401")])
+    with pytest.raises(PermanentError) as caught:
+        await best_of_n(provider, "q", evaluator=Rubric("c"), num_samples=2, max_concurrency=1)
+    assert caught.value.metadata == {"candidates": ["a"], "scores": [0.3], "feedback": ["Cut it."]}
+
+
 async def test_an_evaluator_s_own_error_goes_through_with_what_was_paid() -> None:
     def judge(text: str, _provider: LLMProvider) -> float:
         raise LookupError("no such table")
