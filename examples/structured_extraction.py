@@ -1,4 +1,4 @@
-"""Read invoices into a type, with a check that no type can make, and see what each rung of the ladder cost."""
+"""Read an invoice into a type, with a check that no type can make, and see what each rung cost."""
 
 import asyncio
 from dataclasses import dataclass
