@@ -8,8 +8,8 @@ from executionkit.types import TokenUsage
 
 UNLIMITED: Final = TokenUsage()
 
-_CHARS_PER_TOKEN: Final = 4
-"""The usual rule of thumb for English text; used only where a server reports no usage at all."""
+_BYTES_PER_TOKEN: Final = 4
+"""The usual rule of thumb, about right in any script; used only where a server reports no usage at all."""
 
 
 class CostTracker:
@@ -32,7 +32,7 @@ class CostTracker:
         "assumed_output",
         "held_input",
         "held_output",
-        "tokens_per_char",
+        "tokens_per_byte",
     )
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class CostTracker:
         self.assumed_output: int = 0
         self.held_input: int = 0
         self.held_output: int = 0
-        self.tokens_per_char: float | None = None
+        self.tokens_per_byte: float | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
     def __repr__(self) -> str:
@@ -78,25 +78,25 @@ class CostTracker:
         self._calls += 1
         self.record_without_call(response)
 
-    def record_without_call(self, response: LLMResponse, *, prompt_chars: int = 0) -> None:
+    def record_without_call(self, response: LLMResponse, *, prompt_bytes: int = 0) -> None:
         """Add a response's tokens only: its call was reserved before.
 
         Args:
             response: The reply.
-            prompt_chars: The size of its prompt where that was measured; what the next prompts will come
-                to is learnt from it.
+            prompt_bytes: The size of its prompt (see `size_of`) where that was measured; what the next
+                prompts will come to is learnt from it.
         """
         spent_in = response.reported_input_tokens
         if spent_in is None:
-            spent_in = prompt_chars // _CHARS_PER_TOKEN
+            spent_in = prompt_bytes // _BYTES_PER_TOKEN
             self.assumed_input += spent_in
         else:
             self._input += spent_in
-        if prompt_chars:
-            self.tokens_per_char = max(self.tokens_per_char or 0.0, spent_in / prompt_chars)
+        if prompt_bytes:
+            self.tokens_per_byte = max(self.tokens_per_byte or 0.0, spent_in / prompt_bytes)
         spent_out = response.reported_output_tokens
         if spent_out is None:
-            self.assumed_output += -(-_answer_chars(response) // _CHARS_PER_TOKEN)
+            self.assumed_output += -(-_answer_size(response) // _BYTES_PER_TOKEN)
         else:
             self._output += spent_out
 
@@ -135,9 +135,14 @@ class CostTracker:
         await waiter
 
 
-def _answer_chars(response: LLMResponse) -> int:
-    calls = sum(len(f"{call.name}{call.arguments}") for call in response.tool_calls)
-    return len(response.content) + len(response.reasoning) + calls
+def size_of(text: str) -> int:
+    """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _answer_size(response: LLMResponse) -> int:
+    calls = sum(size_of(f"{call.name}{call.arguments}") for call in response.tool_calls)
+    return size_of(response.content) + size_of(response.reasoning) + calls
 
 
 def remaining(budget: TokenUsage, spent: TokenUsage) -> TokenUsage:

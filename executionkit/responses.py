@@ -106,10 +106,8 @@ class LLMResponse:
                 object.__setattr__(self, name, text_of(text))
         if not isinstance(self.tool_calls, tuple):
             object.__setattr__(self, "tool_calls", tuple(self.tool_calls or ()))
-        usage = self.usage
-        if not isinstance(usage, MappingProxyType):
-            known = usage if isinstance(usage, Mapping) else {}
-            object.__setattr__(self, "usage", MappingProxyType(dict(known)))
+        known = self.usage if isinstance(self.usage, Mapping) else {}
+        object.__setattr__(self, "usage", MappingProxyType(dict(known)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A MappingProxyType can't be pickled; the fields can.

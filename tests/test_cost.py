@@ -87,7 +87,7 @@ def test_repr_shows_the_totals_and_nothing_else() -> None:
 
 def test_unknown_tokens_are_reported_as_none_and_charged_by_an_estimate() -> None:
     tracker = CostTracker()
-    tracker.record_without_call(LLMResponse("a" * 41, usage={}), prompt_chars=80)
+    tracker.record_without_call(LLMResponse("a" * 41, usage={}), prompt_bytes=80)
     assert tracker.to_usage() == TokenUsage()
     assert (tracker.assumed_input, tracker.assumed_output) == (20, 11)
     assert (tracker.charged_input, tracker.charged_output) == (20, 11)
@@ -95,7 +95,7 @@ def test_unknown_tokens_are_reported_as_none_and_charged_by_an_estimate() -> Non
 
 def test_known_tokens_are_charged_as_told() -> None:
     tracker = CostTracker()
-    tracker.record_without_call(reply(3, 4, text="a" * 400), prompt_chars=80)
+    tracker.record_without_call(reply(3, 4, text="a" * 400), prompt_bytes=80)
     assert (tracker.charged_input, tracker.charged_output) == (3, 4)
     assert (tracker.assumed_input, tracker.assumed_output) == (0, 0)
 
@@ -114,6 +114,17 @@ def test_the_estimate_counts_everything_the_model_wrote() -> None:
     assert tracker.assumed_output >= (40 + 40 + 100) // 4
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("a" * 8, 2), ("é" * 8, 4), ("字" * 8, 6), ("🙂" * 8, 8), ("\ud800" * 8, 6)],
+    ids=ascii,
+)
+def test_the_estimate_goes_by_bytes(text: str, tokens: int) -> None:
+    tracker = CostTracker()
+    tracker.record(LLMResponse(text))
+    assert tracker.assumed_output == tokens
+
+
 def test_the_estimate_takes_calls_however_odd() -> None:
     tracker = CostTracker()
     tracker.record(LLMResponse("", [ToolCall("1", None, None)]))  # type: ignore[arg-type]  # from a careless provider
@@ -122,16 +133,16 @@ def test_the_estimate_takes_calls_however_odd() -> None:
 
 def test_the_dearest_rate_seen_is_remembered() -> None:
     tracker = CostTracker()
-    assert tracker.tokens_per_char is None
-    for tokens, chars, rate in ((10, 100, 0.1), (50, 100, 0.5), (1, 100, 0.5)):
-        tracker.record_without_call(reply(tokens), prompt_chars=chars)
-        assert tracker.tokens_per_char == rate
+    assert tracker.tokens_per_byte is None
+    for tokens, size, rate in ((10, 100, 0.1), (50, 100, 0.5), (1, 100, 0.5)):
+        tracker.record_without_call(reply(tokens), prompt_bytes=size)
+        assert tracker.tokens_per_byte == rate
 
 
 def test_a_prompt_that_was_not_measured_teaches_nothing() -> None:
     tracker = CostTracker()
     tracker.record(reply(1000))
-    assert tracker.tokens_per_char is None
+    assert tracker.tokens_per_byte is None
 
 
 # -- holding and waiting ---------------------------------------------------------------------------------

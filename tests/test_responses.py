@@ -48,9 +48,10 @@ def test_replies_and_calls_are_frozen() -> None:
             setattr(frozen, name, "new")
 
 
-def test_usage_is_read_only_and_a_copy() -> None:
+@pytest.mark.parametrize("make", [lambda usage: usage, MappingProxyType], ids=["dict", "proxy"])
+def test_usage_is_read_only_and_a_copy(make: Any) -> None:
     usage = {"prompt_tokens": 3}
-    reply = LLMResponse("x", usage=usage)
+    reply = LLMResponse("x", usage=make(usage))
     usage["prompt_tokens"] = 99
     assert reply.input_tokens == 3
     assert isinstance(reply.usage, MappingProxyType)

@@ -2,7 +2,7 @@
 
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -712,6 +712,29 @@ def test_schemas_too_deep_inside_each_other_are_an_error_also_where_failing_mean
         value = {"next": value}
     (error,) = find_errors(value, schema)
     assert error.startswith("nested too deeply to be checked, at next.next.next.")
+
+
+@pytest.mark.parametrize(
+    ("schema", "around"),
+    [
+        ({"items": {"$ref": "#"}}, lambda value: [value]),
+        ({"prefixItems": [{"$ref": "#"}]}, lambda value: [value]),
+        ({"properties": {"a": {"$ref": "#"}}}, lambda value: {"a": value}),
+        ({"properties": {"a b": {"$ref": "#"}}}, lambda value: {"a b": value}),
+        ({"patternProperties": {"a": {"$ref": "#"}}}, lambda value: {"a": value}),
+        ({"additionalProperties": {"$ref": "#"}}, lambda value: {"a": value}),
+    ],
+)
+def test_every_way_down_counts(schema: Any, around: Callable[[Any], Any]) -> None:
+    check_schema(schema)
+    value: Any = 1
+    for _ in range(45):
+        value = around(value)
+    assert find_errors(value, schema) == []
+    for _ in range(15):
+        value = around(value)
+    (error,) = find_errors(value, schema)
+    assert error.startswith("nested too deeply to be checked, at ")
 
 
 def test_alternatives_that_multiply_are_given_up() -> None:

@@ -94,7 +94,7 @@ def read_only(value: Any) -> Any:
     return tuple(map(read_only, value)) if isinstance(value, list) else value
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(schemas, schemas, schemas, schemas, objects)
 def test_the_verdict_is_that_of_jsonschema(a: Any, b: Any, one: Any, rest: Any, value: Any) -> None:
     schema = {"$defs": {"a": a, "b": b}, "properties": {"a": one}, "additionalProperties": rest}

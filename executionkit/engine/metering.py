@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from executionkit.cost import UNLIMITED, CostTracker, remaining
+from executionkit.cost import UNLIMITED, CostTracker, remaining, size_of
 from executionkit.errors import BudgetExhaustedError
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
@@ -65,7 +65,7 @@ class Hold(NamedTuple):
     max_tokens: int | None
     input_tokens: int
     output_tokens: int
-    prompt_chars: int
+    prompt_bytes: int
 
 
 class Metering:
@@ -117,7 +117,7 @@ class Metering:
                     raise meter.exhausted("output_tokens", asked)
                 max_tokens = reply // request.choices
 
-        prompt, chars = self._estimate(request, lefts) if self._measures_prompts else (0, 0)
+        prompt, size = self._estimate(request, lefts) if self._measures_prompts else (0, 0)
         for meter, left in lefts:
             tracker = meter.tracker
             if left.output_tokens and left.output_tokens - tracker.held_output < reply:
@@ -127,20 +127,20 @@ class Metering:
         for meter in self.meters:
             meter.tracker.reserve_call()
             meter.tracker.hold(prompt, reply)
-        return Hold(max_tokens, prompt, reply, chars)
+        return Hold(max_tokens, prompt, reply, size)
 
     def _estimate(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> tuple[int, int]:
-        """What the prompt may come to, in tokens, and its size in characters.
+        """What the prompt may come to, in tokens, and its size in bytes.
 
         The rate is learnt from the replies seen. Before the first one a prompt may be anything, so it is
         held to take all that is left: it goes alone.
         """
-        chars = len(repr(request.messages)) + (len(repr(request.tools)) if request.tools else 0)
-        rates = [meter.tracker.tokens_per_char for meter in self.meters]
+        size = size_of(repr(request.messages)) + (size_of(repr(request.tools)) if request.tools else 0)
+        rates = [meter.tracker.tokens_per_byte for meter in self.meters]
         known = [rate for rate in rates if rate is not None]
         if not known:
-            return max(left.input_tokens for _, left in lefts), chars
-        return int(chars * max(known)) + 1, chars
+            return max(left.input_tokens for _, left in lefts), size
+        return int(size * max(known)) + 1, size
 
     def release(self, hold: Hold, *, dispatched: bool) -> None:
         """End a call that brought no reply: what it cost in tokens is unknown and counts as zero."""
@@ -154,7 +154,7 @@ class Metering:
         for meter in self.meters:
             meter.tracker.settle(hold.input_tokens, hold.output_tokens)
         for meter in self.meters:
-            meter.tracker.record_without_call(reply, prompt_chars=hold.prompt_chars)
+            meter.tracker.record_without_call(reply, prompt_bytes=hold.prompt_bytes)
 
     def charge(self, usage: TokenUsage) -> None:
         """Count what was spent without passing the meters."""

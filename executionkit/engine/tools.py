@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from executionkit._schema import find_errors
@@ -32,11 +33,7 @@ class Toolbox:
         self._tools = tools
         self._provider = provider
         self._timeout = timeout
-        self._metered = {name for name, tool in tools.items() if _wants_provider(tool)}
-        # What calling accepts: a wrapper's own parameters, not those of the function it wraps.
-        self._signatures = {
-            name: _signature(tool.execute, follow_wrapped=False) for name, tool in tools.items()
-        }
+        self._functions: dict[str, _Function] = {}
 
     async def call(self, call: ToolCall) -> tuple[str, bool]:
         """The observation a call leads to, and whether the tool was run. Only cancellation gets out."""
@@ -49,23 +46,21 @@ class Toolbox:
             raw = repr(call.arguments)  # from a provider that did not parse them
         if raw is not None:
             return f"Error: the arguments of {tool.name} must be a JSON object, got: {raw}", False
-        problems = find_errors(call.arguments, tool.parameters)
+        # Most tools are never called, and looking at a function takes longer than calling it.
+        function = self._functions.get(tool.name)
+        if function is None:
+            function = self._functions[tool.name] = _Function.of(tool)
         arguments = dict(call.arguments)
-        if tool.name in self._metered:
+        if function.wants_provider:
             arguments["provider"] = self._provider
-        signature = self._signatures[tool.name]
-        if not problems and signature is not None:
-            try:
-                signature.bind(**arguments)
-            except TypeError as exc:
-                problems = [str(exc)]
+        problems = find_errors(call.arguments, tool.parameters) or function.misfits(arguments)
         if problems:
             return f"Error: invalid arguments for {tool.name}: {'; '.join(problems)}", False
-        return await self._run(tool, arguments), True
+        return await self._run(tool, function, arguments), True
 
-    async def _run(self, tool: Tool, arguments: dict[str, Any]) -> str:
+    async def _run(self, tool: Tool, function: "_Function", arguments: dict[str, Any]) -> str:
         limit = tool.timeout if self._timeout is None else self._timeout
-        task = asyncio.ensure_future(_execute(tool.execute, arguments))
+        task = asyncio.create_task(_execute(function, arguments))
         try:
             await asyncio.wait((task,), timeout=limit)
             timed_out = not task.done()
@@ -89,13 +84,61 @@ class Toolbox:
         return task.result()
 
 
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A tool's function, and what calling it takes.
+
+    Attributes:
+        execute: The function.
+        is_async: Whether it is called in the event loop, not in a thread.
+        wants_provider: Whether it is handed the run as `provider`.
+        signature: Its own, where it is a wrapper, not that of what it wraps; None when it has none.
+        accepted: The names it takes as keywords, those taken by a `**` parameter apart.
+        required: Those of its parameters that have no default.
+    """
+
+    execute: Callable[..., Awaitable[object] | object]
+    is_async: bool
+    wants_provider: bool
+    signature: inspect.Signature | None
+    accepted: frozenset[str]
+    required: frozenset[str]
+
+    @classmethod
+    def of(cls, tool: Tool) -> "_Function":
+        signature = _signature(tool.execute, follow_wrapped=False)
+        parameters = signature.parameters.values() if signature is not None else ()
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return cls(
+            tool.execute,
+            _is_async(tool.execute),
+            _wants_provider(tool),
+            signature,
+            frozenset(p.name for p in named if p.kind is not p.POSITIONAL_ONLY),
+            frozenset(p.name for p in named if p.default is p.empty),
+        )
+
+    def misfits(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Why it can't be called with these arguments, if so."""
+        if self.signature is None or self.required <= arguments.keys() <= self.accepted:
+            return []
+        try:
+            self.signature.bind(**arguments)
+        except TypeError as exc:
+            return [str(exc)]
+        return []
+
+
 class _Exited(Exception):  # noqa: N818 - named for what the tool did
     """A tool called `sys.exit()`: a SystemExit would pass through the task and end the event loop."""
 
 
-async def _execute(function: Callable[..., Awaitable[object] | object], arguments: dict[str, Any]) -> str:
+async def _execute(function: _Function, arguments: dict[str, Any]) -> str:
     try:
-        result = function(**arguments) if _is_async(function) else await _in_thread(function, arguments)
+        if function.is_async:
+            result = function.execute(**arguments)
+        else:
+            result = await _in_thread(function.execute, arguments)
         return _as_text(await result if inspect.isawaitable(result) else result)
     except SystemExit as exc:
         raise _Exited from exc

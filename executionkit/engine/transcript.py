@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from executionkit.responses import LLMResponse, ToolCall
+
+_ARGUMENTS: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Transcript:
@@ -64,5 +66,5 @@ class Transcript:
 def _call_message(call: ToolCall) -> dict[str, Any]:
     # Arguments that were no JSON object go back as {}: some servers parse what stands here, and refuse a
     # history they can't. The model reads the raw text in the observation.
-    arguments = json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
+    arguments = _ARGUMENTS.encode(call.arguments)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}

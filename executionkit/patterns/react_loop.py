@@ -3,7 +3,7 @@
 import asyncio
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Never, cast
 
 from executionkit.engine import checks
@@ -44,7 +44,7 @@ class ReactResult(PatternResult[str]):
     refusal: str = ""
 
 
-@dataclass(slots=True)
+@dataclass
 class _Counters:
     rounds: int = 0
     tool_calls_made: int = 0
@@ -126,7 +126,7 @@ async def react_loop(
         provider,
         max_cost=max_cost,
         retry=retry,
-        salvage=lambda: {"messages": list(transcript.messages), **asdict(counters)},
+        salvage=lambda: {"messages": list(transcript.messages), **vars(counters)},
     ) as run:
         if getattr(run, "supports_tools", False) is not True:
             raise TypeError(
@@ -161,19 +161,24 @@ async def _observe(
     """Run the calls of one reply, all at once; their observations in order."""
     if reply.was_truncated:
         return [cut(_CUT_OFF, limit)[0] for _ in calls]
-    tasks = [asyncio.ensure_future(toolbox.call(call)) for call in calls]
-    try:
-        await asyncio.wait(tasks)
-    finally:
-        await reap(tasks)
     observations: list[str] = []
-    for task in tasks:
-        text, ran = task.result()
+    for text, ran in await _call_all(toolbox, calls):
         text, shortened = cut(text, limit)
         counters.tool_calls_made += ran
         counters.truncated_observations += shortened
         observations.append(text)
     return observations
+
+
+async def _call_all(toolbox: Toolbox, calls: list[ToolCall]) -> list[tuple[str, bool]]:
+    if len(calls) == 1:
+        return [await toolbox.call(calls[0])]
+    tasks = [asyncio.create_task(toolbox.call(call)) for call in calls]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        await reap(tasks)
+    return [task.result() for task in tasks]
 
 
 def _result(reply: LLMResponse, cost: TokenUsage, counters: _Counters) -> ReactResult:
@@ -182,7 +187,7 @@ def _result(reply: LLMResponse, cost: TokenUsage, counters: _Counters) -> ReactR
         cost=cost,
         finish_reason=reply.finish_reason,
         refusal=reply.refusal,
-        **asdict(counters),
+        **vars(counters),
     )
 
 

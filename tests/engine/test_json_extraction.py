@@ -47,8 +47,10 @@ REPLIES: dict[str, tuple[str, Any]] = {
         {"a": 1},
     ),
     "a fence's end opens nothing": ('```python\nx\n```\n[8]\n```\n["a"]\n```', ["a"]),
-    "other fence marks are content": ('~~~\n```\n["a"]\n```\n~~~', ["a"]),
-    "a shorter mark does not close": ('````\n```json\n{"a": 1}\n```\n````', {"a": 1}),
+    "another mark does not close": ('[1, 2]\n~~~\n["a"]\n```\n~~~', [1, 2]),
+    "a shorter mark does not close": ('[1, 2]\n````\n["a"]\n```\n````', [1, 2]),
+    "a mark with a label does not close": ('[1, 2]\n```\n["a"]\n```json\n```', [1, 2]),
+    "a fence in a fence": ('````\n```json\n{"a": 1}\n```\n````', {"a": 1}),
     "prose in a fence": ('```\nResult: {"a": 1}\n```', {"a": 1}),
     "a scalar in a fence": ('```\n42\n```\n{"a": 1}', {"a": 1}),
     "a fence within a string": (

@@ -56,6 +56,22 @@ async def test_a_negative_field_has_nothing_left(field: str) -> None:
     assert (provider.call_count, run.usage) == (0, TokenUsage())
 
 
+async def test_a_budget_of_one_call_is_told_from_one_of_none() -> None:
+    run = Run("r", MockProvider(), max_cost=calls(1))
+    await run.complete(MESSAGES)
+    with pytest.raises(BudgetExhaustedError, match="spent 1 of 1"):
+        await run.complete(MESSAGES)
+
+
+async def test_without_any_budget_nothing_is_held_or_measured() -> None:
+    provider = MockProvider(["x"], usage=TokenUsage(5, 5))
+    run = Ledgered("r", provider)
+    await run.complete(MESSAGES, max_tokens=7, n=3)
+    assert holds_nothing(run)
+    assert run.ledger.tokens_per_byte is None
+    assert [call.max_tokens for call in provider.calls] == [7]
+
+
 async def test_calls_at_once_share_a_budget_of_calls() -> None:
     provider = HeldProvider()
     run = Run("r", provider, max_cost=calls(5))
@@ -450,6 +466,29 @@ async def test_what_a_run_around_has_learnt_need_not_be_learnt_again() -> None:
     for request in list(provider.waiting):
         request.answer(usage=used(1, 10))
     await asyncio.gather(*tasks)
+
+
+async def test_a_prompt_is_measured_in_bytes_so_that_scripts_weigh_alike() -> None:
+    provider = HeldProvider()
+    run = Run("r", provider, max_cost=prompts(1000))
+    first = start(run, text="word " * 200)
+    await provider.arrived(1)
+    provider.waiting[0].answer(usage=used(1, 250))
+    await first
+    two = [start(run, text="字" * 600) for _ in range(2)]
+    await idle()
+    assert len(provider.waiting) == 1
+    for number in (2, 3):
+        await provider.arrived(number)
+        provider.waiting[0].answer(usage=used(1, 300))
+    await asyncio.gather(*two)
+
+
+async def test_a_level_that_is_not_limited_by_prompts_measures_none() -> None:
+    top = Ledgered("top", MockProvider(["x"], usage=TokenUsage(5, 5)), max_cost=calls(9))
+    await Run("r", top, max_cost=output(100)).complete(MESSAGES)
+    assert top.ledger.tokens_per_byte is None
+    assert holds_nothing(top)
 
 
 async def test_tools_are_part_of_the_prompt() -> None:

@@ -212,6 +212,25 @@ async def test_a_budget_stop_keeps_what_is_in_flight() -> None:
     assert len(provider.requests) == 3
 
 
+async def test_input_tokens_are_overrun_by_the_last_prompt_at_the_most() -> None:
+    provider = HeldProvider()
+    budget = TokenUsage(input_tokens=350)
+    vote = asyncio.create_task(consensus(provider, "q", num_samples=9, max_concurrency=9, max_cost=budget))
+    in_flight = []
+    while not vote.done():
+        await idle()
+        in_flight.append(len(provider.waiting))
+        for request in tuple(provider.waiting):
+            request.answer(usage={"prompt_tokens": 100})
+            await idle()
+    # The first goes alone, to learn what a prompt costs; then two fit into 250; the last one is 50 over.
+    assert in_flight == [1, 2, 1]
+    with pytest.raises(BudgetExhaustedError, match="input_tokens") as caught:
+        await vote
+    assert caught.value.cost == TokenUsage(400, 0, 4)
+    assert len(caught.value.metadata["responses"]) == 4
+
+
 async def test_retries_count_against_the_calls_of_the_budget_and_the_failure_is_the_cause() -> None:
     provider = MockProvider(["a", ProviderError("503"), "b", "c"])
     with pytest.raises(BudgetExhaustedError) as caught:

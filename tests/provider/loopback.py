@@ -139,21 +139,41 @@ class Server:
         self.loop.set_exception_handler(lambda *_: None)
         self._stop = asyncio.Event()
         self._changed = asyncio.Condition()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._serving: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self.tls, backlog=1000, limit=2**24
+            self._connected,
+            "127.0.0.1",
+            0,
+            ssl=self.tls,
+            ssl_shutdown_timeout=1.0 if self.tls else None,
+            backlog=1000,
+            limit=2**24,
         )
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await self._stop.wait()
         server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # What is being accepted at this moment makes a task of its own when the first ones are gone already.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._writers:
+            if not writer.is_closing():
+                writer.transport.abort()
+        # Closing takes a turn of the loop, and over TLS the client's word or the server's patience.
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Kept here, because a task that is cancelled before it has begun closes nothing.
+        self._writers.append(writer)
+        self._serving.add(task := self.loop.create_task(self._serve(reader, writer)))
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
