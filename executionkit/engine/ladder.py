@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from executionkit.engine.outputs import Output, UnfitError
-from executionkit.engine.reading import Validator, read_json, validate
+from executionkit.engine.replies import Validator, read_json, validate
 from executionkit.engine.run import Run
 from executionkit.engine.schema_mode import (
     MEMORY,

@@ -36,7 +36,7 @@ class UnfitError(Exception):
 
     def __init__(self, *errors: str) -> None:
         super().__init__(*errors)
-        self.errors = list(errors)
+        self.errors: list[str] = list(errors)
 
 
 class Output(Generic[T]):
@@ -52,7 +52,9 @@ class Output(Generic[T]):
     def __init__(self, schema: Mapping[str, Any] | None, check: Callable[[Any], T]) -> None:
         self._check = check
         self._wraps = schema is not None and not _describes_object(schema) and _can_move(schema)
-        self.schema = _wrapped(schema) if schema is not None and self._wraps else schema
+        self.schema: Mapping[str, Any] | None = schema
+        if schema is not None and self._wraps:
+            self.schema = _wrapped(schema)
 
     def read(self, value: Any) -> T:
         """Turn a JSON value into what was asked for.

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args
 from executionkit.engine import checks
 from executionkit.engine.ladder import Climb, Rung
 from executionkit.engine.outputs import OutputAdapter, output_for
-from executionkit.engine.reading import Validator
+from executionkit.engine.replies import Validator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.engine.schema_mode import MEMORY, MODES, SchemaMode
