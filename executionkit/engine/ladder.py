@@ -95,7 +95,8 @@ class Climb(Generic[T]):
             PatternError: It was not, `max_retries` times over.
         """
         kind, first = _first_request(prompt, self.output)
-        request, room = first, self.max_tokens
+        request = base = first
+        room = self.max_tokens
         rung: Rung = "ask"
         while True:
             reply, room = await self._ask(request, rung, room, run)
@@ -115,15 +116,15 @@ class Climb(Generic[T]):
                     f"{'; '.join(self.errors)}"[:2000]
                 )
             self.repair_attempts += 1
-            rung, request = "repair", first
+            rung, request = "repair", base
             if reply.was_truncated:
                 rung, larger = "more_tokens", min(room * 2, self.max_tokens_limit)
                 if larger == room:
-                    request = _with_last(first, _BRIEFER)
+                    request = _with_last(base, _BRIEFER)
                 room = larger
             elif reply.content.strip() and not reply.was_filtered:
                 errors = "\n".join(f"- {error}" for error in self.errors)
-                request = [
+                request = base = [
                     *first,
                     {"role": "assistant", "content": reply.content},
                     {"role": "user", "content": _REPAIR.format(errors=errors, kind=kind)},

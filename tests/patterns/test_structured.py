@@ -255,6 +255,16 @@ async def test_a_reply_cut_off_is_not_read_but_asked_for_with_more_room(text: st
     assert provider.calls[1].messages == provider.calls[0].messages
     assert [call.max_tokens for call in provider.calls] == [100, 200]
     assert set(result.rung_costs) == {"ask", "more_tokens"}
+    assert result.truncated_responses == 1
+
+
+async def test_a_mended_reply_cut_off_is_asked_for_with_the_errors_still() -> None:
+    provider = MockProvider(["{}", cut_off("{"), LLMResponse(""), GOOD])
+    await structured(provider, "q", Movie, max_tokens=100)
+    asked_again = provider.calls[1].messages
+    assert "title: Field required" in asked_again[-1]["content"]
+    assert [call.messages == asked_again for call in provider.calls] == [False, True, True, True]
+    assert [call.max_tokens for call in provider.calls] == [100, 100, 200, 200]
 
 
 async def test_room_grows_to_its_limit_and_then_brevity_is_asked_for() -> None:
