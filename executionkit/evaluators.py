@@ -1,24 +1,23 @@
 """Models as evaluators: `Rubric` scores one text, `Pairwise` says which of two is better."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from executionkit.engine import checks
-from executionkit.engine.comparing import Verdict, compare
-from executionkit.engine.judge import judge
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
-from executionkit.types import Evaluation
+from executionkit.types import Evaluation, Verdict
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Judging:
-    """What both kinds of judges are told."""
+class _Judge:
+    """What both kinds of judges are told; the fields are declared by each, since a base would add its own."""
 
-    judge: LLMProvider | None = None
-    max_chars: int = 32768
-    max_tokens: int = 4096
+    criteria: str
+    judge: LLMProvider | None
+    max_chars: int
+    max_tokens: int
 
     def __post_init__(self) -> None:
+        checks.text(criteria=self.criteria)
         checks.at_least(1, max_chars=self.max_chars, max_tokens=self.max_tokens)
         if self.judge is not None:
             Run(type(self).__name__, self.judge)  # which refuses what is no provider
@@ -31,7 +30,7 @@ class _Judging:
 
 
 @dataclass(frozen=True)
-class Rubric(_Judging):
+class Rubric(_Judge):
     """A judge that holds a text against criteria: an evaluator for `best_of_n` and `refine_loop`.
 
     It is asked for its reasons and a number from 0 to 10 (temperature 0.1), read for certain or asked for
@@ -51,10 +50,10 @@ class Rubric(_Judging):
     """
 
     criteria: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        checks.text(criteria=self.criteria)
+    _: KW_ONLY
+    judge: LLMProvider | None = None
+    max_chars: int = 32768
+    max_tokens: int = 4096
 
     async def __call__(self, text: str, provider: LLMProvider, *, task: str = "") -> Evaluation:
         """Score a text, in [0, 1], with the judge's reasons as feedback.
@@ -62,6 +61,8 @@ class Rubric(_Judging):
         Raises:
             PatternError: The judge's replies can't be read.
         """
+        from executionkit.engine.judge import judge
+
         return await judge(
             task,
             text,
@@ -73,7 +74,7 @@ class Rubric(_Judging):
 
 
 @dataclass(frozen=True)
-class Pairwise(_Judging):
+class Pairwise(_Judge):
     """A judge that says which of two texts is better, for `best_of_n`.
 
     It sees every two in both orders, and is believed where both times it says the same: judges favour a
@@ -94,10 +95,10 @@ class Pairwise(_Judging):
     """
 
     criteria: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        checks.text(criteria=self.criteria)
+    _: KW_ONLY
+    judge: LLMProvider | None = None
+    max_chars: int = 32768
+    max_tokens: int = 4096
 
     async def compare(self, task: str, first: str, second: str, provider: LLMProvider) -> Verdict:
         """Which of two texts is better, shown in this order: "first", "second" or "tie".
@@ -105,6 +106,8 @@ class Pairwise(_Judging):
         Raises:
             PatternError: The judge's replies can't be read.
         """
+        from executionkit.engine.comparing import compare
+
         return await compare(
             task,
             first,

@@ -7,9 +7,8 @@ from types import UnionType
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast, overload
 
 from executionkit.compose import PatternStep, PipeResult, pipe
-from executionkit.engine.outputs import OutputAdapter
-from executionkit.engine.replies import Validator
 from executionkit.engine.run import Run
+from executionkit.engine.structure import OutputAdapter, Validator
 from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.map_reduce import map_reduce

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from executionkit._schema import check_schema
 from executionkit.protocols import LLMProvider
@@ -35,6 +35,10 @@ Scorer: TypeAlias = Callable[[str, LLMProvider], float | Evaluation | Awaitable[
 A plain function runs on the event loop; leave long work to `asyncio.to_thread`. A scorer that has a further
 parameter named `task` is given the prompt of the pattern by that name.
 """
+
+
+Verdict: TypeAlias = Literal["first", "second", "tie"]
+"""Which of two texts is better."""
 
 
 class VotingStrategy(StrEnum):

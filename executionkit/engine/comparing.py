@@ -1,13 +1,12 @@
 """A model as judge of two answers: which is better, in whatever order it sees them."""
 
 import re
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from executionkit.engine.judge import ask_for_verdict, fence
 from executionkit.engine.thoughts import without_thoughts
 from executionkit.protocols import LLMProvider
-
-Verdict: TypeAlias = Literal["first", "second", "tie"]
+from executionkit.types import Verdict
 
 _REQUEST: Final = """\
 Judge which of two answers fulfils a task better.

@@ -2,27 +2,24 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from executionkit.engine.outputs import Output, UnfitError
-from executionkit.engine.replies import Validator, read_json, validate
+from executionkit.engine.replies import read_json, validate
 from executionkit.engine.run import Run
 from executionkit.engine.schema_mode import (
     MEMORY,
     MODES,
-    SchemaMode,
     refuses_mode,
     refuses_room,
     request_fields,
 )
+from executionkit.engine.structure import Rung, SchemaMode, Validator
 from executionkit.errors import LLMError, PatternError
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 
 T = TypeVar("T")
-
-Rung: TypeAlias = Literal["ask", "fallback", "more_tokens", "repair"]
-"""What a call was for: the first asking, a mode that was refused, more room, asking with the errors."""
 
 _ASK: Final = """\
 {prompt}

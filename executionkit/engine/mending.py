@@ -80,8 +80,9 @@ def mend(broken: str) -> dict[str, Any] | list[Any] | None:
         return None
     if any("\n" in leaf and re.search(r"[{}\[\]]", leaf) for leaf in leaves):
         return None  # a quote that was never closed swallows what follows
-    said = _letters(" ".join(leaves))
-    if said not in (_letters(broken), _letters(_COMMENT.sub(" ", broken))):
+    # Python's None is to become null, and not a text.
+    meant = re.sub(r"\bNone\b", "null", broken)
+    if _letters(" ".join(leaves)) not in (_letters(meant), _letters(_COMMENT.sub(" ", meant))):
         return None
     return value
 
@@ -105,8 +106,7 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _letters(text: str) -> str:
-    """The letters and digits of a text, however JSON, JavaScript or Python may write them."""
+    """The letters and digits of a text, whatever its escapes and however its numbers are written."""
     text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else " ", text)
     text = _FRACTION.sub(lambda number: repr(float(number[0])), text)
-    text = re.sub(r"\bNone\b", "null", text)
     return "".join(filter(str.isalnum, text.casefold()))

@@ -2,29 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from executionkit._schema import check_schema, find_errors
+from executionkit.engine.structure import OutputAdapter
 from executionkit.engine.typed_dicts import for_pydantic
 from executionkit.responses import plain
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 MOST_ERRORS: Final = 20
 """How many errors are told at the most: a model mends the first ones as well by themselves."""
-
-
-class OutputAdapter(Protocol[T_co]):
-    """What `structured` needs of a `pydantic.TypeAdapter`, which types unions and `Literal`s precisely."""
-
-    def validate_json(self, data: str, /) -> T_co:
-        """Read a JSON text as the type, or raise a ValueError."""
-        ...
-
-    def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of the type."""
-        ...
 
 
 class UnfitError(Exception):

@@ -2,19 +2,16 @@
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from executionkit.engine.json_extraction import locate_json
 from executionkit.engine.mending import find_broken, is_doubtful, mend
 from executionkit.engine.outputs import UnfitError
+from executionkit.engine.structure import Validator
 from executionkit.errors import ExecutionKitError
 from executionkit.responses import LLMResponse
 
 T = TypeVar("T")
-
-Validator: TypeAlias = Callable[[T], bool | str | Awaitable[bool | str | None] | None]
-"""`(value)`, async or plain: None, True or "" accepts, False or a text (the reason) rejects."""
 
 
 def read_json(reply: LLMResponse) -> tuple[dict[str, Any] | list[Any], bool]:

@@ -4,13 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
+from executionkit.engine.structure import SchemaMode
 from executionkit.errors import LLMError, PermanentError
-
-SchemaMode: TypeAlias = Literal["json_schema", "json_object_schema", "json_object", "none"]
-"""From the strictest to none at all; "json_object_schema" is a json_object with the schema beside it."""
 
 MODES: Final[tuple[SchemaMode, ...]] = ("json_schema", "json_object_schema", "json_object", "none")
 

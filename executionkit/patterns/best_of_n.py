@@ -5,7 +5,6 @@ from itertools import permutations
 from typing import Any, Literal
 
 from executionkit.engine import checks
-from executionkit.engine.comparing import Verdict
 from executionkit.engine.evaluating import for_task
 from executionkit.engine.parallel import fan_out, merged
 from executionkit.engine.retry import RetryConfig
@@ -14,7 +13,7 @@ from executionkit.errors import PatternError
 from executionkit.evaluators import Pairwise, Rubric
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
-from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage
+from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Verdict
 
 
 @dataclass(frozen=True)

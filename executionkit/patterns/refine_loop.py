@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from executionkit.engine import checks
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.evaluating import for_task
-from executionkit.engine.judge import judge
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError
@@ -185,6 +184,8 @@ async def refine_loop(
     progress = _Progress()
 
     async def ask_the_model(text: str, judging: LLMProvider) -> Evaluation:
+        from executionkit.engine.judge import judge
+
         return await judge(prompt, text, judging, max_chars=max_eval_chars, max_tokens=max_tokens)
 
     evaluate = for_task(evaluator or ask_the_model, prompt)

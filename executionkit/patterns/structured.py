@@ -6,12 +6,9 @@ from types import UnionType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args, overload
 
 from executionkit.engine import checks
-from executionkit.engine.ladder import Climb, Rung
-from executionkit.engine.outputs import OutputAdapter, output_for
-from executionkit.engine.replies import Validator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
-from executionkit.engine.schema_mode import MEMORY, MODES, SchemaMode
+from executionkit.engine.structure import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
 
@@ -154,6 +151,10 @@ async def structured(
     `["parse_attempts"]`, `["repair_attempts"]`, `["validated"]`, `["truncated_responses"]` and
     `["rung_costs"]` (usage as dicts).
     """
+    from executionkit.engine.ladder import Climb
+    from executionkit.engine.outputs import output_for
+    from executionkit.engine.schema_mode import MEMORY, MODES
+
     checks.text(prompt=prompt)
     checks.at_least(0, max_retries=max_retries)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)

@@ -19,6 +19,7 @@ from executionkit import (
     PermanentError,
     Provider,
     ProviderError,
+    RetryConfig,
     Rubric,
     TokenUsage,
     best_of_n,
@@ -306,7 +307,14 @@ async def test_over_http_among_faults_both_ledgers_agree() -> None:
 
     with LocalEndpoint(simulated) as endpoint:
         async with Provider(endpoint.base_url, "m") as provider:
-            result = await best_of_n(provider, "q", evaluator=Pairwise(), num_samples=4, max_concurrency=3)
+            result = await best_of_n(
+                provider,
+                "q",
+                evaluator=Pairwise(),
+                num_samples=4,
+                max_concurrency=3,
+                retry=RetryConfig(max_retries=50, base_delay=0.0),
+            )
         assert result.cost == endpoint.ledger.usage
         assert endpoint.ledger.calls > 4 + 12
     assert result.value == max(result.candidates, key=len)

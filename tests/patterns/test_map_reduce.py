@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import pytest
-from fakes import NO_WAIT, ONCE, HeldProvider, idle
+from fakes import ONCE, HeldProvider, idle
 
 from executionkit import (
     BudgetExhaustedError,
@@ -18,6 +18,7 @@ from executionkit import (
     Provider,
     ProviderError,
     RateLimitError,
+    RetryConfig,
     TokenUsage,
     map_reduce,
 )
@@ -285,7 +286,7 @@ async def test_over_http_among_faults_both_ledgers_agree() -> None:
                 reduce_prompt="Merge.",
                 on_failure="skip",
                 max_reduce_chars=60,
-                retry=NO_WAIT,
+                retry=RetryConfig(max_retries=50, base_delay=0.0),
             )
         assert result.cost == endpoint.ledger.usage
     assert [report["index"] for report in result.failed] == [12]
