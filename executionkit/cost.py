@@ -137,7 +137,8 @@ class CostTracker:
 
 def size_of(text: str) -> int:
     """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
-    return len(text.encode("utf-8", "surrogatepass"))
+    # ASCII knows its size; encoding would make the cost of a call grow with the length of its reply.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _answer_size(response: LLMResponse) -> int:

@@ -1,11 +1,10 @@
 """Counting votes: which answer most samples gave."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """A counted vote.
 
     Attributes:

@@ -184,6 +184,7 @@ async def refine_loop(
     progress = _Progress()
 
     async def ask_the_model(text: str, judging: LLMProvider) -> Evaluation:
+        # Not at the top: its regular expressions take time to compile.
         from executionkit.engine.judge import judge
 
         return await judge(prompt, text, judging, max_chars=max_eval_chars, max_tokens=max_tokens)
@@ -217,7 +218,7 @@ def _request(prompt: str, progress: _Progress, shown: int) -> str:
     if not any(attempt.feedback for attempt in attempts):
         return _IMPROVE.format(prompt=prompt, best=attempts[best].text, score=attempts[best].score)
     others = [index for index in range(len(attempts)) if index != best]
-    chosen = sorted([*others[len(others) - (shown - 1) :], best] if shown > 1 else [best])
+    chosen = sorted([best, *others[max(0, len(others) - (shown - 1)) :]])
     parts: list[str] = []
     for index in chosen:
         text, score, feedback = attempts[index]

@@ -66,7 +66,13 @@ async def test_feedback_and_earlier_attempts_with_their_scores_reach_the_next_at
 
 @pytest.mark.parametrize(
     ("shown", "seen"),
-    [(1, {"draft 1"}), (2, {"draft 1", "draft 4"}), (3, {"draft 1", "draft 3", "draft 4"}), (9, None)],
+    [
+        (1, {"draft 1"}),
+        (2, {"draft 1", "draft 4"}),
+        (3, {"draft 1", "draft 3", "draft 4"}),
+        (6, None),
+        (9, None),
+    ],
 )
 async def test_the_best_and_the_latest_other_attempts_are_shown(shown: int, seen: set[str] | None) -> None:
     provider = MockProvider(drafts())

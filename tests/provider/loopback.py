@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import socket
 import ssl
@@ -9,7 +10,12 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from executionkit.provider import Provider
+
+BACKENDS = [*(name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)), "stdlib"]
+"""What is installed here: without a library there is no test of it, rather than one that is skipped."""
 
 USER = [{"role": "user", "content": "hello"}]
 
@@ -35,6 +41,12 @@ def completion(content: str = "hi", **message: Any) -> dict[str, Any]:
 def reply(content: str = "hi", **message: Any) -> bytes:
     """A whole HTTP reply with a completion."""
     return http(json.dumps(completion(content, **message)))
+
+
+class MakeProvider(Protocol):
+    """Makes a Provider for the server, on the back end under test."""
+
+    def __call__(self, **settings: Any) -> Provider: ...
 
 
 @dataclass
@@ -232,13 +244,25 @@ class Server:
         return Gate(self.loop)
 
     def hold(self, then: bytes | None = None) -> Gate:
-        """Answer nothing until the gate is opened."""
+        """Answer nothing until the gate is opened; a client that leaves before is let go."""
         gate = self.gate()
         answer = reply() if then is None else then
 
         async def script(request: Request, connection: Connection) -> None:
-            await gate.wait()
-            await connection.send(answer)
+            opened, left = (
+                asyncio.ensure_future(gate.wait()),
+                asyncio.ensure_future(connection.reader.read(1)),
+            )
+            try:
+                await asyncio.wait({opened, left}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                opened.cancel()
+                left.cancel()
+                await asyncio.wait({opened, left})
+            if left.cancelled():
+                await connection.send(answer)
+            else:
+                connection.close()
 
         self.script = script
         return gate
