@@ -19,6 +19,7 @@ from executionkit.errors import (
     ToolError,
 )
 from executionkit.evaluators import Pairwise, Rubric
+from executionkit.field_vote import FieldVote, vote_by_field
 from executionkit.kit import Kit
 from executionkit.patterns.base import checked_complete, validate_score
 from executionkit.patterns.best_of_n import BestOfNResult, best_of_n
@@ -64,6 +65,7 @@ __all__ = [
     "Evaluator",
     "ExecutionKitError",
     "FailedInput",
+    "FieldVote",
     "Kit",
     "LLMError",
     "LLMProvider",
@@ -110,4 +112,5 @@ __all__ = [
     "structured",
     "structured_sync",
     "validate_score",
+    "vote_by_field",
 ]

@@ -17,7 +17,7 @@ PACKAGE = Path(_SPEC.origin).parent
 
 VALUES = {"_schema", "responses", "protocols", "types", "errors"}
 CORE = VALUES | {"cost", "engine"}
-APPLICATION = CORE | {"evaluators", "patterns", "compose", "kit", "sync", "_mock"}
+APPLICATION = CORE | {"evaluators", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": VALUES | {"cost"},
     "provider": VALUES | {"engine.checks"},
     "evaluators": CORE,
+    "field_vote": VALUES,
     "patterns": CORE | {"evaluators"},
     "compose": CORE,
     "kit": CORE | {"patterns", "compose"},

@@ -14,6 +14,7 @@ from executionkit import (
     Evaluation,
     Evaluator,
     ExecutionKitError,
+    FieldVote,
     Kit,
     LLMProvider,
     LLMResponse,
@@ -50,6 +51,7 @@ from executionkit import (
     refine_loop_sync,
     structured,
     structured_sync,
+    vote_by_field,
 )
 from executionkit.cost import CostTracker
 from executionkit.engine.parallel import gather_resilient, gather_strict
@@ -222,6 +224,7 @@ async def data() -> None:
     assert_type((await structured(provider, "q")).value, dict[str, Any] | list[Any])
     assert_type((await structured(provider, "q", {"type": "array"}, schema_mode="none")).value, Any)
     await structured(provider, "q", int | str, max_cost=budget)
+    assert_type(vote_by_field([result.value]), FieldVote[Book])
     await pipe(provider, "q", consensus, partial(structured, output=Book))
 
 
