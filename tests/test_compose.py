@@ -162,8 +162,18 @@ async def test_a_misspelt_keyword_warns_and_names_the_likely_meant_one() -> None
 
 
 async def test_react_loop_s_catch_all_does_not_hide_a_misspelt_keyword() -> None:
-    with pytest.warns(UserWarning, match="'max_round' is ignored; did you mean 'max_rounds'"):
+    with pytest.warns(
+        UserWarning, match="pipe: the keyword 'max_round' is ignored; did you mean 'max_rounds'"
+    ):
         await pipe(MockProvider(["a"]), "q", partial(react_loop, tools=[]), max_round=3)
+
+
+async def test_react_loop_s_catch_all_is_not_handed_what_another_step_takes() -> None:
+    provider = MockProvider(["a"])
+    await pipe(
+        provider, "q", consensus, partial(react_loop, tools=[]), num_samples=1
+    )  # a warning is an error
+    assert provider.call_count == 2
 
 
 async def test_a_keyword_that_is_preset_everywhere_warns_that_it_is() -> None:
