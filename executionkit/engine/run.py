@@ -42,6 +42,8 @@ class Run:
         retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
         tracker: A ledger to charge instead of one of the run's own.
         salvage: Gives the metadata for an error that leaves the run.
+        within: Another run whose budgets hold for this one too, and which is charged as well, where
+            `provider` is not inside it: a judge beside the model that is judged.
 
     Raises:
         TypeError: `provider` has no `complete` method.
@@ -57,6 +59,7 @@ class Run:
         retry: RetryConfig | None = None,
         tracker: CostTracker | None = None,
         salvage: Callable[[], Mapping[str, Any]] | None = None,
+        within: "Run | None" = None,
     ) -> None:
         _check_provider(name, provider)
         if retry is not None and not isinstance(retry, RetryConfig):
@@ -67,11 +70,13 @@ class Run:
             UNLIMITED if max_cost is None else max_cost,
             CostTracker() if tracker is None else tracker,
         )
-        self._retry = DEFAULT_RETRY if retry is None else retry
+        inherited: RetryConfig = DEFAULT_RETRY if within is None else within._retry
+        self._retry: RetryConfig = inherited if retry is None else retry
         self._salvage = salvage
         parent = provider if isinstance(provider, Run) else None
         self._target: LLMProvider = provider if parent is None else parent._target
-        self._levels: tuple[Run, ...] = (self,) if parent is None else (self, *parent._levels)
+        around = (*(parent._levels if parent else ()), *(within._levels if within else ()))
+        self._levels: tuple[Run, ...] = tuple(dict.fromkeys((self, *around)))
         self._metering = Metering([level._meter for level in self._levels])
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
@@ -88,6 +93,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.name}: {self.usage}>"
+
+    @property
+    def target(self) -> LLMProvider:
+        """The provider that answers in the end, whatever runs are around it."""
+        return self._target
 
     @property
     def usage(self) -> TokenUsage:

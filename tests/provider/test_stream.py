@@ -9,9 +9,8 @@ import pytest
 from fakes import NO_WAIT
 from hypothesis import given
 from hypothesis import strategies as st
-from loopback import USER, Connection, Request, Server, completion, http
+from loopback import USER, Connection, MakeProvider, Request, Server, completion, http
 
-from conftest import MakeProvider
 from executionkit.engine.run import Run
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError, RateLimitError
 from executionkit.provider._chunks import Assembly
