@@ -83,7 +83,7 @@ def _winner(ballots: Sequence[Hashable]) -> tuple[int, int]:
 def _as_object(value: object) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return cast("dict[str, Any]", plain(value))
-    if not isinstance(value, type) and is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if not isinstance(value, type) and hasattr(value, "model_dump"):
         return cast("dict[str, Any]", cast("Any", value).model_dump(mode="json"))

@@ -1,7 +1,6 @@
 """`refine_loop`: generate, score, improve the best so far, until it is good enough or stands still."""
 
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from executionkit.engine import checks
@@ -82,32 +81,42 @@ class RefineResult(PatternResult[str]):
 class _Progress:
     """What the loop has so far: what an error carries out of it."""
 
-    replies: list[LLMResponse] = field(default_factory=list)
-    evaluations: list[Evaluation] = field(default_factory=list)
+    replies: list[LLMResponse] = field(default_factory=list[LLMResponse])
+    scores: list[float] = field(default_factory=list[float])
+    feedback: list[str] = field(default_factory=list[str])
+    best: int = 0
+    has_feedback: bool = False
+
+    def scored(self, evaluation: Evaluation) -> None:
+        """Take in what was said of the last reply; of equal ones the first stays the best."""
+        self.scores.append(evaluation.score)
+        self.feedback.append(evaluation.feedback)
+        self.has_feedback = self.has_feedback or bool(evaluation.feedback)
+        if evaluation.score > self.scores[self.best]:
+            self.best = len(self.scores) - 1
 
     @property
-    def scores(self) -> list[float]:
-        return [evaluation.score for evaluation in self.evaluations]
+    def best_score(self) -> float | None:
+        return self.scores[self.best] if self.scores else None
 
-    @property
-    def best(self) -> int:
-        """The index of the best text; of equal ones the first, and where none is scored the first too."""
-        return max(range(len(self.evaluations)), key=self.scores.__getitem__, default=0)
-
-    def attempts(self) -> list[Attempt]:
-        pairs = zip_longest(self.replies, self.evaluations)
-        return [Attempt(reply.content, *((e.score, e.feedback) if e else (None, ""))) for reply, e in pairs]
+    def attempt(self, index: int) -> Attempt:
+        is_scored = index < len(self.scores)
+        return Attempt(
+            self.replies[index].content,
+            self.scores[index] if is_scored else None,
+            self.feedback[index] if is_scored else "",
+        )
 
     def salvage(self) -> dict[str, Any]:
         paid: dict[str, Any] = {
             "best_text": self.replies[self.best].content if self.replies else None,
-            "best_score": max(self.scores, default=None),
-            "score_history": self.scores,
+            "best_score": self.best_score,
+            "score_history": list(self.scores),
         }
-        if len(self.replies) > len(self.evaluations):
+        if len(self.replies) > len(self.scores):
             paid["unscored_text"] = self.replies[-1].content
-        if any(evaluation.feedback for evaluation in self.evaluations):
-            paid["feedback_history"] = [evaluation.feedback for evaluation in self.evaluations]
+        if self.has_feedback:
+            paid["feedback_history"] = list(self.feedback)
         return paid
 
 
@@ -216,10 +225,10 @@ async def refine_loop(
                     max_tokens=max_tokens,
                 )
                 progress.replies.append(reply)
-                progress.evaluations.append(await evaluate(reply.content, run))
+                progress.scored(await evaluate(reply.content, run))
                 score, is_best = progress.scores[-1], progress.best == iteration
                 await narrator.tell(DraftScored(iteration, reply.content, score, is_best))
-                if detector.should_stop(progress.evaluations[-1].score):
+                if detector.should_stop(score):
                     stop_reason = detector.stop_reason or stop_reason
                     break
         except BudgetExhaustedError:
@@ -230,16 +239,18 @@ async def refine_loop(
 
 
 def _request(prompt: str, progress: _Progress, shown: int) -> str:
-    if not progress.evaluations:
+    count, best = len(progress.scores), progress.best
+    if not count:
         return prompt
-    attempts, best = progress.attempts(), progress.best
-    if not any(attempt.feedback for attempt in attempts):
-        return _IMPROVE.format(prompt=prompt, best=attempts[best].text, score=attempts[best].score)
-    others = [index for index in range(len(attempts)) if index != best]
-    chosen = sorted([best, *others[max(0, len(others) - (shown - 1)) :]])
+    if not progress.has_feedback:
+        return _IMPROVE.format(
+            prompt=prompt, best=progress.replies[best].content, score=progress.scores[best]
+        )
+    # One more than are shown beside the best, which may be among them.
+    latest = [index for index in range(max(0, count - shown), count) if index != best]
     parts: list[str] = []
-    for index in chosen:
-        text, score, feedback = attempts[index]
+    for index in sorted([best, *latest[max(0, len(latest) - (shown - 1)) :]]):
+        text, score, feedback = progress.attempt(index)
         mark = " (the best so far)" if index == best else ""
         parts.append(f"Answer {index + 1}, rated {score:.2f}{mark}:\n\n{text}")
         parts.append(f"What was said of answer {index + 1}: {feedback or 'nothing'}")
@@ -252,14 +263,14 @@ def _result(
     best = progress.replies[progress.best]
     return RefineResult(
         value=best.content,
-        score=max(progress.scores, default=None),
+        score=progress.best_score,
         cost=cost,
         iterations=len(progress.replies) - 1,
         converged=stop_reason in ("target", "plateau"),
-        score_history=progress.scores,
+        score_history=list(progress.scores),
         stop_reason=stop_reason,
         truncated_responses=sum(reply.was_truncated for reply in progress.replies),
         finish_reason=best.finish_reason,
         callback_errors=callback_errors,
-        attempts=progress.attempts(),
+        attempts=[progress.attempt(index) for index in range(len(progress.replies))],
     )
