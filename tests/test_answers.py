@@ -239,6 +239,7 @@ def test_a_number_is_read(reply: str, value: float) -> None:
         "1/2/3",
         "1e9999",
         "1e99999",
+        "1e500/3",
         "0." + "1" * 400,
         "1" * 5000,
         "x-5",

@@ -236,6 +236,21 @@ async def test_a_request_that_fails_loses_all_its_samples() -> None:
     assert caught.value.cost.llm_calls == 1
 
 
+async def test_a_failed_request_is_told_once_however_many_samples_it_was_to_bring() -> None:
+    provider = MockProvider([ProviderError("one"), ProviderError("two"), ProviderError("three")])
+    with pytest.raises(ProviderError, match="one") as caught:
+        await consensus(
+            provider,
+            "q",
+            num_samples=6,
+            min_samples=2,
+            choices_per_request=2,
+            max_concurrency=1,
+            retry=ONCE,
+        )
+    assert caught.value.__notes__ == ["also failed: ProviderError: two", "also failed: ProviderError: three"]
+
+
 # -- over HTTP -------------------------------------------------------------------------------------------
 
 

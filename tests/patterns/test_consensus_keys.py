@@ -1,5 +1,6 @@
 """`consensus(key=...)`: replies vote on the answer read out of them."""
 
+import asyncio
 import json
 import pickle
 from collections.abc import Hashable
@@ -103,6 +104,9 @@ async def test_a_key_that_turns_out_to_be_async_is_the_key_s_mistake() -> None:
         await consensus(MockProvider(["1"]), "q", key=wrong)
     with pytest.raises(TypeError, match="key must be a plain function"):
         await consensus(MockProvider(["1"]), "q", key=lambda text: wrong(text))
+    future = asyncio.get_running_loop().create_future()
+    with pytest.raises(TypeError, match="key must be a plain function"):
+        await consensus(MockProvider(["1"]), "q", key=lambda _: future)
 
 
 async def test_a_maker_of_readers_that_was_not_called_is_told_from_a_reader() -> None:
