@@ -135,6 +135,8 @@ class Server:
     held: int = 0
     peak: int = 0
     port: int = 0
+    _stopping: bool = False
+    _cancellable: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def start(self) -> None:
         ready = threading.Event()
@@ -152,12 +154,13 @@ class Server:
         self._stop = asyncio.Event()
         self._changed = asyncio.Condition()
         self._writers: list[asyncio.StreamWriter] = []
-        self._serving: set[asyncio.Task[None]] = set()
+        self._own_tasks: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(
             self._connected,
             "127.0.0.1",
             0,
             ssl=self.tls,
+            ssl_handshake_timeout=5.0 if self.tls else None,
             ssl_shutdown_timeout=1.0 if self.tls else None,
             backlog=1000,
             limit=2**24,
@@ -166,16 +169,12 @@ class Server:
         ready.set()
         await self._stop.wait()
         server.close()
-        # What is being accepted at this moment makes a task of its own when the first ones are gone already.
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in self._writers:
-            if not writer.is_closing():
-                writer.transport.abort()
-        # Closing takes a turn of the loop, and over TLS the client's word or the server's patience.
-        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+        self._stopping = True
+        # A connection just accepted has a task of asyncio's own: cancelled, it would leave the socket open.
+        while tasks := {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}:
+            while self._cancellable:
+                self._cancellable.pop().cancel()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
@@ -184,10 +183,18 @@ class Server:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Kept here, because a task that is cancelled before it has begun closes nothing.
         self._writers.append(writer)
-        self._serving.add(task := self.loop.create_task(self._serve(reader, writer)))
-        task.add_done_callback(self._serving.discard)
+        self._own(self.loop.create_task(self._serve(reader, writer)))
+
+    def _own(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None:
+            self._own_tasks.add(task)
+            task.add_done_callback(self._own_tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping:
+            writer.close()
+            return
+        self._mine_to_cancel()
         self.connections += 1
         self.open += 1
         connection = Connection(self.connections, reader, writer)
@@ -228,7 +235,14 @@ class Server:
         async with self._changed:
             self._changed.notify_all()
 
+    def _mine_to_cancel(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._cancellable.add(task)
+
     async def _until(self, condition: Callable[[], bool]) -> None:
+        self._mine_to_cancel()
+        self._own(asyncio.current_task())
         async with self._changed:
             await self._changed.wait_for(condition)
 
