@@ -79,7 +79,8 @@ async def pipe(
         ExecutionKitError: Whatever a step raises; its cost includes the steps before.
 
     Every error has `.metadata["step_metadata"]` of the finished steps and `.metadata["value"]`, the last
-    finished step's value (None when there is none), beside what the failed step put there.
+    finished step's value (None when there is none), beside what the failed step put there. Where that was a
+    pipe too, its own two are in `.metadata["inner"]`.
     """
     checks.text(prompt=prompt)
     checks.budget(max_budget=max_budget)

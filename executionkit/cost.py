@@ -11,6 +11,9 @@ UNLIMITED: Final = TokenUsage()
 _BYTES_PER_TOKEN: Final = 4
 """The usual rule of thumb, about right in any script; used only where a server reports no usage at all."""
 
+_MOST_TOKENS_PER_BYTE: Final = 1.0
+"""What a tokenizer that works on bytes makes of a text at the most."""
+
 
 class CostTracker:
     """A running total of tokens and calls.
@@ -88,12 +91,13 @@ class CostTracker:
         """
         spent_in = response.reported_input_tokens
         if spent_in is None:
-            spent_in = prompt_bytes // _BYTES_PER_TOKEN
-            self.assumed_input += spent_in
+            self.assumed_input += prompt_bytes // _BYTES_PER_TOKEN
         else:
             self._input += spent_in
         if prompt_bytes:
-            self.tokens_per_byte = max(self.tokens_per_byte or 0.0, spent_in / prompt_bytes)
+            # Nothing is learnt from an assumption: the next prompts are held to be as dense as text can be.
+            rate = _MOST_TOKENS_PER_BYTE if spent_in is None else spent_in / prompt_bytes
+            self.tokens_per_byte = max(self.tokens_per_byte or 0.0, rate)
         spent_out = response.reported_output_tokens
         if spent_out is None:
             self.assumed_output += -(-_answer_size(response) // _BYTES_PER_TOKEN)
@@ -137,7 +141,8 @@ class CostTracker:
 
 def size_of(text: str) -> int:
     """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
-    return len(text.encode("utf-8", "surrogatepass"))
+    # ASCII knows its size; encoding would make the cost of a call grow with the length of its reply.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _answer_size(response: LLMResponse) -> int:

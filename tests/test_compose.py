@@ -162,8 +162,18 @@ async def test_a_misspelt_keyword_warns_and_names_the_likely_meant_one() -> None
 
 
 async def test_react_loop_s_catch_all_does_not_hide_a_misspelt_keyword() -> None:
-    with pytest.warns(UserWarning, match="'max_round' is ignored; did you mean 'max_rounds'"):
+    with pytest.warns(
+        UserWarning, match="pipe: the keyword 'max_round' is ignored; did you mean 'max_rounds'"
+    ):
         await pipe(MockProvider(["a"]), "q", partial(react_loop, tools=[]), max_round=3)
+
+
+async def test_react_loop_s_catch_all_is_not_handed_what_another_step_takes() -> None:
+    provider = MockProvider(["a"])
+    await pipe(
+        provider, "q", consensus, partial(react_loop, tools=[]), num_samples=1
+    )  # a warning is an error
+    assert provider.call_count == 2
 
 
 async def test_a_keyword_that_is_preset_everywhere_warns_that_it_is() -> None:
@@ -356,6 +366,37 @@ async def test_an_error_in_step_one_says_that_nothing_was_finished() -> None:
     assert caught.value.metadata == {"value": None, "step_metadata": []}
 
 
+async def test_what_a_pipe_inside_had_paid_for_is_not_hidden_by_the_pipe_around_it() -> None:
+    async def inner(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+        return await pipe(provider, prompt, ask, ask, ask)
+
+    async def middle(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+        return await pipe(provider, prompt, ask, inner)
+
+    provider = MockProvider(["outer", "middle", "inner 1", "inner 2", PermanentError("403")])
+    with pytest.raises(PermanentError) as caught:
+        await pipe(provider, "q", ask, middle)
+    metadata = caught.value.metadata
+    assert metadata["value"] == "outer"
+    assert metadata["inner"]["value"] == "middle"
+    assert metadata["inner"]["inner"]["value"] == "inner 2"
+    assert len(metadata["inner"]["inner"]["step_metadata"]) == 2
+    assert caught.value.cost.llm_calls == 5
+
+
+async def test_an_error_that_is_raised_again_and_again_keeps_nothing_of_earlier_runs() -> None:
+    error = PermanentError("403")
+
+    class Refusing:
+        async def complete(self, messages: object, **_: object) -> LLMResponse:
+            raise error
+
+    for number in range(3):
+        with pytest.raises(PermanentError) as caught:
+            await pipe(Refusing(), "q", giving(f"value {number}"), ask)
+        assert caught.value.metadata == {"value": f"value {number}", "step_metadata": [{}]}
+
+
 async def test_a_foreign_error_goes_through_as_it_is_with_the_cost_noted() -> None:
     async def broken(provider: LLMProvider, prompt: str) -> PatternResult[str]:
         raise ZeroDivisionError("mine")
@@ -364,7 +405,7 @@ async def test_a_foreign_error_goes_through_as_it_is_with_the_cost_noted() -> No
         await pipe(MockProvider(["a"]), "q", ask, broken)
     assert vars(caught.value)["cost"] == TokenUsage(llm_calls=1)
     assert vars(caught.value)["metadata"]["value"] == "a"
-    assert caught.value.__notes__ == ["pipe: spent 1 calls, 0 tokens"]
+    assert caught.value.__notes__ == ["pipe: spent 1 call, 0 tokens"]
 
 
 # -- steps with a provider of their own ------------------------------------------------------------------

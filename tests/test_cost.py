@@ -233,3 +233,11 @@ def test_the_tighter_of_two_budgets_allows_what_both_allow(a: int, b: int, spend
 def test_fields_of_a_budget_do_not_mix(name: str) -> None:
     assert tighter(TokenUsage(**{name: 3}), TokenUsage()) == TokenUsage(**{name: 3})
     assert remaining(TokenUsage(**{name: 3}), TokenUsage(**{name: 1})) == TokenUsage(**{name: 2})
+
+
+def test_nothing_is_learnt_from_an_assumption() -> None:
+    tracker = CostTracker()
+    tracker.record_without_call(LLMResponse("x"), prompt_bytes=40)
+    assert (tracker.assumed_input, tracker.tokens_per_byte) == (10, 1.0)
+    tracker.record_without_call(LLMResponse("x", usage={"prompt_tokens": 10}), prompt_bytes=40)
+    assert tracker.tokens_per_byte == 1.0

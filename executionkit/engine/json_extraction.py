@@ -38,7 +38,7 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
             of thousands of digits).
         TypeError: `text` is not a string.
     """
-    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - the caller may be untyped
+    if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
     thoughts = _thoughts(text)
     value = _decode(text.strip("\ufeff \t\r\n"))
@@ -77,13 +77,11 @@ def _decode(text: str) -> dict[str, Any] | list[Any] | None:
 
 # Thoughts
 
-_TAG: Final = re.compile(r"<(/?)think>", re.IGNORECASE)
-
 
 def _thoughts(text: str) -> list[_Span]:
     thoughts: list[_Span] = []
     opened: int | None = None
-    for tag in _TAG.finditer(text):
+    for tag in re.finditer(r"<(/?)think>", text, re.IGNORECASE):
         if not tag[1]:
             opened = tag.start() if opened is None else opened
         elif opened is None:
@@ -104,14 +102,12 @@ def _is_thought(start: int, end: int, thoughts: list[_Span]) -> bool:
 
 # Fenced blocks
 
-_FENCE: Final = re.compile(r"^[ \t]*(`{3,}|~{3,})(.*)$", re.MULTILINE)
-
 
 def _fenced_blocks(text: str, thoughts: list[_Span]) -> Iterator[_Span]:
     """The content of every fenced block, by the rules of CommonMark but for the indentation."""
     mark = ""
     start = 0
-    for fence in _FENCE.finditer(text):
+    for fence in re.finditer(r"^[ \t]*(`{3,}|~{3,})(.*)$", text, re.MULTILINE):
         if not mark:
             is_code_span = fence[1][0] == "`" and "`" in fence[2]
             if not is_code_span and not _is_thought(fence.start(), fence.end(), thoughts):
@@ -127,16 +123,19 @@ def _fenced_blocks(text: str, thoughts: list[_Span]) -> Iterator[_Span]:
 
 
 def _best_in_prose(text: str, thoughts: list[_Span]) -> dict[str, Any] | list[Any] | None:
+    # Not at the top: its regular expressions take time to compile.
+    from executionkit.engine.json_grammar import recognise
+
     ends: dict[int, int] = {}
     best: dict[str, Any] | list[Any] | None = None
     best_rank = -1
     passed = 0
-    for bracket in _OPENING.finditer(text):
+    for bracket in re.finditer(r"[\[{]", text):
         start = bracket.start()
         if start < passed:
             continue
         if start not in ends:
-            _recognise(text, start, ends)
+            recognise(text, start, ends)
         end = ends[start]
         if not end:
             continue
@@ -162,56 +161,3 @@ def _rank(value: dict[str, Any] | list[Any]) -> int:
     if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
         return 1
     return _TOP_RANK
-
-
-# The grammar of JSON, with no two ways to match a text: a failed match costs no more than its length.
-_BLANK: Final = r"[ \t\n\r]*"
-_PLAIN: Final = r'[^"\\\x00-\x1f]*'
-_STRING: Final = rf'"{_PLAIN}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){_PLAIN})*"'
-_KEY: Final = rf"{_STRING}{_BLANK}:{_BLANK}"
-_OPENING: Final = re.compile(r"[\[{]")
-_SCALAR: Final = re.compile(
-    rf"{_STRING}|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null"
-)
-# After an opening bracket, and after an item: up to the next value, or (group 1) over the closing bracket.
-_FIRST: Final = {
-    "{": re.compile(rf"{_BLANK}(?:{_KEY}|(\}}))"),
-    "[": re.compile(rf"{_BLANK}(\])?"),
-}
-_NEXT: Final = {
-    "{": re.compile(rf"{_BLANK}(?:,{_BLANK}{_KEY}|(\}}))"),
-    "[": re.compile(rf"{_BLANK}(?:,{_BLANK}|(\]))"),
-}
-
-
-def _recognise(text: str, start: int, ends: dict[int, int]) -> None:
-    """Find where the object or array that begins at `start` ends, and every one inside it.
-
-    `ends` takes the end of each, 0 for those that are not JSON. Whether the text from a bracket on is JSON
-    does not depend on what is around it, so nothing need be searched from a bracket in `ends` again. The
-    searches still to come begin at brackets that this one holds to be within strings; they take for
-    strings what lies between this one's, so no character is read more than twice, and a reply takes time
-    in proportion to its length. There is no recursion: replies nest as deep as they like.
-    """
-    inside: list[int] = []  # where the containers begin that we are in
-    at = start
-    while True:
-        # A value begins at `at`.
-        char = text[at : at + 1]
-        if char in _FIRST:
-            inside.append(at)
-            step = _FIRST[char].match(text, at + 1)
-        else:
-            scalar = _SCALAR.match(text, at)
-            step = scalar and _NEXT[text[inside[-1]]].match(text, scalar.end())
-        # Leave the containers that close here.
-        while step and step[1]:
-            at = step.end()
-            ends[inside.pop()] = at
-            if not inside:
-                return
-            step = _NEXT[text[inside[-1]]].match(text, at)
-        if not step:
-            ends.update(dict.fromkeys(inside, 0))
-            return
-        at = step.end()

@@ -132,11 +132,10 @@ async def gather_strict(coros: Iterable[Awaitable[T]], max_concurrency: int = 10
         Exception: The first failure, as it is (never an ExceptionGroup), after the rest were cancelled
             and awaited. Errors that others raised meanwhile are in its notes.
     """
-    jobs = list(coros)
-    outcomes = await _gather(jobs, max_concurrency, "cancel the rest")
+    outcomes = await _gather(coros, max_concurrency, "cancel the rest")
     if outcomes.failures:
         raise merged(list(outcomes.failures.values()))
-    return [outcomes.values[index] for index in range(len(jobs))]
+    return [outcomes.values[index] for index in sorted(outcomes.values)]
 
 
 async def gather_resilient(
@@ -152,16 +151,17 @@ async def gather_resilient(
     Raises:
         ValueError: `max_concurrency` is less than 1.
     """
-    jobs = list(coros)
-    outcomes = await _gather(jobs, max_concurrency, "go on")
+    outcomes = await _gather(coros, max_concurrency, "go on")
     every: dict[int, T | BaseException] = {**outcomes.values, **outcomes.failures}
-    return [every[index] for index in range(len(jobs))]
+    return [every[index] for index in sorted(every)]
 
 
 async def _gather(
-    jobs: Sequence[Awaitable[T]], max_concurrency: int, on_failure: Literal["go on", "cancel the rest"]
+    coros: Iterable[Awaitable[T]], max_concurrency: int, on_failure: Literal["go on", "cancel the rest"]
 ) -> Outcomes[T]:
+    jobs: list[Awaitable[T]] = []
     try:
+        jobs.extend(coros)  # what an iterator made before it failed is in the list all the same
         checks.at_least(1, max_concurrency=max_concurrency)
         return await fan_out(lambda index: jobs[index], len(jobs), max_concurrency, on_failure=on_failure)
     finally:

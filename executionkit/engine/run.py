@@ -8,7 +8,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import checks
@@ -70,6 +70,7 @@ class Run:
         self._metering = Metering([level._meter for level in self._levels])
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
+        self._enriched_inside: int | None = None
         supports_tools = getattr(self._target, "supports_tools", None)
         if supports_tools is not None:
             # From Python 3.12 on isinstance(run, ToolCallingProvider) does not ask `__getattr__`.
@@ -103,21 +104,26 @@ class Run:
             self._enrich(exc)
 
     def _enrich(self, exc: BaseException) -> None:
-        paid = {} if self._salvage is None else self._salvage()
+        paid = {} if self._salvage is None else dict(self._salvage())
+        # Known by its id: a reference would keep the error, and the frames it came through, alive.
+        from_inside = self._enriched_inside == id(exc)
+        if len(self._levels) > 1:
+            self._levels[1]._enriched_inside = id(exc)
         if isinstance(exc, ExecutionKitError):
             exc.cost = self.usage
-            exc.metadata.update(paid)
+            _add_paid(exc.metadata, paid, from_inside=from_inside)
             return
         usage = self.usage
         tokens = usage.input_tokens + usage.output_tokens
-        exc.add_note(f"{self.name}: spent {usage.llm_calls} calls, {tokens} tokens")
+        calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
+        exc.add_note(f"{self.name}: spent {calls}, {tokens} tokens")
         # Somebody else's error keeps its type; what it cost must be as easy to get at as on one of ours.
         own = vars(exc)
         if isinstance(own.setdefault("cost", usage), TokenUsage):
             own["cost"] = usage
         metadata = own.setdefault("metadata", {})
         if isinstance(metadata, dict):
-            metadata.update(paid)
+            _add_paid(cast("dict[str, Any]", metadata), paid, from_inside=from_inside)
 
     def require(self, calls: int, *, replies: int | None = None) -> None:
         """Refuse before the first of `calls` calls when the budget can't pay for all of them.
@@ -224,6 +230,15 @@ class Run:
         finally:
             for level in self._levels:
                 level._parked.discard(task)
+
+
+def _add_paid(metadata: dict[str, Any], paid: dict[str, Any], *, from_inside: bool) -> None:
+    """Put `paid` on an error; what a run inside put there under the same names moves to `inner`."""
+    if from_inside:
+        hidden = {name: metadata[name] for name in (*paid, "inner") if name in metadata}
+        if hidden.keys() & paid.keys():
+            paid["inner"] = hidden
+    metadata.update(paid)
 
 
 def _check_provider(name: str, provider: object) -> None:

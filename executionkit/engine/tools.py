@@ -7,8 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from executionkit._schema import find_errors
 from executionkit.errors import ToolError
@@ -84,8 +83,7 @@ class Toolbox:
         return task.result()
 
 
-@dataclass(frozen=True, slots=True)
-class _Function:
+class _Function(NamedTuple):
     """A tool's function, and what calling it takes.
 
     Attributes:

@@ -22,17 +22,10 @@ class Transcript:
 
         Servers leave ids out or repeat them; a result that names no single call can't be placed.
         """
-        taken = {call.id for call in reply.tool_calls}
-        used: set[str] = set()
-        calls: list[ToolCall] = []
-        for index, call in enumerate(reply.tool_calls):
-            own = call.id
-            if not own or own in used:
-                own = f"call_{len(self.messages)}_{index}"
-                while own in taken:
-                    own += "_"
-            used.add(own)
-            calls.append(call if own == call.id else replace(call, id=own))
+        calls = list(reply.tool_calls)
+        ids = {call.id for call in calls}
+        if len(ids) < len(calls) or not all(ids):
+            calls = self._with_own_ids(calls, ids)
         message: dict[str, Any] = {"role": "assistant", "content": reply.content or None}
         if calls:
             message["tool_calls"] = [_call_message(call) for call in calls]
@@ -41,6 +34,19 @@ class Transcript:
         self._exchanges.append(len(self.messages))
         self.messages.append(message)
         return calls
+
+    def _with_own_ids(self, calls: Sequence[ToolCall], taken: set[str]) -> list[ToolCall]:
+        used: set[str] = set()
+        result: list[ToolCall] = []
+        for index, call in enumerate(calls):
+            own = call.id
+            if not own or own in used:
+                own = f"call_{len(self.messages)}_{index}"
+                while own in taken:
+                    own += "_"
+            used.add(own)
+            result.append(call if own == call.id else replace(call, id=own))
+        return result
 
     def add_results(self, calls: Sequence[ToolCall], observations: Sequence[str]) -> None:
         """Append one tool message per call, in the order of the calls."""

@@ -129,9 +129,11 @@ async def react_loop(
         salvage=lambda: {"messages": list(transcript.messages), **vars(counters)},
     ) as run:
         if getattr(run, "supports_tools", False) is not True:
+            has = (
+                f"says {run.supports_tools!r}" if hasattr(run, "supports_tools") else "has no such attribute"
+            )
             raise TypeError(
-                f"react_loop: the provider must have supports_tools = True, "
-                f"{type(provider).__name__} has {getattr(run, 'supports_tools', 'no such attribute')!r}"
+                f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
             )
         toolbox = Toolbox(by_name, run, tool_timeout)
         schemas = [tool.to_schema() for tool in by_name.values()] or None

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from executionkit.engine import checks
 from executionkit.engine.convergence import ConvergenceDetector, validate_score
-from executionkit.engine.judge import judge
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
@@ -144,6 +143,9 @@ async def refine_loop(
             progress.unscored = reply
             progress.truncated += reply.was_truncated
             if evaluator is None:
+                # Not at the top: its regular expressions take time to compile.
+                from executionkit.engine.judge import judge
+
                 score = await judge(
                     prompt, reply.content, run, max_chars=max_eval_chars, max_tokens=max_tokens
                 )

@@ -272,7 +272,7 @@ class Provider(_Derived):
 
     def __repr__(self) -> str:
         shown: dict[str, object] = {
-            "base_url": redact(self.base_url),
+            "base_url": redact(self.base_url, self._report.secrets),
             "model": self.model,
             "api_key": self._key,
         }

@@ -1,8 +1,7 @@
 """What went wrong, as the library's errors: status to class, and the server's own explanation."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._redaction import redact
@@ -45,8 +44,7 @@ _CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reporter:
+class Reporter(NamedTuple):
     """Writes the errors of one provider.
 
     Attributes:

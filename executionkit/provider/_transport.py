@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -22,8 +21,7 @@ TOO_LARGE = "the reply is larger than max_response_bytes ({})"
 CLOSED = "the provider was closed while the request was under way"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where requests go and within which limits: everything a back end can prepare once.
 
     Attributes:

@@ -140,6 +140,18 @@ async def test_a_bound_out_of_range_is_refused_before_anything_runs(
 
 
 @both
+async def test_an_iterator_that_fails_leaves_nothing_it_made_unawaited(gather: Any, jobs: Jobs) -> None:
+    def make() -> Iterator[Awaitable[str]]:
+        yield jobs.run("a")
+        yield jobs.run("b")
+        raise LookupError("no third")
+
+    with pytest.raises(LookupError, match="no third"):
+        await gather(make())
+    assert jobs.started == []
+
+
+@both
 async def test_being_cancelled_cancels_and_awaits_everything(gather: Any, jobs: Jobs) -> None:
     running = asyncio.create_task(gather([jobs.run(name, asyncio.Event()) for name in "abc"], 2))
     await idle()

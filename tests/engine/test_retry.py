@@ -77,6 +77,16 @@ def test_the_defaults() -> None:
     assert DEFAULT_RETRY.max_retry_after == 60.0
 
 
+def test_what_came_later_is_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        RetryConfig(3, 1.0, 60.0, 2.0, (), 60.0)  # type: ignore[call-arg]  # what is refused
+
+
+def test_what_waits_is_no_part_of_what_a_config_is(clock: Clock) -> None:
+    assert clock.config() == DEFAULT_RETRY
+    assert repr(clock.config()) == repr(DEFAULT_RETRY)
+
+
 def test_a_config_is_frozen_and_can_be_replaced_and_pickled() -> None:
     with pytest.raises(FrozenInstanceError):
         DEFAULT_RETRY.max_retries = 9  # type: ignore[misc]  # what is refused
@@ -160,6 +170,11 @@ def test_no_delay_is_ever_out_of_bounds(base: float, ceiling: float, exponent: f
         assert delay <= base
     if base == 0:
         assert delay == 0
+
+
+@pytest.mark.parametrize(("base", "ceiling"), [(1.0, 60.0), (1e-300, 60.0), (0.0, 0.0)])
+def test_a_power_too_large_for_a_float_is_the_ceiling(base: float, ceiling: float, full_jitter: None) -> None:
+    assert RetryConfig(base_delay=base, exponential_base=10).get_delay(10_000) == ceiling
 
 
 @pytest.mark.parametrize("attempt", [0, -1, 1.5, None])

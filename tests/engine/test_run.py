@@ -291,11 +291,11 @@ async def test_an_exceptions_own_cost_and_metadata_are_left_alone() -> None:
 async def test_the_outermost_runs_total_is_what_an_error_leaves_with(exc: Any) -> None:
     provider = MockProvider(["x"], usage=TokenUsage(1, 1))
     outer = Run("outer", provider, salvage=lambda: {"outer": 1, "both": "outer"})
-    inner = Run("inner", outer, salvage=lambda: {"inner": 2, "both": "inner"})
+    inner = Run("inner", outer, salvage=lambda: {"nested": 2, "both": "nested"})
     await outer.complete(MESSAGES)
     await fail_inside(outer, inner, exc=exc)
     assert exc.cost == TokenUsage(3, 3, 3)
-    assert exc.metadata == {"outer": 1, "inner": 2, "both": "outer"}
+    assert exc.metadata == {"outer": 1, "nested": 2, "both": "outer", "inner": {"both": "nested"}}
 
 
 async def test_an_error_of_one_run_taken_into_another_is_its_own_again() -> None:

@@ -522,22 +522,26 @@ async def test_a_reply_that_ends_with_stop_though_it_calls_tools_is_carried_out(
     assert await observed(look(), asked=calls(("look", {}), finish_reason="stop")) == ["a cat"]
 
 
-async def test_cancelling_the_loop_cancels_its_tools() -> None:
-    started, ended = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_cancelling_the_loop_cancels_its_tools(at_once: int) -> None:
+    started, ended = asyncio.Semaphore(0), asyncio.Semaphore(0)
 
     async def execute() -> str:
-        started.set()
+        started.release()
         try:
             return await forever()
         finally:
-            ended.set()
+            ended.release()
 
-    loop = asyncio.create_task(react_loop(MockProvider([calls(("look", {}))]), "q", [tool(execute)]))
-    await started.wait()
+    provider = MockProvider([calls(*[("look", {})] * at_once)])
+    loop = asyncio.create_task(react_loop(provider, "q", [tool(execute)]))
+    for _ in range(at_once):
+        await started.acquire()
     loop.cancel()
     with pytest.raises(asyncio.CancelledError):
         await loop
-    assert ended.is_set()
+    for _ in range(at_once):
+        await ended.acquire()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -1,24 +1,14 @@
 """Fixtures of the provider's tests: the loopback server, and a Provider for it on each back end there is."""
 
-import importlib.util
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-from loopback import Server, serving
+from loopback import BACKENDS, MakeProvider, Server, serving
 
 from executionkit.provider import Provider
 
-BACKENDS = [*(name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)), "stdlib"]
-"""What is installed here: without a library there is no test of it, rather than one that is skipped."""
-
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-
-
-class MakeProvider(Protocol):
-    """Makes a Provider for the server, on the back end under test."""
-
-    def __call__(self, **settings: Any) -> Provider: ...
 
 
 @pytest.fixture(autouse=True)

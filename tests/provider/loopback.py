@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import socket
 import ssl
@@ -9,7 +10,12 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from executionkit.provider import Provider
+
+BACKENDS = [*(name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)), "stdlib"]
+"""What is installed here: without a library there is no test of it, rather than one that is skipped."""
 
 USER = [{"role": "user", "content": "hello"}]
 
@@ -35,6 +41,12 @@ def completion(content: str = "hi", **message: Any) -> dict[str, Any]:
 def reply(content: str = "hi", **message: Any) -> bytes:
     """A whole HTTP reply with a completion."""
     return http(json.dumps(completion(content, **message)))
+
+
+class MakeProvider(Protocol):
+    """Makes a Provider for the server, on the back end under test."""
+
+    def __call__(self, **settings: Any) -> Provider: ...
 
 
 @dataclass
@@ -123,6 +135,8 @@ class Server:
     held: int = 0
     peak: int = 0
     port: int = 0
+    _stopping: bool = False
+    _cancellable: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def start(self) -> None:
         ready = threading.Event()
@@ -140,12 +154,13 @@ class Server:
         self._stop = asyncio.Event()
         self._changed = asyncio.Condition()
         self._writers: list[asyncio.StreamWriter] = []
-        self._serving: set[asyncio.Task[None]] = set()
+        self._own_tasks: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(
             self._connected,
             "127.0.0.1",
             0,
             ssl=self.tls,
+            ssl_handshake_timeout=5.0 if self.tls else None,
             ssl_shutdown_timeout=1.0 if self.tls else None,
             backlog=1000,
             limit=2**24,
@@ -154,16 +169,12 @@ class Server:
         ready.set()
         await self._stop.wait()
         server.close()
-        # What is being accepted at this moment makes a task of its own when the first ones are gone already.
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in self._writers:
-            if not writer.is_closing():
-                writer.transport.abort()
-        # Closing takes a turn of the loop, and over TLS the client's word or the server's patience.
-        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+        self._stopping = True
+        # A connection just accepted has a task of asyncio's own: cancelled, it would leave the socket open.
+        while tasks := {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}:
+            while self._cancellable:
+                self._cancellable.pop().cancel()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
@@ -172,10 +183,18 @@ class Server:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Kept here, because a task that is cancelled before it has begun closes nothing.
         self._writers.append(writer)
-        self._serving.add(task := self.loop.create_task(self._serve(reader, writer)))
-        task.add_done_callback(self._serving.discard)
+        self._own(self.loop.create_task(self._serve(reader, writer)))
+
+    def _own(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None:
+            self._own_tasks.add(task)
+            task.add_done_callback(self._own_tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping:
+            writer.close()
+            return
+        self._mine_to_cancel()
         self.connections += 1
         self.open += 1
         connection = Connection(self.connections, reader, writer)
@@ -216,7 +235,14 @@ class Server:
         async with self._changed:
             self._changed.notify_all()
 
+    def _mine_to_cancel(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._cancellable.add(task)
+
     async def _until(self, condition: Callable[[], bool]) -> None:
+        self._mine_to_cancel()
+        self._own(asyncio.current_task())
         async with self._changed:
             await self._changed.wait_for(condition)
 
@@ -232,13 +258,25 @@ class Server:
         return Gate(self.loop)
 
     def hold(self, then: bytes | None = None) -> Gate:
-        """Answer nothing until the gate is opened."""
+        """Answer nothing until the gate is opened; a client that leaves before is let go."""
         gate = self.gate()
         answer = reply() if then is None else then
 
         async def script(request: Request, connection: Connection) -> None:
-            await gate.wait()
-            await connection.send(answer)
+            opened, left = (
+                asyncio.ensure_future(gate.wait()),
+                asyncio.ensure_future(connection.reader.read(1)),
+            )
+            try:
+                await asyncio.wait({opened, left}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                opened.cancel()
+                left.cancel()
+                await asyncio.wait({opened, left})
+            if left.cancelled():
+                await connection.send(answer)
+            else:
+                connection.close()
 
         self.script = script
         return gate

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import BACKENDS
-from loopback import USER, Server, completion, http
+from loopback import BACKENDS, USER, Server, completion, http
 
 from executionkit.provider import PermanentError, Provider, ProviderError
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeProvider
-from loopback import USER, Connection, Request, Server, http, reply, serving
+from loopback import USER, Connection, MakeProvider, Request, Server, http, reply, serving
 
 from executionkit.provider import PermanentError, Provider, ProviderError
 
