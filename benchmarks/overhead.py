@@ -28,9 +28,12 @@ from executionkit import (
     TokenUsage,
     Tool,
     ToolCall,
+    best_of_n,
     consensus,
+    map_reduce,
     react_loop,
     refine_loop,
+    structured,
 )
 
 AIM_US = 12.0
@@ -120,6 +123,50 @@ def refining(count: int) -> Job:
     return job
 
 
+def choosing(count: int) -> Job:
+    async def job(provider: MockProvider) -> None:
+        await best_of_n(provider, "q", evaluator=halfway, num_samples=count)
+
+    return job
+
+
+def judged_at_once(count: int) -> Job:
+    async def judged(provider: MockProvider) -> None:
+        reply = await ask(provider, "q")
+        await halfway(reply.content, provider)
+
+    async def job(provider: MockProvider) -> None:
+        await asyncio.gather(*(judged(provider) for _ in range(count)))
+
+    return job
+
+
+def mapping(count: int) -> Job:
+    async def job(provider: MockProvider) -> None:
+        await map_reduce(provider, ["q"] * (count - 1), map_prompt="{input}", reduce_prompt=str)
+
+    return job
+
+
+def structuring(count: int) -> Job:
+    async def job(provider: MockProvider) -> None:
+        for _ in range(count):
+            await structured(provider, "q", ANSWER)
+
+    return job
+
+
+def parsed_in_turn(count: int) -> Job:
+    async def job(provider: MockProvider) -> None:
+        for _ in range(count):
+            json.loads((await ask(provider, "q")).content)
+
+    return job
+
+
+ANSWER = {"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}
+
+
 async def look(at: str) -> str:
     return at
 
@@ -175,6 +222,16 @@ CASES = [
     Case("consensus, 5 at once, beside a bare loop", 1000, one("42"), in_turn(1000), voting(1000, 5)),
     Case("consensus under a budget, beside gather", 1000, one("42"), gathered(1000), voting(1000, 5, WIDE)),
     Case("refine_loop, own evaluator", 1000, one("42"), judged_in_turn(1000), refining(1000)),
+    Case("best_of_n, own evaluator", 1000, one("42"), judged_at_once(1000), choosing(1000)),
+    Case("map_reduce, 999 inputs", 1000, one("42"), gathered(1000), mapping(1000)),
+    Case(
+        "structured, by a schema, beside json.loads",
+        200,
+        one('{"answer": 42}'),
+        parsed_in_turn(200),
+        structuring(200),
+        aims=False,
+    ),
     Case("react_loop, no tool run", 800, calling("nope", 8, 100), tooled_in_turn(8, 100), reacting(8, 100)),
     Case(
         "react_loop, a tool run",
@@ -257,9 +314,10 @@ async def main() -> int:
         await table("consensus: flat in the length of the reply", TEXTS),
     ]
     print(
-        "\nNo aim is set for two kinds of lines. A tool run stands beside asyncio's task and time limit;\n"
+        "\nNo aim is set for three kinds of lines. A tool run stands beside asyncio's task and time limit;\n"
         "what it adds is mostly the check of its arguments against schema and signature. Equal texts that\n"
-        "are different objects must be read, once each, to be compared; gather never looks at replies."
+        "are different objects must be read, once each, to be compared; gather never looks at replies. And\n"
+        "each call of structured is a pattern of its own, which reads the schema, asks with it, and checks."
     )
     return int(not all(met))
 

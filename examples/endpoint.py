@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from executionkit import LLMResponse, Provider
-from executionkit.testing import ChatRequest, LocalEndpoint
+from executionkit.testing import ChatRequest, Fault, LocalEndpoint
 
 
 @contextmanager
-def open_provider(simulated: list[str] | Callable[[ChatRequest], str | LLMResponse]) -> Iterator[Provider]:
+def open_provider(
+    simulated: list[str] | Callable[[ChatRequest], str | LLMResponse | Fault],
+) -> Iterator[Provider]:
     """Give a provider for EXECUTIONKIT_BASE_URL, _MODEL and _API_KEY, else for the simulated model.
 
     Args:

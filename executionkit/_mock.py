@@ -3,10 +3,20 @@
 import copy
 import inspect
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard, cast
 
 from executionkit.responses import LLMResponse
+from executionkit.streaming import (
+    ReasoningDelta,
+    RefusalDelta,
+    ReplyStream,
+    StreamEvent,
+    TextDelta,
+    events_of,
+)
 from executionkit.types import TokenUsage
 
 Reply: TypeAlias = str | LLMResponse | BaseException | type[BaseException]
@@ -45,7 +55,7 @@ Responder: TypeAlias = Callable[[MockCall], Reply | Awaitable[Reply]]
 class MockProvider:
     """A provider that answers from a script and records what it was asked.
 
-    It satisfies `LLMProvider` and `ToolCallingProvider`.
+    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`.
 
     Args:
         responses: The replies in order, starting over when they run out; none means an empty response to
@@ -118,13 +128,25 @@ class MockProvider:
         Raises:
             ScriptExhaustedError: The script is strict and has run out.
         """
-        call = MockCall(
-            _snapshot(messages),
-            temperature,
-            max_tokens,
-            None if tools is None else _snapshot(tools),
-            _snapshot(kwargs) if kwargs else kwargs,
-        )
+        return await self._answer(_call(messages, temperature, max_tokens, tools, kwargs))
+
+    def stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> ReplyStream:
+        """Give the next reply as events, its texts word by word; entering records the call.
+
+        An exception of the script is raised on entering.
+        """
+        call = _call(messages, temperature, max_tokens, tools, kwargs)
+        return _MockStream(self._answer, call)
+
+    async def _answer(self, call: MockCall) -> LLMResponse:
         self.calls.append(call)
         if self._exception is not None:
             raise _fresh(self._exception)
@@ -145,6 +167,52 @@ class MockProvider:
         if isinstance(reply, str):
             return LLMResponse(reply, usage=self._usage)
         raise TypeError(f"a reply must be a str, an LLMResponse or an exception, got {reply!r}")
+
+
+class _MockStream(ReplyStream):
+    """The next reply of a script, as events."""
+
+    def __init__(self, answer: Callable[[MockCall], Awaitable[LLMResponse]], call: MockCall) -> None:
+        super().__init__()
+        self._answer = answer
+        self._call = call
+        self._events: Iterator[StreamEvent] = iter(())
+
+    async def _open(self) -> None:
+        self._events = _word_by_word(events_of(await self._answer(self._call)))
+
+    async def _next(self) -> StreamEvent | None:
+        return next(self._events, None)
+
+    async def _close(self) -> None:
+        self._events = iter(())
+
+
+def _word_by_word(events: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
+    for event in events:
+        if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
+            yield from (replace(event, text=word) for word in _WORD.findall(event.text))
+        else:
+            yield event
+
+
+_WORD = re.compile(r"\s*\S+|\s+")
+
+
+def _call(
+    messages: Sequence[Mapping[str, Any]],
+    temperature: float | None,
+    max_tokens: int | None,
+    tools: Sequence[Mapping[str, Any]] | None,
+    kwargs: dict[str, Any],
+) -> MockCall:
+    return MockCall(
+        _snapshot(messages),
+        temperature,
+        max_tokens,
+        None if tools is None else _snapshot(tools),
+        _snapshot(kwargs) if kwargs else kwargs,
+    )
 
 
 def _is_exception(value: object) -> TypeGuard[BaseException | type[BaseException]]:

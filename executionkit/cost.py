@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, size_of
 from executionkit.types import TokenUsage
 
 UNLIMITED: Final = TokenUsage()
@@ -91,7 +91,7 @@ class CostTracker:
         """
         spent_in = response.reported_input_tokens
         if spent_in is None:
-            self.assumed_input += prompt_bytes // _BYTES_PER_TOKEN
+            self.assumed_input += response.input_tokens or prompt_bytes // _BYTES_PER_TOKEN
         else:
             self._input += spent_in
         if prompt_bytes:
@@ -100,7 +100,7 @@ class CostTracker:
             self.tokens_per_byte = max(self.tokens_per_byte or 0.0, rate)
         spent_out = response.reported_output_tokens
         if spent_out is None:
-            self.assumed_output += -(-_answer_size(response) // _BYTES_PER_TOKEN)
+            self.assumed_output += response.output_tokens or -(-_answer_size(response) // _BYTES_PER_TOKEN)
         else:
             self._output += spent_out
 
@@ -137,12 +137,6 @@ class CostTracker:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         await waiter
-
-
-def size_of(text: str) -> int:
-    """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
-    # ASCII knows its size; encoding would make the cost of a call grow with the length of its reply.
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _answer_size(response: LLMResponse) -> int:

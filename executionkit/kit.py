@@ -1,16 +1,24 @@
 """`Kit`: a session that holds a provider and what was spent through it."""
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from types import UnionType
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast, overload
 
 from executionkit.compose import PatternStep, PipeResult, pipe
+from executionkit.engine import checks
+from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
+from executionkit.engine.structure import OutputAdapter, Validator
+from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus
+from executionkit.patterns.map_reduce import map_reduce
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
+from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
 from executionkit.protocols import LLMProvider
+from executionkit.streaming import ReplyStream
 from executionkit.types import TokenUsage
 
 P = ParamSpec("P")
@@ -41,6 +49,11 @@ def _with_self(signature: inspect.Signature) -> inspect.Signature:
     """The signature with `self` in the place of the provider."""
     this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return signature.replace(parameters=[this, *list(signature.parameters.values())[1:]])
+
+
+# Made here, since inside the class the name is that of the overloads. A cast, since mypy finds no overload
+# among the parameters of a method that takes any.
+_method_of_structured = cast("Callable[..., Callable[..., Any]]", _method_of(cast("Any", structured)))
 
 
 class Kit:
@@ -86,6 +99,96 @@ class Kit:
     @_method_of(react_loop)  # type: ignore[arg-type]
     def react(self) -> None:
         """`executionkit.react_loop` on the kit's provider."""
+
+    @_method_of(best_of_n)
+    def best_of_n(self) -> None:
+        """`executionkit.best_of_n` on the kit's provider."""
+
+    @_method_of(map_reduce)
+    def map_reduce(self) -> None:
+        """`executionkit.map_reduce` on the kit's provider."""
+
+    @overload
+    def structured(
+        self,
+        prompt: str,
+        output: type[T],
+        *,
+        validator: Validator[T] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
+    @overload
+    def structured(
+        self,
+        prompt: str,
+        output: OutputAdapter[T],
+        *,
+        validator: Validator[T] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
+    @overload
+    def structured(
+        self,
+        prompt: str,
+        output: None = None,
+        *,
+        validator: Validator[Any] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[dict[str, Any] | list[Any]]]: ...
+    @overload
+    def structured(
+        self,
+        prompt: str,
+        output: Mapping[str, Any] | UnionType,
+        *,
+        validator: Validator[Any] | None = None,
+        **options: Unpack[StructuredOptions],
+    ) -> Coroutine[Any, Any, StructuredResult[Any]]: ...
+    @_method_of_structured
+    def structured(self) -> None:
+        """`executionkit.structured` on the kit's provider."""
+
+    def stream(
+        self,
+        prompt: str | Sequence[Mapping[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        max_cost: TokenUsage | None = None,
+        retry: RetryConfig | None = None,
+        **kwargs: Any,
+    ) -> ReplyStream:
+        """Stream one answer; what it spends counts towards `usage` however the stream ends.
+
+            kit = Kit(MockProvider(["Once upon a time."]))
+            async with kit.stream("Tell me a story.") as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        print(event.text, end="")
+
+        Entering sends the request and waits for the first event; until then failures are retried. A stream
+        that is left early, or breaks off, is counted by the usage reported so far, or else by an estimate.
+
+        Args:
+            prompt: The user's message, or a conversation in the OpenAI chat form.
+            temperature: Sampling temperature; None leaves it to the provider's default.
+            max_tokens: The most tokens the answer may have; None leaves it to the provider's default.
+            max_cost: The ceiling for this answer, retries included; None is no limit.
+            retry: How a call that fails before its first event is repeated; None means `DEFAULT_RETRY`.
+            **kwargs: Further request fields (`tools`, `stop`, `seed`, ...).
+
+        Returns:
+            The stream; its `response` is at hand afterwards. Errors leave it as they would leave a pattern,
+            `.cost` included.
+
+        Raises:
+            TypeError: The provider can't stream.
+            ValueError: `max_cost`, `retry` or `max_tokens` is out of range.
+        """
+        checks.budget(max_cost=max_cost)
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else map(dict, prompt)
+        run = Run("stream", self.metered, max_cost=max_cost, retry=retry)
+        return run.stream(list(messages), temperature=temperature, max_tokens=max_tokens, **kwargs)
 
     async def pipe(
         self,

@@ -1,8 +1,11 @@
-"""What a pattern needs of a model: the two structural interfaces any backend can satisfy."""
+"""What a pattern needs of a model: the structural interfaces any backend can satisfy."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from executionkit.responses import LLMResponse
+from executionkit.streaming import StreamEvent
 
 
 @runtime_checkable
@@ -44,4 +47,26 @@ class ToolCallingProvider(LLMProvider, Protocol):
     @property
     def supports_tools(self) -> Literal[True]:
         """Always True; a plain class attribute does as well."""
+        ...
+
+
+@runtime_checkable
+class StreamingProvider(LLMProvider, Protocol):
+    """An `LLMProvider` that can hand a reply over while it is being written."""
+
+    def stream(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
+        """Send one chat completion request; the arguments are those of `complete`.
+
+        Entering sends the request, leaving ends it. The last event of a reply that came through is a
+        `Finish` with the whole response. An async generator function under
+        `contextlib.asynccontextmanager` that yields an async generator will do.
+        """
         ...

@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
+_INPUT = ("input_tokens", "prompt_tokens")
+_OUTPUT = ("output_tokens", "completion_tokens")
+
 
 def rebuild(cls: type[_T], values: dict[str, Any]) -> _T:
     """Make `cls` anew from its field values: what pickling and deep-copying a value object call."""
@@ -37,6 +40,12 @@ def text_of(content: object) -> str:
     if isinstance(content, Sequence) and not isinstance(content, (bytes, bytearray)):
         return "".join(text_of(part) for part in content)
     return ""
+
+
+def size_of(text: str) -> int:
+    """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
+    # ASCII knows its size; encoding would make the cost of a call grow with the length of its reply.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def token_count(value: object) -> int | None:
@@ -84,7 +93,8 @@ class LLMResponse:
         content: The text; a list of content parts is joined, null becomes "".
         tool_calls: The calls asked for, in the model's order.
         finish_reason: Why the model stopped: "stop", "length", "tool_calls", "content_filter", ...
-        usage: The server's token counts as sent (read-only).
+        usage: The server's token counts as sent (read-only); `"estimated": True` among them says that they
+            were worked out from the length of the texts.
         raw: The parsed reply body, or whatever else the provider wants to hand through.
         reasoning: Reasoning text that the server sent in a field of its own, "" when it sent none; never part
             of `content`.
@@ -135,24 +145,29 @@ class LLMResponse:
         return 0
 
     @property
+    def usage_is_estimated(self) -> bool:
+        """Whether `usage` is no count of the server's but worked out from lengths: streams may lack it."""
+        return self.usage.get("estimated") is True
+
+    @property
     def reported_input_tokens(self) -> int | None:
         """Prompt tokens as the server counted them; None when it did not say."""
-        return self._count("input_tokens", "prompt_tokens")
+        return None if self.usage_is_estimated else self._count(*_INPUT)
 
     @property
     def reported_output_tokens(self) -> int | None:
         """Completion tokens as the server counted them; None when it did not say."""
-        return self._count("output_tokens", "completion_tokens")
+        return None if self.usage_is_estimated else self._count(*_OUTPUT)
 
     @property
     def input_tokens(self) -> int:
         """Prompt tokens as the server counted them, 0 when it did not say."""
-        return self.reported_input_tokens or 0
+        return self._count(*_INPUT) or 0
 
     @property
     def output_tokens(self) -> int:
         """Completion tokens as the server counted them, 0 when it did not say."""
-        return self.reported_output_tokens or 0
+        return self._count(*_OUTPUT) or 0
 
     @property
     def total_tokens(self) -> int:

@@ -2,14 +2,19 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from types import UnionType
+from typing import Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from executionkit.compose import PatternStep, PipeResult, pipe
+from executionkit.engine.structure import OutputAdapter, Validator
+from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus
+from executionkit.patterns.map_reduce import map_reduce
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
+from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 
@@ -68,6 +73,69 @@ def refine_loop_sync() -> None:
 @_twin_of(react_loop)
 def react_loop_sync() -> None:
     """`react_loop` run to its end on an event loop of its own: same arguments, same results and errors.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
+
+
+@_twin_of(best_of_n)
+def best_of_n_sync() -> None:
+    """`best_of_n` run to its end on an event loop of its own: same arguments, same results and errors.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
+
+
+@_twin_of(map_reduce)
+def map_reduce_sync() -> None:
+    """`map_reduce` run to its end on an event loop of its own: same arguments, same results and errors.
+
+    Raises:
+        RuntimeError: An event loop is running in this thread.
+    """
+
+
+@overload
+def structured_sync(
+    provider: LLMProvider,
+    prompt: str,
+    output: type[T],
+    *,
+    validator: Validator[T] | None = None,
+    **options: Unpack[StructuredOptions],
+) -> StructuredResult[T]: ...
+@overload
+def structured_sync(
+    provider: LLMProvider,
+    prompt: str,
+    output: OutputAdapter[T],
+    *,
+    validator: Validator[T] | None = None,
+    **options: Unpack[StructuredOptions],
+) -> StructuredResult[T]: ...
+@overload
+def structured_sync(
+    provider: LLMProvider,
+    prompt: str,
+    output: None = None,
+    *,
+    validator: Validator[Any] | None = None,
+    **options: Unpack[StructuredOptions],
+) -> StructuredResult[dict[str, Any] | list[Any]]: ...
+@overload
+def structured_sync(
+    provider: LLMProvider,
+    prompt: str,
+    output: Mapping[str, Any] | UnionType,
+    *,
+    validator: Validator[Any] | None = None,
+    **options: Unpack[StructuredOptions],
+) -> StructuredResult[Any]: ...
+@_twin_of(cast("Callable[..., Coroutine[Any, Any, Any]]", structured))
+def structured_sync() -> None:
+    """`structured` run to its end on an event loop of its own: same arguments, same results and errors.
 
     Raises:
         RuntimeError: An event loop is running in this thread.

@@ -1,10 +1,10 @@
 """The frozen values of the public interface: usage, results, tools, strategies."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from executionkit._schema import check_schema
 from executionkit.protocols import LLMProvider
@@ -14,6 +14,31 @@ T_co = TypeVar("T_co", covariant=True)
 
 Evaluator: TypeAlias = Callable[[str, LLMProvider], Awaitable[float]]
 """`async (text, provider) -> score` in [0, 1]; calls made through `provider` count against the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluator made of a text.
+
+    Attributes:
+        score: In [0, 1]; the pattern that asked checks it.
+        feedback: What would make the text better, for the model that writes the next one; "" says nothing.
+    """
+
+    score: float
+    feedback: str = ""
+
+
+Scorer: TypeAlias = Callable[[str, LLMProvider], float | Evaluation | Awaitable[float | Evaluation]]
+"""What `refine_loop` and `best_of_n` take: an `Evaluator`, or one that gives reasons, async or plain.
+
+A plain function runs on the event loop; leave long work to `asyncio.to_thread`. A scorer that has a further
+parameter named `task` is given the prompt of the pattern by that name.
+"""
+
+
+Verdict: TypeAlias = Literal["first", "second", "tie"]
+"""Which of two texts is better."""
 
 
 class VotingStrategy(StrEnum):
@@ -77,7 +102,7 @@ class PatternResult(Generic[T_co]):
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _RESULT_FIELDS}
+        own = {f.name: getattr(self, f.name) for f in fields(self) if _is_mirrored(f)}
         # Copied, so that no list or dict inside is shared with whoever built the result.
         object.__setattr__(self, "metadata", MappingProxyType(plain({**self.metadata, **own})))
 
@@ -102,6 +127,11 @@ class PatternResult(Generic[T_co]):
 
 
 _RESULT_FIELDS = frozenset(f.name for f in fields(PatternResult))
+
+
+def _is_mirrored(spec: "Field[Any]") -> bool:
+    """Whether `metadata` has the field: all that subclasses add, those marked `{"mirrored": False}` apart."""
+    return spec.name not in _RESULT_FIELDS and spec.metadata.get("mirrored", True)
 
 
 def _read_only(value: Any) -> Any:

@@ -15,23 +15,27 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-VALUES = {"_schema", "responses", "protocols", "types", "errors"}
+VALUES = {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"cost", "engine"}
-APPLICATION = CORE | {"patterns", "compose", "kit", "sync", "_mock"}
+APPLICATION = CORE | {"evaluators", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
 MAY_IMPORT: dict[str, set[str]] = {
     "_schema": set(),
     "responses": set(),
-    "protocols": {"responses"},
+    "streaming": {"responses"},
+    "protocols": {"responses", "streaming"},
+    "events": {"responses", "streaming"},
     "types": {"_schema", "protocols", "responses"},
     "errors": {"types"},
     "cost": VALUES,
     "engine": VALUES | {"cost"},
     "provider": VALUES | {"engine.checks"},
-    "patterns": CORE,
     "answers": VALUES | {"engine"},
+    "evaluators": CORE,
+    "field_vote": VALUES,
+    "patterns": CORE | {"evaluators"},
     "compose": CORE,
     "kit": CORE | {"patterns", "compose"},
     "sync": CORE | {"patterns", "compose"},
@@ -43,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Outside the standard library, these alone, and only inside a function: importing us must not import them.
-OPTIONAL = {"provider": {"httpx", "httpx2"}}
+OPTIONAL = {"provider": {"httpx", "httpx2"}, "engine": {"pydantic", "json_repair", "typing_extensions"}}
 
 
 class Import(NamedTuple):

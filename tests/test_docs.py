@@ -72,11 +72,13 @@ def _is_python(code: str) -> bool:
 
 
 def simulated(request: ChatRequest) -> str | LLMResponse:
-    """A model that calls the first tool once, gives every text the same score and one answer to all else."""
+    """Calls the first tool once, scores every text the same, knows one film, says Paris to all else."""
     if request.tools and request.messages[-1]["role"] != "tool":
         function = request.tools[0]["function"]
         arguments = dict.fromkeys(function["parameters"].get("properties", {}), "tea")
         return LLMResponse("", [ToolCall("call_1", function["name"], arguments)])
+    if "Reply with one JSON" in request.prompt:
+        return '{"title": "Metropolis", "year": 1927}'
     return "Score: 9" if "Judge how well" in request.prompt else "Paris"
 
 

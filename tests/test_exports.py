@@ -136,7 +136,7 @@ def test_a_pattern_function_is_not_hidden_by_the_module_of_its_name(name: str) -
 @pytest.mark.parametrize("name", [name for name in executionkit.__all__ if name[0].isalpha()])
 def test_everything_public_is_documented(name: str) -> None:
     value = getattr(executionkit, name)
-    if callable(value) and not name.isupper() and name != "Evaluator":
+    if callable(value) and not name.isupper() and name not in {"Evaluator", "EventCallback", "Scorer"}:
         assert inspect.getdoc(value)
 
 

@@ -2,5 +2,6 @@
 
 from executionkit._schema._checking import check_schema
 from executionkit._schema._judging import find_errors
+from executionkit._schema._values import canonical
 
-__all__ = ["check_schema", "find_errors"]
+__all__ = ["canonical", "check_schema", "find_errors"]

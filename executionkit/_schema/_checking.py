@@ -51,13 +51,17 @@ _IN_PLACE: Final = {
 }
 
 
-def check_schema(schema: Mapping[str, Any]) -> None:
+def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
     """Require a JSON Schema that `find_errors` can hold a tool's arguments against.
 
     The dialect is Draft 2020-12, with the older spellings that are still being generated and can't be
     mistaken: `items` as an array with `additionalItems`, `dependencies`, true and false for
     `exclusiveMinimum` and `exclusiveMaximum`, OpenAPI's `nullable` (null passes the `type` beside it).
     `format`, content keywords and unknown ones are annotations. Keywords beside a `$ref` apply as well.
+
+    Args:
+        schema: The schema.
+        any_type: Take a schema of something else than an object too.
 
     Raises:
         ValueError: The schema is malformed, describes no object, refers to what isn't there or to itself
@@ -71,7 +75,8 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     if nests_deeper(schema, MAX_DEPTH):
         raise ValueError(f"parameters nest more than {MAX_DEPTH} levels deep")
     _require_json(schema, ())
-    _require_object(schema)
+    if not any_type:
+        _require_object(schema)
 
     in_place: dict[Tokens, list[Tokens]] = {}
     pending: list[Tokens] = [()]

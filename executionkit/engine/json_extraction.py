@@ -38,21 +38,26 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
             of thousands of digits).
         TypeError: `text` is not a string.
     """
+    return locate_json(text)[0]
+
+
+def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], int]:
+    """What `extract_json` finds, and where in `text` it begins."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
     thoughts = _thoughts(text)
     value = _decode(text.strip("\ufeff \t\r\n"))
     if value is not None:
-        return value
+        return value, 0
     for start, end in _fenced_blocks(text, thoughts):
         value = _decode(text[start:end].strip())
         if value is not None:
-            return value
-    value = _best_in_prose(text, thoughts)
-    if value is None:
+            return value, start
+    found = _best_in_prose(text, thoughts)
+    if found is None:
         shown = text if len(text) <= 80 else f"{text[:79]}…"
         raise ValueError(f"no JSON object or array in {shown!r}")
-    return value
+    return found
 
 
 def _refuse(name: str) -> float:
@@ -122,12 +127,12 @@ def _fenced_blocks(text: str, thoughts: list[_Span]) -> Iterator[_Span]:
 # JSON in prose
 
 
-def _best_in_prose(text: str, thoughts: list[_Span]) -> dict[str, Any] | list[Any] | None:
+def _best_in_prose(text: str, thoughts: list[_Span]) -> tuple[dict[str, Any] | list[Any], int] | None:
     # Not at the top: its regular expressions take time to compile.
     from executionkit.engine.json_grammar import recognise
 
     ends: dict[int, int] = {}
-    best: dict[str, Any] | list[Any] | None = None
+    best: tuple[dict[str, Any] | list[Any], int] | None = None
     best_rank = -1
     passed = 0
     for bracket in re.finditer(r"[\[{]", text):
@@ -142,7 +147,7 @@ def _best_in_prose(text: str, thoughts: list[_Span]) -> dict[str, Any] | list[An
         passed = end
         value = None if _is_thought(start, end, thoughts) else _decode(text[start:end])
         if value is not None and (rank := _rank(value)) > best_rank:
-            best, best_rank = value, rank
+            best, best_rank = (value, start), rank
             if rank == _TOP_RANK:
                 break
     return best

@@ -1,12 +1,16 @@
-"""The default evaluator of `refine_loop`: asking a model for a score that can be read for certain."""
+"""A model as judge: asking for reasons and a score that can be read for certain."""
 
 import json
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
+from executionkit.engine.thoughts import without_thoughts
 from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider
-from executionkit.responses import LLMResponse
+from executionkit.types import Evaluation
+
+T = TypeVar("T")
 
 TEMPERATURE: Final = 0.1
 MAX_TOKENS: Final = 256
@@ -24,9 +28,10 @@ The task stands between <task-{fence}> and </task-{fence}>, the answer between <
 <answer-{fence}>
 {answer}
 </answer-{fence}>
-
-Rate the answer with a number from 0 (useless) to 10 (nothing left to improve). \
-Reply with the number only, on one line, like this:
+{criteria}
+First name what most keeps the answer from being perfect: three points at the most, each one short sentence \
+that says what to change and how; none when nothing is left to improve. Then rate the answer with a number \
+from 0 (useless) to 10 (nothing left to improve), alone on the last line, like this:
 Score: <number>"""
 
 _AGAIN: Final = "That could not be read as a score. Reply with one number from 0 to 10 and nothing else."
@@ -46,16 +51,23 @@ _LABELLED: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FRACTION: Final = re.compile(rf"{_NOT_FIRST}{_NUMBER}{_TEN}{_NOT_LAST}", re.IGNORECASE)
-# Some servers cut the opening tag off with the prompt it belongs to.
-_THOUGHT: Final = re.compile(
-    r"\A(?:(?!<think>).)*?</think>|<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL
+_LINE: Final = re.compile(
+    rf"^[#>]*{_MARKUP}(?:(?:the|my|final|overall) ){{0,2}}(?:score|rating)\b{_MARKUP}(?:is\b|[:=])?"
+    rf"{_MARKUP}{_NUMBER}(?:{_TEN})?[ \t*_`\"'.]*$",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
 async def judge(
-    task: str, answer: str, provider: LLMProvider, *, max_chars: int, max_tokens: int = MAX_TOKENS
-) -> float:
-    """Have the model rate `answer` against `task`; a score in [0, 1].
+    task: str,
+    answer: str,
+    provider: LLMProvider,
+    *,
+    criteria: str = "",
+    max_chars: int,
+    max_tokens: int = MAX_TOKENS,
+) -> Evaluation:
+    """Have the model rate `answer` against `task`, with its reasons.
 
     Both texts are cut to `max_chars` and fenced with a random tag, which neither can close from inside. A
     reply that can't be read for certain is asked for once more, with room for `max_tokens`.
@@ -63,47 +75,83 @@ async def judge(
     Raises:
         PatternError: The second reply could not be read either.
     """
+    request = _REQUEST.format(
+        fence=fence(),
+        task=task[:max_chars],
+        answer=answer[:max_chars],
+        criteria=f"\nWhat counts:\n{criteria}\n" if criteria else "",
+    )
+    verdict, first = await ask_for_verdict(
+        request, _AGAIN, read_verdict, provider, max_tokens, what="a score from 0 to 10"
+    )
+    # Asked for the number only, it gave its reasons the first time.
+    return Evaluation(verdict.score, verdict.feedback or without_thoughts(first).strip())
+
+
+def fence() -> str:
+    """Part of the name of the tags around a text, which that text can't know."""
     import secrets  # not at the top: it loads hashlib and random, for this alone
 
-    request = _REQUEST.format(fence=secrets.token_hex(8), task=task[:max_chars], answer=answer[:max_chars])
+    return secrets.token_hex(8)
+
+
+async def ask_for_verdict(
+    request: str,
+    again: str,
+    read: Callable[[str, bool], T | None],
+    provider: LLMProvider,
+    max_tokens: int,
+    *,
+    what: str,
+) -> tuple[T, str]:
+    """Ask a model for something that `read` can read for certain, once more if need be.
+
+    Returns:
+        What was read, and the text it gave first where it had to be asked again ("" where not).
+
+    Raises:
+        PatternError: The second reply could not be read either.
+    """
     messages = [{"role": "user", "content": request}]
     reply = await provider.complete(messages, temperature=TEMPERATURE, max_tokens=MAX_TOKENS)
-    score = _certain(reply)
-    if score is None:
-        # A reply that is all hidden reasoning is empty: repeated as it is, servers refuse it.
-        if reply.content.strip():
-            messages += [
-                {"role": "assistant", "content": reply.content},
-                {"role": "user", "content": _AGAIN},
-            ]
-        reply = await provider.complete(
-            messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens)
-        )
-        score = _certain(reply)
-    if score is None:
+    verdict = read(reply.content, reply.was_truncated)
+    if verdict is not None:
+        return verdict, ""
+    # A reply that is all hidden reasoning is empty: repeated as it is, servers refuse it.
+    if reply.content.strip():
+        messages += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": again}]
+    second = await provider.complete(
+        messages, temperature=TEMPERATURE, max_tokens=max(MAX_TOKENS, max_tokens)
+    )
+    verdict = read(second.content, second.was_truncated)
+    if verdict is None:
         raise PatternError(
-            f"the judge's replies can't be read as a score from 0 to 10, the last one was "
-            f"{reply.content[:200]!r}; use a model that follows the format, or give an evaluator of your own"
+            f"the judge's replies can't be read as {what}, the last one was {second.content[:200]!r}; "
+            "use a model that follows the format, or give an evaluator of your own"
         )
-    return score
+    return verdict, reply.content
 
 
-def _certain(reply: LLMResponse) -> float | None:
-    if reply.was_truncated and reply.content.endswith("1"):
-        return None  # cut off within the number, perhaps: the 1 of a 10
-    return read_score(reply.content)
+def read_verdict(reply: str, cut_off: bool = False) -> Evaluation | None:  # noqa: FBT001, FBT002 - of a pair
+    """Read a judge's score and its reasons; None unless the score is certain."""
+    score = read_score(reply, cut_off=cut_off)
+    return None if score is None else Evaluation(score, _reasons(without_thoughts(reply).strip()))
 
 
-def read_score(reply: str) -> float | None:
+def read_score(reply: str, *, cut_off: bool = False) -> float | None:
     """Read a score from 0 to 10 out of a judge's reply, as a number in [0, 1]; None unless it is certain.
 
-    Certain are: a number alone ("8", "8.5/10"), a JSON object with a "score", one labelled number
-    ("Score: 8"), or one "N/10". Where several of a kind differ nothing is certain.
+    Certain are: a number alone ("8", "8.5/10"), a JSON object with a "score", a line with nothing but the
+    score ("Score: 8"), one labelled number, or one "N/10". Where several of a kind differ nothing is certain.
+    Of a reply that was cut off the last two don't count: they may be about a part of the answer.
     """
-    text = _THOUGHT.sub("", reply).strip()
+    text = without_thoughts(reply).strip()
+    if cut_off and text.endswith("1"):
+        return None  # within the number, perhaps: the 1 of a 10
     whole = _BARE.fullmatch(text)
-    numbers = {whole["number"]} if whole else _json_score(text)
-    for pattern in (_LABELLED, _FRACTION):
+    found = {} if whole else _json_object(text)
+    numbers = {whole["number"]} if whole else {str(found["score"])} if found else set[str]()
+    for pattern in (_LINE,) if cut_off else (_LINE, _LABELLED, _FRACTION):
         numbers = numbers or {match["number"] for match in pattern.finditer(text)}
     values = {float(number) for number in numbers}
     if len(values) != 1:
@@ -112,11 +160,22 @@ def read_score(reply: str) -> float | None:
     return value / 10 if 0 <= value <= 10 else None
 
 
-def _json_score(text: str) -> set[str]:
+def _json_object(text: str) -> dict[str, Any]:
+    """The JSON object in `text` that has a number as its "score"; {} when there is none."""
     start, end = text.find("{"), text.rfind("}")
     try:
-        found = json.loads(text[start : end + 1])
+        found: Any = json.loads(text[start : end + 1])
     except (ValueError, RecursionError):
-        return set()
-    score = found.get("score") if isinstance(found, dict) else None
-    return {str(score)} if isinstance(score, (int, float)) and not isinstance(score, bool) else set()
+        return {}
+    score: object = found.get("score") if isinstance(found, dict) else None
+    return found if isinstance(score, (int, float)) and not isinstance(score, bool) else {}
+
+
+def _reasons(text: str) -> str:
+    if _BARE.fullmatch(text):
+        return ""
+    found = _json_object(text)
+    for name in ("feedback", "reasons", "reason", "reasoning"):
+        if isinstance(found.get(name), str):
+            return str(found[name]).strip()
+    return "" if found else _LINE.sub("", text).strip()

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from executionkit.cost import UNLIMITED, CostTracker, remaining, size_of
+from executionkit.cost import UNLIMITED, CostTracker, remaining
 from executionkit.errors import BudgetExhaustedError
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, size_of
 from executionkit.types import TokenUsage
 
 Limit = Literal["llm_calls", "output_tokens", "input_tokens"]

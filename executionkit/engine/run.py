@@ -6,18 +6,23 @@ is its child: each call is checked against, and charged to, the run and all its 
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import checks
 from executionkit.engine.metering import Hold, Meter, Metering, Request
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying
+from executionkit.engine.streams import MeteredStream, Opened, opened
 from executionkit.errors import ExecutionKitError
-from executionkit.protocols import LLMProvider
-from executionkit.responses import LLMResponse
+from executionkit.protocols import LLMProvider, StreamingProvider
+from executionkit.responses import LLMResponse, size_of
+from executionkit.streaming import ReplyStream, StreamEvent
 from executionkit.types import TokenUsage
+
+T = TypeVar("T")
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """What a call is held to be able to cost when neither it nor its provider says, as in the patterns."""
@@ -37,6 +42,8 @@ class Run:
         retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
         tracker: A ledger to charge instead of one of the run's own.
         salvage: Gives the metadata for an error that leaves the run.
+        within: Another run whose budgets hold for this one too, and which is charged as well, where
+            `provider` is not inside it: a judge beside the model that is judged.
 
     Raises:
         TypeError: `provider` has no `complete` method.
@@ -52,6 +59,7 @@ class Run:
         retry: RetryConfig | None = None,
         tracker: CostTracker | None = None,
         salvage: Callable[[], Mapping[str, Any]] | None = None,
+        within: "Run | None" = None,
     ) -> None:
         _check_provider(name, provider)
         if retry is not None and not isinstance(retry, RetryConfig):
@@ -62,11 +70,13 @@ class Run:
             UNLIMITED if max_cost is None else max_cost,
             CostTracker() if tracker is None else tracker,
         )
-        self._retry = DEFAULT_RETRY if retry is None else retry
+        inherited: RetryConfig = DEFAULT_RETRY if within is None else within._retry
+        self._retry: RetryConfig = inherited if retry is None else retry
         self._salvage = salvage
         parent = provider if isinstance(provider, Run) else None
         self._target: LLMProvider = provider if parent is None else parent._target
-        self._levels: tuple[Run, ...] = (self,) if parent is None else (self, *parent._levels)
+        around = (*(parent._levels if parent else ()), *(within._levels if within else ()))
+        self._levels: tuple[Run, ...] = tuple(dict.fromkeys((self, *around)))
         self._metering = Metering([level._meter for level in self._levels])
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
@@ -83,6 +93,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.name}: {self.usage}>"
+
+    @property
+    def target(self) -> LLMProvider:
+        """The provider that answers in the end, whatever runs are around it."""
+        return self._target
 
     @property
     def usage(self) -> TokenUsage:
@@ -116,7 +131,9 @@ class Run:
         usage = self.usage
         tokens = usage.input_tokens + usage.output_tokens
         calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
-        exc.add_note(f"{self.name}: spent {calls}, {tokens} tokens")
+        note = f"{self.name}: spent {calls}, {tokens} tokens"
+        if note not in getattr(exc, "__notes__", ()):  # a stream of the run has said it
+            exc.add_note(note)
         # Somebody else's error keeps its type; what it cost must be as easy to get at as on one of ours.
         own = vars(exc)
         if isinstance(own.setdefault("cost", usage), TokenUsage):
@@ -169,25 +186,10 @@ class Run:
             ValueError: `max_tokens` is less than 1.
             TypeError: The provider's `complete` is not async, or returned something else than a response.
         """
-        if max_tokens is not None:
-            checks.at_least(1, max_tokens=max_tokens)
-        choices = kwargs.get("n")
-        request = Request(
-            messages,
-            tools,
-            max_tokens,
-            self._default_max_tokens(),
-            choices if isinstance(choices, int) and choices > 1 else 1,
-        )
+        request = self._request(messages, max_tokens, tools, kwargs)
 
         async def attempt() -> LLMResponse:
-            for level in self._levels:
-                if level._halted:
-                    await _leave()
-            hold = self._metering.try_hold(request)
-            while not isinstance(hold, Hold):
-                await self._park(hold.settled())
-                hold = self._metering.try_hold(request)
+            hold = await self._admitted(request)
             try:
                 pending = self._target.complete(
                     messages, temperature=temperature, max_tokens=hold.max_tokens, tools=tools, **kwargs
@@ -208,6 +210,83 @@ class Run:
             self._metering.record(hold, reply)
             return reply
 
+        return await self._retrying(attempt)
+
+    @property
+    def can_stream(self) -> bool:
+        """Whether the provider has a `stream` method."""
+        return callable(getattr(self._target, "stream", None))
+
+    def stream(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> ReplyStream:
+        """One streamed call through every budget; see `StreamingProvider.stream`.
+
+        Entering sends the request and waits for the first event. Until then a failure is retried as any
+        other; once something has come, a failure is raised: the reply is being paid for.
+
+        However the stream ends, the call is counted: with the usage that was reported, or where it ended
+        before that, with an estimate from the text that had come.
+
+        Raises:
+            TypeError: The provider has no `stream`.
+            ValueError: `max_tokens` is less than 1.
+        """
+        if not self.can_stream:
+            raise TypeError(
+                f"{self.name}: {type(self._target).__name__} has no `stream`: it can't stream replies"
+            )
+        request = self._request(messages, max_tokens, tools, kwargs)
+
+        def open_stream(hold: Hold) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
+            target = cast("StreamingProvider", self._target)
+            return target.stream(
+                messages, temperature=temperature, max_tokens=hold.max_tokens, tools=tools, **kwargs
+            )
+
+        async def attempt() -> Opened:
+            return await opened(open_stream, await self._admitted(request), self._metering)
+
+        return MeteredStream(
+            lambda: self._retrying(attempt), self._metering, size_of(repr(messages)), self._enrich
+        )
+
+    def _request(
+        self,
+        messages: list[dict[str, Any]],
+        max_tokens: int | None,
+        tools: list[dict[str, Any]] | None,
+        further: Mapping[str, Any],
+    ) -> Request:
+        if max_tokens is not None:
+            checks.at_least(1, max_tokens=max_tokens)
+        choices = further.get("n")
+        return Request(
+            messages,
+            tools,
+            max_tokens,
+            self._default_max_tokens(),
+            choices if isinstance(choices, int) and choices > 1 else 1,
+        )
+
+    async def _admitted(self, request: Request) -> Hold:
+        """Wait until every budget has room for the request, and reserve it."""
+        for level in self._levels:
+            if level._halted:
+                await _leave()
+        hold = self._metering.try_hold(request)
+        while not isinstance(hold, Hold):
+            await self._park(hold.settled())
+            hold = self._metering.try_hold(request)
+        return hold
+
+    async def _retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
         return await retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted)
 
     def _default_max_tokens(self) -> int:

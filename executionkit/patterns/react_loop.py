@@ -2,18 +2,20 @@
 
 import asyncio
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Never, cast
+from typing import Any, Never, cast
 
 from executionkit.engine import checks
 from executionkit.engine.hints import unknown_keyword
+from executionkit.engine.narration import Narrator
 from executionkit.engine.parallel import reap
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.engine.tools import Toolbox, cut
 from executionkit.engine.transcript import Transcript
 from executionkit.errors import MaxIterationsError
+from executionkit.events import EventCallback, Observation, RoundStarted, ToolStarted
 from executionkit.protocols import ToolCallingProvider
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import PatternResult, TokenUsage, Tool
@@ -33,6 +35,7 @@ class ReactResult(PatternResult[str]):
         messages_trimmed: Messages left out of the last request because of `max_history_messages`.
         finish_reason: Why the model stopped writing the answer ("stop", "length", "content_filter", ...).
         refusal: The server's refusal text, "" when it did not refuse.
+        callback_errors: How often `on_event` raised; each time is logged as a warning.
     """
 
     rounds: int = 0
@@ -42,6 +45,7 @@ class ReactResult(PatternResult[str]):
     messages_trimmed: int = 0
     finish_reason: str = "stop"
     refusal: str = ""
+    callback_errors: int = 0
 
 
 @dataclass
@@ -66,6 +70,7 @@ async def react_loop(
     max_cost: TokenUsage | None = None,
     retry: RetryConfig | None = None,
     max_history_messages: int | None = None,
+    on_event: EventCallback | None = None,
     **_: Never,
 ) -> ReactResult:
     """Send the task with the tools, run the tools the model asks for, and so on until it answers.
@@ -93,11 +98,16 @@ async def react_loop(
         retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
         max_history_messages: Messages sent at the most, the first one counted; at least 1, None sends all.
             The first message and the most recent whole exchanges are kept, the latest one always.
+        on_event: Told, as they happen, of rounds, tool calls and observations (`executionkit.events`) and
+            of the replies' own events; a plain or async function, called with one event at a time, which the
+            loop waits for. Replies are streamed then, where the provider can; a stream that breaks off
+            after something was told is not retried. What the function raises is logged and counted.
         **_: Ignored, with a warning: a keyword meant for another pattern, or misspelt.
 
     Returns:
         The final answer; `score` is None. `metadata` keys: `rounds`, `tool_calls_made`,
-        `truncated_responses`, `truncated_observations`, `messages_trimmed`, `finish_reason`, `refusal`.
+        `truncated_responses`, `truncated_observations`, `messages_trimmed`, `finish_reason`, `refusal`,
+        `callback_errors`.
 
     Raises:
         TypeError: The provider does not support tools, or `tools` holds something else than tools.
@@ -117,6 +127,7 @@ async def react_loop(
     if tool_timeout is not None:
         checks.positive(tool_timeout=tool_timeout)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
+    narrator = Narrator("react_loop", on_event)
     by_name = _by_name(tools)
     transcript = Transcript(prompt)
     counters = _Counters()
@@ -140,15 +151,16 @@ async def react_loop(
 
         while counters.rounds < max_rounds:
             messages, counters.messages_trimmed = transcript.recent(max_history_messages)
-            reply = await run.complete(
-                messages, temperature=temperature, max_tokens=max_tokens, tools=schemas
+            await narrator.tell(RoundStarted(counters.rounds + 1))
+            reply = await narrator.ask(
+                run, messages, temperature=temperature, max_tokens=max_tokens, tools=schemas
             )
             counters.rounds += 1
             counters.truncated_responses += reply.was_truncated
             calls = transcript.add_reply(reply)
             if not calls:
-                return _result(reply, run.usage, counters)
-            observations = await _observe(toolbox, reply, calls, counters, max_observation_chars)
+                return _result(reply, run.usage, counters, narrator.errors)
+            observations = await _observe(toolbox, reply, calls, counters, max_observation_chars, narrator)
             transcript.add_results(calls, observations)
 
         raise MaxIterationsError(
@@ -158,24 +170,39 @@ async def react_loop(
 
 
 async def _observe(
-    toolbox: Toolbox, reply: LLMResponse, calls: list[ToolCall], counters: _Counters, limit: int
+    toolbox: Toolbox,
+    reply: LLMResponse,
+    calls: list[ToolCall],
+    counters: _Counters,
+    limit: int,
+    narrator: Narrator,
 ) -> list[str]:
     """Run the calls of one reply, all at once; their observations in order."""
-    if reply.was_truncated:
-        return [cut(_CUT_OFF, limit)[0] for _ in calls]
-    observations: list[str] = []
-    for text, ran in await _call_all(toolbox, calls):
-        text, shortened = cut(text, limit)
-        counters.tool_calls_made += ran
-        counters.truncated_observations += shortened
-        observations.append(text)
-    return observations
+    number = counters.rounds
+
+    async def observe(call: ToolCall) -> Observation:
+        if reply.was_truncated:
+            observation = Observation(number, call, cut(_CUT_OFF, limit)[0], ran=False, truncated=False)
+        else:
+            await narrator.tell(ToolStarted(number, call))
+            text, ran = await toolbox.call(call)
+            text, shortened = cut(text, limit)
+            observation = Observation(number, call, text, ran, shortened)
+        await narrator.tell(observation)
+        return observation
+
+    observations = await _all(observe, calls)
+    counters.tool_calls_made += sum(observation.ran for observation in observations)
+    counters.truncated_observations += sum(observation.truncated for observation in observations)
+    return [observation.text for observation in observations]
 
 
-async def _call_all(toolbox: Toolbox, calls: list[ToolCall]) -> list[tuple[str, bool]]:
+async def _all(
+    observe: Callable[[ToolCall], Coroutine[Any, Any, Observation]], calls: list[ToolCall]
+) -> list[Observation]:
     if len(calls) == 1:
-        return [await toolbox.call(calls[0])]
-    tasks = [asyncio.create_task(toolbox.call(call)) for call in calls]
+        return [await observe(calls[0])]
+    tasks = [asyncio.create_task(observe(call)) for call in calls]
     try:
         await asyncio.wait(tasks)
     finally:
@@ -183,12 +210,13 @@ async def _call_all(toolbox: Toolbox, calls: list[ToolCall]) -> list[tuple[str, 
     return [task.result() for task in tasks]
 
 
-def _result(reply: LLMResponse, cost: TokenUsage, counters: _Counters) -> ReactResult:
+def _result(reply: LLMResponse, cost: TokenUsage, counters: _Counters, callback_errors: int) -> ReactResult:
     return ReactResult(
         value=reply.content,
         cost=cost,
         finish_reason=reply.finish_reason,
         refusal=reply.refusal,
+        callback_errors=callback_errors,
         **vars(counters),
     )
 

@@ -1,15 +1,21 @@
 """`refine_loop`: generate, score, improve the best so far, until it is good enough or stands still."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from executionkit.engine import checks
-from executionkit.engine.convergence import ConvergenceDetector, validate_score
+from executionkit.engine.convergence import ConvergenceDetector
+from executionkit.engine.evaluating import for_task
+from executionkit.engine.narration import Narrator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
+from executionkit.errors import BudgetExhaustedError
+from executionkit.events import DraftScored, DraftStarted, EventCallback
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
-from executionkit.types import Evaluator, PatternResult, TokenUsage
+from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage
+
+StopReason: TypeAlias = Literal["target", "plateau", "max_iterations", "budget"]
 
 _IMPROVE = """\
 {prompt}
@@ -20,54 +26,97 @@ Here is an answer that was rated {score:.2f} on a scale from 0 to 1:
 
 Write a better answer to the task above. Reply with the improved answer only."""
 
+_IMPROVE_WITH_REASONS = """\
+{prompt}
+
+Here are earlier answers, each with its rating on a scale from 0 to 1 and what was said of it.
+
+{attempts}
+
+Write a better answer to the task above: start from the best one and mend what was criticised, without \
+losing what is good. Reply with the improved answer only."""
+
+
+class Attempt(NamedTuple):
+    """One text of the loop.
+
+    Attributes:
+        text: What the model wrote.
+        score: What the evaluator gave it; None when the budget ended before it was scored.
+        feedback: The evaluator's reasons; "" when it gave none.
+    """
+
+    text: str
+    score: float | None
+    feedback: str
+
 
 @dataclass(frozen=True)
 class RefineResult(PatternResult[str]):
-    """The best text of the loop; `score` is its score.
+    """The best text of the loop; `score` is its score, None when the budget ended before any was scored.
 
     Attributes:
-        iterations: Improvements asked for: 0 means the first text was enough.
+        iterations: Improvements written: 0 means the first text was enough.
         converged: Whether the loop ended because the target was reached or the scores stood still,
-            rather than because `max_iterations` ran out.
+            rather than because `max_iterations` or the budget ran out.
         score_history: The scores in order, the first generation's included.
-        stop_reason: "target", "plateau" or "max_iterations".
+        stop_reason: "target", "plateau", "max_iterations", or "budget" (only with `on_budget="return"`).
         truncated_responses: Generations cut off by `max_tokens`.
         finish_reason: Why the model stopped writing the text returned ("stop", "length", ...).
+        callback_errors: How often `on_event` raised; each time is logged as a warning.
+        attempts: Every text with its score and the feedback on it, in order; not in `metadata`.
     """
 
     iterations: int = 0
     converged: bool = False
-    score_history: list[float] = field(default_factory=list[float])
-    stop_reason: Literal["target", "plateau", "max_iterations"] = "max_iterations"
+    score_history: list[float] = field(default_factory=list)
+    stop_reason: StopReason = "max_iterations"
     truncated_responses: int = 0
     finish_reason: str = "stop"
+    callback_errors: int = 0
+    attempts: list[Attempt] = field(default_factory=list, metadata={"mirrored": False})
 
 
 @dataclass(slots=True)
 class _Progress:
     """What the loop has so far: what an error carries out of it."""
 
-    best: LLMResponse | None = None
-    best_score: float | None = None
-    unscored: LLMResponse | None = None
+    replies: list[LLMResponse] = field(default_factory=list[LLMResponse])
     scores: list[float] = field(default_factory=list[float])
-    truncated: int = 0
+    feedback: list[str] = field(default_factory=list[str])
+    best: int = 0
+    has_feedback: bool = False
 
-    def scored(self, score: float) -> None:
-        self.scores.append(score)
-        if self.best_score is None or score > self.best_score:
-            self.best, self.best_score = self.unscored, score
-        self.unscored = None
+    def scored(self, evaluation: Evaluation) -> None:
+        """Take in what was said of the last reply; of equal ones the first stays the best."""
+        self.scores.append(evaluation.score)
+        self.feedback.append(evaluation.feedback)
+        self.has_feedback = self.has_feedback or bool(evaluation.feedback)
+        if evaluation.score > self.scores[self.best]:
+            self.best = len(self.scores) - 1
+
+    @property
+    def best_score(self) -> float | None:
+        return self.scores[self.best] if self.scores else None
+
+    def attempt(self, index: int) -> Attempt:
+        is_scored = index < len(self.scores)
+        return Attempt(
+            self.replies[index].content,
+            self.scores[index] if is_scored else None,
+            self.feedback[index] if is_scored else "",
+        )
 
     def salvage(self) -> dict[str, Any]:
-        best = self.best or self.unscored
         paid: dict[str, Any] = {
-            "best_text": None if best is None else best.content,
+            "best_text": self.replies[self.best].content if self.replies else None,
             "best_score": self.best_score,
             "score_history": list(self.scores),
         }
-        if self.unscored is not None:
-            paid["unscored_text"] = self.unscored.content
+        if len(self.replies) > len(self.scores):
+            paid["unscored_text"] = self.replies[-1].content
+        if self.has_feedback:
+            paid["feedback_history"] = list(self.feedback)
         return paid
 
 
@@ -75,7 +124,7 @@ async def refine_loop(
     provider: LLMProvider,
     prompt: str,
     *,
-    evaluator: Evaluator | None = None,
+    evaluator: Scorer | None = None,
     max_eval_chars: int = 32768,
     target_score: float = 0.9,
     max_iterations: int = 5,
@@ -85,19 +134,28 @@ async def refine_loop(
     max_tokens: int = 4096,
     max_cost: TokenUsage | None = None,
     retry: RetryConfig | None = None,
+    on_event: EventCallback | None = None,
+    on_budget: Literal["raise", "return"] = "raise",
+    attempts_shown: int = 3,
 ) -> RefineResult:
     """Generate an answer, score it, and ask for a better one until it is good enough.
 
-    Each improvement starts from the best text so far and its score, and the best-scoring text is
-    returned, however the last one did; of two that score the same the earlier is kept. After Madaan et
-    al., "Self-Refine: Iterative Refinement with Self-Feedback", NeurIPS 2023.
+    Each improvement starts from the best text so far, its score, and what the evaluator said of it, with
+    the latest other attempts beside it. The best-scoring text is returned, however the last one did; of two
+    that score the same the earlier is kept. After Madaan et al., "Self-Refine: Iterative Refinement with
+    Self-Feedback", NeurIPS 2023, where feedback that says what to change beats a bare score.
+
+    A model that judges its own reasoning without any outside fact tends to talk itself out of right answers
+    (Huang et al., "Large Language Models Cannot Self-Correct Reasoning Yet", ICLR 2024): where an answer is
+    right or wrong, use `consensus`, or an evaluator that runs something.
 
     Args:
         provider: What answers.
         prompt: The task.
-        evaluator: `async (text, provider) -> score` in [0, 1]; calls made through the provider it is
-            handed count against `max_cost`. None asks the same model for a number from 0 to 10
-            (temperature 0.1, a short reply; a reply that can't be read is asked for once more).
+        evaluator: `(text, provider)`, async or plain, giving a score in [0, 1] or an `Evaluation` with
+            feedback; calls made through the provider it is handed count against `max_cost`. None asks the
+            same model for its reasons and a number from 0 to 10 (temperature 0.1, a short reply; a reply
+            that can't be read is asked for once more).
         max_eval_chars: What the default evaluator is shown of the text at the most; at least 1.
         target_score: The score that is good enough, in [0, 1].
         max_iterations: Improvements at the most; 0 generates and scores once.
@@ -107,10 +165,19 @@ async def refine_loop(
         max_tokens: The most tokens a generation may have; at least 1.
         max_cost: The ceiling for generations and evaluations together; None is no limit.
         retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
+        on_event: Told, as they happen, of drafts and their scores (`executionkit.events`) and of the
+            generations' own events, not of the evaluator's; a plain or async function, called with one event
+            at a time, which the loop waits for. Generations are streamed then, where the provider can; a
+            stream that breaks off after something was told is not retried. What the function raises is
+            logged and counted.
+        on_budget: What a budget that ends on the way means: "raise" the error, or "return" the best text so
+            far with `stop_reason` "budget". Without any text it is raised all the same.
+        attempts_shown: How many attempts the next one is shown once there is feedback: the best and the
+            latest others; at least 1. Without feedback it is the best text and its score alone.
 
     Returns:
         The best text. `metadata` keys: `iterations`, `converged`, `score_history`, `stop_reason`,
-        `truncated_responses`, `finish_reason`.
+        `truncated_responses`, `finish_reason`, `callback_errors`.
 
     Raises:
         ValueError: A parameter is out of range (nothing was called), or the evaluator's score is not a
@@ -120,62 +187,90 @@ async def refine_loop(
         LLMError: A call failed for good.
 
     Every error has `.metadata["best_text"]`, `["best_score"]` and `["score_history"]` of what was already
-    paid for, and `["unscored_text"]` where a text was generated that could not be scored any more. An
-    evaluator's own exception goes through as it is, with the same facts on it.
+    paid for, `["feedback_history"]` where there was feedback, and `["unscored_text"]` where a text was
+    generated that could not be scored any more. An evaluator's own exception goes through as it is, with
+    the same facts on it.
     """
     checks.text(prompt=prompt)
     checks.at_least(0, max_iterations=max_iterations)
-    checks.at_least(1, max_eval_chars=max_eval_chars)
+    checks.at_least(1, max_eval_chars=max_eval_chars, attempts_shown=attempts_shown)
     checks.between(0.0, 1.0, target_score=target_score)
+    checks.one_of(("raise", "return"), on_budget=on_budget)
     if evaluator is not None and not callable(evaluator):
-        raise ValueError(f"evaluator must be an async callable or None, got {evaluator!r}")
+        raise ValueError(f"evaluator must be a callable or None, got {evaluator!r}")
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     detector = ConvergenceDetector(delta_threshold, patience, score_threshold=target_score)
     progress = _Progress()
+    narrator = Narrator("refine_loop", on_event)
+
+    async def ask_the_model(text: str, judging: LLMProvider) -> Evaluation:
+        # Not at the top: its regular expressions take time to compile.
+        from executionkit.engine.judge import judge
+
+        return await judge(prompt, text, judging, max_chars=max_eval_chars, max_tokens=max_tokens)
+
+    evaluate = for_task(evaluator or ask_the_model, prompt)
 
     async with Run("refine_loop", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
-
-        async def attempt(request: str) -> bool:
-            """Generate and score one text; whether the detector says that it is enough."""
-            reply = await run.complete(
-                [{"role": "user", "content": request}], temperature=temperature, max_tokens=max_tokens
-            )
-            progress.unscored = reply
-            progress.truncated += reply.was_truncated
-            if evaluator is None:
-                # Not at the top: its regular expressions take time to compile.
-                from executionkit.engine.judge import judge
-
-                score = await judge(
-                    prompt, reply.content, run, max_chars=max_eval_chars, max_tokens=max_tokens
+        stop_reason: StopReason = "max_iterations"
+        try:
+            while len(progress.replies) <= max_iterations:
+                request = _request(prompt, progress, attempts_shown)
+                iteration = len(progress.replies)
+                await narrator.tell(DraftStarted(iteration))
+                reply = await narrator.ask(
+                    run,
+                    [{"role": "user", "content": request}],
+                    temperature=temperature,
+                    max_tokens=max_tokens,
                 )
-            else:
-                score = await evaluator(reply.content, run)
-            progress.scored(validate_score(score))
-            return detector.should_stop(progress.scores[-1])
+                progress.replies.append(reply)
+                progress.scored(await evaluate(reply.content, run))
+                score, is_best = progress.scores[-1], progress.best == iteration
+                await narrator.tell(DraftScored(iteration, reply.content, score, is_best))
+                if detector.should_stop(score):
+                    stop_reason = detector.stop_reason or stop_reason
+                    break
+        except BudgetExhaustedError:
+            if on_budget == "raise" or not progress.replies:
+                raise
+            stop_reason = "budget"
+        return _result(progress, run.usage, stop_reason, narrator.errors)
 
-        done = await attempt(prompt)
-        iterations = 0
-        while not done and iterations < max_iterations:
-            iterations += 1
-            best = progress.best.content if progress.best is not None else ""
-            done = await attempt(_IMPROVE.format(prompt=prompt, best=best, score=progress.best_score))
 
-        return _result(progress, run.usage, iterations, detector)
+def _request(prompt: str, progress: _Progress, shown: int) -> str:
+    count, best = len(progress.scores), progress.best
+    if not count:
+        return prompt
+    if not progress.has_feedback:
+        return _IMPROVE.format(
+            prompt=prompt, best=progress.replies[best].content, score=progress.scores[best]
+        )
+    # One more than are shown beside the best, which may be among them.
+    latest = [index for index in range(max(0, count - shown), count) if index != best]
+    parts: list[str] = []
+    for index in sorted([best, *latest[max(0, len(latest) - (shown - 1)) :]]):
+        text, score, feedback = progress.attempt(index)
+        mark = " (the best so far)" if index == best else ""
+        parts.append(f"Answer {index + 1}, rated {score:.2f}{mark}:\n\n{text}")
+        parts.append(f"What was said of answer {index + 1}: {feedback or 'nothing'}")
+    return _IMPROVE_WITH_REASONS.format(prompt=prompt, attempts="\n\n".join(parts))
 
 
 def _result(
-    progress: _Progress, cost: TokenUsage, iterations: int, detector: ConvergenceDetector
+    progress: _Progress, cost: TokenUsage, stop_reason: StopReason, callback_errors: int
 ) -> RefineResult:
-    best = progress.best or LLMResponse("")
+    best = progress.replies[progress.best]
     return RefineResult(
         value=best.content,
         score=progress.best_score,
         cost=cost,
-        iterations=iterations,
-        converged=detector.stop_reason is not None,
+        iterations=len(progress.replies) - 1,
+        converged=stop_reason in ("target", "plateau"),
         score_history=list(progress.scores),
-        stop_reason=detector.stop_reason or "max_iterations",
-        truncated_responses=progress.truncated,
+        stop_reason=stop_reason,
+        truncated_responses=sum(reply.was_truncated for reply in progress.replies),
         finish_reason=best.finish_reason,
+        callback_errors=callback_errors,
+        attempts=[progress.attempt(index) for index in range(len(progress.replies))],
     )

@@ -12,7 +12,7 @@ from executionkit.errors import (
     RateLimitError,
     ToolError,
 )
-from executionkit.protocols import LLMProvider, ToolCallingProvider
+from executionkit.protocols import LLMProvider, StreamingProvider, ToolCallingProvider
 from executionkit.provider._client import Provider
 from executionkit.responses import LLMResponse, ToolCall
 
@@ -29,6 +29,7 @@ __all__ = [
     "Provider",
     "ProviderError",
     "RateLimitError",
+    "StreamingProvider",
     "ToolCall",
     "ToolCallingProvider",
     "ToolError",

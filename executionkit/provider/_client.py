@@ -16,6 +16,7 @@ from executionkit.provider._loops import PerLoop
 from executionkit.provider._redaction import redact
 from executionkit.provider._request import Form, compose
 from executionkit.provider._secrets import LostSecret, Secret
+from executionkit.provider._streaming import Limits, ProviderStream
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
     AsyncHTTPClient,
@@ -28,6 +29,7 @@ from executionkit.provider._transport import (
 )
 from executionkit.provider._wire import interpret
 from executionkit.responses import LLMResponse, plain, rebuild
+from executionkit.streaming import ReplyStream
 
 
 class _Derived:
@@ -72,8 +74,8 @@ class Provider(_Derived):
         max_tokens_field: The name under which `max_tokens` is sent, because newer models insist on
             `"max_completion_tokens"`.
         omit: Body fields never to send, because some models answer 400 to them: reasoning models refuse
-            `temperature`. Without `max_tokens` the server's own limit holds, and a budget on output tokens
-            can be overrun.
+            `temperature`, some servers `stream_options`. Without `max_tokens` the server's own limit holds,
+            and a budget on output tokens can be overrun.
         deadline: The most seconds a request may take altogether, where that should differ from `timeout`:
             more, for a server that sends a long answer bit by bit; less, for a hard limit. None takes
             `timeout`.
@@ -229,16 +231,79 @@ class Provider(_Derived):
             raise outcome
         return outcome
 
-    async def _post(self, body: bytes, dispatch: Dispatch) -> LLMResponse | LLMError:
+    def stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> ReplyStream:
+        """Send one chat completion request and hand the reply over while it is being written.
+
+            provider = Provider("http://localhost:8000/v1", "my-model")
+            async with provider.stream([{"role": "user", "content": "Hello"}]) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        print(event.text, end="")
+            reply = events.response
+
+        The request goes out on entering; leaving ends it. The errors are those of `complete`, from entering
+        or between two events, and one that comes after some text has it in `.metadata["partial_text"]`. A
+        server that answers with a whole completion instead of a stream is taken at its word: what it says
+        comes in one piece.
+
+        `timeout` is the longest silence of the server, from start to end. `deadline` is the most a stream may
+        take altogether; where it is None, only the wait for the beginning of the reply is limited further, to
+        `timeout` seconds in all. `max_response_bytes` bounds an event, the reply's text and what waits to be
+        read.
+
+        The usage is asked for (`stream_options`); a server that refuses that needs `omit={"stream_options"}`.
+        Where none comes it is estimated, and marked so: `UsageEvent.estimated`,
+        `LLMResponse.usage_is_estimated`.
+
+        Args:
+            messages: The conversation in the OpenAI chat form; at least one message.
+            temperature: In [0, 2]; None takes `default_temperature`.
+            max_tokens: At least 1; None takes `default_max_tokens`.
+            tools: Tool schemas in the OpenAI form; sent only when there are any.
+            **kwargs: Further body fields, as in `complete`.
+
+        Returns:
+            The stream. Arguments are checked when it is entered.
+        """
+
+        def body() -> bytes:
+            return compose(
+                self._form,
+                messages,
+                temperature=self.default_temperature if temperature is None else temperature,
+                max_tokens=self.default_max_tokens if max_tokens is None else max_tokens,
+                tools=tools,
+                further=kwargs,
+                streamed=True,
+            )
+
+        limits = Limits(self._limit, self._limit_name, self.deadline, self.max_response_bytes)
+        return ProviderStream(body, self._connect, limits, self._report)
+
+    async def _connect(self) -> Transport | LLMError:
         report = self._report
         if self._lost:
             text = f"{self._lost} stayed behind when this provider was pickled; set it again with "
             return PermanentError(text + "dataclasses.replace(provider, api_key=...)", dispatched=False)
         try:
-            transport = await self._transports.get()
+            return await self._transports.get()
         except (ImportError, OSError, ValueError) as exc:
             text = f"the connection to {report.host} can't be set up: {report.clean(describe(exc))}"
             return PermanentError(text, dispatched=False)
+
+    async def _post(self, body: bytes, dispatch: Dispatch) -> LLMResponse | LLMError:
+        report = self._report
+        transport = await self._connect()
+        if isinstance(transport, LLMError):
+            return transport
         try:
             async with asyncio.timeout(self._limit):
                 reply = await transport.post(body, dispatch)

@@ -5,7 +5,8 @@ import http.client
 import io
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from executionkit.provider._network import default_context, proxy_for, trusting
@@ -27,12 +28,26 @@ _PIECE = 16_384
 """The last bytes of a request, sent in one go: small enough that a free socket buffer takes them whole."""
 
 
+class Listener(Protocol):
+    """Who wants a reply while it arrives."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the head."""
+        ...
+
+    def feed(self, part: bytes) -> None:
+        """Take the next part of the body."""
+        ...
+
+
 class Call:
     """One request on its way through a worker thread, abortable from the thread of the event loop.
 
     Holding the socket under a lock makes two things exact: a request is aborted before its last bytes are
     sent or after, and a socket is shut down only while this request is the one that uses it.
     """
+
+    arriving: Listener | None = None
 
     def __init__(self, body: bytes, dispatch: Dispatch) -> None:
         self.body = body
@@ -172,7 +187,7 @@ class Connection:
         self._socket: socket.socket | None = None
 
     def exchange(self, call: Call) -> Reply:
-        """Post the call's body and read the whole reply.
+        """Post the call's body and read the whole reply; one handed on as it arrives has no body here.
 
         A connection that the server has closed meanwhile is replaced before anything is sent on it.
         """
@@ -186,7 +201,8 @@ class Connection:
             else:
                 call.hold(self._socket)
             call.send(self._socket, self._dialer.message(call.body))
-            reply, kept = _read(self._socket, self._dialer.endpoint.max_bytes)
+            limit = self._dialer.endpoint.max_bytes
+            reply, kept = _read(self._socket, limit, call.arriving)
         except TimeoutError:
             fault = TransportError(SILENT.format(timeout))
         except Exception as exc:  # noqa: BLE001  # a thread must hand back an outcome, whatever happened
@@ -230,7 +246,7 @@ def _is_idle(sock: socket.socket, timeout: float) -> bool:
     return False
 
 
-def _read(sock: socket.socket, limit: int) -> tuple[Reply, bool]:
+def _read(sock: socket.socket, limit: int, listener: Listener | None) -> tuple[Reply, bool]:
     """Read one reply; also tell whether the connection may be used again."""
     response = http.client.HTTPResponse(sock, method="POST")
     response.fp.close()
@@ -238,16 +254,27 @@ def _read(sock: socket.socket, limit: int) -> tuple[Reply, bool]:
     try:
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
-        declared = response.length or 0
-        parts: list[bytes] = []
-        size = 0
-        while max(declared, size) <= limit and (part := response.read(min(65_536, limit + 1 - size))):
-            parts.append(part)
-            size += len(part)
-        if max(declared, size) > limit:
-            raise TransportError(TOO_LARGE.format(limit))
+        if listener is None:
+            body = _body(response, limit)
+        else:
+            body = b""
+            listener.begin(response.status, headers)
+            while part := response.read1(65_536):
+                listener.feed(part)
         if response.length:  # what is still to come of the declared length; read() itself doesn't mind
             raise http.client.IncompleteRead(b"", response.length)
-        return Reply(response.status, headers, b"".join(parts)), not response.will_close
+        return Reply(response.status, headers, body), not response.will_close
     finally:
         response.close()
+
+
+def _body(response: http.client.HTTPResponse, limit: int) -> bytes:
+    declared = response.length or 0
+    parts: list[bytes] = []
+    size = 0
+    while max(declared, size) <= limit and (part := response.read(min(65_536, limit + 1 - size))):
+        parts.append(part)
+        size += len(part)
+    if max(declared, size) > limit:
+        raise TransportError(TOO_LARGE.format(limit))
+    return b"".join(parts)

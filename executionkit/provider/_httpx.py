@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -13,6 +13,7 @@ from executionkit.provider._network import proxy_for, trusting
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
     BROKEN,
+    CLOSED,
     CONNECT,
     KEEP_ALIVE,
     SILENT,
@@ -20,6 +21,7 @@ from executionkit.provider._transport import (
     AsyncHTTPClient,
     Dispatch,
     Endpoint,
+    Incoming,
     Reply,
     TransportError,
 )
@@ -112,6 +114,54 @@ class HttpxTransport:
             return await self._read(response)
         finally:
             await response.aclose()
+
+    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+        """Post the body and hand the reply over while it arrives."""
+        # A task of its own reads, because a library's streams have to be closed by the task that opened them.
+        scope: Any = nullcontext() if self._scopes is None else self._scopes.CancelScope()
+
+        def stop() -> None:
+            dispatch.called_off = True
+            if self._scopes is None:
+                task.cancel()
+            else:
+                scope.cancel()
+
+        incoming = Incoming(self._endpoint.max_bytes, stop)
+        task = asyncio.ensure_future(self._forward(body, dispatch, incoming, scope))
+        task.add_done_callback(lambda _: incoming.end(TransportError(CLOSED)))
+        return incoming
+
+    async def _forward(self, body: bytes, dispatch: Dispatch, incoming: Incoming, scope: Any) -> None:
+        with scope:
+            outcome: Reply | TransportError | None = None
+            try:
+                response = await self._send(body, dispatch)
+                try:
+                    await self._hand_on(response, incoming)
+                finally:
+                    await response.aclose()
+            except TransportError as fault:
+                outcome = fault
+            except Exception as exc:  # noqa: BLE001  # as in `post`
+                outcome = self._outcome(exc)
+            if isinstance(outcome, Reply):
+                incoming.begin(outcome.status, outcome.headers)
+                outcome = None
+            incoming.end(outcome)
+
+    async def _hand_on(self, response: Any, incoming: Incoming) -> None:
+        if response.is_stream_consumed:
+            reply = await self._read(response)
+            incoming.begin(reply.status, reply.headers)
+            incoming.feed(reply.body)
+            return
+        incoming.begin(
+            response.status_code, {name.lower(): value for name, value in response.headers.items()}
+        )
+        async with aclosing(aiter(response.stream)) as stream:
+            async for part in stream:
+                incoming.feed(part)
 
     async def _send(self, body: bytes, dispatch: Dispatch) -> Any:
         extensions: dict[str, Any] = {"timeout": self._timeout}

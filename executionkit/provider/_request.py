@@ -11,7 +11,7 @@ from executionkit.provider._text import well_formed
 _OWN_FIELDS = {
     "messages": "pass the messages as complete()'s first argument",
     "model": "set Provider.model, or dataclasses.replace(provider, model=...)",
-    "stream": "complete() takes whole replies",
+    "stream": "complete() takes whole replies, stream() streams",
     "temperature": "use default_temperature, or complete()'s temperature",
     "max_tokens": "use default_max_tokens, or complete()'s max_tokens",
     "max_completion_tokens": "use max_tokens, with max_tokens_field='max_completion_tokens'",
@@ -41,8 +41,9 @@ def compose(
     max_tokens: int,
     tools: object,
     further: Mapping[str, Any],
+    streamed: bool = False,
 ) -> bytes:
-    """Write one request.
+    """Write one request; a streamed one asks for the usage too, which servers leave out otherwise.
 
     Raises:
         ValueError: An argument is out of range, or has no JSON form because of its value.
@@ -64,6 +65,10 @@ def compose(
         body[form.max_tokens_field] = max_tokens
     if tools:
         body["tools"] = tools
+    if streamed:
+        given = body.get("stream_options")
+        body["stream_options"] = {"include_usage": True, **(given if is_mapping(given) else {})}
+        body["stream"] = True
     for name in form.omit:
         body.pop(name, None)
     return encode(body)

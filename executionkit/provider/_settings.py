@@ -129,7 +129,7 @@ def check_names(omit: object) -> None:
     """
     if not is_collection(omit) or not all(isinstance(name, str) for name in omit):
         raise ValueError(f"omit must be a collection of field names, got {omit!r}")
-    for name in ("model", "messages"):
+    for name in ("model", "messages", "stream"):
         if name in omit:
             raise ValueError(f"omit must not contain {name!r}, which every request needs")
 

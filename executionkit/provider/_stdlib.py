@@ -3,11 +3,20 @@
 import asyncio
 import queue
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
 from executionkit.provider._connection import Call, Connection, Dialer
-from executionkit.provider._transport import CLOSED, KEEP_ALIVE, Dispatch, Endpoint, Reply, TransportError
+from executionkit.provider._transport import (
+    CLOSED,
+    KEEP_ALIVE,
+    Dispatch,
+    Endpoint,
+    Incoming,
+    Reply,
+    TransportError,
+)
 
 T = TypeVar("T")
 
@@ -40,7 +49,16 @@ class StdlibTransport:
             raise outcome
         return outcome
 
-    def _hire(self, job: "_Job") -> None:
+    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+        """Post the body and hand the reply over while it arrives."""
+        job = _StreamJob(body, dispatch, self._dialer.endpoint.max_bytes)
+        try:
+            self._hire(job)
+        except TransportError as fault:
+            job.incoming.end(fault)
+        return job.incoming
+
+    def _hire(self, job: "_Job | _StreamJob") -> None:
         with self._lock:
             if self._closed:
                 raise TransportError(CLOSED)
@@ -98,14 +116,41 @@ class _Job(Call):
         _tell(self._future, outcome)
 
 
+class _StreamJob(Call):
+    """A call whose reply is handed over to the event loop while it arrives."""
+
+    def __init__(self, body: bytes, dispatch: Dispatch, limit: int) -> None:
+        super().__init__(body, dispatch)
+        self.arriving = self
+        self.incoming = Incoming(limit, self.abort)
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Hand over the head."""
+        self._tell(self.incoming.begin, status, headers)
+
+    def feed(self, part: bytes) -> None:
+        """Hand over a part of the body."""
+        self._tell(self.incoming.feed, part)
+
+    def settle(self, outcome: Reply | TransportError) -> None:
+        """Hand over the end."""
+        self._tell(self.incoming.end, outcome if isinstance(outcome, TransportError) else None)
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> None:
+        # Nobody minds if the loop is gone.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *args)
+
+
 class _Worker:
     """A thread that makes one request after another on a connection of its own."""
 
     def __init__(self, transport: StdlibTransport, connection: Connection) -> None:
         self._transport = transport
         self._connection = connection
-        self._assigned: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._job: _Job | None = None
+        self._assigned: queue.SimpleQueue[_Job | _StreamJob | None] = queue.SimpleQueue()
+        self._job: _Job | _StreamJob | None = None
         self._farewell: asyncio.Future[None] | None = None
         # A daemon, so that a request nobody waits for any more holds up no exit.
         self._thread = threading.Thread(target=self._run, name="executionkit-http", daemon=True)
@@ -114,7 +159,7 @@ class _Worker:
         """Start the thread."""
         self._thread.start()
 
-    def assign(self, job: _Job) -> None:
+    def assign(self, job: _Job | _StreamJob) -> None:
         """Give an idle worker something to do."""
         self._job = job
         self._assigned.put(job)
@@ -149,7 +194,7 @@ class _Worker:
         if self._farewell is not None:
             _tell(self._farewell, None)
 
-    def _make(self, job: _Job) -> None:
+    def _make(self, job: _Job | _StreamJob) -> None:
         try:
             outcome: Reply | TransportError = self._connection.exchange(job)
         except TransportError as fault:

@@ -92,12 +92,19 @@ def _response(body: Mapping[str, Any], choice: Mapping[str, Any]) -> LLMResponse
         message = {"content": text}
     elif failed and not message.get("content"):
         return None
+    return response_from(body, message, finish, an_object(body.get("usage")) or {})
+
+
+def response_from(
+    body: Mapping[str, Any], message: Mapping[str, Any], finish: str, usage: Mapping[str, Any]
+) -> LLMResponse:
+    """The response that a message makes; `body` is what it stood in."""
     calls = _tool_calls(message)
     return LLMResponse(
         well_formed(text_of(message.get("content"))),
         calls,
         finish or ("tool_calls" if calls else "stop"),
-        an_object(body.get("usage")) or {},
+        usage,
         body,
         reasoning=well_formed(a_text(message.get("reasoning_content")) or a_text(message.get("reasoning"))),
         refusal=well_formed(a_text(message.get("refusal"))),

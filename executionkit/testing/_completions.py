@@ -1,11 +1,12 @@
 """A reply in the shape of OpenAI's chat completions, cut to `max_tokens`."""
 
 import json
+import re
 import time
 from typing import Any
 
 from executionkit.responses import LLMResponse, ToolCall
-from executionkit.testing._http import Reply, json_body
+from executionkit.testing._http import Reply, event, json_body
 from executionkit.testing._requests import ChatRequest
 from executionkit.testing._tokens import count_prompt_tokens, count_tokens, first_tokens
 
@@ -30,6 +31,13 @@ def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
         }
         usage["total_tokens"] = sum(usage.values())
         response = LLMResponse("", usage=usage)
+    if request.streamed:
+        # A stream brings one choice: the endpoint tells no deltas of several apart.
+        first = choices[0]
+        pieces = _pieces(first["message"], first["finish_reason"], dict(response.usage), request)
+        reply = Reply(200, b"", pieces=pieces)
+        reply.input_tokens, reply.output_tokens = response.input_tokens, response.output_tokens
+        return reply
     body = {
         "id": f"chatcmpl-{request.number}",
         "object": "chat.completion",
@@ -41,6 +49,45 @@ def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
     return Reply(
         200, json_body(body), input_tokens=response.input_tokens, output_tokens=response.output_tokens
     )
+
+
+def _pieces(
+    message: dict[str, Any], finish_reason: str, usage: dict[str, Any], request: ChatRequest
+) -> tuple[bytes, ...]:
+    """The same reply as the events of a stream: texts word by word, arguments in two pieces each."""
+    head: dict[str, Any] = {
+        "id": f"chatcmpl-{request.number}",
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": request.model,
+    }
+    if request.wants_usage:
+        head["usage"] = None
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return event(json.dumps({**head, "choices": [choice]}))
+
+    deltas: list[dict[str, Any]] = []
+    for name in ("reasoning_content", "content", "refusal"):
+        deltas += [{name: word} for word in _WORD.findall(message.get(name) or "")]
+    for index, call in enumerate(message.get("tool_calls", ())):
+        function = call["function"]
+        middle = len(function["arguments"]) // 2
+        begin = {**call, "index": index, "function": {**function, "arguments": ""}}
+        deltas.append({"tool_calls": [begin]})
+        for part in (function["arguments"][:middle], function["arguments"][middle:]):
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
+    # The role comes with the first of them: a piece that brings nothing would be none to count faults by.
+    deltas = deltas or [{"content": ""}]
+    deltas[0] = {"role": "assistant", **deltas[0]}
+    pieces = [*map(chunk, deltas), chunk({}, finish_reason)]
+    if request.wants_usage:
+        pieces.append(event(json.dumps({**head, "choices": [], "usage": usage})))
+    return (*pieces, event("[DONE]"))
+
+
+_WORD = re.compile(r"\s*\S+|\s+")
 
 
 def _choice(response: LLMResponse, limit: int | None) -> tuple[dict[str, Any], int]:

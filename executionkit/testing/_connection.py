@@ -78,13 +78,22 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self, head: Head, body: bytes) -> None:
         reply = await self._service.reply(head, self._number, body)
-        self._write(head, reply)
+        await self._write(head, reply)
         self._head = self._number = self._task = None
         if self._received and not self._transport.is_closing():
             self._read()
 
-    def _write(self, head: Head, reply: Reply) -> None:
+    async def _write(self, head: Head, reply: Reply) -> None:
         transport = self._transport
+        close = not head.keep_alive
+        data = reply.to_bytes(close=close)
+        sent = 0
+        if reply.stalls_after is not None:
+            sent = reply.stalled_at(data, reply.stalls_after)
+            # The gate of now: who has the first bytes may release it at once.
+            hung = self._service.hung
+            transport.write(data[:sent])
+            await hung.wait()
         if transport.is_closing():
             self._give_up()
             return
@@ -94,8 +103,7 @@ class Connection(asyncio.Protocol):
                 self._service.books.answered(reply.status, reply.input_tokens, reply.output_tokens)
             else:
                 self._service.books.answered(None if reply.breaks == "start" else reply.status)
-        close = not head.keep_alive
-        transport.write(reply.to_bytes(close=close))
+        transport.write(data[sent:])
         if reply.resets:
             _reset(transport)
         elif close or reply.breaks is not None:

@@ -34,7 +34,8 @@ class LocalEndpoint:
     `GET /v1/models` are served. Requests are checked as a real server checks them, and refused with the
     status and the error object a real server sends. Replies have OpenAI's shape, are cut to the
     request's `max_tokens`, and report tokens as `count_tokens` and `count_prompt_tokens` count them.
-    It does not stream: `"stream": true` is answered with status 400.
+    With `"stream": true` the same replies come as server-sent events, texts word by word; the ledger
+    counts them the same, whether or not the client asks for the usage.
 
     Args:
         script: The replies in order of arrival, starting over when they run out; none means an empty
@@ -124,7 +125,7 @@ class LocalEndpoint:
         return gate
 
     def release_hung(self) -> None:
-        """Let the calls go on that wait in a `Fault.hang`; later ones hang again."""
+        """Let the calls go on that wait in a `Fault.hang` or a `Fault.stall`; later ones hang again."""
         self._service.release_hung(self._running_loop())
 
     async def wait_until(self, condition: Callable[[Ledger], bool], *, timeout: float = 10.0) -> Ledger:

@@ -27,6 +27,9 @@ class Fault:
         breaks: Where the reply breaks off; None when it doesn't.
         sent: How many bytes of the body are sent before it breaks off; None means half of them.
         resets: Whether the connection is reset (RST) where it breaks off, instead of closed.
+        after: How many pieces of a streamed reply are sent before it stalls or fails; None when it does
+            neither. A piece is a word or so; a reply that is not streamed counts as one.
+        error: What a streamed reply fails with after those pieces: sent as an error event. None stalls it.
         then: The reply that is late or breaks off.
     """
 
@@ -38,6 +41,8 @@ class Fault:
     breaks: Cut | None = None
     sent: int | None = None
     resets: bool = False
+    after: int | None = None
+    error: Mapping[str, Any] | None = None
     then: "Answer" = ""
 
     def __post_init__(self) -> None:
@@ -45,8 +50,10 @@ class Fault:
             raise ValueError(f"code must be in [200, 599], got {self.code!r}")
         if not 0 <= self.seconds < math.inf:
             raise ValueError(f"seconds must be a finite number >= 0, got {self.seconds!r}")
-        if self.sent is not None and self.sent < 0:
-            raise ValueError(f"sent must be >= 0, got {self.sent!r}")
+        for name in ("sent", "after"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be >= 0, got {value!r}")
         for name, value in self.headers.items():
             if not f"{name}{value}".isprintable():
                 raise ValueError(f"a header must be one line of printable text, got {name!r}: {value!r}")
@@ -93,6 +100,33 @@ class Fault:
     def reset(cls, at: Cut = "start", *, reply: "Answer" = "reset") -> "Fault":
         """Reset the connection before the reply, after its headers, or in the middle of its body."""
         return cls(breaks=at, resets=True, then=reply)
+
+    @classmethod
+    def stall(cls, reply: "Answer" = "a stream that stalls", *, after: int = 1) -> "Fault":
+        """Stream `after` pieces of the reply, then nothing until `LocalEndpoint.release_hung`.
+
+        A reply that is not streamed waits as a whole, with `after` 0.
+        """
+        return cls(after=after, then=reply)
+
+    @classmethod
+    def error_event(
+        cls,
+        reply: "Answer" = "a stream that fails",
+        *,
+        after: int = 1,
+        error: Mapping[str, Any] | None = None,
+    ) -> "Fault":
+        """Stream `after` pieces of the reply, then an error event and the end.
+
+        Args:
+            reply: What it begins with.
+            after: How many pieces of it are sent.
+            error: The error object; None is a server error as OpenAI sends it. A request that does not
+                stream gets it alone, with status 200.
+        """
+        kind = {"message": "Simulated failure in a stream.", "type": "server_error", "code": None}
+        return cls(after=after, error=dict(error or kind), then=reply)
 
 
 Answer: TypeAlias = str | LLMResponse | Fault

@@ -30,10 +30,11 @@ class Gate:
         """
         if count is not None and count < 1:
             raise ValueError(f"count must be >= 1 or None, got {count!r}")
+        # First, or a request that comes between the two would find the gate shut for good.
+        self._open = self._open or count is None
         # Closed meanwhile: then nothing waits any more.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._release, count)
-        self._open = self._open or count is None
 
     async def wait(self) -> None:
         """Wait to be let through; only inside the endpoint's own event loop."""

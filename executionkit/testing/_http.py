@@ -37,12 +37,18 @@ class Reply:
     breaks: Cut | None = None
     sent: int | None = None
     resets: bool = False
+    pieces: tuple[bytes, ...] = ()
+    stalls_after: int | None = None
 
     def to_bytes(self, *, close: bool) -> bytes:
         """What goes on the wire; `close` says so to the client."""
         if self.breaks == "start":
             return b""
-        headers = {"content-type": "application/json", "content-length": str(len(self.body))}
+        if self.pieces:
+            self.body = b"".join(_chunk(piece) for piece in (*self.pieces, b""))
+            headers = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
+        else:
+            headers = {"content-type": "application/json", "content-length": str(len(self.body))}
         headers |= {name.lower(): value for name, value in self.headers.items()}
         if close:
             headers["connection"] = "close"
@@ -54,6 +60,21 @@ class Reply:
         if self.breaks == "headers":
             return head
         return head + self.body[: len(self.body) // 2 if self.sent is None else self.sent]
+
+    def stalled_at(self, whole: bytes, pieces: int) -> int:
+        """How many bytes of the `whole` reply are sent when it stalls after so many pieces."""
+        if not self.pieces:
+            return 0
+        return max(0, len(whole) - sum(len(_chunk(piece)) for piece in (*self.pieces[pieces:], b"")))
+
+
+def _chunk(piece: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+def event(data: str) -> bytes:
+    """One server-sent event."""
+    return f"data: {data}\n\n".encode()
 
 
 def parse_head(data: bytes) -> Head:

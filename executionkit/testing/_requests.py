@@ -65,6 +65,17 @@ class ChatRequest:
         return None
 
     @property
+    def streamed(self) -> bool:
+        """Whether the reply is to be streamed."""
+        return self.field("stream") is True
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a streamed reply is to end with its usage."""
+        options = self.field("stream_options")
+        return is_object(options) and options.get("include_usage") is True
+
+    @property
     def prompt(self) -> str:
         """The text of the last message."""
         messages = self.messages
@@ -113,8 +124,10 @@ def _bad_field(body: dict[str, Any]) -> tuple[str, str] | None:
             "tools",
             "'tools' must be a non-empty array of {'type': 'function', 'function': {'name': ...}}.",
         )
-    if body.get("stream"):
-        return "stream", "This endpoint does not stream."
+    if not isinstance(body.get("stream", False), (bool, type(None))):
+        return "stream", "'stream' must be a boolean."
+    if body.get("stream_options") is not None and not body.get("stream"):
+        return "stream_options", "'stream_options' is only allowed when 'stream' is enabled."
     return None
 
 

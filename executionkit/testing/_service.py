@@ -5,13 +5,13 @@ import inspect
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from executionkit.responses import LLMResponse
 from executionkit.testing._completions import completion
 from executionkit.testing._faults import Answer, Body, Fault
 from executionkit.testing._gate import Gate
-from executionkit.testing._http import Head, Reply, error_body, error_reply, json_body
+from executionkit.testing._http import Head, Reply, error_body, error_reply, event, json_body
 from executionkit.testing._ledger import Books
 from executionkit.testing._requests import ChatRequest, is_object, masked, refusal
 
@@ -27,7 +27,7 @@ class Service:
     The arguments are those of `LocalEndpoint`.
     """
 
-    _hung: Gate
+    hung: Gate
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class Service:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Get ready to answer on `loop`."""
-        self._hung = Gate(loop)
+        self.hung = Gate(loop)
 
     def release_hung(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the calls go on that hang now."""
-        hung, self._hung = self._hung, Gate(loop)
+        hung, self.hung = self.hung, Gate(loop)
         hung.release()
 
     def arrived(self, head: Head) -> int | None:
@@ -110,10 +110,14 @@ class Service:
         if answer.seconds:
             await asyncio.sleep(answer.seconds)
         if answer.hangs:
-            await self._hung.wait()
+            await self.hung.wait()
         if answer.code is not None:
             return _verbatim(answer.code, answer)
         reply = await self._carried_out(answer.then, request)
+        if answer.after is not None and answer.error is None:
+            reply.stalls_after = answer.after
+        elif answer.after is not None:
+            return _failing(reply, answer.after, {"error": answer.error})
         if answer.breaks is not None:
             reply.breaks, reply.sent, reply.resets = answer.breaks, answer.sent, answer.resets
         return reply
@@ -148,6 +152,12 @@ def _parsed(body: bytes) -> object:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def _failing(reply: Reply, after: int, body: dict[str, Any]) -> Reply:
+    if not reply.pieces:
+        return Reply(200, json_body(body))
+    return Reply(200, b"", pieces=(*reply.pieces[:after], event(json.dumps(body))))
 
 
 def _verbatim(status: int, fault: Fault) -> Reply:

@@ -213,8 +213,16 @@ def test_a_long_reply_is_read_in_no_time(reply: str) -> None:
 # -- asking ----------------------------------------------------------------------------------------------
 
 
-async def ask(provider: MockProvider, task: str = "Say hi.", answer: str = "Hi.", **limits: int) -> float:
-    return await judge(task, answer, provider, max_chars=limits.pop("max_chars", 1000), **limits)
+async def ask(
+    provider: MockProvider,
+    task: str = "Say hi.",
+    answer: str = "Hi.",
+    *,
+    max_chars: int = 1000,
+    max_tokens: int = 256,
+) -> float:
+    verdict = await judge(task, answer, provider, max_chars=max_chars, max_tokens=max_tokens)
+    return verdict.score
 
 
 async def test_one_reply_that_can_be_read_is_enough() -> None:

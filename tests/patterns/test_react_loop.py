@@ -104,6 +104,7 @@ async def test_the_whole_conversation_of_two_rounds() -> None:
         "messages_trimmed": 0,
         "finish_reason": "stop",
         "refusal": "",
+        "callback_errors": 0,
     }
     assert (result.rounds, result.tool_calls_made) == (2, 1)
 

@@ -56,6 +56,7 @@ async def test_a_first_text_on_target_is_the_answer() -> None:
         "stop_reason": "target",
         "truncated_responses": 0,
         "finish_reason": "stop",
+        "callback_errors": 0,
     }
     assert (result.iterations, result.converged, result.score_history) == (0, True, [0.9])
 

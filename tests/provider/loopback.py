@@ -198,8 +198,8 @@ class Server:
         self.connections += 1
         self.open += 1
         connection = Connection(self.connections, reader, writer)
-        await self._notify()
         try:
+            await self._notify()
             if self.on_connect is not None and not await self.on_connect(connection):
                 return
             while not connection.closed:

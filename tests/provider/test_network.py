@@ -141,9 +141,12 @@ async def tunnel(request: Request, connection: Connection) -> None:
     """What a proxy does with CONNECT: every name leads to 127.0.0.1."""
     _, _, port = request.target.rpartition(":")
     there_reader, there_writer = await asyncio.open_connection("127.0.0.1", int(port))
-    await connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-    await asyncio.gather(relay(connection.reader, there_writer), relay(there_reader, connection.writer))
-    connection.close()
+    try:
+        await connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(relay(connection.reader, there_writer), relay(there_reader, connection.writer))
+    finally:
+        there_writer.close()
+        connection.close()
 
 
 async def test_plain_http_through_a_proxy(

@@ -40,7 +40,7 @@ def result(call_id: str) -> dict[str, Any]:
         (payload(tools=[3]), "tools"),
         (payload(tools=[{"function": {}}]), "tools"),
         (payload(tools="add"), "tools"),
-        (payload(stream=True), "stream"),
+        (payload(stream="yes"), "stream"),
     ],
 )
 def test_bad_fields_are_named(body: dict[str, Any], param: str) -> None:

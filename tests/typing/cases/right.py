@@ -1,41 +1,70 @@
 """A user's program, all of it right: no type checker may object to a line of it."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, TypedDict, assert_type
 
 from executionkit import (
+    Attempt,
+    BestOfNResult,
     BudgetExhaustedError,
     ConsensusResult,
+    Evaluation,
     Evaluator,
     ExecutionKitError,
+    FieldVote,
+    Finish,
     Kit,
     LLMProvider,
     LLMResponse,
+    MapReduceResult,
     MockProvider,
+    Observation,
+    Pairwise,
+    PatternEvent,
     PatternResult,
     PatternStep,
     PipeResult,
     Provider,
     RateLimitError,
     ReactResult,
+    ReasoningDelta,
     RefineResult,
+    ReplyStream,
     RetryConfig,
+    Rubric,
+    Scorer,
+    StreamEvent,
+    StreamingProvider,
+    StructuredResult,
+    TextDelta,
     TokenUsage,
     Tool,
+    ToolCall,
+    ToolCallDone,
     ToolCallingProvider,
+    UsageEvent,
     answers,
+    best_of_n,
+    best_of_n_sync,
     checked_complete,
     consensus,
     consensus_sync,
     extract_json,
+    map_reduce,
+    map_reduce_sync,
     pipe,
     pipe_sync,
     react_loop,
     react_loop_sync,
     refine_loop,
     refine_loop_sync,
+    structured,
+    structured_sync,
+    vote_by_field,
 )
 from executionkit.cost import CostTracker
 from executionkit.engine.parallel import gather_resilient, gather_strict
@@ -76,6 +105,25 @@ class WiderProvider:
         return LLMResponse("yes")
 
 
+class OwnStream(OwnProvider):
+    """Streams, in a few lines."""
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
+        async def events() -> AsyncIterator[StreamEvent]:
+            yield Finish("stop", LLMResponse("yes"))
+
+        yield events()
+
+
 provider = Provider("http://127.0.0.1:8000/v1", "a-model", api_key="key")
 mock = MockProvider(["yes", LLMResponse("no"), TimeoutError()])
 plain_ones: list[LLMProvider] = [provider, mock, OwnProvider(), WiderProvider()]
@@ -104,7 +152,23 @@ async def judge(text: str, provider: LLMProvider) -> float:
     return float(reply.content)
 
 
+def reasons(text: str, provider: LLMProvider) -> Evaluation:
+    return Evaluation(0.5, feedback="Say more.")
+
+
+async def told_the_task(text: str, provider: LLMProvider, *, task: str = "") -> float | Evaluation:
+    return 1.0 if task else reasons(text, provider)
+
+
 evaluator: Evaluator = judge
+scorers: list[Scorer] = [
+    judge,
+    reasons,
+    told_the_task,
+    evaluator,
+    Rubric("Brief."),
+    lambda text, _: len(text) / 9,
+]
 
 
 async def shout(provider: LLMProvider, prompt: str) -> PatternResult[str]:
@@ -163,6 +227,72 @@ async def patterns() -> None:
     print(general)
 
 
+class Film(TypedDict):
+    title: str
+
+
+@dataclass
+class Book:
+    title: str
+    year: int = 0
+
+
+class Adapter:
+    """As pydantic's TypeAdapter looks from here."""
+
+    def validate_json(self, data: str, /) -> int | str:
+        return data
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": ["integer", "string"]}
+
+
+def known(book: Book) -> bool | str:
+    return book.year > 0 or "no such year"
+
+
+async def allowed(book: Book) -> None:
+    assert book.title
+
+
+async def data() -> None:
+    result = await structured(provider, "q", Book, validator=known, max_retries=1)
+    assert_type(result, StructuredResult[Book])
+    assert_type(result.value.title, str)
+    assert_type(result.parse_attempts, int)
+    assert_type(result.rung_costs["ask"].llm_calls, int)
+    assert_type((await structured(provider, "q", Film, validator=lambda film: film["title"])).value, Film)
+    assert_type((await structured(OwnProvider(), "q", list[Book])).value, list[Book])
+    assert_type((await structured(provider, "q", Adapter())).value, int | str)
+    assert_type((await structured(provider, "q", output=Book, validator=allowed)).value, Book)
+    assert_type((await structured(provider, "q")).value, dict[str, Any] | list[Any])
+    assert_type((await structured(provider, "q", {"type": "array"}, schema_mode="none")).value, Any)
+    await structured(provider, "q", int | str, max_cost=budget)
+    assert_type(vote_by_field([result.value]), FieldVote[Book])
+    await pipe(provider, "q", consensus, partial(structured, output=Book))
+
+
+async def many() -> None:
+    best = await best_of_n(provider, "q", evaluator=reasons, target_score=0.9)
+    assert_type(best, BestOfNResult)
+    assert_type(best.scores, list[float | None])
+    await best_of_n(mock, "q", evaluator=Pairwise("Brief.", judge=provider), num_samples=3)
+    await pipe(provider, "q", partial(best_of_n, evaluator=Rubric("Brief.", max_chars=100)), consensus)
+    merged = await map_reduce(
+        provider,
+        ["a", "b"],
+        map_prompt="{input}",
+        reduce_prompt=lambda results: results[0],
+        on_failure="skip",
+    )
+    assert_type(merged, MapReduceResult)
+    assert_type(merged.failed[0]["error"], str)
+    assert_type(merged.map_results, list[str | None])
+    refined = await refine_loop(mock, "q", evaluator=told_the_task, on_budget="return", attempts_shown=1)
+    assert_type(refined.attempts, list[Attempt])
+    assert_type(refined.attempts[0].score, float | None)
+
+
 async def pipes() -> None:
     piped = await pipe(provider, "q", consensus, max_budget=budget)
     assert_type(piped, PipeResult[str])
@@ -184,6 +314,9 @@ async def session() -> None:
     assert_type(await kit.consensus("q", key=answers.number, stop="decided"), ConsensusResult)
     assert_type(await kit.refine("q", evaluator=judge, patience=2), RefineResult)
     assert_type(await kit.react("q", [tool], max_rounds=2, tool_timeout=1.5), ReactResult)
+    assert_type(await kit.structured("q", Book, max_tokens=9), StructuredResult[Book])
+    assert_type(await kit.best_of_n("q", evaluator=judge), BestOfNResult)
+    assert_type(await kit.map_reduce(["a"], map_prompt="m", reduce_prompt="r"), MapReduceResult)
     assert_type(await kit.pipe("q", consensus, max_budget=budget), PipeResult[str])
     assert_type(kit.usage, TokenUsage)
 
@@ -193,12 +326,44 @@ def script() -> None:
     assert_type(consensus_sync(provider, "q", key=answers.last_line, stop=0.9), ConsensusResult)
     assert_type(refine_loop_sync(provider, "q", evaluator=judge, max_iterations=0), RefineResult)
     assert_type(react_loop_sync(provider, "q", [tool], max_history_messages=9), ReactResult)
+    assert_type(structured_sync(provider, "q", Book), StructuredResult[Book])
+    assert_type(best_of_n_sync(provider, "q", evaluator=judge), BestOfNResult)
+    assert_type(map_reduce_sync(provider, ("a",), map_prompt=str.upper, reduce_prompt="r"), MapReduceResult)
     assert_type(pipe_sync(provider, "q", consensus, max_budget=budget), PipeResult[str])
     assert_type(consensus_sync(mock, "q").agreement_ratio, float)
 
 
 async def length(text: str, *, times: int = 1) -> int:
     return len(text) * times
+
+
+async def streams() -> None:
+    async with provider.stream([{"role": "user", "content": "q"}], max_tokens=5, seed=1) as events:
+        assert_type(events, ReplyStream)
+        async for event in events:
+            if isinstance(event, TextDelta | ReasoningDelta):
+                assert_type(event.text, str)
+            elif isinstance(event, ToolCallDone):
+                assert_type(event.call, ToolCall)
+            elif isinstance(event, UsageEvent):
+                assert_type(event.estimated, bool)
+            elif isinstance(event, Finish):
+                assert_type(event.response, LLMResponse)
+    assert_type(events.response, LLMResponse)
+    async with Kit(mock).stream("q", temperature=0.1, max_cost=budget) as events:
+        assert_type([event async for event in events], list[StreamEvent])
+    await react_loop(mock, "q", [tool], on_event=shown.append)
+    await refine_loop(mock, "q", on_event=watch)
+    await Kit(mock).react("q", [tool], on_event=watch)
+
+
+shown: list[PatternEvent] = []
+streaming_ones: list[StreamingProvider] = [provider, mock, OwnStream()]
+
+
+async def watch(event: PatternEvent) -> None:
+    if isinstance(event, Observation):
+        assert_type(event.text, str)
 
 
 async def engine() -> None:

@@ -1,5 +1,6 @@
 """A user's program full of mistakes: a line with an E comment must be an error that says its words."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -8,24 +9,37 @@ from executionkit import (
     LLMProvider,
     LLMResponse,
     MockProvider,
+    Pairwise,
     PatternResult,
     Provider,
     RetryConfig,
+    Rubric,
     TokenUsage,
     Tool,
+    best_of_n,
+    best_of_n_sync,
     consensus,
     consensus_sync,
+    map_reduce,
+    map_reduce_sync,
     pipe,
     pipe_sync,
     react_loop,
     react_loop_sync,
     refine_loop,
     refine_loop_sync,
+    structured,
+    structured_sync,
 )
 
 p = Provider("http://127.0.0.1:8000/v1", "a-model")
 kit = Kit(p)
 tool = Tool("noop", "Do nothing.", {"type": "object"}, lambda: "done")
+
+
+@dataclass
+class Film:
+    title: str
 
 
 class NoProvider:
@@ -47,8 +61,8 @@ class PlainProvider:
         return LLMResponse("yes")
 
 
-def plain_judge(text: str, provider: LLMProvider) -> float:
-    return 1.0
+def wordy_judge(text: str, provider: LLMProvider) -> str:
+    return "good"
 
 
 async def no_step(provider: LLMProvider) -> PatternResult[str]:
@@ -70,11 +84,36 @@ async def patterns() -> None:
     await consensus(p, "q", key="number")  # E: key
     await consensus(p, "q", min_samples="3")  # E: min_samples
     await refine_loop(p, "q", target=0.9)  # E: "target"
-    await refine_loop(p, "q", evaluator=plain_judge)  # E: evaluator
+    await refine_loop(p, "q", evaluator=wordy_judge)  # E: evaluator
     await react_loop(PlainProvider(), "q", [tool])  # E: supports_tools
     await react_loop(p, "q", tool)  # E: Sequence[Tool]
     await react_loop(p, "q", [tool], max_round=3)  # E: max_round
     await react_loop(p, "q")  # E: tools
+
+
+async def data() -> None:
+    await structured(p, "q", 3)  # E: structured
+    await structured(p, "q", "int")  # E: structured
+    await structured(p, "q", Film, max_retry=3)  # E: structured
+    await structured(p, "q", Film, max_retries="3")  # E: structured
+    await structured(p, "q", Film, validator=len)  # E: validator
+    await structured(p, "q", Film, validator=lambda film: film.titel == "x")  # E: titel
+    await structured(p, "q", Film, schema_mode="strict")  # E: structured
+    film: int = (await structured(p, "q", Film)).value  # E: "int"
+    print(film)
+
+
+async def many() -> None:
+    await best_of_n(p, "q")  # E: evaluator
+    await best_of_n(p, "q", evaluator=wordy_judge)  # E: evaluator
+    await best_of_n(p, "q", evaluator=Rubric)  # E: evaluator
+    await best_of_n(p, "q", evaluator=Pairwise(), target=0.5)  # E: "target"
+    Rubric("c", judge="gpt")  # E: judge
+    await map_reduce(p, ["a"], map_prompt="m")  # E: reduce_prompt
+    await map_reduce(p, [1], map_prompt="m", reduce_prompt="r")  # E: int
+    await map_reduce(p, ["a"], map_prompt="m", reduce_prompt=str.upper)  # E: reduce_prompt
+    await map_reduce(p, ["a"], map_prompt="m", reduce_prompt="r", on_failure="ignore")  # E: on_failure
+    await refine_loop(p, "q", on_budget="ignore")  # E: on_budget
 
 
 async def pipes() -> None:
@@ -93,6 +132,18 @@ async def session() -> None:
     await kit.refine("q", max_iteration=1)  # E: max_iteration
     await kit.react("q")  # E: rgument
     await kit.react("q", [tool], max_rounds="2")  # E: max_rounds
+    await kit.structured("q", Film, max_retry=3)  # E: structured
+    await kit.best_of_n("q", num_samples=3)  # E: evaluator
+    await kit.map_reduce("q", map_prompt="m", reduce_prompt=3)  # E: reduce_prompt
+
+
+async def streams() -> None:
+    kit.stream("q", max_cost=20)  # E: max_cost
+    kit.stream(3)  # E: Sequence
+    p.stream("q", temperature="hot")  # E: temperature
+    await react_loop(p, "q", [tool], on_event="print")  # E: on_event
+    await refine_loop(p, "q", on_events=print)  # E: on_events
+    await p.stream([])  # E: ReplyStream
 
 
 def script() -> None:
@@ -101,6 +152,9 @@ def script() -> None:
     consensus_sync(p, "q", stop="decide")  # E: stop
     refine_loop_sync(p, "q", max_iteration=1)  # E: max_iteration
     react_loop_sync(p, "q", [tool], max_rounds="2")  # E: max_rounds
+    structured_sync(p, "q", Film, max_token=3)  # E: structured_sync
+    best_of_n_sync(p, "q", evaluator=wordy_judge)  # E: evaluator
+    map_reduce_sync(p, ["a"], map_prompt="m")  # E: reduce_prompt
     pipe_sync(p, "q", bare_step)  # E: PatternStep
 
 

@@ -1,0 +1,66 @@
+"""Telling a caller's callback what a pattern does, without letting it do harm."""
+
+import asyncio
+import inspect
+import logging
+from typing import Any
+
+from executionkit.engine.run import Run
+from executionkit.events import EventCallback, PatternEvent
+from executionkit.responses import LLMResponse
+from executionkit.streaming import events_of
+
+_log = logging.getLogger("executionkit.events")
+
+
+class Narrator:
+    """Hands events to `on_event`, one at a time and in order; what that raises is logged and counted.
+
+    Args:
+        name: The pattern's name, for the log.
+        on_event: The callback; None is told nothing, and costs nothing.
+
+    Attributes:
+        errors: How often the callback has raised.
+
+    Raises:
+        ValueError: `on_event` is neither None nor callable.
+    """
+
+    def __init__(self, name: str, on_event: EventCallback | None) -> None:
+        if on_event is not None and not callable(on_event):
+            raise ValueError(f"on_event must be a callable or None, got {on_event!r}")
+        self.errors = 0
+        self._name = name
+        self._on_event = on_event
+        self._turn = asyncio.Lock()
+
+    async def tell(self, event: PatternEvent) -> None:
+        """Call the callback, and wait for it if it is async. Only cancellation gets out."""
+        if self._on_event is None:
+            return
+        async with self._turn:
+            try:
+                outcome = self._on_event(event)
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except Exception:  # noqa: BLE001  # the run is paid for, and a callback only looks on
+                self.errors += 1
+                _log.warning("%s: on_event raised for %s", self._name, type(event).__name__, exc_info=True)
+
+    async def ask(self, run: Run, messages: list[dict[str, Any]], **settings: Any) -> LLMResponse:
+        """One call through the run; its reply is told while it comes, where there is somebody to tell.
+
+        A provider that can't stream has its reply told in one piece.
+        """
+        if self._on_event is None:
+            return await run.complete(messages, **settings)
+        if not run.can_stream:
+            reply = await run.complete(messages, **settings)
+            for event in events_of(reply):
+                await self.tell(event)
+            return reply
+        async with run.stream(messages, **settings) as events:
+            async for event in events:
+                await self.tell(event)
+        return events.response

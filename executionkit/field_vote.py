@@ -1,0 +1,108 @@
+"""`vote_by_field`: a vote on structured values, as a whole and field by field."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+
+from executionkit._schema import canonical
+from executionkit.responses import plain
+
+T = TypeVar("T")
+
+Path: TypeAlias = tuple[str, ...]
+
+_ABSENT: Final = object()
+
+
+@dataclass(frozen=True)
+class FieldVote(Generic[T]):
+    """What several values agree on.
+
+    Attributes:
+        winner: The value most of them are equal to; of several the first. The vote on the whole.
+        agreement_ratio: Its share of all.
+        fields: The most common value of each field, as plain dicts and lists; of several the first. The vote
+            by fields, which may be a value that nobody gave: have it checked before you build on it.
+        agreement: The share of each field's most common value, by path (`"address.city"`). A list is one
+            field. What most values leave out is left out here as well.
+        closest: The value that agrees with `fields` in most of them; of several the first.
+    """
+
+    winner: T
+    agreement_ratio: float
+    fields: dict[str, Any]
+    agreement: dict[str, float]
+    closest: T
+
+
+def vote_by_field(values: Sequence[T]) -> FieldVote[T]:
+    """Let structured values vote, as a whole and field by field.
+
+    Five extractions from the same text seldom agree on everything; what they disagree on is what to look at.
+
+    Args:
+        values: The `value`s of several `structured` calls: mappings, dataclasses or pydantic models; at least
+            one. Two fields are the same when their JSON is, whatever the order of names in it.
+
+    Raises:
+        ValueError: There is no value, or one that has no fields.
+    """
+    if not values:
+        raise ValueError(f"values must hold at least one, got {values!r}")
+    every = range(len(values))
+    leaves = [dict(_leaves(_as_object(value))) for value in values]
+    whole = _winner([canonical(list(leaf.items())) for leaf in map(_sorted, leaves)])
+    fields: dict[str, Any] = {}
+    agreement: dict[str, float] = {}
+    matches = [0 for _ in every]
+    for path in dict.fromkeys(path for leaf in leaves for path in leaf):
+        ballots = [canonical(leaf[path]) if path in leaf else _ABSENT for leaf in leaves]
+        chosen, votes = _winner(ballots)
+        for index in every:
+            matches[index] += ballots[index] == ballots[chosen]
+        if path in leaves[chosen]:
+            _put(fields, path, leaves[chosen][path])
+            agreement[".".join(path)] = votes / len(values)
+    return FieldVote(
+        winner=values[whole[0]],
+        agreement_ratio=whole[1] / len(values),
+        fields=fields,
+        agreement=agreement,
+        closest=values[max(every, key=matches.__getitem__)],
+    )
+
+
+def _winner(ballots: Sequence[Hashable]) -> tuple[int, int]:
+    """The index of the first voter for what most voted for, and how many did."""
+    counts = Counter(ballots)
+    first = max(range(len(ballots)), key=lambda index: counts[ballots[index]])
+    return first, counts[ballots[first]]
+
+
+def _as_object(value: object) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return cast("dict[str, Any]", plain(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if not isinstance(value, type) and hasattr(value, "model_dump"):
+        return cast("dict[str, Any]", cast("Any", value).model_dump(mode="json"))
+    raise ValueError(f"values must be mappings, dataclasses or models, got {value!r}")
+
+
+def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    for name, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from _leaves(cast("Mapping[str, Any]", item), (*path, name))
+        else:
+            yield (*path, name), item
+
+
+def _sorted(leaf: dict[Path, Any]) -> dict[Path, Any]:
+    return dict(sorted(leaf.items(), key=lambda item: item[0]))
+
+
+def _put(fields: dict[str, Any], path: Path, value: object) -> None:
+    for name in path[:-1]:
+        fields = fields.setdefault(name, {})
+    fields[path[-1]] = value

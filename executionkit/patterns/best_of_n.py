@@ -1,0 +1,237 @@
+"""`best_of_n`: several candidates in parallel, each judged, the best one returned."""
+
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any, Literal
+
+from executionkit.engine import checks
+from executionkit.engine.evaluating import for_task
+from executionkit.engine.parallel import fan_out, merged
+from executionkit.engine.retry import RetryConfig
+from executionkit.engine.run import Run
+from executionkit.errors import PatternError
+from executionkit.evaluators import Pairwise, Rubric
+from executionkit.protocols import LLMProvider
+from executionkit.responses import LLMResponse
+from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Verdict
+
+
+@dataclass(frozen=True)
+class BestOfNResult(PatternResult[str]):
+    """The best candidate; `score` is its score.
+
+    Attributes:
+        best_index: Which of the candidates it is.
+        candidates: Every text that came back, in sample order.
+        scores: The score of each: the evaluator's, or the share of its comparisons that it won, a tie being
+            half a win. None where it was not judged: it has no text, or the target was reached before.
+        feedback: What the evaluator said of each; "" where it said nothing.
+        stop_reason: "target" when a candidate reached `target_score`, else "num_samples".
+        comparisons: How many pairs a `Pairwise` judge was shown, each in both orders.
+        disagreements: In how many of them its answer depended on the order; these are ties.
+        empty_responses: Samples without an answer: no text, or withheld by a content filter.
+        truncated_responses: Samples cut off by `max_tokens`; they are judged like any other.
+    """
+
+    best_index: int = 0
+    candidates: list[str] = field(default_factory=list)
+    scores: list[float | None] = field(default_factory=list)
+    feedback: list[str] = field(default_factory=list)
+    stop_reason: Literal["target", "num_samples"] = "num_samples"
+    comparisons: int = 0
+    disagreements: int = 0
+    empty_responses: int = 0
+    truncated_responses: int = 0
+
+
+class _TargetReached(Exception):  # noqa: N818 - a signal, not an error
+    """Ends the sampling: one candidate is good enough."""
+
+
+@dataclass(slots=True)
+class _Field:
+    """The candidates and what was said of them so far."""
+
+    replies: dict[int, LLMResponse] = field(default_factory=dict[int, LLMResponse])
+    evaluations: dict[int, Evaluation] = field(default_factory=dict[int, Evaluation])
+    verdicts: dict[tuple[int, int], Verdict] = field(default_factory=dict[tuple[int, int], Verdict])
+
+    @property
+    def answered(self) -> list[int]:
+        """The samples that are an answer, in order."""
+        return [
+            i for i, reply in sorted(self.replies.items()) if reply.content.strip() and not reply.was_filtered
+        ]
+
+    def scores(self) -> list[float | None]:
+        return [self.evaluations[i].score if i in self.evaluations else None for i in sorted(self.replies)]
+
+    def feedback(self) -> list[str]:
+        return [self.evaluations[i].feedback if i in self.evaluations else "" for i in sorted(self.replies)]
+
+    def salvage(self) -> dict[str, Any]:
+        paid: dict[str, Any] = {
+            "candidates": [self.replies[index].content for index in sorted(self.replies)],
+            "scores": self.scores(),
+        }
+        if any(evaluation.feedback for evaluation in self.evaluations.values()):
+            paid["feedback"] = self.feedback()
+        if self.verdicts:
+            paid["verdicts"] = [[*pair, verdict] for pair, verdict in sorted(self.verdicts.items())]
+        return paid
+
+
+async def best_of_n(
+    provider: LLMProvider,
+    prompt: str,
+    *,
+    evaluator: Scorer | Pairwise,
+    num_samples: int = 5,
+    target_score: float | None = None,
+    temperature: float = 0.9,
+    max_tokens: int = 4096,
+    max_concurrency: int = 5,
+    retry: RetryConfig | None = None,
+    max_cost: TokenUsage | None = None,
+) -> BestOfNResult:
+    """Sample `prompt` several times in parallel, judge every candidate, and return the best.
+
+    For texts, code and plans, where samples never agree word for word and `consensus` has nothing to count.
+    The candidates know nothing of each other; of two with the same score the earlier wins.
+
+    Args:
+        provider: What answers.
+        prompt: Sent as the one user message of every sample.
+        evaluator: `(text, provider)`, async or plain, giving a score in [0, 1] or an `Evaluation`; a
+            `Rubric`, with which a model scores each candidate; or a `Pairwise`, with which it compares every
+            two in both orders. Calls made through the provider it is handed count against `max_cost`.
+        num_samples: How many candidates to ask for at the most; at least 1.
+        target_score: A score that is good enough, in [0, 1]: once a candidate reaches it nothing more is
+            sent. Candidates in flight are awaited and kept, and judged if that takes no further call. None
+            judges all; a `Pairwise` gives no score to reach.
+        temperature: Sampling temperature in [0, 2]; candidates that can't differ are all the best.
+        max_tokens: The most tokens one candidate may have; at least 1.
+        max_concurrency: How many requests may be in flight at once; at least 1. With a target, fewer at
+            once are fewer paid for in vain.
+        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
+        max_cost: The ceiling for candidates and judging together; None is no limit.
+
+    Returns:
+        The best candidate. `metadata` keys: `best_index`, `candidates`, `scores`, `feedback`, `stop_reason`,
+        `comparisons`, `disagreements`, `empty_responses`, `truncated_responses`.
+
+    Raises:
+        ValueError: A parameter is out of range (nothing was called), or the evaluator's score is not a number
+            in [0, 1].
+        BudgetExhaustedError: The calls left can't pay for all samples, and for their judging where it is by a
+            `Rubric` or `Pairwise` (before the first call); or the budget ran out on the way.
+        PatternError: No sample has an answer, or a judge's replies can't be read.
+        LLMError: A call failed for good. Nothing further is started; what is in flight is awaited.
+
+    Every error has `.metadata["candidates"]` and `["scores"]` of what was already paid for, `["feedback"]`
+    where there was any, and `["verdicts"]` of a `Pairwise`: the indexes of the two as shown, and which was
+    better.
+    """
+    checks.text(prompt=prompt)
+    checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
+    if not callable(evaluator) and not isinstance(evaluator, Pairwise):
+        raise ValueError(f"evaluator must be a callable, a Rubric or a Pairwise, got {evaluator!r}")
+    if target_score is not None:
+        checks.between(0.0, 1.0, target_score=target_score)
+        if isinstance(evaluator, Pairwise):
+            raise ValueError(f"target_score must be None with a Pairwise evaluator, got {target_score!r}")
+    checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
+    candidates = _Field()
+    evaluate = None if isinstance(evaluator, Pairwise) else for_task(evaluator, prompt)
+
+    async with Run("best_of_n", provider, max_cost=max_cost, retry=retry, salvage=candidates.salvage) as run:
+
+        async def sample(index: int) -> None:
+            reply = candidates.replies[index] = await run.complete(
+                [{"role": "user", "content": prompt}], temperature=temperature, max_tokens=max_tokens
+            )
+            if evaluate is None or not reply.content.strip() or reply.was_filtered:
+                return
+            evaluation = candidates.evaluations[index] = await evaluate(reply.content, run)
+            if target_score is not None and evaluation.score >= target_score:
+                raise _TargetReached
+
+        run.require(calls=num_samples + _judging_calls(evaluator, num_samples))
+        outcomes = await fan_out(
+            sample, num_samples, max_concurrency, on_failure="start no more", when_failed=run.halt
+        )
+        is_reached = any(isinstance(exc, _TargetReached) for exc in outcomes.failures.values())
+        if outcomes.failures and not is_reached:
+            raise merged([outcomes.failures[index] for index in sorted(outcomes.failures)])
+        if not candidates.answered:
+            raise PatternError(
+                f"none of {num_samples} samples gave an answer: every reply was empty or filtered"
+            )
+        pairs: list[tuple[int, int]] = []
+        if isinstance(evaluator, Pairwise):
+            pairs = await _compare_all(evaluator, prompt, candidates, run, max_concurrency)
+        return _result(candidates, pairs, run.usage, is_reached=is_reached)
+
+
+def _judging_calls(evaluator: Scorer | Pairwise, count: int) -> int:
+    if isinstance(evaluator, Pairwise):
+        return count * (count - 1)
+    return count if isinstance(evaluator, Rubric) else 0
+
+
+async def _compare_all(
+    judge: Pairwise, prompt: str, candidates: _Field, run: Run, max_concurrency: int
+) -> list[tuple[int, int]]:
+    """Compare every two different candidates in both orders, and score them by what came of it."""
+    texts = {index: candidates.replies[index].content for index in candidates.answered}
+    twins: dict[str, list[int]] = {}
+    for index, text in texts.items():
+        twins.setdefault(" ".join(text.split()), []).append(index)
+    different = [indexes[0] for indexes in twins.values()]
+    pairs = list(permutations(different, 2))
+
+    async def judge_pair(number: int) -> None:
+        first, second = pairs[number]
+        candidates.verdicts[first, second] = await judge.compare(prompt, texts[first], texts[second], run)
+
+    outcomes = await fan_out(
+        judge_pair, len(pairs), max_concurrency, on_failure="start no more", when_failed=run.halt
+    )
+    if outcomes.failures:
+        raise merged([outcomes.failures[number] for number in sorted(outcomes.failures)])
+    for indexes in twins.values() if len(different) > 1 else ():
+        won = sum(_won(candidates.verdicts, indexes[0], other) for other in different if other != indexes[0])
+        for index in indexes:
+            candidates.evaluations[index] = Evaluation(won / (len(different) - 1))
+    return [(first, second) for first, second in pairs if first < second]
+
+
+def _won(verdicts: dict[tuple[int, int], Verdict], one: int, other: int) -> float:
+    """1 when both orders say that `one` is better, 0 when both say that `other` is, else one half."""
+    said = verdicts[one, other], verdicts[other, one]
+    return {("first", "second"): 1.0, ("second", "first"): 0.0}.get(said, 0.5)
+
+
+def _result(
+    candidates: _Field, pairs: list[tuple[int, int]], cost: TokenUsage, *, is_reached: bool
+) -> BestOfNResult:
+    indexes = sorted(candidates.replies)
+    replies = [candidates.replies[index] for index in indexes]
+    judged = {index: evaluation.score for index, evaluation in sorted(candidates.evaluations.items())}
+    best = max(judged, key=judged.__getitem__, default=candidates.answered[0])
+    swapped = {"first": "second", "second": "first", "tie": "tie"}
+    verdicts = candidates.verdicts
+    return BestOfNResult(
+        value=candidates.replies[best].content,
+        score=judged.get(best),
+        cost=cost,
+        best_index=indexes.index(best),
+        candidates=[reply.content for reply in replies],
+        scores=candidates.scores(),
+        feedback=candidates.feedback(),
+        stop_reason="target" if is_reached else "num_samples",
+        comparisons=len(pairs),
+        disagreements=sum(verdicts[one, two] != swapped[verdicts[two, one]] for one, two in pairs),
+        empty_responses=len(replies) - len(candidates.answered),
+        truncated_responses=sum(reply.was_truncated for reply in replies),
+    )

@@ -1,0 +1,250 @@
+"""`map_reduce`: a prompt over each of many inputs in parallel, another over the results, in a tree."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from executionkit.engine import checks
+from executionkit.engine.parallel import fan_out, merged
+from executionkit.engine.retry import RetryConfig
+from executionkit.engine.run import Run
+from executionkit.errors import (
+    BudgetExhaustedError,
+    ExecutionKitError,
+    LLMError,
+    PatternError,
+    PermanentError,
+)
+from executionkit.protocols import LLMProvider
+from executionkit.responses import LLMResponse
+from executionkit.types import PatternResult, TokenUsage
+
+MapPrompt: TypeAlias = str | Callable[[str], str]
+"""A text with `{input}` where the input goes (at the end where it has none), or a function of the input."""
+
+ReducePrompt: TypeAlias = str | Callable[[Sequence[str]], str]
+"""A text with `{results}` where they go (at the end where it has none), or a function of the results."""
+
+_SEPARATOR = "\n\n---\n\n"
+
+
+class FailedInput(TypedDict):
+    """An input that was skipped.
+
+    Attributes:
+        index: Which one.
+        error: What was wrong: the error's type and message.
+    """
+
+    index: int
+    error: str
+
+
+@dataclass(frozen=True)
+class MapReduceResult(PatternResult[str]):
+    """What the last reduction said; `score` is None.
+
+    Attributes:
+        map_count: How many inputs there were.
+        map_results: What each input came to, in their order; None for those that failed.
+        reduce_calls: How many reductions it took: 1, or more where the results exceed the size limit.
+        failed: The inputs that were skipped, in their order, each with what was wrong.
+        truncated_responses: Replies cut off by `max_tokens`; they count like any other.
+        finish_reason: Why the model stopped writing the value ("stop", "length", ...).
+    """
+
+    map_count: int = 0
+    map_results: list[str | None] = field(default_factory=list)
+    reduce_calls: int = 0
+    failed: list[FailedInput] = field(default_factory=list)
+    truncated_responses: int = 0
+    finish_reason: str = "stop"
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What was mapped and reduced so far."""
+
+    count: int
+    mapped: dict[int, str] = field(default_factory=dict[int, str])
+    skipped: dict[int, ExecutionKitError] = field(default_factory=dict[int, ExecutionKitError])
+    partial: dict[int, str] = field(default_factory=dict[int, str])
+    reduce_calls: int = 0
+    truncated: int = 0
+
+    @property
+    def results(self) -> list[str | None]:
+        return [self.mapped.get(index) for index in range(self.count)]
+
+    @property
+    def failed(self) -> list[FailedInput]:
+        errors = sorted(self.skipped.items())
+        return [{"index": index, "error": f"{type(exc).__name__}: {exc}"} for index, exc in errors]
+
+    def salvage(self) -> dict[str, Any]:
+        partial = [self.partial[number] for number in sorted(self.partial)]
+        return {"map_results": self.results, "failed": self.failed, "reduce_results": partial}
+
+
+async def map_reduce(
+    provider: LLMProvider,
+    inputs: Sequence[str],
+    *,
+    map_prompt: MapPrompt,
+    reduce_prompt: ReducePrompt,
+    on_failure: Literal["raise", "skip"] = "raise",
+    max_reduce_chars: int = 40_000,
+    temperature: float = 0.3,
+    max_tokens: int = 4096,
+    max_concurrency: int = 5,
+    retry: RetryConfig | None = None,
+    max_cost: TokenUsage | None = None,
+) -> MapReduceResult:
+    """Put each input through one prompt, and all results through another.
+
+    For more text than fits into one request: the chapters of a book, the reviews of a product. Results that
+    are too long for one request are reduced in groups of neighbours, and so are these reductions, until one
+    is left; their order stays.
+
+    Args:
+        provider: What answers.
+        inputs: What is mapped; at least one.
+        map_prompt: A text in which `{input}` stands for the input (it follows at the end where there is no
+            `{input}`), or a function that makes the prompt of it.
+        reduce_prompt: A text in which `{results}` stands for the results, one below the other (they follow
+            at the end where there is no `{results}`), or a function that makes the prompt of a list of them.
+            It is given partial reductions as well.
+        on_failure: What an input that fails for good means: "raise" the error, or "skip" and report it. Only
+            what concerns that input alone is skipped: a call that fails again and again, a refused request,
+            a reply without text; a wrong key, an unknown model and a spent budget are raised all the same.
+        max_reduce_chars: How many characters of results a request is given at the most; at least 1. Two
+            results go together even where they exceed it: otherwise there would be no end.
+        temperature: Sampling temperature in [0, 2].
+        max_tokens: The most tokens one reply may have; at least 1.
+        max_concurrency: How many requests may be in flight at once; at least 1.
+        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
+        max_cost: The ceiling for all of it; None is no limit.
+
+    Returns:
+        What the last reduction said. `metadata` keys: `map_count`, `map_results`, `reduce_calls`, `failed`,
+        `truncated_responses`, `finish_reason`.
+
+    Raises:
+        ValueError: A parameter is out of range; nothing was called.
+        BudgetExhaustedError: The calls left can't pay for every input and one reduction (before the first
+            call), or the budget ran out on the way.
+        PatternError: A reply had no text, where that is not skipped.
+        LLMError: A call failed for good, where that is not skipped. Of several inputs' failures the first
+            is raised; so it is where every input failed.
+
+    Every error has `.metadata["map_results"]`, `["failed"]` and `["reduce_results"]` (of the level being
+    reduced) of what was already paid for.
+    """
+    if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Sequence) or not inputs:
+        raise ValueError(f"inputs must be a sequence of at least one text, got {inputs!r}")
+    checks.text(**{f"inputs[{index}]": text for index, text in enumerate(inputs)})
+    for name, prompt in (("map_prompt", map_prompt), ("reduce_prompt", reduce_prompt)):
+        if not callable(prompt) and not isinstance(prompt, str):
+            raise ValueError(f"{name} must be a str or a function that makes one, got {prompt!r}")
+    checks.one_of(("raise", "skip"), on_failure=on_failure)
+    checks.at_least(1, max_reduce_chars=max_reduce_chars, max_concurrency=max_concurrency)
+    checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
+    inputs = tuple(inputs)
+    progress = _Progress(len(inputs))
+
+    async with Run("map_reduce", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
+
+        async def ask(prompt: str, what: str) -> LLMResponse:
+            reply = await run.complete(
+                [{"role": "user", "content": prompt}], temperature=temperature, max_tokens=max_tokens
+            )
+            progress.truncated += reply.was_truncated
+            if reply.was_filtered or not reply.content.strip():
+                why = reply.refusal or reply.finish_reason
+                raise PatternError(f"the reply to {what} has no text ({why})")
+            return reply
+
+        async def map_one(index: int) -> None:
+            prompt = _filled(map_prompt, "{input}", inputs[index])
+            try:
+                progress.mapped[index] = (await ask(prompt, f"input {index}")).content
+            except (LLMError, PatternError) as exc:
+                if on_failure == "raise" or not _concerns_one_input(exc):
+                    raise
+                progress.skipped[index] = exc
+
+        async def each(job: Callable[[int], Awaitable[None]], count: int) -> None:
+            outcomes = await fan_out(
+                job, count, max_concurrency, on_failure="start no more", when_failed=run.halt
+            )
+            if outcomes.failures:
+                raise merged([outcomes.failures[index] for index in sorted(outcomes.failures)])
+
+        async def reduce(results: Sequence[str]) -> LLMResponse:
+            reply = await ask(_reduction(reduce_prompt, results), f"the reduction of {len(results)} results")
+            progress.reduce_calls += 1
+            return reply
+
+        run.require(calls=len(inputs) + 1)
+        await each(map_one, len(inputs))
+        if not progress.mapped:
+            raise merged([progress.skipped[index] for index in sorted(progress.skipped)])
+
+        level = [progress.mapped[index] for index in sorted(progress.mapped)]
+        while len(groups := _groups(level, max_reduce_chars)) > 1:
+            # A single result at the end has nothing to be reduced with yet.
+            progress.partial = {n: group[0] for n, group in enumerate(groups) if len(group) == 1}
+
+            async def reduce_group(number: int, groups: list[list[str]] = groups) -> None:
+                if number not in progress.partial:
+                    progress.partial[number] = (await reduce(groups[number])).content
+
+            await each(reduce_group, len(groups))
+            level = [progress.partial[number] for number in range(len(groups))]
+
+        reply = await reduce(level)
+        return MapReduceResult(
+            value=reply.content,
+            cost=run.usage,
+            map_count=len(inputs),
+            map_results=progress.results,
+            reduce_calls=progress.reduce_calls,
+            failed=progress.failed,
+            truncated_responses=progress.truncated,
+            finish_reason=reply.finish_reason,
+        )
+
+
+def _concerns_one_input(exc: ExecutionKitError) -> bool:
+    """Whether the next input may fare better: not with a wrong key, an unknown model or a spent budget."""
+    if isinstance(exc, PermanentError):
+        return exc.dispatched and exc.status_code not in (401, 402, 403, 404)
+    return not isinstance(exc, BudgetExhaustedError)
+
+
+def _filled(prompt: MapPrompt, mark: str, text: str) -> str:
+    if callable(prompt):
+        return prompt(text)
+    # Not str.format: prompts and inputs have braces of their own.
+    return prompt.replace(mark, text) if mark in prompt else f"{prompt}\n\n{text}"
+
+
+def _reduction(prompt: ReducePrompt, results: Sequence[str]) -> str:
+    if callable(prompt):
+        return prompt(results)
+    return _filled(prompt, "{results}", _SEPARATOR.join(results))
+
+
+def _groups(results: Sequence[str], limit: int) -> list[list[str]]:
+    """Split into runs of neighbours within the limit, of two at least wherever there are two."""
+    groups: list[list[str]] = []
+    room = 0
+    for result in results:
+        size = len(result) + len(_SEPARATOR)
+        if groups and (size <= room or len(groups[-1]) == 1):
+            groups[-1].append(result)
+            room -= size
+        else:
+            groups.append([result])
+            room = limit - len(result)
+    return groups

@@ -1,0 +1,95 @@
+"""Server-sent events out of bytes, as the HTML standard defines them: incremental, total, linear.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+from typing import NamedTuple
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class ServerEvent(NamedTuple):
+    """One event: its type, "" where the server named none, and its data, the lines joined by newlines."""
+
+    type: str
+    data: str
+
+
+class EventTooLargeError(Exception):
+    """One event has more bytes than allowed."""
+
+
+class EventParser:
+    """Takes an event stream in pieces of any size and gives the events that each completes.
+
+    Lines are split as bytes, so that only CR, LF and CRLF end one (U+2028 does not), and decoded whole, so
+    that no character is torn. Bytes that are no UTF-8 become U+FFFD.
+
+    Args:
+        limit: The most bytes that one event may have.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._line: list[bytes] = []
+        self._data: list[str] = []
+        self._type = ""
+        self._size = 0
+        self._after_cr = False
+        self._at_start = True
+
+    def feed(self, piece: bytes) -> list[ServerEvent]:
+        """Take the next bytes.
+
+        Raises:
+            EventTooLargeError: An event has more than `limit` bytes.
+        """
+        if not piece:
+            return []
+        if self._after_cr and piece.startswith(b"\n"):
+            piece = piece[1:]
+        # The LF of a CRLF may be the first byte of the next piece.
+        self._after_cr = piece.endswith(b"\r")
+        events: list[ServerEvent] = []
+        for line in piece.splitlines(keepends=True):
+            content = line.rstrip(b"\r\n")
+            self._line.append(content)
+            self._size += len(content)
+            if self._size > self._limit:
+                raise EventTooLargeError
+            if len(content) < len(line):
+                event = self._end_line()
+                if event is not None:
+                    events.append(event)
+        return events
+
+    def finish(self) -> ServerEvent | None:
+        """The event that the end of the stream has left without its empty line, if there is one."""
+        if any(self._line):
+            self._end_line()
+        return self._dispatch()
+
+    def _end_line(self) -> ServerEvent | None:
+        line = b"".join(self._line)
+        self._line.clear()
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            return self._dispatch()
+        if line.startswith(b":"):
+            self._size -= len(line)  # a comment: servers send them by the minute to show that they are alive
+            return None
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
+        elif name == b"event":
+            self._type = value.removeprefix(b" ").decode("utf-8", "replace")
+        return None
+
+    def _dispatch(self) -> ServerEvent | None:
+        event = ServerEvent(self._type, "\n".join(self._data)) if self._data else None
+        self._data.clear()
+        self._type = ""
+        self._size = 0
+        return event

@@ -1,0 +1,481 @@
+"""`structured`: what is asked, what is accepted, every rung of the ladder, what an error keeps."""
+
+import asyncio
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from fakes import NO_WAIT, ONCE, HeldProvider
+from pydantic import BaseModel
+
+from executionkit import (
+    BudgetExhaustedError,
+    ConsensusFailedError,
+    Kit,
+    LLMResponse,
+    MockProvider,
+    PatternError,
+    PermanentError,
+    ProviderError,
+    StructuredResult,
+    TokenUsage,
+    pipe,
+    structured,
+    structured_sync,
+)
+from executionkit.testing import MockCall
+
+
+class Movie(BaseModel):
+    title: str
+    year: int
+
+
+GOOD = '{"title": "Metropolis", "year": 1927}'
+METROPOLIS = Movie(title="Metropolis", year=1927)
+SCHEMA = {
+    "type": "object",
+    "properties": {"title": {"type": "string"}, "year": {"type": "integer"}},
+    "required": ["title", "year"],
+}
+
+
+def asked(provider: MockProvider, number: int) -> str:
+    return str(provider.calls[number].messages[-1]["content"])
+
+
+# -- what is asked and returned --------------------------------------------------------------------------
+
+
+async def test_a_reply_that_fits_at_once() -> None:
+    provider = MockProvider([GOOD], usage=TokenUsage(10, 5))
+    result = await structured(provider, "A film?", Movie)
+    assert isinstance(result, StructuredResult)
+    assert (result.value, result.score, result.cost) == (METROPOLIS, None, TokenUsage(10, 5, 1))
+    assert dict(result.metadata) == {
+        "parse_attempts": 1,
+        "repair_attempts": 0,
+        "validated": True,
+        "mended": False,
+        "truncated_responses": 0,
+        "schema_mode": "json_schema",
+    }
+    assert result.rung_costs == {"ask": TokenUsage(10, 5, 1)}
+    assert pickle.loads(pickle.dumps(result)) == result
+
+
+async def test_the_request_has_the_prompt_and_the_schema_and_the_settings() -> None:
+    provider = MockProvider([GOOD])
+    await structured(provider, "A {film}?", Movie, max_tokens=99, temperature=0.5)
+    await structured(provider, "q", Movie)
+    first, second = provider.calls
+    assert len(first.messages) == 1
+    assert first.messages[0]["content"].startswith("A {film}?\n\n")
+    assert '"year":{"title":"Year","type":"integer"}' in first.messages[0]["content"]
+    assert (first.temperature, first.max_tokens) == (0.5, 99)
+    assert (second.temperature, second.max_tokens) == (0.0, 4096)
+    assert first.kwargs["response_format"]["json_schema"]["strict"] is True
+
+
+async def test_a_schema_gives_a_dict() -> None:
+    result = await structured(MockProvider([f"Here: {GOOD}"]), "q", SCHEMA)
+    assert result.value == {"title": "Metropolis", "year": 1927}
+    assert result.validated
+
+
+@pytest.mark.parametrize(("reply", "value"), [('{"a": 1}', {"a": 1}), ("```\n[1, 2]\n```", [1, 2])])
+async def test_without_an_output_any_object_or_array_will_do(reply: str, value: object) -> None:
+    provider = MockProvider([reply])
+    result = await structured(provider, "q")
+    assert (result.value, result.validated, result.schema_mode) == (value, False, "none")
+    assert provider.calls[0].kwargs == {}
+    assert "JSON" in asked(provider, 0)
+
+
+async def test_a_list_of_models_is_asked_for_inside_an_object() -> None:
+    provider = MockProvider([f'{{"value": [{GOOD}]}}'])
+    result = await structured(provider, "q", list[Movie])
+    assert result.value == [METROPOLIS]
+    sent = provider.calls[0].kwargs["response_format"]["json_schema"]["schema"]
+    assert sent["type"] == "object"
+
+
+# -- asking again ----------------------------------------------------------------------------------------
+
+
+async def test_the_errors_with_their_places_are_told_and_the_reply_is_shown() -> None:
+    wrong = '{"title": 5, "year": "long ago"}'
+    provider = MockProvider([wrong, GOOD], usage=TokenUsage(10, 5))
+    result = await structured(provider, "A film?", Movie)
+    assert result.value == METROPOLIS
+    assert (result.parse_attempts, result.repair_attempts) == (2, 1)
+    first, again = provider.calls
+    assert again.messages[:1] == first.messages
+    assert again.messages[1] == {"role": "assistant", "content": wrong}
+    assert "- title: Input should be a valid string, got 5" in asked(provider, 1)
+    assert "- year: Input should be a valid integer" in asked(provider, 1)
+    assert result.rung_costs == {"ask": TokenUsage(10, 5, 1), "repair": TokenUsage(10, 5, 1)}
+
+
+async def test_only_the_last_reply_is_shown_again() -> None:
+    provider = MockProvider(["{}", '{"title": "x"}', GOOD])
+    await structured(provider, "q", SCHEMA)
+    assert [message["role"] for message in provider.calls[2].messages] == ["user", "assistant", "user"]
+    assert provider.calls[2].messages[1]["content"] == '{"title": "x"}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("I can't say.", "there is no JSON object or array in the reply"),
+        ('{"title": "x", "year": ...}', "the JSON in the reply can't be parsed: Expecting value: line 1"),
+        ('{"title": "x", "year": NaN}', "NaN, an infinity or a number too large"),
+    ],
+)
+async def test_what_cannot_be_read_is_told_too(reply: str, reason: str) -> None:
+    provider = MockProvider([reply, GOOD])
+    await structured(provider, "q", Movie)
+    assert reason in asked(provider, 1)
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        LLMResponse(""),
+        LLMResponse("", refusal="no films"),
+        LLMResponse(GOOD, finish_reason="content_filter"),
+    ],
+)
+async def test_no_reply_is_asked_for_again_as_before(nothing: LLMResponse) -> None:
+    provider = MockProvider([nothing, GOOD])
+    result = await structured(provider, "q", Movie)
+    assert (result.value, result.repair_attempts) == (METROPOLIS, 1)
+    assert provider.calls[0] == provider.calls[1]
+
+
+async def test_a_refusal_is_the_error_of_the_exhausted() -> None:
+    with pytest.raises(PatternError, match="the model refused: no films"):
+        await structured(MockProvider([LLMResponse("", refusal="no films")]), "q", Movie, max_retries=0)
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+async def test_when_no_reply_fits_the_error_has_the_cost_the_last_text_and_its_errors(retries: int) -> None:
+    provider = MockProvider(['{"year": 1}'], usage=TokenUsage(10, 5))
+    with pytest.raises(PatternError, match="title: Field required") as caught:
+        await structured(provider, "q", Movie, max_retries=retries)
+    calls = retries + 1
+    assert provider.call_count == calls
+    assert caught.value.cost == TokenUsage(10 * calls, 5 * calls, calls)
+    paid = caught.value.metadata
+    assert (paid["last_text"], paid["errors"]) == ('{"year": 1}', ["title: Field required"])
+    assert (paid["parse_attempts"], paid["repair_attempts"], paid["validated"]) == (calls, retries, False)
+    assert (
+        sum((TokenUsage(**cost) for cost in paid["rung_costs"].values()), TokenUsage()) == caught.value.cost
+    )
+
+
+async def test_a_failure_keeps_what_was_paid() -> None:
+    provider = MockProvider(["{}", ProviderError("503"), ProviderError("503")])
+    with pytest.raises(ProviderError) as caught:
+        await structured(provider, "q", Movie, retry=ONCE)
+    assert caught.value.cost == TokenUsage(llm_calls=2)
+    assert caught.value.metadata["last_text"] == "{}"
+    one_call = asdict(TokenUsage(llm_calls=1))
+    assert caught.value.metadata["rung_costs"] == {"ask": one_call, "repair": one_call}
+
+
+async def test_one_budget_for_all_of_it() -> None:
+    provider = MockProvider(["{}"])
+    with pytest.raises(BudgetExhaustedError, match="llm_calls") as caught:
+        await structured(provider, "q", Movie, max_cost=TokenUsage(llm_calls=2))
+    assert provider.call_count == 2
+    assert caught.value.metadata["errors"] == ["title: Field required", "year: Field required"]
+
+
+async def test_cancelling_keeps_the_books_right() -> None:
+    provider = HeldProvider()
+    kit = Kit(provider)
+    task = asyncio.create_task(kit.structured("q", Movie))
+    await provider.arrived(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert kit.usage.llm_calls == 1
+    assert provider.waiting == []
+
+
+# -- mending ---------------------------------------------------------------------------------------------
+
+
+async def test_slips_are_mended_without_asking_again() -> None:
+    provider = MockProvider(['```json\n{"title": "Metropolis", "year": 1927,}\n```'])
+    result = await structured(provider, "q", Movie)
+    assert (result.value, result.mended, result.repair_attempts) == (METROPOLIS, True, 0)
+    assert provider.call_count == 1
+
+
+async def test_a_part_of_broken_json_is_never_taken_for_the_whole() -> None:
+    reply = '[{"a": 1}, {"a": 2},]'
+    result = await structured(MockProvider([reply]), "q")
+    assert (result.value, result.mended) == ([{"a": 1}, {"a": 2}], True)
+
+
+async def test_without_the_mending_library_the_parser_s_words_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "json_repair", None)
+    provider = MockProvider(['[{"a": 1}, {"a": 2},]', '[{"a": 1}, {"a": 2}]'])
+    result = await structured(provider, "q")
+    assert (result.value, result.mended) == ([{"a": 1}, {"a": 2}], False)
+    assert "column" in asked(provider, 1)
+
+
+async def test_a_mended_value_is_checked_like_any_other() -> None:
+    provider = MockProvider(['{"title": "x",}', GOOD])
+    result = await structured(provider, "q", Movie)
+    assert (result.mended, result.repair_attempts) == (False, 1)
+    assert "year: Field required" in asked(provider, 1)
+
+
+# -- replies cut off -------------------------------------------------------------------------------------
+
+
+def cut_off(text: str) -> LLMResponse:
+    return LLMResponse(text, finish_reason="length")
+
+
+@pytest.mark.parametrize("text", ['{"title": "Metropolis", "year": 19', GOOD, "", '[{"a": 1}, {"a"'])
+async def test_a_reply_cut_off_is_not_read_but_asked_for_with_more_room(text: str) -> None:
+    provider = MockProvider([cut_off(text), GOOD], usage=TokenUsage(10, 5))
+    result = await structured(provider, "q", Movie, max_tokens=100)
+    assert (result.value, result.mended, result.repair_attempts) == (METROPOLIS, False, 1)
+    assert provider.calls[1].messages == provider.calls[0].messages
+    assert [call.max_tokens for call in provider.calls] == [100, 200]
+    assert set(result.rung_costs) == {"ask", "more_tokens"}
+    assert result.truncated_responses == 1
+
+
+async def test_a_mended_reply_cut_off_is_asked_for_with_the_errors_still() -> None:
+    provider = MockProvider(["{}", cut_off("{"), LLMResponse(""), GOOD])
+    await structured(provider, "q", Movie, max_tokens=100)
+    asked_again = provider.calls[1].messages
+    assert "title: Field required" in asked_again[-1]["content"]
+    assert [call.messages == asked_again for call in provider.calls] == [False, True, True, True]
+    assert [call.max_tokens for call in provider.calls] == [100, 100, 200, 200]
+
+
+async def test_room_grows_to_its_limit_and_then_brevity_is_asked_for() -> None:
+    provider = MockProvider([cut_off("{"), cut_off("{"), cut_off("{"), cut_off("{"), GOOD])
+    await structured(provider, "q", Movie, max_tokens=100, max_retries=9)
+    assert [call.max_tokens for call in provider.calls] == [100, 200, 400, 400, 400]
+    assert ["Be brief" in asked(provider, number) for number in range(5)] == [False] * 3 + [True] * 2
+
+
+async def test_a_limit_of_one_s_own() -> None:
+    provider = MockProvider([cut_off("{"), cut_off("{"), GOOD])
+    await structured(provider, "q", Movie, max_tokens=100, max_tokens_limit=150)
+    assert [call.max_tokens for call in provider.calls] == [100, 150, 150]
+
+
+async def test_room_that_the_server_refuses_is_not_asked_for_again() -> None:
+    def reply(call: MockCall) -> LLMResponse | str | BaseException:
+        if call.max_tokens != 100:
+            return PermanentError("max_tokens is too large: 200 > 100", status_code=400)
+        return GOOD if "Be brief" in str(call.messages) else cut_off("{")
+
+    provider = MockProvider(reply)
+    result = await structured(provider, "q", Movie, max_tokens=100)
+    assert result.value == METROPOLIS
+    assert [call.max_tokens for call in provider.calls] == [100, 200, 100]
+    assert result.rung_costs["fallback"] == TokenUsage(llm_calls=1)
+
+
+async def test_a_first_room_that_is_refused_is_the_caller_s_mistake() -> None:
+    provider = MockProvider([PermanentError("max_tokens is too large", status_code=400)])
+    with pytest.raises(PermanentError):
+        await structured(provider, "q", Movie)
+    assert provider.call_count == 1
+
+
+# -- the server's modes ----------------------------------------------------------------------------------
+
+MODES = ["json_schema", "json_object_schema", "json_object", "none"]
+
+
+def taking(mode: str, reply: str = GOOD) -> MockProvider:
+    """A server that has this mode and the ones below only."""
+
+    def answer(call: MockCall) -> str | BaseException:
+        wanted = call.kwargs.get("response_format", {})
+        found = {None: "none"}.get(wanted.get("type"), wanted.get("type", ""))
+        found = "json_object_schema" if found == "json_object" and "schema" in wanted else found
+        if MODES.index(found) < MODES.index(mode):
+            return PermanentError(f"response_format: {found} is not supported", status_code=400)
+        return reply
+
+    return MockProvider(answer)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_mode_that_is_refused_is_given_up_for_the_next_and_remembered(mode: str) -> None:
+    provider = taking(mode)
+    result = await structured(provider, "q", Movie)
+    refused = MODES.index(mode)
+    assert (result.value, result.schema_mode, result.repair_attempts) == (METROPOLIS, mode, 0)
+    assert provider.call_count == result.cost.llm_calls == refused + 1
+    assert result.rung_costs.get("fallback", TokenUsage()) == TokenUsage(llm_calls=refused)
+
+    await structured(provider, "q", Movie)
+    assert provider.call_count == refused + 2
+    await structured(provider, "q", SCHEMA)  # another schema may be taken
+    assert provider.call_count == 2 * refused + 3
+
+
+async def test_a_mode_is_remembered_through_a_kit_and_a_pipe() -> None:
+    provider = taking("none")
+    await Kit(provider).structured("q", Movie)
+    await pipe(provider, "q", structured, output=Movie)
+    assert provider.call_count == 5
+
+
+async def test_a_refused_mode_counts_against_the_calls_of_the_budget() -> None:
+    provider = taking("none")
+    with pytest.raises(BudgetExhaustedError):
+        await structured(provider, "q", Movie, max_cost=TokenUsage(llm_calls=3))
+    assert provider.call_count == 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_mode_that_was_chosen_is_used_and_not_given_up(mode: Any) -> None:
+    provider = taking(mode)
+    result = await structured(provider, "q", Movie, schema_mode=mode)
+    assert (provider.call_count, result.schema_mode) == (1, mode)
+    if mode != "none":
+        with pytest.raises(PermanentError):
+            await structured(taking("none"), "q", Movie, schema_mode=mode)
+
+
+async def test_another_refusal_is_no_reason_to_give_up_a_mode() -> None:
+    provider = MockProvider([PermanentError("no such model", status_code=400)])
+    with pytest.raises(PermanentError):
+        await structured(provider, "q", Movie)
+    assert provider.call_count == 1
+
+
+async def test_a_server_that_reports_it_as_its_own_failure_is_retried_and_then_given_up() -> None:
+    def answer(call: MockCall) -> str | BaseException:
+        return ProviderError("grammar: bad schema", status_code=500) if call.kwargs else GOOD
+
+    result = await structured(MockProvider(answer), "q", Movie, retry=NO_WAIT)
+    assert (result.schema_mode, result.rung_costs["fallback"]) == ("none", TokenUsage(llm_calls=12))
+
+
+# -- validators ------------------------------------------------------------------------------------------
+
+
+async def accept_later(_value: object) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    "validator",
+    [lambda _: None, lambda _: True, lambda _: "", accept_later, lambda movie: movie.year == 1927],
+)
+async def test_a_validator_accepts(validator: Callable[[Movie], Any]) -> None:
+    result = await structured(MockProvider([GOOD]), "q", Movie, validator=validator)
+    assert (result.value, result.validated) == (METROPOLIS, True)
+
+
+async def test_a_validator_alone_makes_a_value_validated() -> None:
+    assert (await structured(MockProvider(["[]"]), "q", validator=lambda _: None)).validated
+
+
+async def too_old(movie: Movie) -> str:
+    return "must be after 1950" if movie.year < 1950 else ""
+
+
+def fail(_movie: Movie) -> None:
+    raise LookupError("must be after 1950")
+
+
+def fail_silently(movie: Movie) -> None:
+    assert movie.year > 1950
+
+
+@pytest.mark.parametrize(
+    ("validator", "reason"),
+    [
+        (too_old, "must be after 1950"),
+        (fail, "must be after 1950"),
+        (lambda movie: movie.year > 1950, "the value was rejected"),
+        (fail_silently, "assert"),
+        (lambda _: (_ for _ in ()).throw(ValueError), "ValueError"),
+    ],
+)
+async def test_a_validator_rejects_with_its_reason(validator: Callable[[Movie], Any], reason: str) -> None:
+    provider = MockProvider([GOOD])
+    with pytest.raises(PatternError, match=reason) as caught:
+        await structured(provider, "q", Movie, validator=validator, max_retries=1)
+    assert reason in caught.value.metadata["errors"][0]
+    assert f"- {caught.value.metadata['errors'][0]}" in asked(provider, 1)
+
+
+async def test_an_error_of_the_library_s_own_in_a_validator_goes_through() -> None:
+    def ask_others(_movie: Movie) -> bool:
+        raise ConsensusFailedError("nobody answered")
+
+    provider = MockProvider([GOOD])
+    with pytest.raises(ConsensusFailedError) as caught:
+        await structured(provider, "q", Movie, validator=ask_others)
+    assert caught.value.cost.llm_calls == provider.call_count == 1
+    assert caught.value.metadata["last_text"] == GOOD
+
+
+async def test_a_validator_that_says_neither_yes_nor_no_is_an_error() -> None:
+    with pytest.raises(TypeError, match=r"validator must return .* got 0") as caught:
+        await structured(MockProvider([GOOD]), "q", Movie, validator=lambda _: 0)  # type: ignore[arg-type, return-value]
+    assert vars(caught.value)["cost"] == TokenUsage(llm_calls=1)
+
+
+# -- the doors -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"output": 3},
+        {"output": {"type": "whole"}},
+        {"validator": "yes"},
+        {"max_retries": -1},
+        {"max_tokens_limit": 4095},
+        {"schema_mode": "strict"},
+        {"temperature": 3},
+        {"max_tokens": 0},
+        {"max_cost": 3},
+    ],
+)
+async def test_what_is_out_of_range_is_refused_before_any_call(wrong: dict[str, Any]) -> None:
+    provider = MockProvider([GOOD])
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        await structured(provider, "q", **wrong)
+    assert provider.call_count == 0
+
+
+def test_the_blocking_twin() -> None:
+    assert structured_sync(MockProvider([GOOD]), "q", Movie).value == METROPOLIS
+
+
+async def test_the_method_of_a_kit_adds_to_its_total() -> None:
+    kit = Kit(MockProvider(["{}", GOOD], usage=TokenUsage(10, 5)))
+    assert (await kit.structured("q", Movie)).value == METROPOLIS
+    assert kit.usage == TokenUsage(20, 10, 2)
+
+
+async def test_as_a_step_of_a_pipe_it_obeys_the_pipe_s_budget() -> None:
+    provider = MockProvider(["{}"])
+    with pytest.raises(BudgetExhaustedError):
+        await pipe(provider, "q", structured, output=Movie, max_budget=TokenUsage(llm_calls=3))
+    assert provider.call_count == 3
