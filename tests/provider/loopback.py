@@ -135,8 +135,6 @@ class Server:
     held: int = 0
     peak: int = 0
     port: int = 0
-    _stopping: bool = False
-    _cancellable: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def start(self) -> None:
         ready = threading.Event()
@@ -169,12 +167,18 @@ class Server:
         ready.set()
         await self._stop.wait()
         server.close()
-        self._stopping = True
-        # A connection just accepted has a task of asyncio's own: cancelled, it would leave the socket open.
+        # Only tasks of ours are cancelled: one of asyncio's, that is accepting a connection at this moment,
+        # would leave the socket open. It ends by itself, and may bring a new one of ours.
         while tasks := {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}:
-            while self._cancellable:
-                self._cancellable.pop().cancel()
+            for task in self._own_tasks:
+                if not task.cancelling():
+                    task.cancel()
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for writer in self._writers:
+            if not writer.is_closing():
+                writer.transport.abort()
+        # Closing takes a turn of the loop, and over TLS the client's word or the server's patience.
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
@@ -191,10 +195,6 @@ class Server:
             task.add_done_callback(self._own_tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._stopping:
-            writer.close()
-            return
-        self._mine_to_cancel()
         self.connections += 1
         self.open += 1
         connection = Connection(self.connections, reader, writer)
@@ -235,13 +235,7 @@ class Server:
         async with self._changed:
             self._changed.notify_all()
 
-    def _mine_to_cancel(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._cancellable.add(task)
-
     async def _until(self, condition: Callable[[], bool]) -> None:
-        self._mine_to_cancel()
         self._own(asyncio.current_task())
         async with self._changed:
             await self._changed.wait_for(condition)

@@ -147,6 +147,9 @@ async def tunnel(request: Request, connection: Connection) -> None:
     finally:
         there_writer.close()
         connection.close()
+        # The server's loop may end as soon as this task has: closing takes a turn of it.
+        with contextlib.suppress(OSError):
+            await there_writer.wait_closed()
 
 
 async def test_plain_http_through_a_proxy(
