@@ -166,14 +166,15 @@ class Server:
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await self._stop.wait()
-        server.close()
-        # Only tasks of ours are cancelled: one of asyncio's, that is accepting a connection at this moment,
-        # would leave the socket open. It ends by itself, and may bring a new one of ours.
+        # A task of asyncio's that is accepting a connection at this moment would leave its socket open if it
+        # were cancelled, or the server closed: so no more are accepted, and only tasks of ours are cancelled.
+        self.loop.remove_reader(server.sockets[0].fileno())
         while tasks := {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}:
             for task in self._own_tasks:
                 if not task.cancelling():
                     task.cancel()
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        server.close()
         for writer in self._writers:
             if not writer.is_closing():
                 writer.transport.abort()
