@@ -21,6 +21,7 @@ class Narrator:
         on_event: The callback; None is told nothing, and costs nothing.
 
     Attributes:
+        listens: Whether there is a callback; without one, events need not be made at all.
         errors: How often the callback has raised.
 
     Raises:
@@ -30,6 +31,7 @@ class Narrator:
     def __init__(self, name: str, on_event: EventCallback | None) -> None:
         if on_event is not None and not callable(on_event):
             raise ValueError(f"on_event must be a callable or None, got {on_event!r}")
+        self.listens = on_event is not None
         self.errors = 0
         self._name = name
         self._on_event = on_event
