@@ -31,8 +31,8 @@ class Narrator:
     def __init__(self, name: str, on_event: EventCallback | None) -> None:
         if on_event is not None and not callable(on_event):
             raise ValueError(f"on_event must be a callable or None, got {on_event!r}")
-        self.listens = on_event is not None
-        self.errors = 0
+        self.listens: bool = on_event is not None
+        self.errors: int = 0
         self._name = name
         self._on_event = on_event
         self._turn = asyncio.Lock()

@@ -37,7 +37,7 @@ class Samples:
     ) -> None:
         self.replies: dict[int, LLMResponse] = {}
         self.failures: dict[int, BaseException] = {}
-        self.asked = 0
+        self.asked: int = 0
         self._prompt: Final = prompt
         self._temperature: Final = temperature
         self._max_tokens: Final = max_tokens

@@ -18,7 +18,7 @@ class Votes:
     def __init__(self) -> None:
         self.counts: dict[Hashable, int] = {}
         self.first: dict[Hashable, int] = {}
-        self.abstained = 0
+        self.abstained: int = 0
         self._top: list[Hashable] = []
 
     def add(self, sample: int, answer: Hashable | None) -> None:
