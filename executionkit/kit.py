@@ -167,7 +167,8 @@ class Kit:
                         print(event.text, end="")
 
         Entering sends the request and waits for the first event; until then failures are retried. A stream
-        that is left early, or breaks off, is counted by the usage reported so far, or else by an estimate.
+        that is left early, or breaks off, is one call; of its tokens `usage` has what the server had reported
+        by then, and against a ceiling on output tokens it counts in full.
 
         Args:
             prompt: The user's message, or a conversation in the OpenAI chat form.

@@ -137,7 +137,7 @@ async def test_a_run_counts_a_stream_as_it_counts_a_call() -> None:
     assert holds_nothing(parent, child)
 
 
-async def test_a_stream_that_is_left_early_is_counted_by_an_estimate() -> None:
+async def test_a_stream_that_is_left_early_counts_in_full_against_a_ceiling() -> None:
     run = Ledgered("run", MockProvider(["12345678 12345678"]), max_cost=output(100))
     async with run.stream(MESSAGES) as events:
         async for event in events:
@@ -145,7 +145,7 @@ async def test_a_stream_that_is_left_early_is_counted_by_an_estimate() -> None:
             break
         assert not holds_nothing(run)
     assert run.usage == TokenUsage(llm_calls=1)
-    assert run.ledger.assumed_output == 2
+    assert run.ledger.assumed_output == 100
     assert run.ledger.assumed_input > 0
     assert holds_nothing(run)
     assert events.partial.usage_is_estimated
@@ -177,7 +177,7 @@ async def test_a_stream_that_is_dropped_is_settled() -> None:
     del events
     gc.collect()
     assert holds_nothing(run)
-    assert run.ledger.assumed_output == 1
+    assert run.ledger.assumed_output == 100
 
 
 async def test_a_failure_in_the_middle_is_raised_with_its_cost_and_not_retried() -> None:
@@ -187,7 +187,7 @@ async def test_a_failure_in_the_middle_is_raised_with_its_cost_and_not_retried()
         await drained(run.stream(MESSAGES))
     assert (run.usage.llm_calls, source.left) == (1, 1)
     assert caught.value.cost == run.usage
-    assert run.ledger.assumed_output == 2
+    assert run.ledger.assumed_output == 4096
     assert holds_nothing(run)
 
 
@@ -228,9 +228,21 @@ async def test_budgets_hold_for_streams() -> None:
         await asyncio.sleep(0)
         assert not waiting.done()
         assert mock.call_count == 2
+        assert "".join([event.text async for event in held if isinstance(event, TextDelta)]) == "a b"
     assert text(await waiting) == "a b"
-    assert [call.max_tokens for call in mock.calls[1:]] == [48, 47]
+    assert [call.max_tokens for call in mock.calls[1:]] == [48, 46]
     assert holds_nothing(run)
+
+
+async def test_streams_left_early_do_not_pass_the_ceiling() -> None:
+    mock = MockProvider(["word " * 100])
+    run = Ledgered("run", mock, max_cost=output(40))
+    for _ in range(2):
+        async with run.stream(MESSAGES, max_tokens=20) as events:
+            await anext(aiter(events))
+    with pytest.raises(BudgetExhaustedError):
+        await drained(run.stream(MESSAGES, max_tokens=20))
+    assert mock.call_count == 2
 
 
 async def test_what_can_not_stream_is_said_at_once() -> None:

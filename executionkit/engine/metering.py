@@ -149,11 +149,18 @@ class Metering:
                 meter.tracker.release_call()
             meter.tracker.settle(hold.input_tokens, hold.output_tokens)
 
-    def record(self, hold: Hold, reply: LLMResponse) -> None:
-        """End a call that brought a reply."""
+    def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool = False) -> None:
+        """End a call that brought a reply, or part of one.
+
+        The server may have written, and bill, more of an unfinished reply than has arrived: against a
+        ceiling all that the call had set aside counts as spent.
+        """
         for meter in self.meters:
             meter.tracker.settle(hold.input_tokens, hold.output_tokens)
         for meter in self.meters:
+            if unfinished:
+                known = reply.reported_output_tokens or reply.output_tokens
+                meter.tracker.assumed_output += max(0, hold.output_tokens - known)
             meter.tracker.record_without_call(reply, prompt_bytes=hold.prompt_bytes)
 
     def charge(self, usage: TokenUsage) -> None:

@@ -103,7 +103,7 @@ class MeteredStream(ReplyStream):
         if not self._settled:
             self._settled = True
             reply = self._tally.partial(self._prompt_bytes) if finish is None else finish.response
-            self._metering.record(source.hold, reply)
+            self._metering.record(source.hold, reply, unfinished=finish is None)
 
     async def _leave(self, exc: BaseException | None) -> None:
         source, self._source = self._source, None

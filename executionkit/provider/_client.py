@@ -148,8 +148,9 @@ class Provider(_Derived):
 
     def _check(self, http_client: AsyncHTTPClient | None) -> None:
         checks.text(model=self.model, max_tokens_field=self.max_tokens_field)
-        if not self.model or not self.max_tokens_field:
-            raise ValueError("model and max_tokens_field must not be empty")
+        for name, value in (("model", self.model), ("max_tokens_field", self.max_tokens_field)):
+            if not value:
+                raise ValueError(f"{name} must not be empty, got {value!r}")
         checks.between(0.0, 2.0, default_temperature=self.default_temperature)
         checks.at_least(
             1, default_max_tokens=self.default_max_tokens, max_response_bytes=self.max_response_bytes

@@ -59,7 +59,8 @@ class Reporter(NamedTuple):
 
     def clean(self, text: str, limit: int = _WORDS) -> str:
         """Text from elsewhere in one line, without credentials, cut to a readable length."""
-        return shorten(one_line(redact(beginning(text), self.secrets)), limit)
+        # Text in UTF-16 read as UTF-8 has a NUL beside each letter, where no secret would be recognised.
+        return shorten(one_line(redact(beginning(text.replace("\0", "")), self.secrets)), limit)
 
     def status(self, reply: Reply) -> LLMError:
         """The error for a reply whose status is none of success."""

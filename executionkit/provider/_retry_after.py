@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+_LONGEST = 1e9
+"""Seconds. Whatever is beyond it says "never", in a number that a caller can still sleep for."""
+
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 
 
@@ -35,7 +38,7 @@ def retry_after(headers: Mapping[str, str], now: "datetime | None" = None) -> fl
     if until is None:
         return None
     present = now or _date(headers.get("date", "")) or datetime.now(UTC)
-    return max(0.0, (until - present).total_seconds())
+    return min(max(0.0, (until - present).total_seconds()), _LONGEST)
 
 
 def _number(text: str) -> float | None:
@@ -43,7 +46,7 @@ def _number(text: str) -> float | None:
     if not _NUMBER.match(text):
         return None
     number = float(text)
-    return number if math.isfinite(number) else None
+    return min(number, _LONGEST) if math.isfinite(number) else None
 
 
 def _date(text: str) -> "datetime | None":

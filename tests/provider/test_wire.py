@@ -259,3 +259,16 @@ def test_what_is_no_reply_is_shown_in_part_and_without_the_key() -> None:
     assert '{"hello": "[REDACTED]"' in str(found)
     assert len(str(found)) < 1000
     assert "(empty)" in str(error(b" "))
+
+
+def test_a_senseless_count_costs_no_answer() -> None:
+    body = json.dumps(completion("paid for")).replace(
+        '"completion_tokens": 2', f'"completion_tokens": {"9" * 5000}'
+    )
+    assert response(body.encode()).content == "paid for"
+
+
+def test_a_key_in_another_encoding_is_no_less_secret() -> None:
+    shown = str(interpret(Reply(500, {}, f"your key {KEY} is wrong".encode("utf-16-le")), 10**6, REPORT))
+    assert "[REDACTED]" in shown
+    assert "very" not in shown
