@@ -1,8 +1,9 @@
 """The frozen values of the public interface: usage, results, tools, strategies."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -102,7 +103,9 @@ class PatternResult(Generic[T_co]):
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        own = {f.name: getattr(self, f.name) for f in fields(self) if _is_mirrored(f)}
+        # mypy takes the `__hash__` of the instances for the class's own.
+        names = _mirrored(type(self))  # type: ignore[arg-type]
+        own = {name: getattr(self, name) for name in names}
         # Copied, so that no list or dict inside is shared with whoever built the result.
         object.__setattr__(self, "metadata", MappingProxyType(plain({**self.metadata, **own})))
 
@@ -129,9 +132,11 @@ class PatternResult(Generic[T_co]):
 _RESULT_FIELDS = frozenset(f.name for f in fields(PatternResult))
 
 
-def _is_mirrored(spec: "Field[Any]") -> bool:
-    """Whether `metadata` has the field: all that subclasses add, those marked `{"mirrored": False}` apart."""
-    return spec.name not in _RESULT_FIELDS and spec.metadata.get("mirrored", True)
+@cache
+def _mirrored(kind: type[Any]) -> tuple[str, ...]:
+    """The fields that `metadata` has too: what subclasses add, those marked `{"mirrored": False}` apart."""
+    added = (spec for spec in fields(kind) if spec.name not in _RESULT_FIELDS)
+    return tuple(spec.name for spec in added if spec.metadata.get("mirrored", True))
 
 
 def _read_only(value: Any) -> Any:

@@ -151,7 +151,8 @@ async def react_loop(
 
         while counters.rounds < max_rounds:
             messages, counters.messages_trimmed = transcript.recent(max_history_messages)
-            await narrator.tell(RoundStarted(counters.rounds + 1))
+            if narrator.listens:
+                await narrator.tell(RoundStarted(counters.rounds + 1))
             reply = await narrator.ask(
                 run, messages, temperature=temperature, max_tokens=max_tokens, tools=schemas
             )
@@ -180,26 +181,24 @@ async def _observe(
     """Run the calls of one reply, all at once; their observations in order."""
     number = counters.rounds
 
-    async def observe(call: ToolCall) -> Observation:
+    async def observe(call: ToolCall) -> str:
         if reply.was_truncated:
-            observation = Observation(number, call, cut(_CUT_OFF, limit)[0], ran=False, truncated=False)
+            text, ran, shortened = cut(_CUT_OFF, limit)[0], False, False
         else:
-            await narrator.tell(ToolStarted(number, call))
+            if narrator.listens:
+                await narrator.tell(ToolStarted(number, call))
             text, ran = await toolbox.call(call)
             text, shortened = cut(text, limit)
-            observation = Observation(number, call, text, ran, shortened)
-        await narrator.tell(observation)
-        return observation
+        counters.tool_calls_made += ran
+        counters.truncated_observations += shortened
+        if narrator.listens:
+            await narrator.tell(Observation(number, call, text, ran, shortened))
+        return text
 
-    observations = await _all(observe, calls)
-    counters.tool_calls_made += sum(observation.ran for observation in observations)
-    counters.truncated_observations += sum(observation.truncated for observation in observations)
-    return [observation.text for observation in observations]
+    return await _all(observe, calls)
 
 
-async def _all(
-    observe: Callable[[ToolCall], Coroutine[Any, Any, Observation]], calls: list[ToolCall]
-) -> list[Observation]:
+async def _all(observe: Callable[[ToolCall], Coroutine[Any, Any, str]], calls: list[ToolCall]) -> list[str]:
     if len(calls) == 1:
         return [await observe(calls[0])]
     tasks = [asyncio.create_task(observe(call)) for call in calls]
