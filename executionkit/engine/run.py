@@ -286,8 +286,8 @@ class Run:
             hold = self._metering.try_hold(request)
         return hold
 
-    async def _retrying(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        return await retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted)
+    def _retrying(self, attempt: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        return retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted)
 
     def _default_max_tokens(self) -> int:
         default = getattr(self._target, "default_max_tokens", None)
