@@ -107,10 +107,15 @@ async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
         raise cancelled
 
 
-def merged(failures: Sequence[E]) -> E:
-    """The one error to raise for several: the first given, with the others in its notes."""
-    chosen = failures[0]
-    texts = [f"{type(exc).__name__}: {exc}" for exc in failures[1:] if exc is not chosen]
+def merged(failures: Iterable[E]) -> E:
+    """The one error to raise for several: the first given, with the others in its notes.
+
+    Give them in the order they came: the first is why the rest was stopped, and those after it may be what
+    the stop made of them (a call that was not retried any more).
+    """
+    # Each object once: one request for several samples failed them all. An exception may lack a hash.
+    chosen, *rest = {id(exc): exc for exc in failures}.values()
+    texts = [f"{type(exc).__name__}: {exc}" for exc in rest]
     counts: dict[str, int] = {}
     for text in texts:
         counts[text] = counts.get(text, 0) + 1
@@ -134,7 +139,7 @@ async def gather_strict(coros: Iterable[Awaitable[T]], max_concurrency: int = 10
     """
     outcomes = await _gather(coros, max_concurrency, "cancel the rest")
     if outcomes.failures:
-        raise merged(list(outcomes.failures.values()))
+        raise merged(outcomes.failures.values())
     return [outcomes.values[index] for index in sorted(outcomes.values)]
 
 

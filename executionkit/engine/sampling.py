@@ -66,8 +66,8 @@ class Samples:
             The numbers of those that came back, in order.
 
         Raises:
-            BaseException: The failure first in sample order, as it is, with the others in its notes, once
-                more failed than may. Nothing further was started; what was in flight has been awaited.
+            BaseException: The first failure, as it is, with the others in its notes, once more failed
+                than may. Nothing further was started; what was in flight has been awaited.
         """
         new = range(self.asked, self.asked + count)
         self.asked += count
@@ -84,8 +84,7 @@ class Samples:
             if outcomes.failures:
                 for index, failure in outcomes.failures.items():
                     self.failures.setdefault(batches[index][0], failure)
-                in_order = [self.failures[sample] for sample in sorted(self.failures)]
-                raise merged(list(dict.fromkeys(in_order)))
+                raise merged(self.failures.values())
         return [sample for sample in new if sample in self.replies]
 
     async def _request(self, run: Run, batches: list[list[int]], index: int) -> None:

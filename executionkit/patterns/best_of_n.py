@@ -162,7 +162,7 @@ async def best_of_n(
         )
         is_reached = any(isinstance(exc, _TargetReached) for exc in outcomes.failures.values())
         if outcomes.failures and not is_reached:
-            raise merged([outcomes.failures[index] for index in sorted(outcomes.failures)])
+            raise merged(outcomes.failures.values())
         if not candidates.answered:
             raise PatternError(
                 f"none of {num_samples} samples gave an answer: every reply was empty or filtered"
@@ -198,7 +198,7 @@ async def _compare_all(
         judge_pair, len(pairs), max_concurrency, on_failure="start no more", when_failed=run.halt
     )
     if outcomes.failures:
-        raise merged([outcomes.failures[number] for number in sorted(outcomes.failures)])
+        raise merged(outcomes.failures.values())
     for indexes in twins.values() if len(different) > 1 else ():
         won = sum(_won(candidates.verdicts, indexes[0], other) for other in different if other != indexes[0])
         for index in indexes:

@@ -178,7 +178,7 @@ async def map_reduce(
                 job, count, max_concurrency, on_failure="start no more", when_failed=run.halt
             )
             if outcomes.failures:
-                raise merged([outcomes.failures[index] for index in sorted(outcomes.failures)])
+                raise merged(outcomes.failures.values())
 
         async def reduce(results: Sequence[str]) -> LLMResponse:
             reply = await ask(_reduction(reduce_prompt, results), f"the reduction of {len(results)} results")

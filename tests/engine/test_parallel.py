@@ -5,6 +5,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -473,7 +474,7 @@ async def test_reaping_waits_for_what_does_not_go_at_once() -> None:
 
 
 def test_one_error_for_many_counts_the_like_and_keeps_to_five_notes() -> None:
-    failures = [ValueError("first"), *[OSError("same")] * 3, *(KeyError(str(i)) for i in range(6))]
+    failures = [ValueError("first"), *(OSError("same") for _ in range(3)), *(KeyError(str(i)) for i in range(6))]
     chosen = merged(failures)
     assert chosen is failures[0]
     assert chosen.__notes__ == [
@@ -487,3 +488,13 @@ def test_an_error_is_no_note_on_itself() -> None:
     same = ValueError("same")
     assert merged([same, same]) is same
     assert not hasattr(same, "__notes__")
+
+
+def test_errors_without_a_hash_are_merged_too() -> None:
+    @dataclass
+    class Bare(Exception):  # noqa: N818 - the field is what matters
+        code: int
+
+    first, second = Bare(1), Bare(1)
+    assert merged([first, second, second]) is first
+    assert first.__notes__ == ["also failed: Bare: 1"]

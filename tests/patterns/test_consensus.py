@@ -281,14 +281,15 @@ async def test_a_failed_sample_starts_no_more_awaits_those_in_flight_and_keeps_t
     assert caught.value.cost == TokenUsage(llm_calls=3)
 
 
-async def test_of_several_failures_the_first_sample_is_raised_bare_with_the_others_as_notes() -> None:
+async def test_of_several_failures_the_first_to_come_is_raised_bare_with_the_others_as_notes() -> None:
     provider = HeldProvider()
     vote = asyncio.create_task(consensus(provider, "q", num_samples=3, retry=ONCE))
     await provider.arrived(3)
-    provider.requests[2].fail(ProviderError("third"))
+    provider.requests[2].fail(ProviderError("first"))
+    await idle()
     provider.requests[1].fail(PermanentError("second"))
     await idle()
-    provider.requests[0].fail(ProviderError("first"))
+    provider.requests[0].fail(ProviderError("third"))
     with pytest.raises(ProviderError) as caught:
         await vote
     assert str(caught.value) == "first"
@@ -296,6 +297,22 @@ async def test_of_several_failures_the_first_sample_is_raised_bare_with_the_othe
     assert "PermanentError: second" in notes
     assert "ProviderError: third" in notes
     assert caught.value.__cause__ is None
+
+
+async def test_a_budget_spent_on_retries_is_the_error_whatever_the_calls_in_flight_come_to() -> None:
+    provider = HeldProvider()
+    budget = TokenUsage(llm_calls=3)
+    vote = asyncio.create_task(consensus(provider, "q", num_samples=3, max_cost=budget, retry=NO_WAIT))
+    await provider.arrived(3)
+    provider.requests[2].fail(ProviderError("503"))
+    await idle()
+    provider.requests[0].fail(ProviderError("502"))
+    provider.requests[1].answer("5")
+    with pytest.raises(BudgetExhaustedError) as caught:
+        await vote
+    assert caught.value.__notes__ == ["also failed: ProviderError: 502"]
+    assert str(caught.value.__cause__) == "503"
+    assert (caught.value.cost.llm_calls, caught.value.metadata["responses"]) == (3, ["5"])
 
 
 async def test_a_hundred_equal_failures_make_one_error_with_one_note() -> None:
