@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import inspect
+import re
 import json
 import math
 import pickle
@@ -240,6 +241,10 @@ async def serving(model: Model) -> AsyncIterator[tuple[LocalEndpoint, Provider]]
 # -- what is refused before any call ---------------------------------------------------------------------
 
 
+def _shown(value: object) -> str:
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # names of tests are the same in every process
+
+
 @every_pattern
 def test_there_are_wrong_values_for_every_parameter(pattern: Pattern) -> None:
     parameters = set(inspect.signature(pattern.function).parameters)
@@ -249,7 +254,7 @@ def test_there_are_wrong_values_for_every_parameter(pattern: Pattern) -> None:
 @pytest.mark.parametrize(
     ("pattern", "name", "value"),
     [
-        pytest.param(pattern, name, value, id=f"{pattern.name}-{name}-{value!r}")
+        pytest.param(pattern, name, value, id=f"{pattern.name}-{name}-{_shown(value)}")
         for pattern in PATTERNS
         for name, values in wrong_values(pattern).items()
         for value in values
