@@ -5,7 +5,6 @@ import importlib
 import inspect
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -114,10 +113,51 @@ def test_all_is_a_literal_without_doubles_and_every_name_in_it_exists() -> None:
     assert [name for name in names if not hasattr(executionkit, name)] == []
 
 
-def test_the_root_has_no_other_public_name() -> None:
-    modules = {name for name, value in vars(executionkit).items() if isinstance(value, types.ModuleType)}
-    public = {name for name in vars(executionkit) if not name.startswith("_")} - modules
-    assert public | {"__version__"} == set(executionkit.__all__)
+def test_the_root_shows_no_other_name() -> None:
+    assert set(dir(executionkit)) == set(executionkit.__all__)
+
+
+def test_type_checkers_see_every_name_where_it_is_found_at_run_time() -> None:
+    source = Path(executionkit.__file__).read_text(encoding="utf-8")
+    seen = {
+        alias.name: node.module
+        for block in ast.parse(source).body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen.keys() | {"__version__"} == set(executionkit.__all__)
+    for name, module in seen.items():
+        assert module is not None
+        assert getattr(executionkit, name) is vars(importlib.import_module(module))[name]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'executionkit' has no attribute 'concensus'"):
+        _ = vars(executionkit)["__getattr__"]("concensus")
+    with pytest.raises(ImportError, match="concensus"):
+        exec("from executionkit import concensus")
+
+
+@pytest.mark.parametrize("expression", ["errors.LLMError", "patterns.consensus.consensus", "kit.Kit"])
+def test_a_module_is_found_by_its_name_without_an_import_of_its_own(expression: str) -> None:
+    assert _in_a_new_interpreter(f"import executionkit; print(executionkit.{expression}.__name__)") == [
+        expression.rpartition(".")[2]
+    ]
+
+
+def test_a_program_imports_what_it_uses() -> None:
+    code = "import sys, executionkit; executionkit.consensus; print(*sys.modules)"
+    loaded = _in_a_new_interpreter(code)
+    assert "executionkit.patterns.consensus" in loaded
+    assert not {"executionkit.patterns.structured", "executionkit._mock", "executionkit.kit"} & set(loaded)
+
+
+def _in_a_new_interpreter(code: str) -> list[str]:
+    """What `code` prints, in words; this interpreter has loaded everything."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 @pytest.mark.parametrize(("path", "name"), [(path, name) for path, names in PATHS.items() for name in names])
@@ -142,10 +182,8 @@ def test_everything_public_is_documented(name: str) -> None:
 
 def test_importing_loads_no_http_library() -> None:
     heavy = ["httpx", "httpx2", "httpcore", "http.client", "urllib.request", "http.server", "email"]
-    code = f"import executionkit, sys; print(*[name for name in {heavy!r} if name in sys.modules])"
-    # A new interpreter: this one has loaded all of them.
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == []
+    code = "from executionkit import *; import sys; print(*sys.modules)"
+    assert not {*heavy} & {*_in_a_new_interpreter(code)}
 
 
 def test_the_types_are_shipped() -> None:

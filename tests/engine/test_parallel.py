@@ -474,7 +474,8 @@ async def test_reaping_waits_for_what_does_not_go_at_once() -> None:
 
 
 def test_one_error_for_many_counts_the_like_and_keeps_to_five_notes() -> None:
-    failures = [ValueError("first"), *(OSError("same") for _ in range(3)), *(KeyError(str(i)) for i in range(6))]
+    alike = (OSError("same") for _ in range(3))
+    failures = [ValueError("first"), *alike, *(KeyError(str(i)) for i in range(6))]
     chosen = merged(failures)
     assert chosen is failures[0]
     assert chosen.__notes__ == [
@@ -492,7 +493,7 @@ def test_an_error_is_no_note_on_itself() -> None:
 
 def test_errors_without_a_hash_are_merged_too() -> None:
     @dataclass
-    class Bare(Exception):  # noqa: N818 - the field is what matters
+    class Bare(Exception):
         code: int
 
     first, second = Bare(1), Bare(1)

@@ -3,10 +3,10 @@
 import asyncio
 import copy
 import inspect
-import re
 import json
 import math
 import pickle
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
