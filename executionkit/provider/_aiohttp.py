@@ -1,0 +1,240 @@
+"""The back end over aiohttp."""
+
+import asyncio
+import importlib
+import select
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from executionkit.provider._network import default_context, proxy_for, trusting
+from executionkit.provider._text import describe
+from executionkit.provider._transport import (
+    BROKEN,
+    CLOSED,
+    CONNECT,
+    KEEP_ALIVE,
+    SILENT,
+    TOO_LARGE,
+    Dispatch,
+    Endpoint,
+    Incoming,
+    Reply,
+    TransportError,
+)
+
+_PIECE = 65_536
+"""The bytes of a request that are written before looking whether the server takes them."""
+
+_LINE = 65_536
+"""The longest status or header line; what http.client takes."""
+
+
+class AiohttpTransport:
+    """Posts through a `ClientSession` that keeps no cookies, unpacks nothing and limits no connections."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        # Any: it need not be installed.
+        self._library: Any = importlib.import_module("aiohttp")
+        self._endpoint = endpoint
+        self._url = importlib.import_module("yarl").URL(endpoint.url, encoded=True)
+        self._headers = {
+            "Host": endpoint.authority,
+            **{name: value.reveal() for name, value in endpoint.headers},
+        }
+        if not all(map(str.isascii, self._headers.values())):
+            raise ValueError("aiohttp would send header values beyond ASCII as UTF-8; use another backend")
+        self._context = trusting(default_context) if endpoint.scheme == "https" else None
+        self._proxy = proxy_for(endpoint)
+        if self._proxy is not None:
+            scheme = urlsplit(self._proxy).scheme
+            if scheme not in ("http", "https"):
+                raise ValueError(f"a {scheme} proxy is set, and with aiohttp only http and https can be used")
+        self._upload = _upload_type(self._library)
+        self._used: WeakSet[Any] = WeakSet()
+        self._responses: set[Any] = set()
+        self._session: Any = None
+
+    def _open(self) -> Any:
+        library, endpoint = self._library, self._endpoint
+        return library.ClientSession(
+            connector=library.TCPConnector(
+                # The number of requests at once is the caller's to limit.
+                limit=0,
+                keepalive_timeout=KEEP_ALIVE,
+                ssl=True if self._context is None else self._context,
+                # Not what else is installed: the same names are found on every machine.
+                resolver=library.ThreadedResolver(),
+            ),
+            headers=self._headers,
+            cookie_jar=library.DummyCookieJar(),
+            timeout=library.ClientTimeout(
+                total=None, connect=endpoint.connect_timeout, sock_read=endpoint.timeout
+            ),
+            auto_decompress=False,
+            max_line_size=_LINE,
+            max_field_size=_LINE,
+            proxy=self._proxy,
+        )
+
+    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
+        """Post the body and read the whole reply."""
+        try:
+            return await self._exchange(body, dispatch)
+        except TransportError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
+            fault = self._fault(exc)
+        # Raised out here, so that the library's exception is not in the context: it holds the request.
+        raise fault
+
+    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None = None) -> Reply:
+        """Post the body and read the reply; what is handed on to `incoming` is not in it."""
+        while True:
+            upload = self._upload(body, dispatch, self._used, self._endpoint.timeout)
+            try:
+                response = await self._request(upload)
+                self._responses.add(response)
+                try:
+                    return await self._receive(response, incoming)
+                finally:
+                    self._responses.discard(response)
+                    response.close()
+            except BaseException as exc:
+                dispatch.called_off = isinstance(exc, asyncio.CancelledError)
+                upload.abandon()
+                if not (upload.found_closed and isinstance(exc, Exception)):
+                    raise
+            # A kept connection had ended before anything was written on it: there are others.
+
+    async def _receive(self, response: Any, incoming: Incoming | None) -> Reply:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if incoming is None:
+            return Reply(response.status, headers, await self._read(response.content, headers))
+        incoming.begin(response.status, headers)
+        while part := await response.content.readany():
+            incoming.feed(part)
+        return Reply(response.status, headers, b"")
+
+    async def _request(self, upload: Any) -> Any:
+        if self._session is None:
+            self._session = self._open()
+        return await self._session.post(self._url, data=upload, allow_redirects=False)
+
+    async def _read(self, content: Any, headers: Mapping[str, str]) -> bytes:
+        limit = self._endpoint.max_bytes
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise TransportError(TOO_LARGE.format(limit))
+        parts: list[bytes] = []
+        size = 0
+        while part := await content.readany():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise TransportError(TOO_LARGE.format(limit))
+        return b"".join(parts)
+
+    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+        """Post the body and hand the reply over while it arrives."""
+
+        def stop() -> None:
+            dispatch.called_off = True
+            task.cancel()
+
+        incoming = Incoming(self._endpoint.max_bytes, stop)
+        task = asyncio.ensure_future(self._forward(body, dispatch, incoming))
+        task.add_done_callback(lambda _: incoming.end(TransportError(CLOSED)))
+        return incoming
+
+    async def _forward(self, body: bytes, dispatch: Dispatch, incoming: Incoming) -> None:
+        try:
+            await self._exchange(body, dispatch, incoming)
+        except Exception as exc:  # noqa: BLE001  # as in `post`
+            incoming.end(self._fault(exc))
+        else:
+            incoming.end()
+
+    def _fault(self, exc: Exception) -> TransportError:
+        library = self._library
+        if isinstance(exc, TransportError):
+            return exc
+        if self._session is not None and self._session.closed:
+            return TransportError(CLOSED)
+        if isinstance(
+            exc, (library.ClientConnectorError, library.ConnectionTimeoutError, library.ClientHttpProxyError)
+        ):
+            return TransportError(f"{CONNECT} ({describe(exc)})")
+        if isinstance(exc, TimeoutError):
+            return TransportError(SILENT.format(self._endpoint.timeout))
+        return TransportError(f"{BROKEN} ({describe(exc)})")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        # Closing the session would leave those who read waiting for ever.
+        for response in list(self._responses):
+            response.close()
+        if self._session is not None:
+            await self._session.close()
+
+
+def _has_news(transport: Any) -> bool:
+    """Whether there is something to read on an idle connection: its end, or nothing that is for us."""
+    descriptor = transport.get_extra_info("socket").fileno()
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        return bool(waiting.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])  # pragma: no cover - Windows, which has no poll
+
+
+@cache
+def _upload_type(library: Any) -> Any:
+    """The request body as aiohttp takes it."""
+
+    class Upload(library.Payload):  # type: ignore[misc]  # the base is known at run time only
+        """Writes the body, noting that it leaves; aiohttp sends the headers together with its first piece."""
+
+        def __init__(self, body: bytes, dispatch: Dispatch, used: WeakSet[Any], timeout: float) -> None:
+            super().__init__(body)
+            self._body = body
+            self._dispatch = dispatch
+            self._used = used
+            self._timeout = timeout
+            self._transport: asyncio.Transport | None = None
+            self.found_closed = False
+
+        @property
+        def size(self) -> int:
+            return len(self._body)
+
+        def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+            return self._body.decode(encoding, errors)
+
+        async def write(self, writer: Any) -> None:
+            transport = self._transport = writer.transport
+            if writer.protocol in self._used and (transport.is_closing() or _has_news(transport)):
+                self.found_closed = True
+                raise ConnectionError("the connection has ended")
+            self._used.add(writer.protocol)
+            last = max(0, len(self._body) - _PIECE)
+            for start in range(0, last, _PIECE):
+                await writer.write(self._body[start : min(start + _PIECE, last)], drain=False)
+                async with asyncio.timeout(self._timeout):
+                    await writer.drain()
+            if self._dispatch.called_off:
+                raise asyncio.CancelledError
+            self._dispatch.sent = True
+            await writer.write(self._body[last:], drain=False)
+
+        async def write_with_length(self, writer: Any, _content_length: int | None) -> None:
+            await self.write(writer)
+
+        def abandon(self) -> None:
+            """End the connection at once: it would be shut down in order, which waits for the server."""
+            if self._transport is not None:
+                self._transport.abort()
+
+    return Upload
