@@ -3,12 +3,12 @@
 import asyncio
 import importlib
 import select
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
+from executionkit.provider._exchanges import ExchangingTransport
 from executionkit.provider._network import default_context, proxy_for, trusting
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
@@ -17,7 +17,6 @@ from executionkit.provider._transport import (
     CONNECT,
     KEEP_ALIVE,
     SILENT,
-    TOO_LARGE,
     Dispatch,
     Endpoint,
     Incoming,
@@ -32,13 +31,13 @@ _LINE = 65_536
 """The longest status or header line; what http.client takes."""
 
 
-class AiohttpTransport:
+class AiohttpTransport(ExchangingTransport):
     """Posts through a `ClientSession` that keeps no cookies, unpacks nothing and limits no connections."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
         # Any: it need not be installed.
         self._library: Any = importlib.import_module("aiohttp")
-        self._endpoint = endpoint
         self._url = importlib.import_module("yarl").URL(endpoint.url, encoded=True)
         self._headers = {
             "Host": endpoint.authority,
@@ -79,26 +78,16 @@ class AiohttpTransport:
             proxy=self._proxy,
         )
 
-    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
-        """Post the body and read the whole reply."""
-        try:
-            return await self._exchange(body, dispatch)
-        except TransportError:
-            raise
-        except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
-            fault = self._fault(exc)
-        # Raised out here, so that the library's exception is not in the context: it holds the request.
-        raise fault
-
-    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None = None) -> Reply:
-        """Post the body and read the reply; what is handed on to `incoming` is not in it."""
+    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
         while True:
             upload = self._upload(body, dispatch, self._used, self._endpoint.timeout)
             try:
                 response = await self._request(upload)
                 self._responses.add(response)
                 try:
-                    return await self._receive(response, incoming)
+                    headers = {name.lower(): value for name, value in response.headers.items()}
+                    parts = response.content.iter_any()
+                    return await self._receive(response.status, headers, parts, incoming)
                 finally:
                     self._responses.discard(response)
                     response.close()
@@ -109,58 +98,13 @@ class AiohttpTransport:
                     raise
             # A kept connection had ended before anything was written on it: there are others.
 
-    async def _receive(self, response: Any, incoming: Incoming | None) -> Reply:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        if incoming is None:
-            return Reply(response.status, headers, await self._read(response.content, headers))
-        incoming.begin(response.status, headers)
-        while part := await response.content.readany():
-            incoming.feed(part)
-        return Reply(response.status, headers, b"")
-
     async def _request(self, upload: Any) -> Any:
         if self._session is None:
             self._session = self._open()
         return await self._session.post(self._url, data=upload, allow_redirects=False)
 
-    async def _read(self, content: Any, headers: Mapping[str, str]) -> bytes:
-        limit = self._endpoint.max_bytes
-        declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
-            raise TransportError(TOO_LARGE.format(limit))
-        parts: list[bytes] = []
-        size = 0
-        while part := await content.readany():
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                raise TransportError(TOO_LARGE.format(limit))
-        return b"".join(parts)
-
-    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
-        """Post the body and hand the reply over while it arrives."""
-
-        def stop() -> None:
-            dispatch.called_off = True
-            task.cancel()
-
-        incoming = Incoming(self._endpoint.max_bytes, stop)
-        task = asyncio.ensure_future(self._forward(body, dispatch, incoming))
-        task.add_done_callback(lambda _: incoming.end(TransportError(CLOSED)))
-        return incoming
-
-    async def _forward(self, body: bytes, dispatch: Dispatch, incoming: Incoming) -> None:
-        try:
-            await self._exchange(body, dispatch, incoming)
-        except Exception as exc:  # noqa: BLE001  # as in `post`
-            incoming.end(self._fault(exc))
-        else:
-            incoming.end()
-
-    def _fault(self, exc: Exception) -> TransportError:
+    def _outcome(self, exc: Exception) -> Reply | TransportError:
         library = self._library
-        if isinstance(exc, TransportError):
-            return exc
         if self._session is not None and self._session.closed:
             return TransportError(CLOSED)
         if isinstance(

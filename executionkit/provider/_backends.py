@@ -20,7 +20,11 @@ def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient
         OSError: The CA bundle named by the environment can't be read.
         ValueError: The back end can't use the proxy named by the environment, or can't send a header.
     """
-    library = _library(backend) if client is None else _library_of(client)
+    if client is not None:
+        from executionkit.provider._httpx import ClientTransport
+
+        return ClientTransport(_library_of(client), endpoint, client)
+    library = _library(backend)
     if library is None:
         from executionkit.provider._stdlib import StdlibTransport
 
@@ -29,9 +33,9 @@ def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient
         from executionkit.provider._aiohttp import AiohttpTransport
 
         return AiohttpTransport(endpoint)
-    from executionkit.provider._httpx import HttpxTransport
+    from executionkit.provider._httpcore import HttpcoreTransport
 
-    return HttpxTransport(library, endpoint, client)
+    return HttpcoreTransport(library, endpoint)
 
 
 def _library(backend: Backend) -> ModuleType | None:
