@@ -3,10 +3,11 @@
 import asyncio
 import importlib
 import select
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from executionkit.provider._exchanges import ExchangingTransport
 from executionkit.provider._network import default_context, proxy_for, trusting
@@ -52,12 +53,19 @@ class AiohttpTransport(ExchangingTransport):
             if scheme not in ("http", "https"):
                 raise ValueError(f"a {scheme} proxy is set, and with aiohttp only http and https can be used")
         self._upload = _upload_type(self._library)
-        self._used: WeakSet[Any] = WeakSet()
+        self._timeouts = self._timeout(endpoint.whole_timeout), self._timeout(endpoint.timeout)
+        # How to tell, of each connection that has served a request, whether it has ended.
+        self._watched: WeakKeyDictionary[Any, Callable[[], bool]] = WeakKeyDictionary()
         self._responses: set[Any] = set()
         self._session: Any = None
 
+    def _timeout(self, silence: float | None) -> Any:
+        return self._library.ClientTimeout(
+            total=None, connect=self._endpoint.connect_timeout, sock_read=silence
+        )
+
     def _open(self) -> Any:
-        library, endpoint = self._library, self._endpoint
+        library = self._library
         return library.ClientSession(
             connector=library.TCPConnector(
                 # The number of requests at once is the caller's to limit.
@@ -69,9 +77,6 @@ class AiohttpTransport(ExchangingTransport):
             ),
             headers=self._headers,
             cookie_jar=library.DummyCookieJar(),
-            timeout=library.ClientTimeout(
-                total=None, connect=endpoint.connect_timeout, sock_read=endpoint.timeout
-            ),
             auto_decompress=False,
             max_line_size=_LINE,
             max_field_size=_LINE,
@@ -80,9 +85,9 @@ class AiohttpTransport(ExchangingTransport):
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
         while True:
-            upload = self._upload(body, dispatch, self._used, self._endpoint.timeout)
+            upload = self._upload(body, dispatch, self._watched, self._endpoint.timeout)
             try:
-                response = await self._request(upload)
+                response = await self._request(upload, self._timeouts[incoming is not None])
                 self._responses.add(response)
                 try:
                     headers = {name.lower(): value for name, value in response.headers.items()}
@@ -90,7 +95,8 @@ class AiohttpTransport(ExchangingTransport):
                     return await self._receive(response.status, headers, parts, incoming)
                 finally:
                     self._responses.discard(response)
-                    response.close()
+                    if not response.closed:
+                        response.close()
             except BaseException as exc:
                 dispatch.called_off = isinstance(exc, asyncio.CancelledError)
                 upload.abandon()
@@ -98,10 +104,10 @@ class AiohttpTransport(ExchangingTransport):
                     raise
             # A kept connection had ended before anything was written on it: there are others.
 
-    async def _request(self, upload: Any) -> Any:
+    async def _request(self, upload: Any, timeout: Any) -> Any:
         if self._session is None:
             self._session = self._open()
-        return await self._session.post(self._url, data=upload, allow_redirects=False)
+        return await self._session.post(self._url, data=upload, timeout=timeout, allow_redirects=False)
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
         library = self._library
@@ -124,14 +130,14 @@ class AiohttpTransport(ExchangingTransport):
             await self._session.close()
 
 
-def _has_news(transport: Any) -> bool:
-    """Whether there is something to read on an idle connection: its end, or nothing that is for us."""
+def _watch(transport: Any) -> Callable[[], bool]:
+    """Tells whether there is something to read: on an idle connection its end, or nothing that is for us."""
     descriptor = transport.get_extra_info("socket").fileno()
     if hasattr(select, "poll"):
         waiting = select.poll()
         waiting.register(descriptor, select.POLLIN)
-        return bool(waiting.poll(0))
-    return bool(select.select([descriptor], [], [], 0)[0])  # pragma: no cover - Windows, which has no poll
+        return lambda: bool(waiting.poll(0))
+    return lambda: bool(select.select([descriptor], [], [], 0)[0])  # pragma: no cover - Windows has no poll
 
 
 @cache
@@ -141,11 +147,17 @@ def _upload_type(library: Any) -> Any:
     class Upload(library.Payload):  # type: ignore[misc]  # the base is known at run time only
         """Writes the body, noting that it leaves; aiohttp sends the headers together with its first piece."""
 
-        def __init__(self, body: bytes, dispatch: Dispatch, used: WeakSet[Any], timeout: float) -> None:
+        def __init__(
+            self,
+            body: bytes,
+            dispatch: Dispatch,
+            watched: "WeakKeyDictionary[Any, Callable[[], bool]]",
+            timeout: float,
+        ) -> None:
             super().__init__(body)
             self._body = body
             self._dispatch = dispatch
-            self._used = used
+            self._watched = watched
             self._timeout = timeout
             self._transport: asyncio.Transport | None = None
             self.found_closed = False
@@ -159,10 +171,12 @@ def _upload_type(library: Any) -> Any:
 
         async def write(self, writer: Any) -> None:
             transport = self._transport = writer.transport
-            if writer.protocol in self._used and (transport.is_closing() or _has_news(transport)):
+            has_ended = self._watched.get(writer.protocol)
+            if has_ended is None:
+                self._watched[writer.protocol] = _watch(transport)
+            elif transport is None or transport.is_closing() or has_ended():
                 self.found_closed = True
                 raise ConnectionError("the connection has ended")
-            self._used.add(writer.protocol)
             last = max(0, len(self._body) - _PIECE)
             for start in range(0, last, _PIECE):
                 await writer.write(self._body[start : min(start + _PIECE, last)], drain=False)

@@ -122,6 +122,7 @@ class Provider(_Derived):
             headers=_settings.all_headers(key, extra),
             connect_timeout=min(self.connect_timeout, self.timeout),
             timeout=self.timeout,
+            whole_timeout=self.timeout if (self.deadline or 0.0) > self.timeout else None,
             max_bytes=self.max_response_bytes,
         )
         further = plain(self.extra_body)

@@ -43,11 +43,10 @@ class HttpcoreTransport(ExchangingTransport):
             *((name, value.reveal()) for name, value in endpoint.headers),
         ]
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-        self._timeout = {
-            "connect": endpoint.connect_timeout,
-            "read": endpoint.timeout,
-            "write": endpoint.timeout,
-        }
+        self._timeouts = [
+            {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
+            for silence in (endpoint.whole_timeout, endpoint.timeout)
+        ]
         self._pool = self._connection_maker()
         self._pool.create_connection(self._origin)  # says at once if a proxy needs what is not installed
         self._open: set[Any] = set()
@@ -88,7 +87,7 @@ class HttpcoreTransport(ExchangingTransport):
             self._url,
             headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
             content=Body(body, dispatch),
-            extensions={"timeout": self._timeout},
+            extensions={"timeout": self._timeouts[incoming is not None]},
         )
         if connection is None:
             connection = self._pool.create_connection(self._origin)

@@ -29,6 +29,7 @@ class Endpoint(NamedTuple):
         headers: All headers but Host and Content-Length.
         connect_timeout: Seconds until connected, handshake included.
         timeout: Seconds the server may be silent.
+        whole_timeout: The same while a whole reply is awaited; None where its deadline comes no later.
         max_bytes: The most a reply's body may have, compressed or not.
     """
 
@@ -39,6 +40,7 @@ class Endpoint(NamedTuple):
     headers: tuple[tuple[str, Secret], ...]
     connect_timeout: float
     timeout: float
+    whole_timeout: float | None
     max_bytes: int
 
     @property
