@@ -1,0 +1,126 @@
+"""What the code says of itself, for the tests that hold the documentation to it."""
+
+import dataclasses
+import inspect
+import tomllib
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from pages import ROOT
+
+import executionkit
+from executionkit import (
+    Evaluation,
+    ExecutionKitError,
+    LLMProvider,
+    MockProvider,
+    PatternResult,
+    PermanentError,
+    answers,
+    best_of_n_sync,
+    consensus_sync,
+    errors,
+    map_reduce_sync,
+    pipe_sync,
+    react_loop_sync,
+    refine_loop_sync,
+    structured_sync,
+    testing,
+)
+from executionkit.provider import _transport
+
+PUBLIC: dict[str, Any] = {
+    **{name: getattr(testing, name) for name in testing.__all__},
+    **{name: getattr(executionkit, name) for name in executionkit.__all__},
+    "answers": answers,
+    "testing": testing,
+}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = set(PROJECT["optional-dependencies"]) - {"test", "types", "docs", "dev"}
+BACKENDS = set(typing.get_args(_transport.Backend))
+
+
+def score(text: str, provider: LLMProvider) -> Evaluation:
+    return Evaluation(0.5, "more")
+
+
+async def ask(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+    """A step that adds nothing to an error."""
+    return PatternResult((await provider.complete([{"role": "user", "content": prompt}])).content)
+
+
+def fail_on(number: int) -> MockProvider:
+    """Answers, and fails for good on one of the calls."""
+    return MockProvider([*["text"] * (number - 1), PermanentError("refused")])
+
+
+# A run of each pattern that succeeds: its metadata is what a `Metadata key` table lists.
+RUNS: dict[str, Callable[[], PatternResult[Any]]] = {
+    "consensus": lambda: consensus_sync(MockProvider(["text"]), "?"),
+    "refine_loop": lambda: refine_loop_sync(MockProvider(["text"]), "?", evaluator=score, max_iterations=0),
+    "react_loop": lambda: react_loop_sync(MockProvider(["text"]), "?", []),
+    "structured": lambda: structured_sync(MockProvider(["{}"]), "?"),
+    "best_of_n": lambda: best_of_n_sync(MockProvider(["text"]), "?", evaluator=score),
+    "map_reduce": lambda: map_reduce_sync(MockProvider(["text"]), ["a"], map_prompt="", reduce_prompt=""),
+    "pipe": lambda: pipe_sync(MockProvider(), "?"),
+}
+
+# And one that fails after some calls: what its error has in metadata, the pattern's page names.
+FAILURES: dict[str, Callable[[], object]] = {
+    "consensus": lambda: consensus_sync(fail_on(2), "?", max_concurrency=1),
+    "refine_loop": lambda: refine_loop_sync(fail_on(3), "?", evaluator=score),
+    "react_loop": lambda: react_loop_sync(fail_on(1), "?", []),
+    "structured": lambda: structured_sync(fail_on(2), "?"),
+    "best_of_n": lambda: best_of_n_sync(fail_on(2), "?", evaluator=score, max_concurrency=1),
+    "map_reduce": lambda: map_reduce_sync(
+        fail_on(2), ["a", "b"], map_prompt="", reduce_prompt="", max_concurrency=1
+    ),
+    "pipe": lambda: pipe_sync(fail_on(1), "?", ask),
+}
+
+
+def find(name: str) -> Any:
+    """What a name, dotted or not, stands for; None when it is nothing public."""
+    first, *rest = name.removeprefix("executionkit.").removeprefix("testing.").split(".")
+    found = PUBLIC.get(first)
+    for attribute in rest:
+        found = getattr(found, attribute, None)
+    return found
+
+
+def parameters(of: Any) -> dict[str, Any]:
+    """The parameters of a function or class, stars included, and their defaults."""
+    made = {field.name: field.default_factory for field in fields(of)}
+    found: dict[str, Any] = {}
+    signature = inspect.Signature() if of is errors.ToolError else inspect.signature(of)  # it has none
+    for name, parameter in signature.parameters.items():
+        stars = str(parameter)[: str(parameter).count("*", 0, 2)]
+        factory = made.get(name, dataclasses.MISSING)
+        default = parameter.default if factory is dataclasses.MISSING else factory()
+        if name != "_":  # what react_loop takes only to warn of it
+            found[stars + name] = default
+    return found
+
+
+def fields(of: Any) -> tuple["dataclasses.Field[Any]", ...]:
+    return dataclasses.fields(of) if dataclasses.is_dataclass(of) else ()
+
+
+def result_class(pattern: Any) -> Any:
+    """The class of what a pattern returns."""
+    returned = typing.get_type_hints(pattern)["return"]
+    return typing.get_origin(returned) or returned
+
+
+def tree_of_errors() -> dict[str, str | None]:
+    """Every error of the tree and its parent, as the code has them."""
+    found: dict[str, str | None] = {"ExecutionKitError": None}
+    for name, value in vars(errors).items():
+        if (
+            isinstance(value, type)
+            and issubclass(value, ExecutionKitError)
+            and value is not ExecutionKitError
+        ):
+            found[name] = value.__bases__[0].__name__
+    return found
