@@ -1,8 +1,8 @@
 """Random schedules of faults, with everything at once and calls cancelled anywhere: what is left is nothing.
 
-Each schedule is drawn from a seed: what the server does with each request, what the clients run, and when they
-are cancelled. The interleaving is the network's, so a seed is a scenario and no exact replay. `SCHEDULES=1000`
-runs as many on each back end; the suite runs a few.
+Each schedule is drawn from a seed: what the server does with each request, what the clients run, and when
+they are cancelled. The interleaving is the network's, so a seed is a scenario and no exact replay.
+`SCHEDULES=1000` in the environment runs as many on each back end; otherwise it is a few.
 """
 
 import asyncio
@@ -13,8 +13,7 @@ import random
 import statistics
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 
@@ -29,13 +28,13 @@ from executionkit import (
     Tool,
     ToolCall,
 )
-from executionkit.testing import Answer, ChatRequest, Fault, LocalEndpoint
+from executionkit.testing import Answer, Fault, LocalEndpoint
 
 KEY = "sk-secret-0123456789"
 SCHEDULES = int(os.environ.get("SCHEDULES", "24"))
 RETRY = RetryConfig(max_retries=2, base_delay=0.0)
 
-SOCKETS = Path("/proc/self/fd")
+OPEN_FILES = "/proc/self/fd"
 
 
 async def look(at: str) -> str:
@@ -84,7 +83,7 @@ async def stream(kit: Kit, dice: random.Random) -> None:
 def jobs(kit: Kit, dice: random.Random) -> list[Coroutine[object, object, object]]:
     """Six things at once."""
     budget = dice.choice([None, TokenUsage(llm_calls=6), TokenUsage(output_tokens=60)])
-    make = [
+    make: list[Callable[[], Coroutine[object, object, object]]] = [
         lambda: kit.consensus("q", num_samples=4, max_concurrency=4, retry=RETRY, max_cost=budget),
         lambda: kit.refine("q", max_iterations=2, retry=RETRY, max_cost=budget),
         lambda: kit.react("q", [LOOK], max_rounds=4, retry=RETRY, max_cost=budget),
@@ -165,10 +164,10 @@ async def test_memory_stays_flat(backend: str) -> None:
     assert statistics.median(blocks[18:]) - statistics.median(blocks[6:12]) < 1000
 
 
-@pytest.mark.skipif(not SOCKETS.is_dir(), reason="counts the files in /proc")
+@pytest.mark.skipif(not os.path.isdir(OPEN_FILES), reason="counts the files in /proc")
 async def test_no_socket_is_left_open(backend: str) -> None:
     await play(0, backend)
-    before = len(list(SOCKETS.iterdir()))
+    before = len(os.listdir(OPEN_FILES))
     for seed in range(1, 6):
         await play(seed, backend)
-    assert len(list(SOCKETS.iterdir())) == before
+    assert len(os.listdir(OPEN_FILES)) == before
