@@ -85,12 +85,22 @@ class ToolCall:
         name: The tool's name as the model wrote it.
         arguments: The arguments, parsed.
         invalid_arguments: The raw text when it was not a JSON object (then `arguments` is empty), else None.
+
+    A provider that hands on what is no mapping fails no paid reply: it is kept in `invalid_arguments`.
     """
 
     id: str
     name: str
     arguments: dict[str, Any]
     invalid_arguments: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        given: object = self.arguments
+        if not isinstance(given, Mapping):
+            object.__setattr__(self, "arguments", {})
+            if given is not None and self.invalid_arguments is None:
+                raw = given if isinstance(given, str) else repr(given)
+                object.__setattr__(self, "invalid_arguments", raw)
 
 
 @dataclass(frozen=True, slots=True)

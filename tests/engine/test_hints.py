@@ -55,7 +55,7 @@ def test_a_keyword_that_every_taker_has_preset_says_so() -> None:
         lambda: asyncio.run(pipe(MockProvider(["a"]), "q", consensus, num_smaples=1, num_samples=1)),
         lambda: asyncio.run(Kit(MockProvider(["a"])).pipe("q", consensus, num_smaples=1, num_samples=1)),
         lambda: pipe_sync(MockProvider(["a"]), "q", consensus, num_smaples=1, num_samples=1),
-        lambda: react_loop_sync(MockProvider(["a"]), "q", [], num_smaples=1),
+        lambda: react_loop_sync(MockProvider(["a"]), "q", [], num_smaples=1),  # type: ignore[arg-type]  # it is the point
     ],
 )
 def test_the_warning_points_at_the_line_of_the_user(run: Callable[[], object]) -> None:
