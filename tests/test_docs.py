@@ -144,9 +144,9 @@ def test_an_example_program_takes_a_real_endpoint_from_the_environment(endpoint:
         "EXECUTIONKIT_MODEL": "a-model",
         "EXECUTIONKIT_API_KEY": "a-key",
     }
-    quickstart = ROOT / "examples" / "quickstart.py"
+    quick_start = ROOT / "examples" / "quick_start.py"
     done = subprocess.run(
-        [sys.executable, str(quickstart)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, str(quick_start)], env=environment, capture_output=True, text=True, check=True
     )
     assert "Paris" in done.stdout
     assert endpoint.ledger.calls == before + 5
