@@ -5,6 +5,7 @@ import inspect
 import tomllib
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pages import ROOT
@@ -30,6 +31,8 @@ from executionkit import (
 )
 from executionkit.provider import _transport
 
+# Not below ROOT: the tests of an sdist run against an installed wheel.
+PACKAGE = Path(executionkit.__file__).parent
 PUBLIC: dict[str, Any] = {
     **{name: getattr(testing, name) for name in testing.__all__},
     **{name: getattr(executionkit, name) for name in executionkit.__all__},

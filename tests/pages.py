@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 # Where facts are stated as they are now.
 SITE = [path for path in PAGES if "decisions" not in path.parts and path.name != "changelog.md"]
 
@@ -25,6 +28,11 @@ class Fence(NamedTuple):
     info: str
     line: int
     code: str
+
+    @property
+    def language(self) -> str:
+        """The first word of the info string; `{ .python }` is spelt out."""
+        return self.info.strip("{ .}").split(" ")[0].replace("pycon", "python")
 
 
 class Table(NamedTuple):

@@ -17,6 +17,7 @@ from described import (
     BACKENDS,
     EXTRAS,
     FAILURES,
+    PACKAGE,
     PUBLIC,
     RUNS,
     fields,
@@ -25,7 +26,7 @@ from described import (
     result_class,
     tree_of_errors,
 )
-from pages import ROOT, SITE, Table, prose, spans, tables
+from pages import SITE, Table, prose, spans, tables
 
 from executionkit import ExecutionKitError, PatternEvent, PatternResult, StreamEvent, answers, errors, testing
 
@@ -188,7 +189,7 @@ def _is_page_of(path: Path, about: object) -> bool:
 
 
 def test_there_is_a_page_for_every_pattern() -> None:
-    modules = {path.stem for path in (ROOT / "executionkit" / "patterns").glob("*.py")}
+    modules = {path.stem for path in (PACKAGE / "patterns").glob("*.py")}
     assert modules - {"__init__", "base"} | {"pipe"} == RUNS.keys() == FAILURES.keys()
 
 
