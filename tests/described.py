@@ -96,7 +96,10 @@ def parameters(of: Any) -> dict[str, Any]:
     """The parameters of a function or class, stars included, and their defaults."""
     made = {field.name: field.default_factory for field in fields(of)}
     found: dict[str, Any] = {}
-    signature = inspect.Signature() if of is errors.ToolError else inspect.signature(of)  # it has none
+    try:
+        signature = inspect.signature(of)
+    except ValueError:  # an exception that has the constructor of Exception
+        signature = inspect.Signature()
     for name, parameter in signature.parameters.items():
         stars = str(parameter)[: str(parameter).count("*", 0, 2)]
         factory = made.get(name, dataclasses.MISSING)

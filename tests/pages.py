@@ -19,7 +19,7 @@ _SPAN = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 
 def name_of(path: Path) -> str:
     """A page's path as people say it, for test ids and messages."""
-    return str(path.relative_to(ROOT))
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 class Fence(NamedTuple):
