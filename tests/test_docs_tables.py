@@ -15,6 +15,7 @@ from table_checks import CHECKS, subject
 
 from executionkit import ExecutionKitError, PatternEvent, StreamEvent
 
+_REQUIRED = {"Parameter", "Metadata key"}
 TABLES = [table for path in SITE for table in tables(path)]
 
 
@@ -117,8 +118,8 @@ def test_a_pattern_has_one_page_with_its_parameters_and_metadata_keys(pattern: s
 
 
 def _is_page_of(path: Path, about: object) -> bool:
-    kinds = {table.kind for table in tables(path) if table.kind in CHECKS and subject(table) is about}
-    return {"Parameter", "Metadata key"} <= kinds
+    kinds = {table.kind for table in tables(path) if table.kind in _REQUIRED and subject(table) is about}
+    return kinds == _REQUIRED
 
 
 def test_there_is_a_page_for_every_pattern() -> None:
