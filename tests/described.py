@@ -5,6 +5,7 @@ import inspect
 import tomllib
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pages import ROOT
@@ -30,6 +31,8 @@ from executionkit import (
 )
 from executionkit.provider import _transport
 
+# Not below ROOT: the tests of an sdist run against an installed wheel.
+PACKAGE = Path(executionkit.__file__).parent
 PUBLIC: dict[str, Any] = {
     **{name: getattr(testing, name) for name in testing.__all__},
     **{name: getattr(executionkit, name) for name in executionkit.__all__},
@@ -93,7 +96,10 @@ def parameters(of: Any) -> dict[str, Any]:
     """The parameters of a function or class, stars included, and their defaults."""
     made = {field.name: field.default_factory for field in fields(of)}
     found: dict[str, Any] = {}
-    signature = inspect.Signature() if of is errors.ToolError else inspect.signature(of)  # it has none
+    try:
+        signature = inspect.signature(of)
+    except ValueError:  # an exception that has the constructor of Exception
+        signature = inspect.Signature()
     for name, parameter in signature.parameters.items():
         stars = str(parameter)[: str(parameter).count("*", 0, 2)]
         factory = made.get(name, dataclasses.MISSING)

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 # Where facts are stated as they are now.
 SITE = [path for path in PAGES if "decisions" not in path.parts and path.name != "changelog.md"]
 
@@ -16,7 +19,7 @@ _SPAN = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 
 def name_of(path: Path) -> str:
     """A page's path as people say it, for test ids and messages."""
-    return str(path.relative_to(ROOT))
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 class Fence(NamedTuple):
@@ -25,6 +28,11 @@ class Fence(NamedTuple):
     info: str
     line: int
     code: str
+
+    @property
+    def language(self) -> str:
+        """The first word of the info string; `{ .python }` is spelt out."""
+        return self.info.strip("{ .}").split(" ")[0].replace("pycon", "python")
 
 
 class Table(NamedTuple):

@@ -1,8 +1,9 @@
 """Every example that is shown is run: the README, the docs, the docstrings, the programs in examples/.
 
-Blocks of one page are run in order and share their names, as a reader would. A block may use `await` at the
-top level; functions called `test_...` in it are run too. What asks `http://localhost:8000/v1` is answered by
-a local endpoint.
+Blocks of one page are run in order and share their names, as a reader would; those of docstrings stand alone.
+A block may use `await` at the top level; functions called `test_...` in it are run too. What asks
+`http://localhost:8000/v1` is answered by a local endpoint. A block that can't run has a comment right above
+it, `<!-- not run: the reason -->`.
 """
 
 import ast
@@ -19,17 +20,32 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from described import PACKAGE, PUBLIC
+from pages import FENCE, PAGES, ROOT, fences, name_of, spans
 
-import executionkit
-from executionkit import LLMResponse, ToolCall, testing
+from executionkit import LLMResponse, ToolCall, answers
 from executionkit.testing import ChatRequest, LocalEndpoint
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = Path(executionkit.__file__).parent
+# Classes that users make objects of; the others they are handed.
+MADE_BY_USERS = (
+    *(
+        "Kit",
+        "Provider",
+        "Tool",
+        "TokenUsage",
+        "RetryConfig",
+        "Evaluation",
+        "Rubric",
+        "Pairwise",
+        "ToolError",
+    ),
+    *("MockProvider", "LocalEndpoint", "Fault", "LLMResponse", "ConvergenceDetector", "CostTracker"),
+)
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MODULES = sorted(PACKAGE.rglob("*.py"))
 SHOWN_URL = "http://localhost:8000/v1"
-FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"python", "console", "text", "json", "toml", "yaml", "http", "mermaid"}
+NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\s*\Z")
 
 
 class Block(NamedTuple):
@@ -40,35 +56,42 @@ class Block(NamedTuple):
 
 
 def blocks_of_page(path: Path) -> list[Block]:
-    text = path.read_text(encoding="utf-8")
+    """The Python of a page, but for blocks right below a comment `<!-- not run: the reason -->`."""
+    lines = path.read_text(encoding="utf-8").splitlines()
     return [
-        Block(text.count("\n", 0, match.start(2)) + 1, match[2])
-        for match in FENCE.finditer(text)
-        if match[1] in ("python", "py")
+        Block(fence.line, fence.code)
+        for fence in fences(path)
+        if fence.language == "python" and not NOT_RUN.search("\n".join(lines[: fence.line - 2]))
     ]
 
 
 def blocks_of_docstrings(path: Path) -> list[Block]:
-    """Indented blocks, after an empty line, that are Python; a drawing or a list is not."""
-    found: list[Block] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            text = ast.get_docstring(node) or ""
-            assert "```" not in text, f"{path}: indent examples in docstrings instead of fencing them"
-            assert ">>>" not in text, f"{path}: write examples in docstrings without prompts"
-            for match in re.finditer(r"(?<=\n\n)(?: {4}.*\n?|\n(?= {4}))+", text):
-                code = textwrap.dedent(match[0])
-                if _is_python(code):
-                    found.append(Block(getattr(node, "lineno", 1), code))
-    return found
+    """The fenced Python in a module's docstrings."""
+    return [
+        Block(line, textwrap.dedent(match[3]))
+        for line, text in docstrings(path)
+        for match in FENCE.finditer(text)
+        if match[2] == "python"
+    ]
 
 
-def _is_python(code: str) -> bool:
+def docstrings(path: Path) -> list[tuple[int, str]]:
+    """Every docstring of a module and the line that its object begins on."""
+    nodes = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    return [(getattr(node, "lineno", 1), ast.get_docstring(node) or "") for node in nodes]
+
+
+def is_python(code: str) -> bool:
+    """Whether a text is Python that does something; a word or a JSON object is none."""
     try:
-        ast.parse(code)
+        parsed = ast.parse(code).body
     except SyntaxError:
         return False
-    return True
+    return any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in parsed)
 
 
 def simulated(request: ChatRequest) -> str | LLMResponse:
@@ -104,21 +127,52 @@ def run(block: Block, names: dict[str, Any], path: Path, base_url: str) -> None:
                 asyncio.run(outcome)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_the_examples_of_a_page_run(path: Path, endpoint: LocalEndpoint) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks_of_page(path):
         run(block, names, path, endpoint.base_url)
 
 
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
-)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_examples_in_docstrings_run(path: Path, endpoint: LocalEndpoint) -> None:
-    public = {name: getattr(executionkit, name) for name in executionkit.__all__}
-    kit = {name: getattr(testing, name) for name in testing.__all__}
     for block in blocks_of_docstrings(path):
-        run(block, {"__name__": "docstring", **public, **kit}, path, endpoint.base_url)
+        run(block, {"__name__": "docstring"}, path, endpoint.base_url)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_python_in_docstrings_is_fenced_so_that_it_is_run(path: Path) -> None:
+    for line, text in docstrings(path):
+        where = f"{path}:{line}"
+        assert ">>>" not in text, f"{where}: examples are written without prompts"
+        assert all(match[2] == "python" for match in FENCE.finditer(text)), f"{where}: a fence of what?"
+        for indented in re.findall(r"(?<=\n\n)(?: {4}.*\n?|\n(?= {4}))+", FENCE.sub("", text)):
+            assert not is_python(textwrap.dedent(indented)), f"{where}: fence this example"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_python_in_pages_says_that_it_is_python(path: Path) -> None:
+    for fence in fences(path):
+        where = f"{name_of(path)}:{fence.line}"
+        assert fence.language in LANGUAGES, f"{where}: {fence.info!r} is none of {sorted(LANGUAGES)}"
+        assert fence.language == "python" or not is_python(fence.code), f"{where}: this is Python"
+
+
+def test_what_users_call_has_an_example_in_its_docstring() -> None:
+    functions = {
+        name: value
+        for name, value in PUBLIC.items()
+        if inspect.isfunction(value) and not name.startswith(("count_", "_")) and not name.endswith("_sync")
+    }
+    readers = {name: getattr(answers, name) for name in answers.__all__}
+    assert {*functions, *readers} >= {"consensus", "pipe", "extract_json", "number"}
+    made = {name: PUBLIC[name] for name in MADE_BY_USERS}
+    lacking = [
+        name
+        for name, value in {**functions, **readers, **made}.items()
+        if "```python" not in (inspect.getdoc(value) or "")
+    ]
+    assert lacking == []
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -144,19 +198,24 @@ def test_an_example_program_takes_a_real_endpoint_from_the_environment(endpoint:
         "EXECUTIONKIT_MODEL": "a-model",
         "EXECUTIONKIT_API_KEY": "a-key",
     }
-    quickstart = ROOT / "examples" / "quickstart.py"
+    quick_start = ROOT / "examples" / "quick_start.py"
     done = subprocess.run(
-        [sys.executable, str(quickstart)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, str(quick_start)], env=environment, capture_output=True, text=True, check=True
     )
     assert "Paris" in done.stdout
     assert endpoint.ledger.calls == before + 5
+
+
+def test_the_list_of_examples_is_whole() -> None:
+    shown = spans((ROOT / "examples" / "README.md").read_text(encoding="utf-8"))
+    assert {path.name for path in EXAMPLES} <= set(shown)
 
 
 def test_there_are_examples_to_run() -> None:
     # A pattern or a folder that stopped matching would make every test above pass.
     assert len(EXAMPLES) >= 9
     assert sum(len(blocks_of_page(path)) for path in PAGES) >= 12
-    assert any(blocks_of_docstrings(path) for path in PACKAGE.rglob("*.py"))
+    assert any(blocks_of_docstrings(path) for path in MODULES)
 
 
 def test_every_pattern_has_a_page_and_every_page_is_in_the_navigation() -> None:
@@ -164,7 +223,7 @@ def test_every_pattern_has_a_page_and_every_page_is_in_the_navigation() -> None:
     pages = {path.stem for path in (ROOT / "docs" / "patterns").glob("*.md")}
     assert patterns | {"pipe"} <= pages
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    shown = [str(path.relative_to(ROOT / "docs")) for path in PAGES[2:]]
+    shown = [str(path.relative_to(ROOT / "docs")) for path in PAGES if path.is_relative_to(ROOT / "docs")]
     assert [page for page in shown if page not in navigation] == []
 
 

@@ -7,11 +7,36 @@ import re
 from pathlib import Path
 
 import pytest
-from described import BACKENDS, EXTRAS, PROJECT, PUBLIC, fields, find, parameters, tree_of_errors
+from described import (
+    BACKENDS,
+    EXTRAS,
+    PACKAGE,
+    PROJECT,
+    PUBLIC,
+    RUNS,
+    find,
+    parameters,
+    result_class,
+    tree_of_errors,
+)
 from pages import ROOT, SITE, drawn_tree, fences, name_of, prose, spans
 
 import executionkit
-from executionkit import errors
+from executionkit import errors, testing
+
+VARIABLE = re.compile(r"\bEXECUTIONKIT_[A-Z_]+[A-Z]\b")
+
+# What the pages call the objects of some classes.
+CALLED: dict[str, tuple[type, ...]] = {
+    "kit": (executionkit.Kit,),
+    "provider": (executionkit.Provider, executionkit.MockProvider),
+    "endpoint": (testing.LocalEndpoint,),
+    "result": tuple(result_class(PUBLIC[name]) for name in RUNS),
+    "response": (executionkit.LLMResponse,),
+    "reply": (executionkit.LLMResponse,),
+    "events": (executionkit.ReplyStream,),
+    "error": tuple(PUBLIC[name] for name in tree_of_errors()),
+}
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
@@ -43,6 +68,8 @@ def test_what_is_called_or_named_in_a_sentence_exists(path: Path) -> None:
     """`consensus(stop=...)`, `Provider.stream`, `executionkit.testing`: the names and keywords are there."""
     wrong: list[str] = []
     for span in spans(prose(path)):
+        if re.search(r"\.(py|md|toml)$", span):
+            continue  # a file; the tests of the pages look whether it is there
         try:
             tree = ast.parse(span, mode="eval")
         except SyntaxError:
@@ -64,6 +91,9 @@ def _problems(tree: ast.AST) -> list[str]:
             first = name.removeprefix("executionkit.").partition(".")[0]
             if name.startswith("executionkit."):
                 found.extend([] if _is_importable(name) else [f"there is no {name}"])
+            elif first in CALLED:
+                attribute = name.split(".")[1]
+                found.extend([] if any(_has(kind, attribute) for kind in CALLED[first]) else [f"no {name}"])
             elif first in PUBLIC and find(name) is None and not _is_field(name):
                 found.append(f"there is no {name}")
     return found
@@ -71,7 +101,13 @@ def _problems(tree: ast.AST) -> list[str]:
 
 def _is_field(name: str) -> bool:
     kind, _, attribute = name.rpartition(".")
-    return attribute in {field.name for field in fields(find(kind))}
+    return _has(find(kind), attribute)
+
+
+def _has(kind: object, attribute: str) -> bool:
+    """Whether objects of a class have an attribute; a dataclass keeps those without a default to itself."""
+    annotated = {name for base in getattr(kind, "__mro__", ()) for name in inspect.get_annotations(base)}
+    return hasattr(kind, attribute) or attribute in annotated
 
 
 def _is_importable(name: str) -> bool:
@@ -107,3 +143,27 @@ def test_the_versions_of_python_named_are_those_supported() -> None:
     assert PROJECT["requires-python"] == f">={supported[0]}"
     assert {page for page, _ in told} >= {"README.md", "CONTRIBUTING.md"}
     assert {match for _, match in told} <= {(supported[0], supported[-1]), (supported[0], "")}
+
+
+def test_the_targets_of_make_named_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    shown = [span for path in SITE for span in spans(prose(path))]
+    shown += [line for path in SITE for fence in fences(path) for line in fence.code.splitlines()]
+    called = {match[1] for line in shown if (match := re.match(r"(?:\$ )?make (?:\w+=\S+ )*([a-z]+)", line))}
+    assert {"test", "docs"} <= called <= targets
+
+
+def test_the_environment_variables_named_are_read() -> None:
+    sources = [*PACKAGE.rglob("*.py"), *(ROOT / "examples").glob("*.py")]
+    read = {name for path in sources for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}
+    named = {name for path in SITE for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}
+    assert {"EXECUTIONKIT_BASE_URL"} <= named <= read
+
+
+@pytest.mark.parametrize(
+    "span",
+    ["consensus(samples=3)", "kit.total", "Provider.strem", "executionkit.testin", "RateLimitError(after=1)"],
+)
+def test_a_name_that_is_not_there_is_found(span: str) -> None:
+    assert _problems(ast.parse(span, mode="eval"))

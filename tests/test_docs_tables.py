@@ -1,158 +1,22 @@
 """Every table of the documentation that states facts about the code is held to the code.
 
-The first cell of a table's header says what it is checked as (`CHECKS` below has them all), and the nearest
-heading above it that names something public, as `# consensus` or "## Settings of `Provider`", says of what.
+The first cell of a table's header says what it is checked as (`CHECKS` has them all), and the nearest heading
+above it that names something public, as `# consensus` or "## Settings of `Provider`", says of what.
 """
 
-import builtins
-import inspect
 import re
 import typing
-from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
 
 import pytest
-from described import (
-    BACKENDS,
-    EXTRAS,
-    FAILURES,
-    PUBLIC,
-    RUNS,
-    fields,
-    find,
-    parameters,
-    result_class,
-    tree_of_errors,
-)
-from pages import ROOT, SITE, Table, prose, spans, tables
+from described import FAILURES, PACKAGE, PUBLIC, RUNS, fields, find, result_class
+from pages import SITE, Table, prose, spans, tables
+from table_checks import CHECKS, subject
 
-from executionkit import ExecutionKitError, PatternEvent, PatternResult, StreamEvent, answers, errors, testing
+from executionkit import ExecutionKitError, PatternEvent, StreamEvent
 
+_REQUIRED = {"Parameter", "Metadata key"}
 TABLES = [table for path in SITE for table in tables(path)]
-
-
-def subject(table: Table) -> Any:
-    """What a table is about: the nearest heading that names something."""
-    for heading in table.headings:
-        for name in spans(heading) or [heading.strip()]:
-            if (found := find(name)) is not None:
-                return found
-    raise AssertionError(f"{table.where}: no heading above the table names something public")
-
-
-def means(cell: str, value: object) -> bool:
-    """Whether a cell, read as Python, is the value; an empty one is no value."""
-    text = cell.strip("`").replace("\\|", "|")
-    if value is inspect.Parameter.empty or text in ("", "required"):
-        return value is inspect.Parameter.empty and text in ("", "required")
-    try:
-        stated = eval(text, {**PUBLIC})
-    except Exception:  # whatever the page says there, it is not the default
-        return False
-    return bool(stated == value) and isinstance(stated, bool) == isinstance(value, bool)
-
-
-def same(table: Table, expected: Collection[str], optional: Collection[str] = ()) -> None:
-    """Require a table to have a row for each name and no other."""
-    stated, expected = set(table.names), set(expected)
-    assert len(table.names) == len(stated), f"{table.where}: a name comes twice"
-    assert all(spans(row[0]) for row in table.rows), f"{table.where}: names go in backticks"
-    assert stated - expected - set(optional) == set(), f"{table.where}: there is no such thing"
-    assert expected - stated - set(optional) == set(), f"{table.where}: the table leaves these out"
-
-
-def check_parameters(table: Table) -> None:
-    about = subject(table)
-    actual = parameters(about)
-    same(table, actual, () if isinstance(about, type) else ("provider", "prompt"))
-    for name, cell in table.column("Default").items():
-        no_default = {"*": (), "**": {}}.get(name[: name.count("*")], actual[name])
-        wrong = name[0] != "*" and not means(cell, no_default)
-        assert not wrong, f"{table.where}: the default of {name} is {actual[name]!r}, not {cell}"
-
-
-def check_shared_keywords(table: Table) -> None:
-    """Each is a parameter of every pattern; where a default is stated, it is that of all."""
-    cells = table.column("Default") if "Default" in table.header else {}
-    for name in table.names:
-        for pattern in RUNS.keys() - {"pipe"}:
-            actual = parameters(PUBLIC[pattern])
-            assert name in actual, f"{table.where}: {pattern} has no {name}"
-            assert not cells.get(name) or means(cells[name], actual[name]), (
-                f"{table.where}: {pattern}, {name}"
-            )
-
-
-def check_metadata_keys(table: Table) -> None:
-    pattern = subject(table)
-    keys = set(RUNS[pattern.__name__]().metadata)
-    same(table, keys)
-    assert keys <= {field.name for field in fields(result_class(pattern))}
-
-
-def check_fields(table: Table) -> None:
-    about = subject(table)
-    common = {field.name for field in fields(PatternResult)}
-    if isinstance(about, type):
-        names = {field.name for field in fields(about)}
-        same(table, names, common if issubclass(about, PatternResult) else set())
-    else:
-        same(table, {field.name for field in fields(result_class(about))} - common, common)
-
-
-def check_errors(table: Table) -> None:
-    for name in table.names:
-        kind = vars(errors).get(name) or vars(builtins).get(name)
-        assert isinstance(kind, type) and issubclass(kind, BaseException), f"{table.where}: {name}"  # noqa: PT018
-    if "Parent" in table.header:
-        assert set(table.names) == set(tree_of_errors()), f"{table.where}: not all errors, or others"
-        for name, cell in table.column("Parent").items():
-            assert cell.strip("`") == (tree_of_errors()[name] or ""), f"{table.where}: the parent of {name}"
-
-
-def check_events(table: Table) -> None:
-    """The names are public classes, and a `.name` elsewhere in a row is an attribute of them."""
-    for row in table.rows:
-        classes = [find(name) for name in spans(row[0])]
-        assert None not in classes, f"{table.where}: {row[0]} has something that is not there"
-        named = [name[1:] for cell in row[1:] for name in spans(cell) if re.fullmatch(r"\.\w+", name)]
-        for name in named:
-            is_there = any(name in {field.name for field in fields(kind)} for kind in classes)
-            assert is_there, f"{table.where}: {row[0]} has no .{name}"
-
-
-def check_readers(table: Table) -> None:
-    stated = {name.partition("(")[0] for name in table.names}
-    assert stated == set(answers.__all__), table.where
-
-
-def check_faults(table: Table) -> None:
-    actual = {name for name, value in vars(testing.Fault).items() if isinstance(value, classmethod)}
-    stated = {name.removeprefix("Fault.").partition("(")[0] for name in table.names}
-    assert stated == actual, table.where
-
-
-def check_extras(table: Table) -> None:
-    same(table, EXTRAS)
-
-
-def check_backends(table: Table) -> None:
-    assert {name.strip("\"'") for name in table.names} == BACKENDS, table.where
-
-
-CHECKS: dict[str, Callable[[Table], None]] = {
-    "Parameter": check_parameters,
-    "Shared keyword": check_shared_keywords,
-    "Metadata key": check_metadata_keys,
-    "Field": check_fields,
-    "Error": check_errors,
-    "Event": check_events,
-    "Reader": check_readers,
-    "Fault": check_faults,
-    "Extra": check_extras,
-    "Back end": check_backends,
-}
 
 
 @pytest.mark.parametrize(
@@ -162,6 +26,77 @@ CHECKS: dict[str, Callable[[Table], None]] = {
 )
 def test_a_table_says_what_is_so(table: Table) -> None:
     CHECKS[table.kind](table)
+
+
+RIGHT = """
+## Settings of `TokenUsage`
+
+| Parameter | Default | |
+|---|---|---|
+| `input_tokens` | `0` | |
+| `output_tokens` | 0 | |
+| `llm_calls` | `0` | |
+
+# `consensus`
+
+## Errors
+
+| Error | |
+|---|---|
+| `ConsensusFailedError`, `ValueError` | |
+
+# pipe
+
+| Metadata key | |
+|---|---|
+| `step_count`, `step_metadata` | |
+
+| Event | |
+|---|---|
+| `TextDelta` | `.text` |
+
+# Extras
+
+| Extra | |
+|---|---|
+| `httpx`, `httpx2`, `pydantic`, `repair` | |
+"""
+
+WRONG = {
+    "another default": ("`0` | |\n| `output", "`1` | |\n| `output"),
+    "a default that is no Python": ("| 0 |", "| none |"),
+    "no default": ("| 0 |", "| |"),
+    "a default of another kind": ("| 0 |", "| `False` |"),
+    "no column of defaults": ("| Default |", "| default |"),
+    "a parameter too many": ("| `llm_calls`", "| `calls` | `0` | |\n| `llm_calls`"),
+    "a parameter missing": ("| `llm_calls` | `0` | |\n", ""),
+    "a parameter twice": ("| `llm_calls`", "| `input_tokens` | `0` | |\n| `llm_calls`"),
+    "a name without backticks": ("| `llm_calls`", "| llm_calls"),
+    "nothing public above": ("`TokenUsage`", "budgets"),
+    "a key that is not there": ("`step_count`", "`steps`"),
+    "a key missing": ("`step_count`, ", ""),
+    "an error that is not there": ("`ValueError`", "`ValueFault`"),
+    "an event that is not there": ("`TextDelta`", "`Text`"),
+    "an event's field that is not there": ("`.text`", "`.content`"),
+    "an extra missing": ("`httpx`, ", ""),
+}
+
+
+def _check(text: str, page: Path) -> None:
+    page.write_text(text, encoding="utf-8")
+    for table in tables(page):
+        CHECKS[table.kind](table)
+
+
+def test_tables_that_are_right_pass(tmp_path: Path) -> None:
+    _check(RIGHT, tmp_path / "page.md")
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_a_table_that_is_wrong_fails(tmp_path: Path, change: tuple[str, str]) -> None:
+    assert change[0] in RIGHT
+    with pytest.raises(AssertionError, match=r"page\.md"):
+        _check(RIGHT.replace(*change), tmp_path / "page.md")
 
 
 def test_every_kind_of_table_is_there() -> None:
@@ -183,12 +118,12 @@ def test_a_pattern_has_one_page_with_its_parameters_and_metadata_keys(pattern: s
 
 
 def _is_page_of(path: Path, about: object) -> bool:
-    kinds = {table.kind for table in tables(path) if table.kind in CHECKS and subject(table) is about}
-    return {"Parameter", "Metadata key"} <= kinds
+    kinds = {table.kind for table in tables(path) if table.kind in _REQUIRED and subject(table) is about}
+    return kinds == _REQUIRED
 
 
 def test_there_is_a_page_for_every_pattern() -> None:
-    modules = {path.stem for path in (ROOT / "executionkit" / "patterns").glob("*.py")}
+    modules = {path.stem for path in (PACKAGE / "patterns").glob("*.py")}
     assert modules - {"__init__", "base"} | {"pipe"} == RUNS.keys() == FAILURES.keys()
 
 
