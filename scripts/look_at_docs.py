@@ -1,8 +1,9 @@
 """Look at every page of the built site with a headless Chromium, as a reader would, and tell what is wrong.
 
-A page is wrong when it asks for anything outside of this machine, when a diagram was not drawn, when a script or
-a request fails, or when it is wider than the screen. Every page is opened at the width of a desk, light, and of a
-phone, dark. With `--shots DIR` pictures of the pages named (or of all) are taken in both widths and both themes.
+A page is wrong when it asks for anything outside of this machine, when a diagram was not drawn, when a
+script or a request fails, or when it is wider than the screen. Every page is opened at the width of a desk,
+light, and of a phone, dark. With `--shots DIR` pictures of the pages named (or of all) are taken in both widths
+and both themes.
 
     make docs
     python scripts/look_at_docs.py [--shots DIR] [PAGE ...]
@@ -16,6 +17,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,9 +35,17 @@ SECONDS = 30.0
 """The most a page may take until its diagrams are drawn."""
 
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
 
 DRAWN = """[...document.querySelectorAll("div.mermaid")].map(host => {
     const box = host.getBoundingClientRect();
@@ -80,6 +90,8 @@ class Browser:
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.page(f"{domain}.enable")
+        # The theme remembers the colours that it was first shown in.
+        self.page("Page.addScriptToEvaluateOnNewDocument", source="localStorage.clear()")
 
     @classmethod
     @contextmanager
@@ -179,10 +191,12 @@ def look(browser: Browser, base: str, page: str, screen: Screen) -> list[str]:
     browser.page(
         "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": screen.theme}]
     )
-    browser.events.clear()
-    browser.page("Page.navigate", url=base + page)
-    browser.wait_for("Page.loadEventFired")
-    expected = (SITE / page / "index.html").read_text(encoding="utf-8").count('<pre class="mermaid">')
+    for url in ("about:blank", base + page):  # from one place on a page to another nothing would be loaded
+        browser.events.clear()
+        browser.page("Page.navigate", url=url)
+        browser.wait_for("Page.loadEventFired")
+    html = (SITE / page.partition("#")[0] / "index.html").read_text(encoding="utf-8")
+    expected = html.count('<pre class="mermaid">')
     until = time.monotonic() + SECONDS
     while len(drawn := browser.evaluate(DRAWN)) < expected and time.monotonic() < until:
         time.sleep(0.05)
@@ -204,7 +218,8 @@ def _from_events(events: deque[dict[str, Any]], base: str) -> Iterator[str]:
                     yield f"asks for {url}"
             case "Runtime.exceptionThrown":
                 details = params["exceptionDetails"]
-                yield f"a script failed: {details.get('exception', {}).get('description', details['text'])}"
+                text = details.get("exception", {}).get("description", details["text"])
+                yield f"a script failed: {text.partition(chr(10))[0]}"
             case "Log.entryAdded" if params["entry"]["level"] == "error":
                 yield f"an error: {params['entry']['text']} {params['entry'].get('url', '')}"
 
@@ -217,7 +232,7 @@ def take(browser: Browser, path: Path, *, whole: bool) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("pages", nargs="*", help="addresses below the site, `patterns/consensus/`; all")
+    parser.add_argument("pages", nargs="*", help="such as patterns/consensus/#cost; all by default")
     parser.add_argument("--shots", type=Path, help="a folder to take pictures into")
     parser.add_argument("--whole", action="store_true", help="pictures of whole pages, not of one screen")
     parser.add_argument("--chromium", default=shutil.which("chromium") or "chromium")
@@ -238,7 +253,7 @@ def main() -> int:
                     print(f"{page or 'home'} ({screen.name}, {screen.theme}): {what}")
                 if options.shots:
                     options.shots.mkdir(parents=True, exist_ok=True)
-                    name = page.strip("/").replace("/", "-") or "home"
+                    name = re.sub(r"\W+", "-", page).strip("-") or "home"
                     picture = options.shots / f"{name}-{screen.name}-{screen.theme}.png"
                     take(browser, picture, whole=options.whole)
     print(f"{len(pages)} pages looked at, {failed} looks found something wrong")

@@ -1,6 +1,6 @@
-"""What the documentation's build does beyond MkDocs: diagrams are drawn by a script that the site itself holds.
+"""What the documentation's build does beyond MkDocs: diagrams are drawn by a script that the site holds.
 
-The theme would fetch mermaid from a content delivery network; a page that finds it loaded does not.
+The theme would fetch mermaid from a content delivery network; on a page that has loaded it, it does not.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ OFFICIAL_SHA256 = "74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758f
 """Of dist/mermaid.min.js in release 11.16.0 of the npm package `mermaid`: the carrier changed nothing."""
 
 TARGET = "assets/javascripts/mermaid.min.js"
+DIAGRAM = re.compile(r'<pre class="mermaid"><code>(.*?)</code></pre>', re.DOTALL)
 THEME_SCRIPT = re.compile(r'(?=<script src="[^"]*assets/javascripts/bundle\.)')
 
 
@@ -29,6 +30,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         raise PluginError(f"{CARRIED} is not the official mermaid 11.16.0: see docs/decisions/0009")
     files.append(File.generated(config, TARGET, content=script))
     return files
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let wide diagrams be scrolled on a phone, where they would shrink until nobody can read them."""
+
+    def framed(match: re.Match[str]) -> str:
+        is_wide = match[1].startswith(("sequenceDiagram", "flowchart LR")) or "subgraph" in match[1]
+        return f'<div class="diagram">{match[0]}</div>' if is_wide else match[0]
+
+    return DIAGRAM.sub(framed, html)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
