@@ -2,8 +2,8 @@
 
 A page is wrong when it asks for anything outside of this machine, when a diagram was not drawn, when a
 script or a request fails, or when it is wider than the screen. Every page is opened at the width of a desk,
-light, and of a phone, dark. With `--shots DIR` pictures of the pages named (or of all) are taken in both widths
-and both themes.
+light, and of a phone, dark. With `--shots DIR` pictures are taken of the pages named (or of all), in both
+widths and both themes.
 
     make docs
     python scripts/look_at_docs.py [--shots DIR] [PAGE ...]
