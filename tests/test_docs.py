@@ -190,20 +190,52 @@ def test_an_example_program_runs(path: Path) -> None:
     assert done.stdout or path.name == "endpoint.py"
 
 
-def test_an_example_program_takes_a_real_endpoint_from_the_environment(endpoint: LocalEndpoint) -> None:
-    before = endpoint.ledger.calls
-    environment = {
-        **os.environ,
-        "EXECUTIONKIT_BASE_URL": endpoint.base_url,
-        "EXECUTIONKIT_MODEL": "a-model",
-        "EXECUTIONKIT_API_KEY": "a-key",
-    }
-    quick_start = ROOT / "examples" / "quick_start.py"
-    done = subprocess.run(
-        [sys.executable, str(quick_start)], env=environment, capture_output=True, text=True, check=True
+def run_example(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    path, environment = ROOT / "examples" / name, {**os.environ, **variables}
+    return subprocess.run(
+        [sys.executable, str(path)], env=environment, capture_output=True, text=True, check=False
     )
+
+
+def test_an_example_program_takes_a_real_endpoint_from_the_environment() -> None:
+    with LocalEndpoint(["Paris"], api_key="a-key", models=["a-model"]) as endpoint:
+        asked = {"EXECUTIONKIT_BASE_URL": endpoint.base_url, "EXECUTIONKIT_MODEL": "a-model"}
+        done = run_example("quick_start.py", **asked, EXECUTIONKIT_API_KEY="a-key")
     assert "Paris" in done.stdout
-    assert endpoint.ledger.calls == before + 5
+    assert endpoint.ledger.statuses == (200,) * 5
+
+
+def test_an_example_program_with_two_models_takes_both_from_the_environment() -> None:
+    with LocalEndpoint(lambda request: f"The answer is {request.number}.") as endpoint:
+        asked = {"EXECUTIONKIT_BASE_URL": endpoint.base_url, "EXECUTIONKIT_MODEL": "small"}
+        done = run_example("cost_routing.py", **asked, EXECUTIONKIT_STRONG_MODEL="large")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {request.model for request in endpoint.ledger.requests} == {"small", "large"}
+
+
+def test_an_example_program_says_which_variable_is_missing() -> None:
+    done = run_example("quick_start.py", EXECUTIONKIT_BASE_URL="http://127.0.0.1:9/v1", EXECUTIONKIT_MODEL="")
+    assert done.returncode != 0
+    assert "EXECUTIONKIT_MODEL" in done.stderr.splitlines()[-1]
+
+
+def test_python_of_a_page_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nfirst\n```\n"
+        '=== "A tab"\n\n    ```python title="a.py"\n    second\n\n    again\n    ```\n'
+        "<!-- not run: needs a key -->\n```python\nthird\n```\n"
+        "<!-- not run: -->\n\n```{.python}\nfourth\n```\n",
+        encoding="utf-8",
+    )
+    assert blocks_of_page(page) == [Block(2, "first\n"), Block(7, "second\n\nagain\n"), Block(18, "fourth\n")]
+
+
+def test_a_block_that_fails_is_a_failure_at_its_line(tmp_path: Path) -> None:
+    for code in ("assert False", "await 1", "def test_it():\n    assert False"):
+        with pytest.raises((AssertionError, TypeError)) as failure:
+            run(Block(40, code), {}, tmp_path, SHOWN_URL)
+        assert any(str(entry.path) == str(tmp_path) and entry.lineno >= 39 for entry in failure.traceback)
 
 
 def test_the_list_of_examples_is_whole() -> None:
