@@ -1,4 +1,4 @@
-"""Every example that is shown is run: the README, the docs, the docstrings, the programs in examples/.
+"""Every block of Python that is shown is run: in the README, the docs and the docstrings.
 
 Blocks of one page are run in order and share their names, as a reader would; those of docstrings stand alone.
 A block may use `await` at the top level; functions called `test_...` in it are run too. What asks
@@ -9,21 +9,17 @@ it, `<!-- not run: the reason -->`.
 import ast
 import asyncio
 import inspect
-import os
-import pkgutil
 import re
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from described import PACKAGE, PUBLIC
-from pages import FENCE, PAGES, ROOT, fences, name_of, spans
+from described import PACKAGE, PUBLIC, READERS
+from pages import FENCE, PAGES, fences, name_of
 
-from executionkit import LLMResponse, ToolCall, answers
+from executionkit import LLMResponse, ToolCall
 from executionkit.testing import ChatRequest, LocalEndpoint
 
 # Classes that users make objects of; the others they are handed.
@@ -41,7 +37,6 @@ MADE_BY_USERS = (
     ),
     *("MockProvider", "LocalEndpoint", "Fault", "LLMResponse", "ConvergenceDetector", "CostTracker"),
 )
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SHOWN_URL = "http://localhost:8000/v1"
 LANGUAGES = {"python", "console", "text", "json", "toml", "yaml", "http", "mermaid"}
@@ -164,59 +159,14 @@ def test_what_users_call_has_an_example_in_its_docstring() -> None:
         for name, value in PUBLIC.items()
         if inspect.isfunction(value) and not name.startswith(("count_", "_")) and not name.endswith("_sync")
     }
-    readers = {name: getattr(answers, name) for name in answers.__all__}
-    assert {*functions, *readers} >= {"consensus", "pipe", "extract_json", "number"}
+    assert {*functions, *READERS} >= {"consensus", "pipe", "extract_json", "number"}
     made = {name: PUBLIC[name] for name in MADE_BY_USERS}
     lacking = [
         name
-        for name, value in {**functions, **readers, **made}.items()
+        for name, value in {**functions, **READERS, **made}.items()
         if "```python" not in (inspect.getdoc(value) or "")
     ]
     assert lacking == []
-
-
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_program_runs(path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("EXECUTIONKIT_")}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout or path.name == "endpoint.py"
-
-
-def run_example(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    path, environment = ROOT / "examples" / name, {**os.environ, **variables}
-    return subprocess.run(
-        [sys.executable, str(path)], env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def test_an_example_program_takes_a_real_endpoint_from_the_environment() -> None:
-    with LocalEndpoint(["Paris"], api_key="a-key", models=["a-model"]) as endpoint:
-        asked = {"EXECUTIONKIT_BASE_URL": endpoint.base_url, "EXECUTIONKIT_MODEL": "a-model"}
-        done = run_example("quick_start.py", **asked, EXECUTIONKIT_API_KEY="a-key")
-    assert "Paris" in done.stdout
-    assert endpoint.ledger.statuses == (200,) * 5
-
-
-def test_an_example_program_with_two_models_takes_both_from_the_environment() -> None:
-    with LocalEndpoint(lambda request: f"The answer is {request.number}.") as endpoint:
-        asked = {"EXECUTIONKIT_BASE_URL": endpoint.base_url, "EXECUTIONKIT_MODEL": "small"}
-        done = run_example("cost_routing.py", **asked, EXECUTIONKIT_STRONG_MODEL="large")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert {request.model for request in endpoint.ledger.requests} == {"small", "large"}
-
-
-def test_an_example_program_says_which_variable_is_missing() -> None:
-    done = run_example("quick_start.py", EXECUTIONKIT_BASE_URL="http://127.0.0.1:9/v1", EXECUTIONKIT_MODEL="")
-    assert done.returncode != 0
-    assert "EXECUTIONKIT_MODEL" in done.stderr.splitlines()[-1]
 
 
 def test_python_of_a_page_is_found_wherever_it_stands(tmp_path: Path) -> None:
@@ -238,59 +188,7 @@ def test_a_block_that_fails_is_a_failure_at_its_line(tmp_path: Path) -> None:
         assert any(str(entry.path) == str(tmp_path) and entry.lineno >= 39 for entry in failure.traceback)
 
 
-def test_the_list_of_examples_is_whole() -> None:
-    shown = spans((ROOT / "examples" / "README.md").read_text(encoding="utf-8"))
-    assert {path.name for path in EXAMPLES} <= set(shown)
-
-
 def test_there_are_examples_to_run() -> None:
     # A pattern or a folder that stopped matching would make every test above pass.
-    assert len(EXAMPLES) >= 9
     assert sum(len(blocks_of_page(path)) for path in PAGES) >= 12
     assert any(blocks_of_docstrings(path) for path in MODULES)
-
-
-def test_every_pattern_has_a_page_and_every_page_is_in_the_navigation() -> None:
-    patterns = {path.stem for path in (PACKAGE / "patterns").glob("*.py")} - {"__init__", "base"}
-    pages = {path.stem for path in (ROOT / "docs" / "patterns").glob("*.md")}
-    assert patterns | {"pipe"} <= pages
-    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    shown = [str(path.relative_to(ROOT / "docs")) for path in PAGES if path.is_relative_to(ROOT / "docs")]
-    assert [page for page in shown if page not in navigation] == []
-
-
-def test_every_decision_is_in_the_index_and_they_are_numbered_without_gaps() -> None:
-    folder = ROOT / "docs" / "decisions"
-    records = sorted(path.name for path in folder.glob("[0-9]*.md"))
-    assert [int(name[:4]) for name in records] == list(range(1, len(records) + 1))
-    index = (folder / "index.md").read_text(encoding="utf-8")
-    assert [name for name in records if f"]({name})" not in index] == []
-
-
-def test_the_links_between_pages_and_to_files_lead_somewhere() -> None:
-    broken = [
-        f"{path.relative_to(ROOT)}: {target}"
-        for path in PAGES
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8"))
-        if not re.match(r"[a-z]+:", target) and not (path.parent / target).exists()
-    ]
-    assert broken == []
-
-
-def test_the_pages_name_only_files_and_objects_that_exist() -> None:
-    files = re.compile(r"`((?:tests|docs|examples|scripts|benchmarks)/[\w./-]+\.\w+)`")
-    objects = re.compile(r"^::: (\S+)", re.MULTILINE)
-    wrong: list[str] = []
-    for path in PAGES:
-        text = path.read_text(encoding="utf-8")
-        wrong.extend(name for name in files.findall(text) if not (ROOT / name).exists())
-        wrong.extend(name for name in objects.findall(text) if not _exists(name))
-    assert wrong == []
-
-
-def _exists(name: str) -> bool:
-    try:
-        pkgutil.resolve_name(name)
-    except (ImportError, AttributeError):
-        return False
-    return True
