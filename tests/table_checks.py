@@ -19,8 +19,11 @@ from described import (
     tree_of_errors,
 )
 from pages import Table, spans
+from typical_calls import calls_by_default
 
-from executionkit import PatternResult, errors, testing
+from executionkit import DEFAULT_RETRY, PatternResult, errors, testing
+
+DEFAULTS = "With the defaults"
 
 
 def subject(table: Table) -> Any:
@@ -95,10 +98,22 @@ def check_errors(table: Table) -> None:
     for name in table.names:
         kind = vars(errors).get(name) or vars(builtins).get(name)
         assert isinstance(kind, type) and issubclass(kind, BaseException), f"{table.where}: {name}"  # noqa: PT018
+    for name, cell in table.column("Retried").items() if "Retried" in table.header else ():
+        is_retried = DEFAULT_RETRY.should_retry(find(name)("it failed"))
+        assert cell.startswith("yes" if is_retried else "no"), f"{table.where}: is {name} retried?"
     if "Parent" in table.header:
         assert set(table.names) == set(tree_of_errors()), f"{table.where}: not all errors, or others"
         for name, cell in table.column("Parent").items():
             assert cell.strip("`") == (tree_of_errors()[name] or ""), f"{table.where}: the parent of {name}"
+
+
+def check_patterns(table: Table) -> None:
+    """All are there; the numbers under `With the defaults` are the fewest and the most calls there can be."""
+    same(table, RUNS)
+    for name, cell in table.column(DEFAULTS).items() if DEFAULTS in table.header else ():
+        stated = {int(number) for number in re.findall(r"\d+", cell)}
+        actual = calls_by_default(name)
+        assert stated == actual, f"{table.where}: {name} makes {actual or 'as many as asked for'} calls"
 
 
 def check_events(table: Table) -> None:
@@ -137,6 +152,7 @@ CHECKS: dict[str, Callable[[Table], None]] = {
     "Metadata key": check_metadata_keys,
     "Field": check_fields,
     "Error": check_errors,
+    "Pattern": check_patterns,
     "Event": check_events,
     "Reader": check_readers,
     "Fault": check_faults,
