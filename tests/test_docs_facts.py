@@ -125,12 +125,8 @@ def test_the_environment_variables_named_are_read() -> None:
 @pytest.mark.parametrize(
     "span",
     [
-        "consensus(samples=3)",
-        "kit.total",
-        "kit.stream(promt=1)",
-        "Provider.strem",
-        "executionkit.testin",
-        "RateLimitError(after=1)",
+        *("consensus(samples=3)", "kit.consensus(samples=3)", "RateLimitError(after=1)"),
+        *("kit.total", "Provider.strem", "executionkit.testin", "result.agreement"),
     ],
 )
 def test_a_name_that_is_not_there_is_found(span: str) -> None:
