@@ -35,6 +35,7 @@ from executionkit.provider import _transport
 
 # Not below ROOT: the tests of an sdist run against an installed wheel.
 PACKAGE = Path(executionkit.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
 PUBLIC: dict[str, Any] = {
     **{name: getattr(testing, name) for name in testing.__all__},
     **{name: getattr(executionkit, name) for name in executionkit.__all__},

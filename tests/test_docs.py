@@ -16,30 +16,33 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from described import PACKAGE, PUBLIC, READERS
-from pages import FENCE, PAGES, fences, name_of
+from described import MODULES, PACKAGE, PUBLIC, READERS
+from pages import FENCE, PAGES, docstrings, fences, name_of, prose, without_fences
 
 from executionkit import LLMResponse, ToolCall
 from executionkit.testing import ChatRequest, LocalEndpoint
 
 # Classes that users make objects of; the others they are handed.
-MADE_BY_USERS = (
-    *(
-        "Kit",
-        "Provider",
-        "Tool",
-        "TokenUsage",
-        "RetryConfig",
-        "Evaluation",
-        "Rubric",
-        "Pairwise",
-        "ToolError",
-    ),
-    *("MockProvider", "LocalEndpoint", "Fault", "LLMResponse", "ConvergenceDetector", "CostTracker"),
-)
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MADE_BY_USERS = [
+    "CostTracker",
+    "ConvergenceDetector",
+    "Evaluation",
+    "Fault",
+    "Kit",
+    "LLMResponse",
+    "LocalEndpoint",
+    "MockProvider",
+    "Pairwise",
+    "Provider",
+    "RetryConfig",
+    "Rubric",
+    "TokenUsage",
+    "Tool",
+    "ToolError",
+]
 SHOWN_URL = "http://localhost:8000/v1"
 LANGUAGES = {"python", "console", "text", "json", "toml", "yaml", "http", "mermaid"}
+UNREAD = re.compile(r"^ *(```|~~~)", re.MULTILINE)
 NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\s*\Z")
 
 
@@ -68,16 +71,6 @@ def blocks_of_docstrings(path: Path) -> list[Block]:
         for match in FENCE.finditer(text)
         if match[2] == "python"
     ]
-
-
-def docstrings(path: Path) -> list[tuple[int, str]]:
-    """Every docstring of a module and the line that its object begins on."""
-    nodes = [
-        node
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-    ]
-    return [(getattr(node, "lineno", 1), ast.get_docstring(node) or "") for node in nodes]
 
 
 def is_python(code: str) -> bool:
@@ -139,6 +132,7 @@ def test_the_examples_in_docstrings_run(path: Path, endpoint: LocalEndpoint) -> 
 def test_python_in_docstrings_is_fenced_so_that_it_is_run(path: Path) -> None:
     for line, text in docstrings(path):
         where = f"{path}:{line}"
+        assert not UNREAD.search(without_fences(text)), f"{where}: a fence that isn't closed, or of tildes"
         assert ">>>" not in text, f"{where}: examples are written without prompts"
         assert all(match[2] == "python" for match in FENCE.finditer(text)), f"{where}: a fence of what?"
         for indented in re.findall(r"(?<=\n\n)(?: {4}.*\n?|\n(?= {4}))+", FENCE.sub("", text)):
@@ -147,6 +141,7 @@ def test_python_in_docstrings_is_fenced_so_that_it_is_run(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_python_in_pages_says_that_it_is_python(path: Path) -> None:
+    assert not UNREAD.search(prose(path)), "a fence that isn't closed, or of tildes"
     for fence in fences(path):
         where = f"{name_of(path)}:{fence.line}"
         assert fence.language in LANGUAGES, f"{where}: {fence.info!r} is none of {sorted(LANGUAGES)}"

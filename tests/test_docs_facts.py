@@ -10,6 +10,7 @@ from described import (
     BACKENDS,
     CALLED,
     EXTRAS,
+    MODULES,
     PACKAGE,
     PROJECT,
     PUBLIC,
@@ -17,7 +18,7 @@ from described import (
     parameters,
     tree_of_errors,
 )
-from pages import ROOT, SITE, drawn_tree, fences, name_of, prose, spans
+from pages import ROOT, SITE, docstrings, drawn_tree, fences, name_of, prose, spans, without_fences
 
 import executionkit
 from executionkit import errors
@@ -53,16 +54,25 @@ def test_every_export_is_in_the_reference() -> None:
 @pytest.mark.parametrize("path", SITE, ids=name_of)
 def test_what_is_called_or_named_in_a_sentence_exists(path: Path) -> None:
     """`consensus(stop=...)`, `Provider.stream`, `executionkit.testing`: the names and keywords are there."""
-    wrong: list[str] = []
-    for span in spans(prose(path)):
+    assert _wrong_names(prose(path)) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_is_called_or_named_in_a_docstring_exists(path: Path) -> None:
+    assert [wrong for _, text in docstrings(path) for wrong in _wrong_names(without_fences(text))] == []
+
+
+def _wrong_names(text: str) -> list[str]:
+    found: list[str] = []
+    for span in spans(text):
         if re.search(r"\.(py|md|toml)$", span):
             continue  # a file; the tests of the pages look whether it is there
         try:
             tree = ast.parse(span, mode="eval")
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             continue
-        wrong.extend(f"`{span}`: {problem}" for problem in _problems(tree))
-    assert wrong == []
+        found.extend(f"`{span}`: {problem}" for problem in _problems(tree))
+    return found
 
 
 def _problems(tree: ast.AST) -> list[str]:
