@@ -2,10 +2,12 @@
 
 import dataclasses
 import inspect
+import pkgutil
 import tomllib
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pages import ROOT
@@ -33,6 +35,7 @@ from executionkit.provider import _transport
 
 # Not below ROOT: the tests of an sdist run against an installed wheel.
 PACKAGE = Path(executionkit.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
 PUBLIC: dict[str, Any] = {
     **{name: getattr(testing, name) for name in testing.__all__},
     **{name: getattr(executionkit, name) for name in executionkit.__all__},
@@ -40,6 +43,7 @@ PUBLIC: dict[str, Any] = {
     "testing": testing,
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+READERS = {name: getattr(answers, name) for name in answers.__all__ if name.islower()}
 EXTRAS = set(PROJECT["optional-dependencies"]) - {"test", "types", "docs", "dev"}
 BACKENDS = set(typing.get_args(_transport.Backend))
 
@@ -84,11 +88,26 @@ FAILURES: dict[str, Callable[[], object]] = {
 
 
 def find(name: str) -> Any:
-    """What a name, dotted or not, stands for; None when it is nothing public."""
-    first, *rest = name.removeprefix("executionkit.").removeprefix("testing.").split(".")
-    found = PUBLIC.get(first)
-    for attribute in rest:
-        found = getattr(found, attribute, None)
+    """What a name stands for, dotted or not; None when it is nothing that users know.
+
+    An attribute that a class only annotates is found as its name.
+    """
+    if name.startswith("executionkit."):
+        try:
+            return pkgutil.resolve_name(name)
+        except (ImportError, AttributeError):
+            return None
+    first, *rest = name.split(".")
+    ways = (_follow(start, rest) for start in CALLED.get(first, (PUBLIC.get(first),)))
+    return next((found for found in ways if found is not None), None)
+
+
+def _follow(found: Any, names: list[str]) -> Any:
+    for name in names:
+        if not isinstance(found, (type, ModuleType)):
+            return found  # what the values of a property have, is not known here
+        annotated = {each for base in getattr(found, "__mro__", ()) for each in inspect.get_annotations(base)}
+        found = getattr(found, name, name if name in annotated else None)
     return found
 
 
@@ -130,3 +149,16 @@ def tree_of_errors() -> dict[str, str | None]:
         ):
             found[name] = value.__bases__[0].__name__
     return found
+
+
+# What the pages call objects of some classes.
+CALLED: dict[str, tuple[type, ...]] = {
+    "kit": (executionkit.Kit,),
+    "provider": (executionkit.Provider, MockProvider),
+    "endpoint": (testing.LocalEndpoint,),
+    "result": tuple(result_class(PUBLIC[name]) for name in RUNS),
+    "response": (executionkit.LLMResponse,),
+    "reply": (executionkit.LLMResponse,),
+    "events": (executionkit.ReplyStream,),
+    "error": tuple(PUBLIC[name] for name in tree_of_errors()),
+}

@@ -1,5 +1,6 @@
 """The documentation as the tests read it: pages, their blocks of code, their tables, their drawings."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +73,22 @@ def fences(path: Path) -> list[Fence]:
 
 def prose(path: Path) -> str:
     """A page without its fenced blocks; the lines stay where they are."""
-    return FENCE.sub(lambda match: "\n" * match[0].count("\n"), path.read_text(encoding="utf-8"))
+    return without_fences(path.read_text(encoding="utf-8"))
+
+
+def without_fences(text: str) -> str:
+    """A text with empty lines for its fenced blocks."""
+    return FENCE.sub(lambda match: "\n" * match[0].count("\n"), text)
+
+
+def docstrings(path: Path) -> list[tuple[int, str]]:
+    """Every docstring of a module and the line that its object begins on."""
+    nodes = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    return [(getattr(node, "lineno", 1), ast.get_docstring(node) or "") for node in nodes]
 
 
 def spans(text: str) -> list[str]:

@@ -6,10 +6,24 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
-from described import BACKENDS, EXTRAS, PUBLIC, RUNS, fields, find, parameters, result_class, tree_of_errors
+from described import (
+    BACKENDS,
+    EXTRAS,
+    PUBLIC,
+    READERS,
+    RUNS,
+    fields,
+    find,
+    parameters,
+    result_class,
+    tree_of_errors,
+)
 from pages import Table, spans
+from typical_calls import calls_by_default
 
-from executionkit import PatternResult, answers, errors, testing
+from executionkit import DEFAULT_RETRY, PatternResult, errors, testing
+
+DEFAULTS = "With the defaults"
 
 
 def subject(table: Table) -> Any:
@@ -84,10 +98,22 @@ def check_errors(table: Table) -> None:
     for name in table.names:
         kind = vars(errors).get(name) or vars(builtins).get(name)
         assert isinstance(kind, type) and issubclass(kind, BaseException), f"{table.where}: {name}"  # noqa: PT018
+    for name, cell in table.column("Retried").items() if "Retried" in table.header else ():
+        is_retried = DEFAULT_RETRY.should_retry(find(name)("it failed"))
+        assert cell.startswith("yes" if is_retried else "no"), f"{table.where}: is {name} retried?"
     if "Parent" in table.header:
         assert set(table.names) == set(tree_of_errors()), f"{table.where}: not all errors, or others"
         for name, cell in table.column("Parent").items():
             assert cell.strip("`") == (tree_of_errors()[name] or ""), f"{table.where}: the parent of {name}"
+
+
+def check_patterns(table: Table) -> None:
+    """All are there; the numbers under `With the defaults` are the fewest and the most calls there can be."""
+    same(table, RUNS)
+    for name, cell in table.column(DEFAULTS).items() if DEFAULTS in table.header else ():
+        stated = {int(number) for number in re.findall(r"\d+", cell)}
+        actual = calls_by_default(name)
+        assert stated == actual, f"{table.where}: {name} makes {actual or 'as many as asked for'} calls"
 
 
 def check_events(table: Table) -> None:
@@ -103,7 +129,7 @@ def check_events(table: Table) -> None:
 
 def check_readers(table: Table) -> None:
     stated = {name.partition("(")[0] for name in table.names}
-    assert stated == set(answers.__all__), table.where
+    assert stated == READERS.keys(), table.where
 
 
 def check_faults(table: Table) -> None:
@@ -126,6 +152,7 @@ CHECKS: dict[str, Callable[[Table], None]] = {
     "Metadata key": check_metadata_keys,
     "Field": check_fields,
     "Error": check_errors,
+    "Pattern": check_patterns,
     "Event": check_events,
     "Reader": check_readers,
     "Fault": check_faults,

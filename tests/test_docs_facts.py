@@ -2,41 +2,28 @@
 
 import ast
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 from described import (
     BACKENDS,
+    CALLED,
     EXTRAS,
+    MODULES,
     PACKAGE,
     PROJECT,
     PUBLIC,
-    RUNS,
     find,
     parameters,
-    result_class,
     tree_of_errors,
 )
-from pages import ROOT, SITE, drawn_tree, fences, name_of, prose, spans
+from pages import ROOT, SITE, docstrings, drawn_tree, fences, name_of, prose, spans, without_fences
 
 import executionkit
-from executionkit import errors, testing
+from executionkit import errors
 
 VARIABLE = re.compile(r"\bEXECUTIONKIT_[A-Z_]+[A-Z]\b")
-
-# What the pages call the objects of some classes.
-CALLED: dict[str, tuple[type, ...]] = {
-    "kit": (executionkit.Kit,),
-    "provider": (executionkit.Provider, executionkit.MockProvider),
-    "endpoint": (testing.LocalEndpoint,),
-    "result": tuple(result_class(PUBLIC[name]) for name in RUNS),
-    "response": (executionkit.LLMResponse,),
-    "reply": (executionkit.LLMResponse,),
-    "events": (executionkit.ReplyStream,),
-    "error": tuple(PUBLIC[name] for name in tree_of_errors()),
-}
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
@@ -57,7 +44,8 @@ def test_every_export_is_in_the_reference() -> None:
     shown = {name.removeprefix("executionkit.") for name in re.findall(r"^::: (\S+)", text, re.MULTILINE)}
     named = set(spans(text))
     aliases = {name for name in executionkit.__all__ if name.endswith("_sync")}
-    missing = set(executionkit.__all__) - shown - {"__version__"}
+    own = {f"{module}.{name}" for module in ("answers", "testing") for name in PUBLIC[module].__all__}
+    missing = {*executionkit.__all__, *own} - shown - {"__version__", "testing.MockProvider"}
     if "errors" in shown:
         missing -= {*tree_of_errors(), "ToolError"}
     assert missing - (aliases & named) == set()
@@ -66,16 +54,25 @@ def test_every_export_is_in_the_reference() -> None:
 @pytest.mark.parametrize("path", SITE, ids=name_of)
 def test_what_is_called_or_named_in_a_sentence_exists(path: Path) -> None:
     """`consensus(stop=...)`, `Provider.stream`, `executionkit.testing`: the names and keywords are there."""
-    wrong: list[str] = []
-    for span in spans(prose(path)):
+    assert _wrong_names(prose(path)) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_is_called_or_named_in_a_docstring_exists(path: Path) -> None:
+    assert [wrong for _, text in docstrings(path) for wrong in _wrong_names(without_fences(text))] == []
+
+
+def _wrong_names(text: str) -> list[str]:
+    found: list[str] = []
+    for span in spans(text):
         if re.search(r"\.(py|md|toml)$", span):
             continue  # a file; the tests of the pages look whether it is there
         try:
             tree = ast.parse(span, mode="eval")
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             continue
-        wrong.extend(f"`{span}`: {problem}" for problem in _problems(tree))
-    assert wrong == []
+        found.extend(f"`{span}`: {problem}" for problem in _problems(tree))
+    return found
 
 
 def _problems(tree: ast.AST) -> list[str]:
@@ -86,36 +83,10 @@ def _problems(tree: ast.AST) -> list[str]:
             unknown = {keyword.arg for keyword in node.keywords} - known.keys() - {None}
             if unknown and not any(name.startswith("**") for name in known):
                 found.append(f"there is no parameter {unknown}")
-        if isinstance(node, ast.Attribute):
-            name = ast.unparse(node)
-            first = name.removeprefix("executionkit.").partition(".")[0]
-            if name.startswith("executionkit."):
-                found.extend([] if _is_importable(name) else [f"there is no {name}"])
-            elif first in CALLED:
-                attribute = name.split(".")[1]
-                found.extend([] if any(_has(kind, attribute) for kind in CALLED[first]) else [f"no {name}"])
-            elif first in PUBLIC and find(name) is None and not _is_field(name):
-                found.append(f"there is no {name}")
+        if isinstance(node, ast.Attribute) and find(name := ast.unparse(node)) is None:
+            is_ours = name.partition(".")[0] in {"executionkit", *PUBLIC, *CALLED}
+            found.extend([f"there is no {name}"] if is_ours else [])
     return found
-
-
-def _is_field(name: str) -> bool:
-    kind, _, attribute = name.rpartition(".")
-    return _has(find(kind), attribute)
-
-
-def _has(kind: object, attribute: str) -> bool:
-    """Whether objects of a class have an attribute; a dataclass keeps those without a default to itself."""
-    annotated = {name for base in getattr(kind, "__mro__", ()) for name in inspect.get_annotations(base)}
-    return hasattr(kind, attribute) or attribute in annotated
-
-
-def _is_importable(name: str) -> bool:
-    try:
-        pkgutil.resolve_name(name)
-    except (ImportError, AttributeError):
-        return False
-    return True
 
 
 def test_the_extras_and_back_ends_named_are_those_there_are() -> None:
@@ -163,7 +134,10 @@ def test_the_environment_variables_named_are_read() -> None:
 
 @pytest.mark.parametrize(
     "span",
-    ["consensus(samples=3)", "kit.total", "Provider.strem", "executionkit.testin", "RateLimitError(after=1)"],
+    [
+        *("consensus(samples=3)", "kit.consensus(samples=3)", "RateLimitError(after=1)"),
+        *("kit.total", "Provider.strem", "executionkit.testin", "result.agreement"),
+    ],
 )
 def test_a_name_that_is_not_there_is_found(span: str) -> None:
     assert _problems(ast.parse(span, mode="eval"))

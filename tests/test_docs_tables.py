@@ -45,6 +45,20 @@ RIGHT = """
 |---|---|
 | `ConsensusFailedError`, `ValueError` | |
 
+| Error | Retried |
+|---|---|
+| `ProviderError` | yes, soon |
+| `PermanentError` | no |
+
+| Pattern | With the defaults |
+|---|---|
+| `consensus` | 5 |
+| `best_of_n` | 5, 10 or 25 |
+| `refine_loop` | 6, or at most 12 |
+| `react_loop` | 8 |
+| `structured` | 1 to 4 |
+| `map_reduce`, `pipe` | |
+
 # pipe
 
 | Metadata key | |
@@ -76,6 +90,9 @@ WRONG = {
     "a key that is not there": ("`step_count`", "`steps`"),
     "a key missing": ("`step_count`, ", ""),
     "an error that is not there": ("`ValueError`", "`ValueFault`"),
+    "an error that is not retried": ("| no |", "| yes |"),
+    "a pattern missing": ("`map_reduce`, ", ""),
+    "another number of calls": ("or 25", "or 20"),
     "an event that is not there": ("`TextDelta`", "`Text`"),
     "an event's field that is not there": ("`.text`", "`.content`"),
     "an extra missing": ("`httpx`, ", ""),
