@@ -79,7 +79,7 @@ class Provider(_Derived):
         headers: Extra headers, for services that take their key in one (Azure: `api-key`) or want to know
             who calls (OpenRouter: `HTTP-Referer`). Their values are treated as secrets.
         extra_body: Body fields to send with every request, for what a service adds to the API
-            (`reasoning_effort`, `chat_template_kwargs`, `provider`). Those of a call come before them.
+            (`reasoning_effort`, `chat_template_kwargs`, `provider`). A call's own field of that name wins.
         max_tokens_field: The name under which `max_tokens` is sent, because newer models insist on
             `"max_completion_tokens"`.
         omit: Body fields never to send, because some models answer 400 to them: reasoning models refuse
