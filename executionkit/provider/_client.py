@@ -70,14 +70,15 @@ class Provider(_Derived):
     Attributes:
         base_url: Where the API is, without `/chat/completions`; a query (`?api-version=...`) is kept.
         model: The model to ask for.
-        api_key: Sent as `Authorization: Bearer`; empty sends none. Whitespace around it is dropped, because
-            keys read from files end in a newline.
+        api_key (str): Sent as `Authorization: Bearer`; empty sends none. Whitespace around it is dropped,
+            because keys read from files end in a newline.
         default_temperature: Used where a call gives none, in [0, 2].
         default_max_tokens: Used where a call gives none, at least 1.
         timeout: The most seconds the server may be silent, and that a request may take altogether unless
             `deadline` says otherwise.
-        headers: Extra headers, for services that take their key in one (Azure: `api-key`) or want to know
-            who calls (OpenRouter: `HTTP-Referer`). Their values are treated as secrets.
+        headers (Mapping[str, str] | None): Extra headers, for services that take their key in one (Azure:
+            `api-key`) or want to know who calls (OpenRouter: `HTTP-Referer`). Their values are treated as
+            secrets.
         extra_body: Body fields to send with every request, for what a service adds to the API
             (`reasoning_effort`, `chat_template_kwargs`, `provider`). A call's own field of that name wins.
         max_tokens_field: The name under which `max_tokens` is sent, because newer models insist on
@@ -92,9 +93,9 @@ class Provider(_Derived):
             long before a slow model would have answered; never more than `timeout`.
         max_response_bytes: The largest reply to take, unpacked or not, because a server out of order can send
             without end.
-        http_client: An `httpx.AsyncClient` or `httpx2.AsyncClient` to send through, for what has no setting
-            here (client certificates, transports, event hooks). It is never closed, and belongs to the loop
-            that it is used in first; its own limits on connections hold.
+        http_client (AsyncHTTPClient | None): An `httpx.AsyncClient` or `httpx2.AsyncClient` to send through,
+            for what has no setting here (client certificates, transports, event hooks). It is never closed,
+            and belongs to the loop that it is used in first; its own limits on connections hold.
         backend: The HTTP library: "httpx2", "httpx" or "stdlib"; "auto" takes the first of these that is
             installed. Results and errors are the same.
 
