@@ -37,7 +37,7 @@ def docstring(of: object) -> str:
 
 
 def section(of: object, title: str) -> set[str]:
-    """The names told in a docstring's section, which has an entry `name: text` or `name (type): text` for each."""
+    """The names told in a docstring's section: an entry `name: text` or `name (type): text` for each."""
     found = re.search(rf"^{title}:\n((?: .*\n?|\n)+)", docstring(of), re.MULTILINE)
     return set(re.findall(r"^ {4}([*\w]+)(?: \(.+?\))?: ", found[1], re.MULTILINE)) if found else set()
 
