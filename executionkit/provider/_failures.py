@@ -17,7 +17,10 @@ _WORDS = 600
 _RETRYABLE_4XX = (408, 409, 425)
 _PERMANENT_5XX = (501, 505)
 _OUT_OF_FUNDS = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid")
+_REQUEST_IDS = (
+    *("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid"),
+    "x-litellm-call-id",
+)
 
 _ADVICE = {
     401: "Check api_key.",

@@ -14,7 +14,6 @@ from executionkit import (
     consensus,
     react_loop,
 )
-from executionkit.streaming import ReplyStream
 from interop_suite import patterns, wire
 from interop_suite.checking import Checks, Outcome, Target, expect, raised, require
 from interop_suite.environments import run_installer
@@ -22,7 +21,7 @@ from interop_suite.processes import get, serving
 from interop_suite.report import Report
 from interop_suite.script import CAPITAL, RULES, STORY, STORY_TEXT, WEATHER
 from interop_suite.tools import WEATHER_TOOL
-from interop_suite.wire import asking
+from interop_suite.wire import asking, drain
 
 PACKAGE = "@copilotkit/aimock"
 
@@ -116,7 +115,7 @@ async def scripted_errors(target: Target) -> Outcome:
             error = await raised(kind, provider.complete(asking(CAPITAL)))
             expect(error.status_code, status, f"status of {model}")
             require("scripted" in str(error), f"the server's words are missing in {error}")
-            await raised(kind, _drain(provider.stream(asking(CAPITAL))))
+            await raised(kind, drain(provider.stream(asking(CAPITAL))))
             if isinstance(error, RateLimitError):
                 expect(error.retry_after, 7.0, "retry_after")
     return Outcome("429, 400, 401, 503: the errors they stand for", TokenUsage(llm_calls=2 * len(kinds)))
@@ -125,16 +124,10 @@ async def scripted_errors(target: Target) -> Outcome:
 async def cut_streams(target: Target) -> Outcome:
     for model in ("cut", "gone"):
         async with target.provider(model) as provider:
-            error = await raised(ProviderError, _drain(provider.stream(asking(STORY))))
+            error = await raised(ProviderError, drain(provider.stream(asking(STORY))))
             text = error.metadata.get("partial_text")
             require(text and STORY_TEXT.startswith(text), f"{error}: partial_text of {model} is {text!r}")
     return Outcome("ProviderError, the text so far on it", TokenUsage(llm_calls=2))
-
-
-async def _drain(stream: ReplyStream) -> None:
-    async with stream as events:
-        async for _ in events:
-            pass
 
 
 async def cut_arguments(target: Target) -> Outcome:

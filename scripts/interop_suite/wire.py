@@ -4,7 +4,14 @@ import asyncio
 from typing import Any
 
 from executionkit import Kit, LLMResponse, Provider, TokenUsage
-from executionkit.streaming import ReasoningDelta, TextDelta, ToolCallDelta, ToolCallDone, UsageEvent
+from executionkit.streaming import (
+    ReasoningDelta,
+    ReplyStream,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallDone,
+    UsageEvent,
+)
 from interop_suite.checking import Checks, Outcome, Target, expect, require
 from interop_suite.script import CAPITAL, STORY, STORY_TEXT, THINKING, WEATHER, WEATHER_TEXT
 from interop_suite.tools import WEATHER_TOOL
@@ -18,6 +25,13 @@ def asking(prompt: str) -> list[dict[str, str]]:
 def spent(reply: LLMResponse) -> TokenUsage:
     """What one reply cost."""
     return TokenUsage(reply.input_tokens, reply.output_tokens, 1)
+
+
+async def drain(stream: ReplyStream) -> None:
+    """Read a stream to its end."""
+    async with stream as events:
+        async for _ in events:
+            pass
 
 
 async def complete(target: Target) -> Outcome:
@@ -94,10 +108,9 @@ async def stream_left(target: Target) -> Outcome:
 async def kit_stream(target: Target) -> Outcome:
     async with target.provider() as provider:
         kit = Kit(provider)
-        async with kit.stream(STORY) as events:
-            async for _ in events:
-                pass
-    expect(kit.usage, spent(events.response), "usage")
+        stream = kit.stream(STORY)
+        await drain(stream)
+    expect(kit.usage, spent(stream.response), "usage")
     return Outcome("counted as one call", kit.usage)
 
 
@@ -128,11 +141,10 @@ async def many(target: Target) -> Outcome:
 async def _once(provider: Provider, number: int) -> LLMResponse:
     if number % 2:
         return await provider.complete(asking(CAPITAL))
-    async with provider.stream(asking(CAPITAL)) as events:
-        async for _ in events:
-            pass
-    expect(events.response.content, "Paris", "content")
-    return events.response
+    stream = provider.stream(asking(CAPITAL))
+    await drain(stream)
+    expect(stream.response.content, "Paris", "content")
+    return stream.response
 
 
 CHECKS: Checks = {
