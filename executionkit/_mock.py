@@ -55,7 +55,8 @@ Responder: TypeAlias = Callable[[MockCall], Reply | Awaitable[Reply]]
 class MockProvider:
     """A provider that answers from a script and records what it was asked.
 
-    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`.
+    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`. Replies come as they are
+    written: `max_tokens` is recorded and cuts nothing, as the local endpoint would.
 
     Args:
         responses: The replies in order, starting over when they run out; none means an empty response to

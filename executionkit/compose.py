@@ -3,14 +3,13 @@
 import functools
 import inspect
 import json
-import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit.cost import tighter
 from executionkit.engine import checks
-from executionkit.engine.hints import unknown_keyword
+from executionkit.engine.hints import warn_of_unknown_keyword
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
@@ -90,7 +89,7 @@ async def pipe(
     for name in shared_kwargs:
         is_used = any(taker.takes(name) for taker in takers) or (name == "retry" and own_retry is not None)
         if steps and not is_used:
-            warnings.warn(unknown_keyword("pipe", name, *steps), stacklevel=2)
+            warn_of_unknown_keyword("pipe", name, *steps)
     done: list[PatternResult[Any]] = []
 
     def salvage() -> dict[str, Any]:

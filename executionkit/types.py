@@ -1,5 +1,6 @@
 """The frozen values of the public interface: usage, results, tools, strategies."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -157,7 +158,7 @@ class Tool:
         parameters: JSON Schema of the arguments, an object schema; copied and made read-only.
         execute: Called with the arguments as keywords; async, or plain (then it runs in a thread).
             A returned string is the observation as it is, anything else is shown as JSON.
-        timeout: Seconds it may take; more than 0.
+        timeout: Seconds it may take; a finite number more than 0.
 
     Raises:
         ValueError: A field is out of range, or the schema is malformed or uses what can't be checked.
@@ -177,8 +178,8 @@ class Tool:
         if not isinstance(self.description, str):
             raise ValueError(f"description must be a str, got {self.description!r}")
         is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
-        if not is_number or not self.timeout > 0:
-            raise ValueError(f"timeout must be more than 0 seconds, got {self.timeout!r}")
+        if not is_number or not 0 < self.timeout < math.inf:
+            raise ValueError(f"timeout must be a finite number > 0 (seconds), got {self.timeout!r}")
         check_schema(self.parameters)
         object.__setattr__(self, "parameters", _read_only(self.parameters))
 

@@ -96,8 +96,8 @@ async def consensus(
         retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
         max_cost: The ceiling for the whole vote; None is no limit.
         key: Reads the answer out of a reply's text: anything hashable, where equal is the same vote, or None
-            to abstain; `executionkit.answers` has ready ones. A plain function of the text alone, called
-            once for each different text. None compares texts, whitespace apart.
+            (or NaN) to abstain; `executionkit.answers` has ready ones. A plain function of the text alone,
+            called once for each different text. None compares texts, whitespace apart.
         stop: "all": ask for every sample. "decided": stop when the rest can't change the outcome; the winner
             is always that of all samples. A confidence in (0.5, 1): stop when that sure, or decided, as in
             Adaptive-Consistency (Aggarwal et al., EMNLP 2023). "unanimous" fails at the first dissent

@@ -1,13 +1,12 @@
 """`react_loop`: let the model think, call tools and read what they returned, until it answers."""
 
 import asyncio
-import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Never, cast
 
 from executionkit.engine import checks
-from executionkit.engine.hints import unknown_keyword
+from executionkit.engine.hints import warn_of_unknown_keyword
 from executionkit.engine.narration import Narrator
 from executionkit.engine.parallel import reap
 from executionkit.engine.retry import RetryConfig
@@ -119,7 +118,7 @@ async def react_loop(
     Every error has the transcript so far in `.metadata["messages"]`, and the counters beside it.
     """
     for name in _:
-        warnings.warn(unknown_keyword("react_loop", name, react_loop), stacklevel=2)
+        warn_of_unknown_keyword("react_loop", name, react_loop)
     checks.text(prompt=prompt)
     checks.at_least(1, max_rounds=max_rounds, max_observation_chars=max_observation_chars)
     if max_history_messages is not None:
