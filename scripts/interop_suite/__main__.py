@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, cast, get_args, get_type_hints
 
 from executionkit import Provider
-from interop_suite import aimock, litellm_proxy
+from interop_suite import aimock, litellm_proxy, llama_cpp
 from interop_suite.environments import InstallError
 from interop_suite.processes import StartError
 from interop_suite.report import Report
@@ -28,6 +28,7 @@ class Server(Protocol):
 SERVERS: dict[str, Server] = {
     "litellm": cast("Server", litellm_proxy),
     "aimock": cast("Server", aimock),
+    "llama-cpp": cast("Server", llama_cpp),
 }
 
 

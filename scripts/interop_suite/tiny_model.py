@@ -5,19 +5,21 @@ a grammar or a JSON schema imposed it says what fits. It runs with the server's 
 """
 
 import sys
+from typing import Any
 
-import gguf
-import numpy as np
+import gguf  # type: ignore[import-not-found]  # installed with the server only
+import numpy as np  # type: ignore[import-not-found]  # likewise
 
-WORDS = (
-    "a an and as at be bird blue but by can cat clear cloud cold day dog down dry each end few field fish for "
-    "from go good grass green grey hail he her high hill his how if in is it keep lamp land late leaf light line "
-    "long low man moon more name near new night no north now of old on one or out over rain red rest river road "
-    "run sand sea see she sky slow small snow so some south star stone sun the then they tide time to tree two "
-    "under up warm was water wave we well west what when where who will wind with word you young"
-).split()
+WORDS = """
+a an and as at be bird blue but by can cat clear cloud cold day dog down dry each end few field fish
+for from go good grass green grey hail he her high hill his how if in is it keep lamp land late leaf
+light line long low man moon more name near new night no north now of old on one or out over rain
+red rest river road run sand sea see she sky slow small snow so some south star stone sun the then
+they tide time to tree two under up warm was water wave we well west what when where who will wind
+with word you young
+"""
 
-WIDTH, LAYERS, HEADS, INNER, CONTEXT = 64, 2, 4, 128, 2048
+WIDTH, LAYERS, HEADS, INNER, CONTEXT = 64, 2, 4, 128, 4096
 
 CONTROL, BYTE, NORMAL, UNKNOWN = (
     gguf.TokenType.CONTROL,
@@ -27,13 +29,13 @@ CONTROL, BYTE, NORMAL, UNKNOWN = (
 )
 
 
-def vocabulary() -> list[tuple[str, float, gguf.TokenType, float]]:
+def vocabulary() -> list[tuple[str, float, Any, float]]:
     """The tokens: text, score, kind, and how likely they are to be said (a logit)."""
     special = [("<unk>", 0.0, UNKNOWN, -30.0), ("<s>", 0.0, CONTROL, -30.0), ("</s>", 0.0, CONTROL, 1.5)]
     # Bytes are for reading any prompt and for what a grammar asks for.
     single = [(f"<0x{byte:02X}>", 0.0, BYTE, -9.0) for byte in range(256)]
     # "\u2581" is how this kind of vocabulary writes a space.
-    words = [(f"\u2581{word}", -float(rank), NORMAL, 0.0) for rank, word in enumerate(WORDS)]
+    words = [(f"\u2581{word}", -float(rank), NORMAL, 0.0) for rank, word in enumerate(WORDS.split())]
     return special + single + words
 
 
@@ -42,7 +44,7 @@ def write(path: str) -> None:
     tokens = vocabulary()
     random = np.random.default_rng(7)
 
-    def weights(rows: int, columns: int, scale: float = 0.05) -> np.ndarray:
+    def weights(rows: int, columns: int, scale: float = 0.05) -> Any:
         return (random.standard_normal((rows, columns)) * scale).astype(np.float32)
 
     writer = gguf.GGUFWriter(path, "llama")
