@@ -1,13 +1,14 @@
 """`scripts/interop`: install real servers, drive them through the library, print what came of it."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast, get_args, get_type_hints
 
 from executionkit import Provider
-from interop_suite import aimock, litellm_proxy, llama_cpp
+from interop_suite import aimock, litellm_proxy, llama_cpp, openai_schema
 from interop_suite.environments import InstallError
 from interop_suite.processes import StartError
 from interop_suite.report import Report
@@ -29,6 +30,7 @@ SERVERS: dict[str, Server] = {
     "litellm": cast("Server", litellm_proxy),
     "aimock": cast("Server", aimock),
     "llama-cpp": cast("Server", llama_cpp),
+    "openai-schema": cast("Server", openai_schema),
 }
 
 
@@ -42,16 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SERVER",
         help=f"which to try: {', '.join(SERVERS)}; all when none is named",
     )
-    parser.add_argument("--cache", type=Path, required=True, help="the folder to install them in")
     parser.add_argument("--backend", choices=backends, help="the one back end to use; all when none is named")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.servers if name not in SERVERS]
     if unknown:
         parser.error(f"no such server: {', '.join(unknown)}; there are {', '.join(SERVERS)}")
+    cache = Path(os.environ["INTEROP_CACHE"]).resolve()
     failures = 0
     for name in options.servers or SERVERS:
         report = Report(name, [options.backend] if options.backend else backends)
-        version = _try(SERVERS[name], options.cache.resolve(), report)
+        version = _try(SERVERS[name], cache, report)
         print(f"\n{name}: {version}\n")
         report.print()
         failures += report.failures

@@ -44,7 +44,7 @@ def install(cache: Path) -> str:
 def run(cache: Path, report: Report) -> None:
     """Try it: as it is, then with each kind of chaos."""
     with _serving(cache, "scripted") as port:
-        report.run({**wire.CHECKS, **patterns.CHECKS, **_FAULTS}, lambda backend: _target(port, backend))
+        report.run({**wire.CHECKS, **patterns.CHECKS, **_ITS_OWN}, lambda backend: _target(port, backend))
     for chaos, checks in _CHAOS.items():
         with _serving(cache, chaos, f"--chaos-{chaos}", "0.3") as port:
             report.run(checks, lambda backend: _target(port, backend))
@@ -63,7 +63,7 @@ def _served(port: int) -> TokenUsage:
 def _serving(cache: Path, name: str, *options: str) -> Iterator[int]:
     home = cache / "aimock"
     fixtures = home / "fixtures.json"
-    fixtures.write_text(json.dumps({"fixtures": [*_FAULT_FIXTURES, *(rule.fixture() for rule in RULES)]}))
+    fixtures.write_text(json.dumps({"fixtures": [*_FIXTURES, *(rule.fixture() for rule in RULES)]}))
     cli = home / "node_modules" / PACKAGE / "dist" / "cli.js"
     with serving(
         lambda port: [
@@ -82,12 +82,20 @@ def _error(model: str, status: int, code: str, **more: object) -> dict[str, obje
     return {"match": {"model": model}, "response": {"error": error, "status": status, **more}}
 
 
-_FAULT_FIXTURES: list[dict[str, object]] = [
+_CITIES = ("Lima", "Oslo")
+_CALLS: list[dict[str, object]] = [
+    {"type": "toolCall", "name": "get_weather", "arguments": {"city": city}} for city in _CITIES
+]
+_MIXED = [_CALLS[0], {"type": "text", "text": STORY_TEXT}, _CALLS[1]]
+
+_FIXTURES: list[dict[str, object]] = [
     _error("limited", 429, "rate_limit_exceeded", retryAfter=7),
     _error("no-funds", 429, "insufficient_quota"),
     _error("bad-request", 400, "invalid_request_error"),
     _error("no-key", 401, "invalid_api_key"),
     _error("overloaded", 503, "overloaded"),
+    {"match": {"model": "mixed"}, "response": {"blocks": _MIXED}},
+    {"match": {"model": "commented"}, "response": {"content": STORY_TEXT}, "openRouterProcessing": True},
     {"match": {"model": "cut"}, "response": {"content": STORY_TEXT}, "latency": 20, "truncateAfterChunks": 4},
     {
         "match": {"model": "gone"},
@@ -137,6 +145,36 @@ async def cut_arguments(target: Target) -> Outcome:
     return Outcome("no error, and no second charge: the raw text is kept", wire.spent(reply))
 
 
+async def mixed_stream(target: Target) -> Outcome:
+    async with target.provider("mixed") as provider:
+        stream = provider.stream(asking(WEATHER), tools=[WEATHER_TOOL.to_schema()])
+        await drain(stream)
+    expect(stream.response.content, STORY_TEXT, "content")
+    cities = tuple(call.arguments.get("city") for call in stream.response.tool_calls)
+    expect(cities, _CITIES, "cities")
+    return Outcome("a text between two calls", wire.spent(stream.response))
+
+
+async def openrouter(target: Target) -> Outcome:
+    base_url = target.base_url.replace("/v1", "/api/v1")
+    async with Target(base_url, target.backend).provider("commented") as provider:
+        stream = provider.stream(asking(STORY))
+        await drain(stream)
+    expect(stream.response.content, STORY_TEXT, "content")
+    return Outcome("comments in the stream are passed over")
+
+
+async def azure(target: Target) -> Outcome:
+    base_url = target.base_url.replace("/v1", "/openai/deployments/scripted?api-version=2024-10-21")
+    azure = Target(base_url, target.backend)
+    async with azure.provider(headers={"api-key": "0123456789abcdef"}) as provider:
+        reply = await provider.complete(asking(CAPITAL))
+        stream = provider.stream(asking(STORY))
+        await drain(stream)
+    expect((reply.content, stream.response.content), ("Paris", STORY_TEXT), "contents")
+    return Outcome("the version in base_url, the key in a header")
+
+
 async def chaos(target: Target) -> Outcome:
     async with target.provider() as provider:
         votes = await consensus(provider, CAPITAL, num_samples=40, max_concurrency=20, retry=STUBBORN)
@@ -147,7 +185,10 @@ async def chaos(target: Target) -> Outcome:
     return Outcome("42 answers, every failure retried and counted", total)
 
 
-_FAULTS: Checks = {
+_ITS_OWN: Checks = {
+    "stream: text between calls": mixed_stream,
+    "as OpenRouter": openrouter,
+    "as Azure": azure,
     "scripted errors": scripted_errors,
     "streams cut off": cut_streams,
     "arguments cut off": cut_arguments,

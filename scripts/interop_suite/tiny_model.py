@@ -7,8 +7,8 @@ a grammar or a JSON schema imposed it says what fits. It runs with the server's 
 import sys
 from typing import Any
 
-import gguf  # type: ignore[import-not-found]  # installed with the server only
-import numpy as np  # type: ignore[import-not-found]  # likewise
+import gguf
+import numpy as np
 
 WORDS = """
 a an and as at be bird blue but by can cat clear cloud cold day dog down dry each end few field fish
