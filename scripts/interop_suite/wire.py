@@ -110,6 +110,7 @@ async def kit_stream(target: Target) -> Outcome:
         kit = Kit(provider)
         stream = kit.stream(STORY)
         await drain(stream)
+    expect(stream.response.content, STORY_TEXT, "content")
     expect(kit.usage, spent(stream.response), "usage")
     return Outcome("counted as one call", kit.usage)
 
