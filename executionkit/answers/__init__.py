@@ -20,9 +20,11 @@ time in proportion to its length.
 
 from executionkit.answers._number import european_number, number
 from executionkit.answers._pick import choice, label
+from executionkit.answers._structured import StructuredReader, structured
 from executionkit.answers._text import boxed, canonical_json, last_line, tagged
 
 __all__ = [
+    "StructuredReader",
     "boxed",
     "canonical_json",
     "choice",
@@ -30,5 +32,6 @@ __all__ = [
     "label",
     "last_line",
     "number",
+    "structured",
     "tagged",
 ]

@@ -24,6 +24,7 @@ from executionkit import (
     MaxIterationsError,
     Provider,
     RetryConfig,
+    Rubric,
     TokenUsage,
     Tool,
     ToolCall,
@@ -91,6 +92,7 @@ def jobs(kit: Kit, dice: random.Random) -> list[Coroutine[object, object, object
             ["a", "b", "c"], map_prompt="{input}", reduce_prompt="{results}", retry=RETRY, max_cost=budget
         ),
         lambda: kit.structured("q", max_retries=1, retry=RETRY, max_cost=budget),
+        lambda: kit.best_of_n("q", evaluator=Rubric("Is it good?"), num_samples=2, retry=RETRY),
         lambda: stream(kit, dice),
     ]
     return [dice.choice(make)() for _ in range(6)]
