@@ -5,10 +5,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast, get_args, get_type_hints
+from typing import Protocol, cast
 
-from executionkit import Provider
 from interop_suite import aimock, litellm_proxy, llama_cpp, openai_schema
+from interop_suite.backends import BACKENDS
 from interop_suite.environments import InstallError
 from interop_suite.processes import StartError
 from interop_suite.report import Report
@@ -36,7 +36,6 @@ SERVERS: dict[str, Server] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try the servers that the arguments name; 0 when everything went well."""
-    backends = [name for name in get_args(get_type_hints(Provider)["backend"]) if name != "auto"]
     parser = argparse.ArgumentParser(prog="scripts/interop", description=__doc__)
     parser.add_argument(
         "servers",
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SERVER",
         help=f"which to try: {', '.join(SERVERS)}; all when none is named",
     )
-    parser.add_argument("--backend", choices=backends, help="the one back end to use; all when none is named")
+    parser.add_argument("--backend", choices=BACKENDS, help="the one back end to use; all when none is named")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.servers if name not in SERVERS]
     if unknown:
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cache = Path(os.environ["INTEROP_CACHE"]).resolve()
     failures = 0
     for name in options.servers or SERVERS:
-        report = Report(name, [options.backend] if options.backend else backends)
+        report = Report(name, [options.backend] if options.backend else BACKENDS)
         version = _try(SERVERS[name], cache, report)
         print(f"\n{name}: {version}\n")
         report.print()
