@@ -13,6 +13,7 @@ from executionkit import (
     RateLimitError,
     consensus,
     react_loop,
+    structured,
 )
 from executionkit.testing import Answer, ChatRequest, Fault, LocalEndpoint
 from interop_suite import patterns, wire
@@ -20,7 +21,7 @@ from interop_suite.checking import QUICK, Checks, Outcome, Target, expect, raise
 from interop_suite.environments import Venv
 from interop_suite.processes import serving
 from interop_suite.report import Report
-from interop_suite.script import CAPITAL, STORY, STORY_TEXT, WEATHER, scripted_model
+from interop_suite.script import CAPITAL, CITY, CITY_TEXT, STORY, STORY_TEXT, WEATHER, scripted_model
 from interop_suite.tools import WEATHER_TOOL
 from interop_suite.wire import asking, drain
 
@@ -41,6 +42,8 @@ _WEATHER_CALL = {
 _MOCKS: dict[str, dict[str, Any]] = {
     "mock": {"mock_response": STORY_TEXT},
     "mock-tools": {"mock_response": "x", "mock_tool_calls": [_WEATHER_CALL]},
+    "mock-schemaless": {"model": "replicate/meta/old", "mock_response": CITY_TEXT},
+    "mock-reasoning": {"model": "openai/o1", "mock_response": "Paris"},
     "mock-limited": {"mock_response": "litellm.RateLimitError"},
     "mock-too-long": {"mock_response": "litellm.ContextWindowExceededError"},
     "mock-broken": {"mock_response": "litellm.InternalServerError"},
@@ -132,14 +135,12 @@ async def _fails(target: Target, model: str, kind: Any, status: int) -> Any:
 
 
 async def broken_behind(target: Target) -> Outcome:
-    texts = []
     for model in ("behind-cut", "behind-failing"):
         async with target.provider(model) as provider:
             error = await raised(ProviderError, drain(provider.stream(asking(STORY))))
         text = error.metadata.get("partial_text", "")
         require(STORY_TEXT.startswith(text), f"partial_text of {model} is {text!r}")
-        texts.append(len(text))
-    return Outcome(f"ProviderError with {texts[0]} and {texts[1]} characters of text")
+    return Outcome("ProviderError, with the text that had come")
 
 
 async def malformed_behind(target: Target) -> Outcome:
@@ -178,6 +179,29 @@ async def mock_tools(target: Target) -> Outcome:
         )
     expect(error.metadata["tool_calls_made"], 3, "tool calls")
     return Outcome(f"calls are run though finish_reason is {reply.finish_reason!r}; ended by max_rounds")
+
+
+async def mock_structured(target: Target) -> Outcome:
+    async with target.provider("mock-schemaless") as provider:
+        first = await structured(provider, CITY, patterns.CITY_SCHEMA, retry=QUICK)
+        second = await structured(provider, CITY, patterns.CITY_SCHEMA, retry=QUICK)
+    expect(
+        (first.schema_mode, second.value), ("none", {"city": "Lima", "population": 10092000}), "mode, value"
+    )
+    calls = (first.cost.llm_calls, second.cost.llm_calls)
+    expect(calls, (4, 1), "calls of the first and the second")
+    return Outcome("its three modes are refused once, then left out")
+
+
+async def mock_reasoning(target: Target) -> Outcome:
+    async with target.provider("mock-reasoning") as provider:
+        error = await raised(PermanentError, consensus(provider, CAPITAL, retry=QUICK))
+        require("temperature" in str(error), f"the server's words are missing in {error}")
+    settings: dict[str, Any] = {"max_tokens_field": "max_completion_tokens", "omit": {"temperature"}}
+    async with target.provider("mock-reasoning", **settings) as provider:
+        result = await consensus(provider, CAPITAL, retry=QUICK)
+    expect(result.value, "Paris", "value")
+    return Outcome("refuses temperature; answers with omit and max_tokens_field")
 
 
 async def mock_errors(target: Target) -> Outcome:
@@ -221,6 +245,8 @@ _MOCKED: Checks = {
     "mock: stream": mock_stream,
     "mock: choices_per_request": mock_choices,
     "mock: tools": mock_tools,
+    "mock: structured": mock_structured,
+    "mock: a reasoning model": mock_reasoning,
     "mock: errors": mock_errors,
     "mock: rate limited for good": many_retried,
     "a wrong key": wrong_key,

@@ -20,6 +20,7 @@ RAIN_BETTER = "Rain writes rings on the pond."
 WEATHER = "Compare the weather in Lima and Oslo."
 WEATHER_TEXT = "Lima is warmer than Oslo."
 CITY = "Describe the city of Lima."
+CITY_TEXT = '{"city": "Lima", "population": 10092000}'
 HALF_A_CITY = "Describe the city of Oslo."
 SUMMARISE = "Summarise this chapter:"
 COMBINE = "Combine these summaries:"
@@ -71,7 +72,7 @@ RULES = (
     Rule(RAIN, LLMResponse(RAIN_DRAFT)),
     Rule(WEATHER, _weather_calls(), after_tools=False),
     Rule(WEATHER, LLMResponse(WEATHER_TEXT), after_tools=True),
-    Rule(CITY, LLMResponse(json.dumps({"city": "Lima", "population": 10092000}))),
+    Rule(CITY, LLMResponse(CITY_TEXT)),
     Rule(HALF_A_CITY, LLMResponse(json.dumps({"city": "Oslo"}))),
     Rule(SUMMARISE, LLMResponse("a chapter")),
     Rule(COMBINE, LLMResponse("a book")),
