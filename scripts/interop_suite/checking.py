@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from executionkit import ExecutionKitError, Provider, RetryConfig, TokenUsage
@@ -35,6 +36,10 @@ class Target:
         """A provider for the server."""
         settings = {"backend": self.backend, "default_max_tokens": 64, "timeout": 60.0, **settings}
         return Provider(self.base_url, model or self.model, self.api_key, **settings)
+
+    def stranger(self, model: str | None = None) -> Provider:
+        """A provider that equals none before it: what is learnt of a server's modes, equal ones share."""
+        return self.provider(model, extra_body={"user": token_hex(4)})
 
 
 class Outcome(NamedTuple):

@@ -182,7 +182,7 @@ async def mock_tools(target: Target) -> Outcome:
 
 
 async def mock_structured(target: Target) -> Outcome:
-    async with target.provider("mock-schemaless") as provider:
+    async with target.stranger("mock-schemaless") as provider:
         first = await structured(provider, CITY, patterns.CITY_SCHEMA, retry=QUICK)
         second = await structured(provider, CITY, patterns.CITY_SCHEMA, retry=QUICK)
     expect(
