@@ -66,6 +66,7 @@ def write(path: str) -> None:
     writer.add_unk_token_id(0)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    writer.add_add_space_prefix(False)
 
     # The first dimension is the same for every token; through it the output weights give each its likelihood.
     embedding = weights(len(tokens), WIDTH, 0.3)
