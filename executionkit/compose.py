@@ -26,6 +26,19 @@ class PatternStep(Protocol[T_co]):
     The provider a step is handed counts its calls against the pipe's budget. A step may have further
     keyword parameters; it gets those of the pipe's shared keywords that it has a parameter for, and
     `max_cost` with what is left of the budget.
+
+    Example:
+        ```python
+        from executionkit import MockProvider, PatternResult, consensus, pipe
+
+
+        async def as_question(provider, prompt):
+            return PatternResult(f"In which country is {prompt}?")
+
+
+        result = await pipe(MockProvider(["Paris"]), "The largest city?", consensus, as_question)
+        assert result.value == "In which country is Paris?"
+        ```
     """
 
     def __call__(self, provider: ToolCallingProvider, prompt: str, /) -> Awaitable[PatternResult[T_co]]:
@@ -54,6 +67,23 @@ async def pipe(
     **shared_kwargs: object,
 ) -> PipeResult[T]:
     """Run `steps` one after the other; the value of each is the prompt of the next.
+
+    Example:
+        ```python
+        from functools import partial
+
+        from executionkit import MockProvider, TokenUsage, consensus, pipe, refine_loop
+
+        provider = MockProvider(["Time, poured.", "Time, poured.", "Time, poured slowly.", "Score: 10"])
+        result = await pipe(
+            provider,
+            "Write a tagline for a tea house.",
+            partial(consensus, num_samples=2),
+            refine_loop,
+            max_budget=TokenUsage(llm_calls=12),
+        )
+        assert (result.value, result.cost.llm_calls) == ("Time, poured slowly.", 4)
+        ```
 
     Args:
         provider: What answers. Each step is handed a provider around it that counts against `max_budget`,

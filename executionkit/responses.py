@@ -107,6 +107,16 @@ class ToolCall:
 class LLMResponse:
     """One completion.
 
+    Example:
+        ```python
+        from executionkit import LLMResponse
+
+        reply = LLMResponse(
+            "Paris", finish_reason="length", usage={"prompt_tokens": 12, "completion_tokens": 1}
+        )
+        assert (reply.total_tokens, reply.was_truncated) == (13, True)
+        ```
+
     Attributes:
         content: The text; a list of content parts is joined, null becomes "".
         tool_calls: The calls asked for, in the model's order.

@@ -22,6 +22,15 @@ Evaluator: TypeAlias = Callable[[str, LLMProvider], Awaitable[float]]
 class Evaluation:
     """What an evaluator made of a text.
 
+    Example:
+        ```python
+        from executionkit import Evaluation
+
+
+        def brief(text, provider):
+            return Evaluation(1.0) if len(text) < 200 else Evaluation(0.4, "Use fewer words.")
+        ```
+
     Attributes:
         score: In [0, 1]; the pattern that asked checks it.
         feedback: What would make the text better, for the model that writes the next one; "" says nothing.
@@ -57,6 +66,15 @@ class TokenUsage:
     As a budget (`max_cost`, `max_budget`): 0 on a field means no limit, a positive number is the ceiling,
     and a negative number means that the field was limited and nothing is left.
 
+    Example:
+        ```python
+        from executionkit import TokenUsage
+
+        spent = TokenUsage(input_tokens=12, output_tokens=3, llm_calls=1)
+        assert spent + spent == TokenUsage(24, 6, 2)
+        budget = TokenUsage(llm_calls=10)  # ten calls, any number of tokens
+        ```
+
     Attributes:
         input_tokens: Prompt tokens as the server counts them.
         output_tokens: Completion tokens as the server counts them.
@@ -90,6 +108,15 @@ class PatternResult(Generic[T_co]):
     """What a pattern returns; `str(result)` is `str(result.value)`.
 
     Patterns return subclasses with their figures as typed fields; `metadata` mirrors those fields.
+
+    Example:
+        ```python
+        from executionkit import MockProvider, consensus
+
+        result = await consensus(MockProvider(["Paris"]), "The capital of France?", num_samples=3)
+        assert (str(result), result.score, result.cost.llm_calls) == ("Paris", 1.0, 3)
+        assert result.metadata["tie_count"] == result.tie_count == 1
+        ```
 
     Attributes:
         value: The answer.
@@ -151,6 +178,28 @@ def _read_only(value: Any) -> Any:
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function the model may call.
+
+    Example:
+        ```python
+        from executionkit import Tool
+
+
+        async def price(item: str) -> dict[str, float]:
+            return {"price": {"tea": 3.20}[item]}
+
+
+        tool = Tool(
+            name="price",
+            description="The price of an item on the menu.",
+            parameters={
+                "type": "object",
+                "properties": {"item": {"type": "string", "enum": ["tea"]}},
+                "required": ["item"],
+            },
+            execute=price,
+            timeout=5.0,
+        )
+        ```
 
     Attributes:
         name: What the model calls it: 1 to 64 letters, digits, `_` and `-`.

@@ -1,10 +1,13 @@
 r"""Ready readers for `consensus(key=...)`, so that replies vote on answers, not on wording.
 
+Example:
+    ```python
     from executionkit import MockProvider, answers, consensus
 
     provider = MockProvider(["42", "The answer is $42.00.", "So 6 * 7 = \\boxed{42}"])
     result = await consensus(provider, "How much is it?", num_samples=3, key=answers.number)
     assert (result.answer, result.agreement_ratio) == (42, 1.0)
+    ```
 
 A reader takes a reply's text and returns its answer, or None where it can't tell for certain: then the
 reply abstains. Thoughts (`<think>...</think>`) don't count. Readers never raise, whatever the text, and take

@@ -65,6 +65,11 @@ def structured(output: Mapping[str, Any] | UnionType) -> StructuredReader[Any]: 
 def structured(output: object = None) -> StructuredReader[Any]:
     """Make a reader of structured answers: equal JSON is one vote, and a reply that doesn't fit abstains.
 
+    Each sample is one request, without the repairs of the pattern `structured`: what a vote needs is many
+    answers, not that each is right. Say in the prompt what the JSON is to look like.
+
+    Example:
+        ```python
         from executionkit import MockProvider, answers, consensus, vote_by_field
 
         SCHEMA = {"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]}
@@ -73,9 +78,7 @@ def structured(output: object = None) -> StructuredReader[Any]:
         result = await consensus(provider, "Which year? As JSON.", num_samples=3, key=film)
         assert (film.value(result.answer), result.abstained) == ({"year": 1927}, 1)
         assert vote_by_field(film.values(result.votes)).agreement == {"year": 1.0}
-
-    Each sample is one request, without the repairs of the pattern `structured`: what a vote needs is many
-    answers, not that each is right. Say in the prompt what the JSON is to look like.
+        ```
 
     Args:
         output: As that of the pattern `structured`: a type that pydantic can check, a JSON Schema, or None

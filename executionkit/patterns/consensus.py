@@ -84,6 +84,17 @@ async def consensus(
     the vote is settled, and which samples count never depends on which reply was faster: the outcome is
     that of asking one at a time, in fewer rounds.
 
+    Example:
+        ```python
+        from executionkit import MockProvider, TokenUsage, consensus
+
+        provider = MockProvider(["Paris", "Lyon", "Paris"])  # in your program a Provider
+        result = await consensus(
+            provider, "The capital of France?", num_samples=3, max_cost=TokenUsage(llm_calls=5)
+        )
+        assert (result.value, result.votes) == ("Paris", (("Paris", 2), ("Lyon", 1)))
+        ```
+
     Args:
         provider: What answers.
         prompt: Sent as the one user message of every sample.

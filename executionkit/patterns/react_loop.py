@@ -83,6 +83,19 @@ async def react_loop(
     A tool whose function has a parameter named `provider` that its schema does not declare is handed a
     provider whose calls count against this loop's budget.
 
+    Example:
+        ```python
+        from executionkit import LLMResponse, MockProvider, Tool, ToolCall, react_loop
+
+        schema = {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]}
+        price = Tool("price", "The price of an item.", schema, lambda item: {"tea": 3.20}[item])
+
+        asks = LLMResponse("", [ToolCall("call_1", "price", {"item": "tea"})])
+        provider = MockProvider([asks, "Tea costs 3.20."])  # in your program a Provider
+        result = await react_loop(provider, "What does tea cost?", [price])
+        assert (result.value, result.rounds, result.tool_calls_made) == ("Tea costs 3.20.", 2, 1)
+        ```
+
     Args:
         provider: What answers; `supports_tools` must be true.
         prompt: The task, sent as the first user message.

@@ -58,6 +58,15 @@ class Provider(_Derived):
     it is given its key again with `dataclasses.replace(provider, api_key=...)`. Copies made in this process
     keep it, and share no connection with the original.
 
+    Example:
+        ```python
+        from executionkit import Provider
+
+        async with Provider("http://localhost:8000/v1", "my-model", timeout=60.0) as provider:
+            reply = await provider.complete([{"role": "user", "content": "The capital of France?"}])
+        print(reply.content, reply.finish_reason, reply.total_tokens)
+        ```
+
     Attributes:
         base_url: Where the API is, without `/chat/completions`; a query (`?api-version=...`) is kept.
         model: The model to ask for.
@@ -248,13 +257,6 @@ class Provider(_Derived):
     ) -> ReplyStream:
         """Send one chat completion request and hand the reply over while it is being written.
 
-            provider = Provider("http://localhost:8000/v1", "my-model")
-            async with provider.stream([{"role": "user", "content": "Hello"}]) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        print(event.text, end="")
-            reply = events.response
-
         The request goes out on entering; leaving ends it. The errors are those of `complete`, from entering
         or between two events, and one that comes after some text has it in `.metadata["partial_text"]`. A
         server that answers with a whole completion instead of a stream is taken at its word: what it says
@@ -268,6 +270,18 @@ class Provider(_Derived):
         The usage is asked for (`stream_options`); a server that refuses that needs `omit={"stream_options"}`.
         Where none comes it is estimated, and marked so: `UsageEvent.estimated`,
         `LLMResponse.usage_is_estimated`.
+
+        Example:
+            ```python
+            from executionkit import Provider, TextDelta
+
+            provider = Provider("http://localhost:8000/v1", "my-model")
+            async with provider.stream([{"role": "user", "content": "Hello"}]) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        print(event.text, end="")
+            reply = events.response
+            ```
 
         Args:
             messages: The conversation in the OpenAI chat form; at least one message.

@@ -16,7 +16,12 @@ Cut: TypeAlias = Literal["start", "headers", "body"]
 class Fault:
     """A reply that fails, breaks off, or is late; made by the class methods, which can be nested.
 
+    Example:
+        ```python
+        from executionkit.testing import Fault, LocalEndpoint
+
         LocalEndpoint([Fault.rate_limited(0), Fault.delay(0.2, then=Fault.status(503)), "at last"])
+        ```
 
     Attributes:
         code: The status sent instead of 200; None leaves the reply's own.
