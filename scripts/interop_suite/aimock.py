@@ -35,9 +35,9 @@ def install(cache: Path) -> str:
     home.mkdir(exist_ok=True)
     manifest = home / "node_modules" / PACKAGE / "package.json"
     if not manifest.exists():
-        run_installer(
-            ["npm", "install", "--no-fund", "--no-audit", PACKAGE], cache / "aimock.install.log", cwd=home
-        )
+        # Without --prefix npm would install into a folder above that has a package.json.
+        command = ["npm", "install", "--no-fund", "--no-audit", "--prefix", str(home), PACKAGE]
+        run_installer(command, cache / "aimock.install.log")
     return f"aimock {json.loads(manifest.read_text())['version']}"
 
 

@@ -11,9 +11,7 @@ class InstallError(Exception):
     """A server could not be installed; the text has the last lines of what its installer said."""
 
 
-def run_installer(
-    command: Sequence[str | Path], log: Path, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> None:
+def run_installer(command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None) -> None:
     """Run a step of an installation, its output going to `log`.
 
     Raises:
@@ -22,7 +20,7 @@ def run_installer(
     with log.open("wb") as output:
         try:
             done = subprocess.run(
-                command, stdout=output, stderr=subprocess.STDOUT, cwd=cwd, env={**os.environ, **(env or {})}
+                command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
             )
         except OSError as exc:
             raise InstallError(f"{command[0]} can't be run: {exc}") from exc
