@@ -24,6 +24,12 @@ def test_every_decision_is_in_the_index_and_they_are_numbered_without_gaps() -> 
     assert [name for name in records if f"]({name})" not in index] == []
 
 
+def test_every_example_is_on_the_page_of_examples() -> None:
+    shown = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    programs = {path.name for path in (ROOT / "examples").glob("*.py")}
+    assert {name for name in programs if f'--8<-- "examples/{name}"' not in shown} == set()
+
+
 def test_the_links_between_pages_and_to_files_lead_somewhere() -> None:
     broken = [
         f"{path.relative_to(ROOT)}: {target}"
