@@ -86,6 +86,8 @@ class Provider(_Derived):
         omit: Body fields never to send, because some models answer 400 to them: reasoning models refuse
             `temperature`, some servers `stream_options`. Without `max_tokens` the server's own limit holds,
             and a budget on output tokens can be overrun.
+        null_content: What to send in place of null as the content of a message, because some servers refuse
+            the null beside tool calls that the API has: `""` for llama-cpp-python. None sends null.
         deadline: The most seconds a request may take altogether, where that should differ from `timeout`:
             more, for a server that sends a long answer bit by bit; less, for a hard limit. None takes
             `timeout`.
@@ -115,6 +117,7 @@ class Provider(_Derived):
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     max_tokens_field: str = "max_tokens"
     omit: Collection[str] = frozenset()
+    null_content: str | None = None
     deadline: float | None = None
     connect_timeout: float = 15.0
     max_response_bytes: int = 32 * 1024 * 1024
@@ -147,7 +150,7 @@ class Provider(_Derived):
             "_key": key,
             "_headers": extra,
             "_client": http_client,
-            "_form": Form({"model": self.model, **further}, self.max_tokens_field, omit),
+            "_form": Form({"model": self.model, **further}, self.max_tokens_field, omit, self.null_content),
             "_lost": " and ".join(name for name, value in secrets.items() if isinstance(value, LostSecret)),
             "_limit": self.timeout if self.deadline is None else self.deadline,
             "_report": Reporter(endpoint.authority, self.model, tuple(secrets.values())),
@@ -168,6 +171,8 @@ class Provider(_Derived):
         checks.positive(timeout=self.timeout, connect_timeout=self.connect_timeout)
         if self.deadline is not None:
             checks.positive(deadline=self.deadline)
+        if self.null_content is not None:
+            checks.text(null_content=self.null_content)
         _settings.check_body(self.extra_body, self.max_tokens_field)
         _settings.check_names(self.omit)
         checks.one_of(get_args(Backend), backend=self.backend)
