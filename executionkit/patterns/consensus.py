@@ -115,7 +115,8 @@ async def consensus(
             with either of the last two, and takes two samples first, then one at a time; with a confidence
             it is content when that many agree.
         min_samples: How many samples must come back, in [1, num_samples]: as many as are left over may fail
-            for good, by an error or for want of budget, and only miss the vote. None is all of them.
+            for good, by an error of this library's or one that `retry` repeats, or for want of budget, and
+            only miss the vote. None is all of them.
         choices_per_request: How many samples one request may ask for (`n` in its body), so that the prompt
             is paid for once; for servers that offer it. What a server leaves out is asked for again, and no
             further request asks for more than it gave.
