@@ -68,8 +68,8 @@ class Samples:
 
         Raises:
             BaseException: The first failure, as it is, with the others in its notes, once more failed
-                than may, or one of what is a mistake and no failure: neither an error of the library's nor worth a
-                retry. Nothing further was started; what was in flight has been awaited.
+                than may, or one of what is a mistake and no failure: neither an error of the library's
+                nor worth a retry. Nothing further was started; what was in flight has been awaited.
         """
         new = range(self.asked, self.asked + count)
         self.asked += count

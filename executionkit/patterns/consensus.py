@@ -88,9 +88,14 @@ async def consensus(
         ```python
         from executionkit import MockProvider, TokenUsage, consensus
 
-        provider = MockProvider(["Paris", "Lyon", "Paris"])  # in your program a Provider
+        provider = MockProvider(
+            ["Paris", "Lyon", "Paris"]
+        )  # in your program a Provider
         result = await consensus(
-            provider, "The capital of France?", num_samples=3, max_cost=TokenUsage(llm_calls=5)
+            provider,
+            "The capital of France?",
+            num_samples=3,
+            max_cost=TokenUsage(llm_calls=5),
         )
         assert (result.value, result.votes) == ("Paris", (("Paris", 2), ("Lyon", 1)))
         ```

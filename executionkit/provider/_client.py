@@ -62,8 +62,12 @@ class Provider(_Derived):
         ```python
         from executionkit import Provider
 
-        async with Provider("http://localhost:8000/v1", "my-model", timeout=60.0) as provider:
-            reply = await provider.complete([{"role": "user", "content": "The capital of France?"}])
+        async with Provider(
+            "http://localhost:8000/v1", "my-model", timeout=60.0
+        ) as provider:
+            reply = await provider.complete(
+                [{"role": "user", "content": "The capital of France?"}]
+            )
         print(reply.content, reply.finish_reason, reply.total_tokens)
         ```
 
