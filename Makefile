@@ -12,7 +12,7 @@ export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs bench build clean FORCE
+.PHONY: help demo test lint format types docs look bench interop build clean FORCE
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -35,14 +35,20 @@ types: $(VENV)/.dev ## Check the types with mypy and pyright
 docs: $(VENV)/.dev ## Build the documentation into site/
 	@scripts/docs
 
+look: docs ## Look at every page of the site with a headless Chromium, which must be there
+	@$(BIN) scripts/look_at_docs.py $(ARGS)
+
 bench: $(VENV)/.test ## Measure what the library costs
 	@for benchmark in benchmarks/*.py; do $(BIN) "$$benchmark" || exit 1; done
+
+interop: ## Drive real servers through the library (ARGS="aimock" tries one of them)
+	@scripts/interop $(ARGS)
 
 build: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	@$(BIN) -m build --outdir dist
 
 clean: ## Remove everything made here
-	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .interop build dist site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
 $(VENV)/.base: EXTRAS :=

@@ -3,27 +3,17 @@
 import asyncio
 import re
 
-from endpoint import open_provider
+from endpoint import endpoint
 
 from executionkit import LLMProvider, Pairwise, Provider, best_of_n
 from executionkit.testing import ChatRequest
 
 TASK = "Name our tea shop. Two words, both with the same first letter."
-NAMES = ["Tea House", "Teapot Terrace", "The Leaf", "Tannin Tales"]
 
 
 def alliterates(name: str, provider: LLMProvider) -> float:
     words = name.split()
     return 0.5 * (len(words) == 2) + 0.5 * (len({word[0].lower() for word in words}) == 1)
-
-
-def simulated(request: ChatRequest) -> str:
-    """Has four names to give; as a judge it likes the longer of two, and a first one a little too much."""
-    shown = re.findall(r"^<[ab]-\w+>\n(.*)\n</", request.prompt, re.MULTILINE)
-    if not shown:
-        return NAMES[(request.number - 1) % len(NAMES)]
-    first, second = shown
-    return f"Better: {'A' if len(first) + 1 >= len(second) else 'B'}"
 
 
 async def by_program(provider: Provider) -> None:
@@ -42,10 +32,21 @@ async def by_pairs(provider: Provider) -> None:
 
 
 async def main() -> None:
-    with open_provider(simulated) as provider:
-        async with provider:
-            await by_program(provider)
-            await by_pairs(provider)
+    async with Provider(*endpoint(simulated)) as provider:
+        await by_program(provider)
+        await by_pairs(provider)
+
+
+NAMES = ["Tea House", "Teapot Terrace", "The Leaf", "Tannin Tales"]
+
+
+def simulated(request: ChatRequest) -> str:
+    """Has four names to give; as a judge it likes the longer of two, and a first one a little too much."""
+    shown = re.findall(r"^<[ab]-\w+>\n(.*)\n</", request.prompt, re.MULTILINE)
+    if not shown:
+        return NAMES[(request.number - 1) % len(NAMES)]
+    first, second = shown
+    return f"Better: {'A' if len(first) + 1 >= len(second) else 'B'}"
 
 
 if __name__ == "__main__":

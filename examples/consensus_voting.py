@@ -1,41 +1,52 @@
-"""Classify reviews by vote, and send those the samples disagree on to a person.
+"""Classify by vote, and send what the samples disagree on to a person.
 
-A unanimous vote is cheap insurance: where the model is unsure, it says so by contradicting itself.
+Where a model is unsure it contradicts itself, so the agreement tells which answers to check. Voting ends as
+soon as the rest can't change the winner.
 """
 
 import asyncio
 
-from endpoint import open_provider
+from endpoint import endpoint
 
-from executionkit import ConsensusFailedError, Provider, consensus
+from executionkit import ConsensusFailedError, Provider, TokenUsage, answers, consensus
 from executionkit.testing import ChatRequest
 
-REVIEWS = ["The tea was perfect.", "The scones were dry.", "The tea was fine, the scones less so."]
+REVIEWS = [
+    "The tea was perfect.",
+    "The scones were dry.",
+    "The tea was fine, the scones less so.",
+]
+PROMPT = "Is this review positive or negative? Give a reason, then one of the two words alone on a line."
 
 
-async def classify(provider: Provider, review: str) -> str:
-    prompt = f"Is this review positive or negative? Reply with one word.\n\n{review}"
-    try:
-        result = await consensus(
-            provider, prompt, num_samples=3, strategy="unanimous", temperature=1.0, max_tokens=5
-        )
-    except ConsensusFailedError as error:
-        return f"ask a person: {', '.join(error.metadata['responses'])} ({error.cost.llm_calls} calls)"
-    return result.value
+async def main() -> None:
+    async with Provider(*endpoint(simulated)) as provider:
+        spent = TokenUsage()
+        for review in REVIEWS:
+            try:
+                result = await consensus(
+                    provider,
+                    f"{PROMPT}\n\n{review}",
+                    num_samples=5,
+                    key=answers.label("positive", "negative"),
+                    stop="decided",
+                    max_tokens=200,
+                )
+            except ConsensusFailedError as error:  # no sample has one of the words
+                print(f"{review:<40} ask a person")
+                spent += error.cost
+                continue
+            verdict = str(result.answer) if result.agreement_ratio > 0.8 else "ask a person"
+            votes = ", ".join(f"{count} {answer}" for answer, count in result.votes)
+            print(f"{review:<40} {verdict:<14} ({votes}; {result.samples_saved} samples saved)")
+            spent += result.cost
+    print(spent)
 
 
 def simulated(request: ChatRequest) -> str:
     """Sure of the first two reviews, not of the third."""
-    if "perfect" in request.prompt or ("fine" in request.prompt and request.number % 2):
-        return "positive"
-    return "negative"
-
-
-async def main() -> None:
-    with open_provider(simulated) as provider:
-        async with provider:
-            for review in REVIEWS:
-                print(f"{review:<40} {await classify(provider, review)}")
+    is_good = "perfect" in request.prompt or ("fine" in request.prompt and request.number % 2)
+    return "They liked it.\npositive" if is_good else "They found fault.\nnegative"
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from endpoint import open_provider
+from endpoint import endpoint
 
-from executionkit import TokenUsage, map_reduce
+from executionkit import Provider, TokenUsage, map_reduce
 from executionkit.testing import ChatRequest, Fault
 
 REVIEWS = [
@@ -14,6 +14,22 @@ REVIEWS = [
     "The bill took an hour.",
     "An hour for a bill, and the scones were dry.",
 ]
+
+
+async def main() -> None:
+    async with Provider(*endpoint(simulated)) as provider:
+        result = await map_reduce(
+            provider,
+            REVIEWS,
+            map_prompt="What does this review complain of? A few words, or 'nothing'.\n\n{input}",
+            reduce_prompt="Count these complaints.\n\n{results}",
+            on_failure="skip",
+            max_cost=TokenUsage(llm_calls=20),
+        )
+    print(result.value)
+    print(f"{result.map_count} reviews, {result.reduce_calls} reduction, {result.cost}")
+    for report in result.failed:
+        print(f"skipped review {report['index']}: {report['error']}")
 
 
 COMPLAINTS = {"dry": "dry scones", "bill": "a slow bill"}
@@ -28,23 +44,6 @@ def simulated(request: ChatRequest) -> str | Fault:
         found = [complaint for word, complaint in COMPLAINTS.items() if word in text.lower()]
         return ", ".join(found) or "nothing"
     return ", ".join(f"{complaint} ({text.count(complaint)})" for complaint in COMPLAINTS.values())
-
-
-async def main() -> None:
-    with open_provider(simulated) as provider:
-        async with provider:
-            result = await map_reduce(
-                provider,
-                REVIEWS,
-                map_prompt="What does this review complain of? A few words, or 'nothing'.\n\n{input}",
-                reduce_prompt="Count these complaints.\n\n{results}",
-                on_failure="skip",
-                max_cost=TokenUsage(llm_calls=20),
-            )
-    print(result.value)
-    print(f"{result.map_count} reviews, {result.reduce_calls} reduction, {result.cost.llm_calls} calls")
-    for report in result.failed:
-        print(f"skipped review {report['index']}: {report['error']}")
 
 
 if __name__ == "__main__":

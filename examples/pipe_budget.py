@@ -3,12 +3,13 @@
 import asyncio
 from functools import partial
 
-from endpoint import open_provider
+from endpoint import endpoint
 
 from executionkit import (
     BudgetExhaustedError,
     LLMProvider,
     PatternResult,
+    Provider,
     TokenUsage,
     consensus,
     pipe,
@@ -31,6 +32,21 @@ STEPS = (
 )
 
 
+async def main() -> None:
+    async with Provider(*endpoint(simulated)) as provider:
+        budget = TokenUsage(llm_calls=20, input_tokens=20_000, output_tokens=10_000)
+        result = await pipe(provider, TASK, *STEPS, max_budget=budget)
+        print(f"{result.value!r}, scores {result.metadata['score_history']}")
+        print(f"{result.step_count} steps: {result.cost}")
+
+        try:
+            await pipe(provider, TASK, *STEPS, max_budget=TokenUsage(llm_calls=6))
+        except BudgetExhaustedError as error:
+            print(f"\n{error}")
+            print(f"spent: {error.cost}")
+            print(f"saved: {error.metadata.get('unscored_text') or error.metadata['value']!r}")
+
+
 def simulated(request: ChatRequest) -> str:
     """Judge texts better the longer they are, and write longer ones when asked for better ones."""
     if "Judge how well" in request.prompt:
@@ -38,23 +54,6 @@ def simulated(request: ChatRequest) -> str:
     if "Improve" in request.prompt:
         return "Time, poured slowly, leaf by leaf." if "rated" in request.prompt else "Time, poured slowly."
     return "Time, poured." if request.number % 2 else "Tea time."
-
-
-async def main() -> None:
-    with open_provider(simulated) as provider:
-        async with provider:
-            budget = TokenUsage(llm_calls=20, input_tokens=20_000, output_tokens=10_000)
-            result = await pipe(provider, TASK, *STEPS, max_budget=budget)
-            print(result.value)
-            print(f"{result.step_count} steps, {result.cost}")
-            print("scores:", result.metadata["score_history"])
-
-            try:
-                await pipe(provider, TASK, *STEPS, max_budget=TokenUsage(llm_calls=6))
-            except BudgetExhaustedError as error:
-                print(f"\n{error}")
-                print("spent:", error.cost)
-                print("saved:", error.metadata["best_text"] or error.metadata["value"])
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import asyncio
 import json
 
-from endpoint import open_provider
+from endpoint import endpoint
 
-from executionkit import LLMResponse, Tool, ToolCall, ToolError, react_loop
+from executionkit import LLMResponse, Provider, Tool, ToolCall, ToolError, react_loop
 from executionkit.testing import ChatRequest
 
 PRICES = {"tea": 3.20, "scone": 2.50}
@@ -43,6 +43,14 @@ TOOLS = [
 ]
 
 
+async def main() -> None:
+    async with Provider(*endpoint(simulated)) as provider:
+        result = await react_loop(provider, "What do tea and a scone cost together?", TOOLS, max_rounds=6)
+    print(result.value)
+    print(f"{result.rounds} rounds, {result.tool_calls_made} tool calls")
+    print(result.cost)
+
+
 def simulated(request: ChatRequest) -> LLMResponse:
     """Ask for both prices at once, misspelling one; correct it; add up; answer."""
     results = [message["content"] for message in request.messages if message["role"] == "tool"]
@@ -60,14 +68,6 @@ def simulated(request: ChatRequest) -> LLMResponse:
 
 def calls(*wanted: tuple[str, dict[str, object]]) -> LLMResponse:
     return LLMResponse("", [ToolCall("", name, arguments) for name, arguments in wanted])
-
-
-async def main() -> None:
-    with open_provider(simulated) as provider:
-        async with provider:
-            result = await react_loop(provider, "What do tea and a scone cost together?", TOOLS, max_rounds=6)
-    print(result.value)
-    print(f"{result.rounds} rounds, {result.tool_calls_made} tool calls, {result.cost}")
 
 
 if __name__ == "__main__":

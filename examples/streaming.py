@@ -2,16 +2,20 @@
 
 import asyncio
 
-from endpoint import open_provider
+from endpoint import endpoint
 
-from executionkit import Kit, LLMResponse, Observation, PatternEvent, TextDelta, Tool, ToolCall, ToolStarted
+from executionkit import (
+    Kit,
+    LLMResponse,
+    Observation,
+    PatternEvent,
+    Provider,
+    TextDelta,
+    Tool,
+    ToolCall,
+    ToolStarted,
+)
 from executionkit.testing import ChatRequest
-
-
-def simulated(request: ChatRequest) -> str | LLMResponse:
-    if request.tools and request.messages[-1]["role"] != "tool":
-        return LLMResponse("Let me look.", [ToolCall("call_1", "price", {"item": "tea"})])
-    return "Tea costs 3.20." if request.tools else "A cup of tea, hot and strong, mends most things."
 
 
 def price(item: str) -> str:
@@ -32,15 +36,20 @@ def show(event: PatternEvent) -> None:
 
 
 async def main() -> None:
-    with open_provider(simulated) as provider:
-        async with provider:
-            kit = Kit(provider)
-            async with kit.stream("Praise tea in one sentence.") as events:
-                async for event in events:
-                    show(event)
-            print(f"\n({events.response.output_tokens} tokens)")
-            await kit.react("What does tea cost?", [PRICE], on_event=show)
-            print(f"\n{kit.usage}")
+    async with Provider(*endpoint(simulated)) as provider:
+        kit = Kit(provider)
+        async with kit.stream("Praise tea in one sentence.") as events:
+            async for event in events:
+                show(event)
+        print(f"\n({events.response.output_tokens} tokens)")
+        await kit.react("What does tea cost?", [PRICE], on_event=show)
+        print(f"\n{kit.usage}")
+
+
+def simulated(request: ChatRequest) -> str | LLMResponse:
+    if request.tools and request.messages[-1]["role"] != "tool":
+        return LLMResponse("Let me look.", [ToolCall("call_1", "price", {"item": "tea"})])
+    return "Tea costs 3.20." if request.tools else "A cup of tea, hot and strong, mends most things."
 
 
 if __name__ == "__main__":

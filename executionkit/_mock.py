@@ -55,7 +55,31 @@ Responder: TypeAlias = Callable[[MockCall], Reply | Awaitable[Reply]]
 class MockProvider:
     """A provider that answers from a script and records what it was asked.
 
-    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`.
+    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`. Replies come as they are
+    written: `max_tokens` is recorded and cuts nothing, as the local endpoint would.
+
+    Example:
+        ```python
+        from executionkit import (
+            MockProvider,
+            RateLimitError,
+            RetryConfig,
+            TokenUsage,
+            consensus_sync,
+        )
+
+
+        def test_a_rate_limit_is_retried_and_counted():
+            provider = MockProvider(
+                [RateLimitError("slow down", retry_after=0), "ham"], strict=True
+            )
+            result = consensus_sync(
+                provider, "Spam or ham?", num_samples=1, retry=RetryConfig(base_delay=0)
+            )
+            assert result.value == "ham"
+            assert result.cost == TokenUsage(llm_calls=2)
+            assert provider.last_call.messages[0]["content"] == "Spam or ham?"
+        ```
 
     Args:
         responses: The replies in order, starting over when they run out; none means an empty response to

@@ -3,14 +3,13 @@
 import functools
 import inspect
 import json
-import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit.cost import tighter
 from executionkit.engine import checks
-from executionkit.engine.hints import unknown_keyword
+from executionkit.engine.hints import warn_of_unknown_keyword
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
@@ -27,6 +26,21 @@ class PatternStep(Protocol[T_co]):
     The provider a step is handed counts its calls against the pipe's budget. A step may have further
     keyword parameters; it gets those of the pipe's shared keywords that it has a parameter for, and
     `max_cost` with what is left of the budget.
+
+    Example:
+        ```python
+        from executionkit import MockProvider, PatternResult, consensus, pipe
+
+
+        async def as_question(provider, prompt):
+            return PatternResult(f"In which country is {prompt}?")
+
+
+        result = await pipe(
+            MockProvider(["Paris"]), "The largest city?", consensus, as_question
+        )
+        assert result.value == "In which country is Paris?"
+        ```
     """
 
     def __call__(self, provider: ToolCallingProvider, prompt: str, /) -> Awaitable[PatternResult[T_co]]:
@@ -55,6 +69,25 @@ async def pipe(
     **shared_kwargs: object,
 ) -> PipeResult[T]:
     """Run `steps` one after the other; the value of each is the prompt of the next.
+
+    Example:
+        ```python
+        from functools import partial
+
+        from executionkit import MockProvider, TokenUsage, consensus, pipe, refine_loop
+
+        provider = MockProvider(
+            ["Time, poured.", "Time, poured.", "Time, poured slowly.", "Score: 10"]
+        )
+        result = await pipe(
+            provider,
+            "Write a tagline for a tea house.",
+            partial(consensus, num_samples=2),
+            refine_loop,
+            max_budget=TokenUsage(llm_calls=12),
+        )
+        assert (result.value, result.cost.llm_calls) == ("Time, poured slowly.", 4)
+        ```
 
     Args:
         provider: What answers. Each step is handed a provider around it that counts against `max_budget`,
@@ -90,7 +123,7 @@ async def pipe(
     for name in shared_kwargs:
         is_used = any(taker.takes(name) for taker in takers) or (name == "retry" and own_retry is not None)
         if steps and not is_used:
-            warnings.warn(unknown_keyword("pipe", name, *steps), stacklevel=2)
+            warn_of_unknown_keyword("pipe", name, *steps)
     done: list[PatternResult[Any]] = []
 
     def salvage() -> dict[str, Any]:

@@ -24,6 +24,19 @@ class CostTracker:
 
     A tracker also knows what calls on the wire may still come to (`held_input`, `held_output`), so that
     several runs may share one. It belongs to one event loop at a time.
+
+    Example:
+        ```python
+        from executionkit import CostTracker, LLMResponse, TokenUsage
+
+        tracker = CostTracker()
+        tracker.record(
+            LLMResponse("Paris", usage={"prompt_tokens": 12, "completion_tokens": 1})
+        )
+        assert tracker.to_usage() == TokenUsage(
+            input_tokens=12, output_tokens=1, llm_calls=1
+        )
+        ```
     """
 
     __slots__ = (

@@ -22,6 +22,25 @@ from executionkit.types import TokenUsage
 class ExecutionKitError(Exception):
     """Base of every error the library raises.
 
+    Example:
+        ```python
+        from executionkit import (
+            ExecutionKitError,
+            MockProvider,
+            PermanentError,
+            consensus,
+        )
+
+        provider = MockProvider(["Paris", PermanentError("no such model")])
+        try:
+            await consensus(
+                provider, "The capital of France?", num_samples=2, max_concurrency=1
+            )
+        except ExecutionKitError as error:
+            assert error.cost.llm_calls == 2
+            assert error.metadata["responses"] == ["Paris"]
+        ```
+
     Args:
         message: What happened and what to do about it.
         cost: Everything spent up to the failure.
@@ -136,4 +155,19 @@ class ToolError(Exception):
     """Raise this in a tool to tell the model what went wrong: its text becomes the observation.
 
     Of any other exception the model sees the type only, because messages carry paths, queries and secrets.
+
+    Example:
+        ```python
+        from executionkit import ToolError
+
+        PRICES = {"tea": 3.20, "scone": 2.50}
+
+
+        async def price(item: str) -> float:
+            if item not in PRICES:
+                raise ToolError(
+                    f"{item!r} is not on the menu; there is: {', '.join(PRICES)}"
+                )
+            return PRICES[item]
+        ```
     """

@@ -37,6 +37,20 @@ class Rubric(_Judge):
     once more. The task and the text are fenced in tags with a random name, which neither can close from
     inside. One call for each text, two where the reply has to be asked for again.
 
+    Example:
+        ```python
+        from executionkit import MockProvider, Rubric, best_of_n
+
+        provider = MockProvider(
+            ["We are sorry.", "It names no date. Score: 4"]
+        )  # in your program a Provider
+        rubric = Rubric("Apologises once, names a date.")
+        result = await best_of_n(
+            provider, "Answer the complaint.", evaluator=rubric, num_samples=1
+        )
+        assert result.score == 0.4
+        ```
+
     Attributes:
         criteria: What counts, in your own words.
         judge: The model that judges; None asks the one that is judged. Its calls count against the budget
@@ -81,6 +95,20 @@ class Pairwise(_Judge):
     position (GPT-4 agreed with itself after a swap in 65 % of the cases: Zheng et al., "Judging
     LLM-as-a-Judge with MT-Bench and Chatbot Arena", NeurIPS 2023). Anything else is a tie. For n texts these
     are n * (n - 1) calls.
+
+    Example:
+        ```python
+        from executionkit import MockProvider, Pairwise, best_of_n
+
+        provider = MockProvider(
+            ["Tea.", "Tea, hot and strong.", "Better: B", "Better: A"]
+        )
+        judge = Pairwise("Easy to remember.")
+        result = await best_of_n(
+            provider, "Praise tea.", evaluator=judge, num_samples=2, max_concurrency=1
+        )
+        assert (result.value, result.scores) == ("Tea, hot and strong.", [0.0, 1.0])
+        ```
 
     Attributes:
         criteria: What counts, in your own words; "" leaves it to the task.

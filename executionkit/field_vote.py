@@ -41,6 +41,21 @@ def vote_by_field(values: Sequence[T]) -> FieldVote[T]:
 
     Five extractions from the same text seldom agree on everything; what they disagree on is what to look at.
 
+    Example:
+        ```python
+        from executionkit import vote_by_field
+
+        vote = vote_by_field(
+            [
+                {"title": "Metropolis", "year": 1927},
+                {"title": "Metropolis", "year": 1926},
+                {"title": "M", "year": 1927},
+            ]
+        )
+        assert vote.fields == {"title": "Metropolis", "year": 1927}
+        assert vote.agreement == {"title": 2 / 3, "year": 2 / 3}
+        ```
+
     Args:
         values: The `value`s of several `structured` calls: mappings, dataclasses or pydantic models; at least
             one. Two fields are the same when their JSON is, whatever the order of names in it.

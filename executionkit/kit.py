@@ -61,6 +61,16 @@ class Kit:
 
     The total includes what failed and cancelled calls spent. A kit belongs to one event loop at a time.
 
+    Example:
+        ```python
+        from executionkit import Kit, MockProvider
+
+        kit = Kit(MockProvider(["Paris"]))  # in your program a Provider
+        capital = await kit.consensus("The capital of France?", num_samples=3)
+        await kit.refine(f"Describe {capital}.", evaluator=lambda text, provider: 1.0)
+        assert kit.usage.llm_calls == 4
+        ```
+
     Args:
         provider: What answers.
         track_cost: False leaves `usage` at zero.
@@ -160,15 +170,20 @@ class Kit:
     ) -> ReplyStream:
         """Stream one answer; what it spends counts towards `usage` however the stream ends.
 
+        Entering sends the request and waits for the first event; until then failures are retried. A stream
+        that is left early, or breaks off, is one call; of its tokens `usage` has what the server had reported
+        by then, and against a ceiling on output tokens it counts in full.
+
+        Example:
+            ```python
+            from executionkit import Kit, MockProvider, TextDelta
+
             kit = Kit(MockProvider(["Once upon a time."]))
             async with kit.stream("Tell me a story.") as events:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         print(event.text, end="")
-
-        Entering sends the request and waits for the first event; until then failures are retried. A stream
-        that is left early, or breaks off, is one call; of its tokens `usage` has what the server had reported
-        by then, and against a ceiling on output tokens it counts in full.
+            ```
 
         Args:
             prompt: The user's message, or a conversation in the OpenAI chat form.

@@ -1,5 +1,6 @@
 """What a model answers: `LLMResponse` and the `ToolCall`s in it."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -32,15 +33,18 @@ def text_of(content: object) -> str:
     """Join a message's content to one text.
 
     Servers send a string, null, or a list of parts (`{"type": "text", "text": ...}`); parts that carry
-    no text (images, audio) are passed over.
+    no text (images, audio) are passed over. A bare number, which a proxy makes of a text it took for JSON, is
+    that text again.
     """
     if isinstance(content, str):
         return content
+    if isinstance(content, (int, float)) and not isinstance(content, bool):
+        return json.dumps(content)
     if isinstance(content, Mapping):
         text = content.get("text")
         return text if isinstance(text, str) else ""
     if isinstance(content, Sequence) and not isinstance(content, (bytes, bytearray)):
-        return "".join(text_of(part) for part in content)
+        return "".join(text_of(part) for part in content if not isinstance(part, (int, float)))
     return ""
 
 
@@ -81,6 +85,8 @@ class ToolCall:
         name: The tool's name as the model wrote it.
         arguments: The arguments, parsed.
         invalid_arguments: The raw text when it was not a JSON object (then `arguments` is empty), else None.
+
+    A provider that hands on what is no mapping fails no paid reply: it is kept in `invalid_arguments`.
     """
 
     id: str
@@ -88,10 +94,30 @@ class ToolCall:
     arguments: dict[str, Any]
     invalid_arguments: str | None = field(default=None, kw_only=True)
 
+    def __post_init__(self) -> None:
+        given: object = self.arguments
+        if not isinstance(given, Mapping):
+            object.__setattr__(self, "arguments", {})
+            if given is not None and self.invalid_arguments is None:
+                raw = given if isinstance(given, str) else repr(given)
+                object.__setattr__(self, "invalid_arguments", raw)
+
 
 @dataclass(frozen=True, slots=True)
 class LLMResponse:
     """One completion.
+
+    Example:
+        ```python
+        from executionkit import LLMResponse
+
+        reply = LLMResponse(
+            "Paris",
+            finish_reason="length",
+            usage={"prompt_tokens": 12, "completion_tokens": 1},
+        )
+        assert (reply.total_tokens, reply.was_truncated) == (13, True)
+        ```
 
     Attributes:
         content: The text; a list of content parts is joined, null becomes "".

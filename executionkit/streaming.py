@@ -110,14 +110,20 @@ StreamEvent: TypeAlias = (
 class ReplyStream(ABC):
     """A reply on its way: an async iterator of events that is an async context manager too.
 
-        async with MockProvider(["Hello, world"]).stream([{"role": "user", "content": "Hi"}]) as events:
+    The request goes out on entering, or with the first event where the stream is iterated without `async
+    with`. Leaving early ends the request and closes its connection. One task at a time may iterate.
+
+    Example:
+        ```python
+        from executionkit import MockProvider, TextDelta
+
+        provider = MockProvider(["Hello, world"])
+        async with provider.stream([{"role": "user", "content": "Hi"}]) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     print(event.text, end="")
         print(events.response.usage)
-
-    The request goes out on entering, or with the first event where the stream is iterated without `async
-    with`. Leaving early ends the request and closes its connection. One task at a time may iterate.
+        ```
     """
 
     _opened = False

@@ -1,5 +1,6 @@
 """The frozen values of the public interface: usage, results, tools, strategies."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -20,6 +21,19 @@ Evaluator: TypeAlias = Callable[[str, LLMProvider], Awaitable[float]]
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What an evaluator made of a text.
+
+    Example:
+        ```python
+        from executionkit import Evaluation
+
+
+        def brief(text, provider):
+            return (
+                Evaluation(1.0)
+                if len(text) < 200
+                else Evaluation(0.4, "Use fewer words.")
+            )
+        ```
 
     Attributes:
         score: In [0, 1]; the pattern that asked checks it.
@@ -56,6 +70,15 @@ class TokenUsage:
     As a budget (`max_cost`, `max_budget`): 0 on a field means no limit, a positive number is the ceiling,
     and a negative number means that the field was limited and nothing is left.
 
+    Example:
+        ```python
+        from executionkit import TokenUsage
+
+        spent = TokenUsage(input_tokens=12, output_tokens=3, llm_calls=1)
+        assert spent + spent == TokenUsage(24, 6, 2)
+        budget = TokenUsage(llm_calls=10)  # ten calls, any number of tokens
+        ```
+
     Attributes:
         input_tokens: Prompt tokens as the server counts them.
         output_tokens: Completion tokens as the server counts them.
@@ -89,6 +112,17 @@ class PatternResult(Generic[T_co]):
     """What a pattern returns; `str(result)` is `str(result.value)`.
 
     Patterns return subclasses with their figures as typed fields; `metadata` mirrors those fields.
+
+    Example:
+        ```python
+        from executionkit import MockProvider, consensus
+
+        result = await consensus(
+            MockProvider(["Paris"]), "The capital of France?", num_samples=3
+        )
+        assert (str(result), result.score, result.cost.llm_calls) == ("Paris", 1.0, 3)
+        assert result.metadata["tie_count"] == result.tie_count == 1
+        ```
 
     Attributes:
         value: The answer.
@@ -151,13 +185,35 @@ def _read_only(value: Any) -> Any:
 class Tool:
     """A function the model may call.
 
+    Example:
+        ```python
+        from executionkit import Tool
+
+
+        async def price(item: str) -> dict[str, float]:
+            return {"price": {"tea": 3.20}[item]}
+
+
+        tool = Tool(
+            name="price",
+            description="The price of an item on the menu.",
+            parameters={
+                "type": "object",
+                "properties": {"item": {"type": "string", "enum": ["tea"]}},
+                "required": ["item"],
+            },
+            execute=price,
+            timeout=5.0,
+        )
+        ```
+
     Attributes:
         name: What the model calls it: 1 to 64 letters, digits, `_` and `-`.
         description: What it does, for the model.
         parameters: JSON Schema of the arguments, an object schema; copied and made read-only.
         execute: Called with the arguments as keywords; async, or plain (then it runs in a thread).
             A returned string is the observation as it is, anything else is shown as JSON.
-        timeout: Seconds it may take; more than 0.
+        timeout: Seconds it may take; a finite number more than 0.
 
     Raises:
         ValueError: A field is out of range, or the schema is malformed or uses what can't be checked.
@@ -177,8 +233,8 @@ class Tool:
         if not isinstance(self.description, str):
             raise ValueError(f"description must be a str, got {self.description!r}")
         is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
-        if not is_number or not self.timeout > 0:
-            raise ValueError(f"timeout must be more than 0 seconds, got {self.timeout!r}")
+        if not is_number or not 0 < self.timeout < math.inf:
+            raise ValueError(f"timeout must be a finite number > 0 (seconds), got {self.timeout!r}")
         check_schema(self.parameters)
         object.__setattr__(self, "parameters", _read_only(self.parameters))
 

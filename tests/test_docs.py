@@ -1,35 +1,49 @@
-"""Every example that is shown is run: the README, the docs, the docstrings, the programs in examples/.
+"""Every block of Python that is shown is run: in the README, the docs and the docstrings.
 
-Blocks of one page are run in order and share their names, as a reader would. A block may use `await` at the
-top level; functions called `test_...` in it are run too. What asks `http://localhost:8000/v1` is answered by
-a local endpoint.
+Blocks of one page are run in order and share their names, as a reader would; those of docstrings stand alone.
+A block may use `await` at the top level; functions called `test_...` in it are run too. What asks
+`http://localhost:8000/v1` is answered by a local endpoint. A block that can't run has a comment right above
+it, `<!-- not run: the reason -->`.
 """
 
 import ast
 import asyncio
 import inspect
-import os
-import pkgutil
 import re
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from described import MODULES, PACKAGE, PUBLIC, READERS
+from pages import FENCE, PAGES, docstrings, fences, name_of, prose, without_fences
 
-import executionkit
-from executionkit import LLMResponse, ToolCall, testing
+from executionkit import LLMResponse, ToolCall
 from executionkit.testing import ChatRequest, LocalEndpoint
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = Path(executionkit.__file__).parent
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Classes that users make objects of; the others they are handed.
+MADE_BY_USERS = [
+    "CostTracker",
+    "ConvergenceDetector",
+    "Evaluation",
+    "Fault",
+    "Kit",
+    "LLMResponse",
+    "LocalEndpoint",
+    "MockProvider",
+    "Pairwise",
+    "Provider",
+    "RetryConfig",
+    "Rubric",
+    "TokenUsage",
+    "Tool",
+    "ToolError",
+]
 SHOWN_URL = "http://localhost:8000/v1"
-FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"python", "console", "text", "json", "toml", "yaml", "http", "mermaid"}
+UNREAD = re.compile(r"^ *(```|~~~)", re.MULTILINE)
+NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\s*\Z")
 
 
 class Block(NamedTuple):
@@ -40,35 +54,32 @@ class Block(NamedTuple):
 
 
 def blocks_of_page(path: Path) -> list[Block]:
-    text = path.read_text(encoding="utf-8")
+    """The Python of a page, but for blocks right below a comment `<!-- not run: the reason -->`."""
+    lines = path.read_text(encoding="utf-8").splitlines()
     return [
-        Block(text.count("\n", 0, match.start(2)) + 1, match[2])
-        for match in FENCE.finditer(text)
-        if match[1] in ("python", "py")
+        Block(fence.line, fence.code)
+        for fence in fences(path)
+        if fence.language == "python" and not NOT_RUN.search("\n".join(lines[: fence.line - 2]))
     ]
 
 
 def blocks_of_docstrings(path: Path) -> list[Block]:
-    """Indented blocks, after an empty line, that are Python; a drawing or a list is not."""
-    found: list[Block] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            text = ast.get_docstring(node) or ""
-            assert "```" not in text, f"{path}: indent examples in docstrings instead of fencing them"
-            assert ">>>" not in text, f"{path}: write examples in docstrings without prompts"
-            for match in re.finditer(r"(?<=\n\n)(?: {4}.*\n?|\n(?= {4}))+", text):
-                code = textwrap.dedent(match[0])
-                if _is_python(code):
-                    found.append(Block(getattr(node, "lineno", 1), code))
-    return found
+    """The fenced Python in a module's docstrings."""
+    return [
+        Block(line, textwrap.dedent(match[3]))
+        for line, text in docstrings(path)
+        for match in FENCE.finditer(text)
+        if match[2] == "python"
+    ]
 
 
-def _is_python(code: str) -> bool:
+def is_python(code: str) -> bool:
+    """Whether a text is Python that does something; a word or a JSON object is none."""
     try:
-        ast.parse(code)
+        parsed = ast.parse(code).body
     except SyntaxError:
         return False
-    return True
+    return any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in parsed)
 
 
 def simulated(request: ChatRequest) -> str | LLMResponse:
@@ -104,102 +115,75 @@ def run(block: Block, names: dict[str, Any], path: Path, base_url: str) -> None:
                 asyncio.run(outcome)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_the_examples_of_a_page_run(path: Path, endpoint: LocalEndpoint) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks_of_page(path):
         run(block, names, path, endpoint.base_url)
 
 
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
-)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_examples_in_docstrings_run(path: Path, endpoint: LocalEndpoint) -> None:
-    public = {name: getattr(executionkit, name) for name in executionkit.__all__}
-    kit = {name: getattr(testing, name) for name in testing.__all__}
     for block in blocks_of_docstrings(path):
-        run(block, {"__name__": "docstring", **public, **kit}, path, endpoint.base_url)
+        run(block, {"__name__": "docstring"}, path, endpoint.base_url)
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_program_runs(path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("EXECUTIONKIT_")}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout or path.name == "endpoint.py"
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_python_in_docstrings_is_fenced_so_that_it_is_run(path: Path) -> None:
+    for line, text in docstrings(path):
+        where = f"{path}:{line}"
+        assert not UNREAD.search(without_fences(text)), f"{where}: a fence that isn't closed, or of tildes"
+        assert ">>>" not in text, f"{where}: examples are written without prompts"
+        assert all(match[2] == "python" for match in FENCE.finditer(text)), f"{where}: a fence of what?"
+        for indented in re.findall(r"(?<=\n\n)(?: {4}.*\n?|\n(?= {4}))+", FENCE.sub("", text)):
+            assert not is_python(textwrap.dedent(indented)), f"{where}: fence this example"
 
 
-def test_an_example_program_takes_a_real_endpoint_from_the_environment(endpoint: LocalEndpoint) -> None:
-    before = endpoint.ledger.calls
-    environment = {
-        **os.environ,
-        "EXECUTIONKIT_BASE_URL": endpoint.base_url,
-        "EXECUTIONKIT_MODEL": "a-model",
-        "EXECUTIONKIT_API_KEY": "a-key",
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_python_in_pages_says_that_it_is_python(path: Path) -> None:
+    assert not UNREAD.search(prose(path)), "a fence that isn't closed, or of tildes"
+    for fence in fences(path):
+        where = f"{name_of(path)}:{fence.line}"
+        assert fence.language in LANGUAGES, f"{where}: {fence.info!r} is none of {sorted(LANGUAGES)}"
+        assert fence.language == "python" or not is_python(fence.code), f"{where}: this is Python"
+
+
+def test_what_users_call_has_an_example_in_its_docstring() -> None:
+    functions = {
+        name: value
+        for name, value in PUBLIC.items()
+        if inspect.isfunction(value) and not name.startswith(("count_", "_")) and not name.endswith("_sync")
     }
-    quickstart = ROOT / "examples" / "quickstart.py"
-    done = subprocess.run(
-        [sys.executable, str(quickstart)], env=environment, capture_output=True, text=True, check=True
+    assert {*functions, *READERS} >= {"consensus", "pipe", "extract_json", "number"}
+    made = {name: PUBLIC[name] for name in MADE_BY_USERS}
+    lacking = [
+        name
+        for name, value in {**functions, **READERS, **made}.items()
+        if "```python" not in (inspect.getdoc(value) or "")
+    ]
+    assert lacking == []
+
+
+def test_python_of_a_page_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nfirst\n```\n"
+        '=== "A tab"\n\n    ```python title="a.py"\n    second\n\n    again\n    ```\n'
+        "<!-- not run: needs a key -->\n```python\nthird\n```\n"
+        "<!-- not run: -->\n\n```{.python}\nfourth\n```\n",
+        encoding="utf-8",
     )
-    assert "Paris" in done.stdout
-    assert endpoint.ledger.calls == before + 5
+    assert blocks_of_page(page) == [Block(2, "first\n"), Block(7, "second\n\nagain\n"), Block(18, "fourth\n")]
+
+
+def test_a_block_that_fails_is_a_failure_at_its_line(tmp_path: Path) -> None:
+    for code in ("assert False", "await 1", "def test_it():\n    assert False"):
+        with pytest.raises((AssertionError, TypeError)) as failure:
+            run(Block(40, code), {}, tmp_path, SHOWN_URL)
+        assert any(str(entry.path) == str(tmp_path) and entry.lineno >= 39 for entry in failure.traceback)
 
 
 def test_there_are_examples_to_run() -> None:
     # A pattern or a folder that stopped matching would make every test above pass.
-    assert len(EXAMPLES) >= 9
     assert sum(len(blocks_of_page(path)) for path in PAGES) >= 12
-    assert any(blocks_of_docstrings(path) for path in PACKAGE.rglob("*.py"))
-
-
-def test_every_pattern_has_a_page_and_every_page_is_in_the_navigation() -> None:
-    patterns = {path.stem for path in (PACKAGE / "patterns").glob("*.py")} - {"__init__", "base"}
-    pages = {path.stem for path in (ROOT / "docs" / "patterns").glob("*.md")}
-    assert patterns | {"pipe"} <= pages
-    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    shown = [str(path.relative_to(ROOT / "docs")) for path in PAGES[2:]]
-    assert [page for page in shown if page not in navigation] == []
-
-
-def test_every_decision_is_in_the_index_and_they_are_numbered_without_gaps() -> None:
-    folder = ROOT / "docs" / "decisions"
-    records = sorted(path.name for path in folder.glob("[0-9]*.md"))
-    assert [int(name[:4]) for name in records] == list(range(1, len(records) + 1))
-    index = (folder / "index.md").read_text(encoding="utf-8")
-    assert [name for name in records if f"]({name})" not in index] == []
-
-
-def test_the_links_between_pages_and_to_files_lead_somewhere() -> None:
-    broken = [
-        f"{path.relative_to(ROOT)}: {target}"
-        for path in PAGES
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8"))
-        if not re.match(r"[a-z]+:", target) and not (path.parent / target).exists()
-    ]
-    assert broken == []
-
-
-def test_the_pages_name_only_files_and_objects_that_exist() -> None:
-    files = re.compile(r"`((?:tests|docs|examples|scripts|benchmarks)/[\w./-]+\.\w+)`")
-    objects = re.compile(r"^::: (\S+)", re.MULTILINE)
-    wrong: list[str] = []
-    for path in PAGES:
-        text = path.read_text(encoding="utf-8")
-        wrong.extend(name for name in files.findall(text) if not (ROOT / name).exists())
-        wrong.extend(name for name in objects.findall(text) if not _exists(name))
-    assert wrong == []
-
-
-def _exists(name: str) -> bool:
-    try:
-        pkgutil.resolve_name(name)
-    except (ImportError, AttributeError):
-        return False
-    return True
+    assert any(blocks_of_docstrings(path) for path in MODULES)

@@ -118,7 +118,9 @@ def test_a_deep_copy_shares_nothing_changeable() -> None:
         ({"type": "text", "text": "alone"}, "alone"),
         ({"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, ""),
         (b"bytes", ""),
-        (12, ""),
+        (12, "12"),
+        (0.5, "0.5"),
+        ([1, 2], ""),
         (True, ""),
     ],
     ids=repr,
@@ -290,3 +292,12 @@ def test_details_of_the_counts(usage: dict[str, Any], cached: int, reasoning: in
 def test_finish_reasons(reason: str, truncated: bool, filtered: bool) -> None:
     reply = LLMResponse("x", finish_reason=reason)
     assert (reply.was_truncated, reply.was_filtered) == (truncated, filtered)
+
+
+@pytest.mark.parametrize(
+    ("given", "invalid"),
+    [(None, None), ('{"x": 1}', '{"x": 1}'), ([1], "[1]"), (3, "3")],
+)
+def test_arguments_that_are_no_mapping_are_kept_as_invalid(given: Any, invalid: str | None) -> None:
+    call = ToolCall("1", "look", given)
+    assert (call.arguments, call.invalid_arguments) == ({}, invalid)

@@ -269,14 +269,16 @@ def test_names_the_api_refuses(name: Any) -> None:
     assert repr(name) in str(caught.value)
 
 
-@pytest.mark.parametrize("timeout", [0, -1, -0.1, math.nan, -math.inf, True, None, "3", [1]], ids=repr)
+@pytest.mark.parametrize(
+    "timeout", [0, -1, -0.1, math.nan, math.inf, -math.inf, True, None, "3", [1]], ids=repr
+)
 def test_a_timeout_is_more_than_no_time(timeout: Any) -> None:
-    with pytest.raises(ValueError, match=r"^timeout must be more than 0 seconds, got ") as caught:
+    with pytest.raises(ValueError, match=r"^timeout must be a finite number > 0 \(seconds\), got ") as caught:
         tool(timeout=timeout)
     assert repr(timeout) in str(caught.value)
 
 
-@pytest.mark.parametrize("timeout", [1, 0.001, math.inf])
+@pytest.mark.parametrize("timeout", [1, 0.001, 1e9])
 def test_a_timeout_may_be_any_number_above(timeout: float) -> None:
     assert tool(timeout=timeout).timeout == timeout
 

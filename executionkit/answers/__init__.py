@@ -1,10 +1,17 @@
 r"""Ready readers for `consensus(key=...)`, so that replies vote on answers, not on wording.
 
+Example:
+    ```python
     from executionkit import MockProvider, answers, consensus
 
-    provider = MockProvider(["42", "The answer is $42.00.", "So 6 * 7 = \\boxed{42}"])
-    result = await consensus(provider, "How much is it?", num_samples=3, key=answers.number)
+    provider = MockProvider(
+        ["42", "The answer is $42.00.", "So 6 * 7 = \\boxed{42}"]
+    )
+    result = await consensus(
+        provider, "How much is it?", num_samples=3, key=answers.number
+    )
     assert (result.answer, result.agreement_ratio) == (42, 1.0)
+    ```
 
 A reader takes a reply's text and returns its answer, or None where it can't tell for certain: then the
 reply abstains. Thoughts (`<think>...</think>`) don't count. Readers never raise, whatever the text, and take
@@ -20,9 +27,11 @@ time in proportion to its length.
 
 from executionkit.answers._number import european_number, number
 from executionkit.answers._pick import choice, label
+from executionkit.answers._structured import StructuredReader, structured
 from executionkit.answers._text import boxed, canonical_json, last_line, tagged
 
 __all__ = [
+    "StructuredReader",
     "boxed",
     "canonical_json",
     "choice",
@@ -30,5 +39,6 @@ __all__ = [
     "label",
     "last_line",
     "number",
+    "structured",
     "tagged",
 ]

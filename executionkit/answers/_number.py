@@ -160,6 +160,15 @@ def number(text: str) -> int | float | None:
     million). What may be something else abstains: ranges, bounds ("at least 3"), dates, times, ordinals,
     "5k" and "5M", numbers in words, two numbers without a word of which is the answer.
 
+    Example:
+        ```python
+        from executionkit import answers
+
+        assert answers.number("So it costs $1,234.50 in all.") == 1234.5
+        assert answers.number("Think: 6 * 7. The answer is 42.") == 42
+        assert answers.number("3 or 4") is None
+        ```
+
     Returns:
         An int where the number is whole, else a float; None when there is none for certain.
     """
@@ -170,5 +179,13 @@ def european_number(text: str) -> int | float | None:
     """Read a number with a decimal comma: "1.234,56 €" is 1234.56, and "1.234" is 1234.
 
     As `number` in everything else; what only English writes, such as "1,234.56", abstains.
+
+    Example:
+        ```python
+        from executionkit import answers
+
+        assert answers.european_number("Das macht 1.234,50 €.") == 1234.5
+        assert answers.european_number("1,234.50") is None
+        ```
     """
     return _EUROPEAN.number(text)

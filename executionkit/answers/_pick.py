@@ -21,6 +21,15 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     A reply that names several letters and doesn't declare one of them abstains, and so does one that denies
     ("not B") or can't decide ("A or B").
 
+    Example:
+        ```python
+        from executionkit import answers
+
+        read = answers.choice("ABCD")
+        assert read("**B** because Paris is the capital.") == "B"
+        assert read("A or B") is None
+        ```
+
     Args:
         letters: The letters to choose from, such as "ABCD"; upper and lower case are the same.
 
@@ -70,6 +79,15 @@ def label(*labels: str) -> Callable[[str], str | None]:
     Upper and lower case, and how words are parted ("not spam", "Not-Spam"), are the same. Of two labels of
     which one contains the other the longer is read. A reply that names several and doesn't declare one of
     them abstains, and so does one that denies ("isn't positive").
+
+    Example:
+        ```python
+        from executionkit import answers
+
+        read = answers.label("spam", "not spam")
+        assert read("This is Not-Spam.") == "not spam"
+        assert read("Spam, or not spam?") is None
+        ```
 
     Returns:
         A reader that gives the label as it was given here.

@@ -12,7 +12,15 @@ T = TypeVar("T", bound=Hashable)
 
 
 def boxed(text: str) -> str | None:
-    r"""Read what stands in the last `\boxed{...}`, whitespace collapsed; None without one that is closed."""
+    r"""Read what stands in the last `\boxed{...}`, whitespace collapsed; None without one that is closed.
+
+    Example:
+        ```python
+        from executionkit import answers
+
+        assert answers.boxed(r"So \boxed{x = 2}.") == "x = 2"
+        ```
+    """
     return _collapsed(_last(boxes(spoken(text))))
 
 
@@ -26,6 +34,14 @@ def tagged(
     """Make a reader of what stands in the last `<tag>...</tag>`.
 
     It abstains when there is none, or the last is empty or not closed (the reply was cut off).
+
+    Example:
+        ```python
+        from executionkit import answers
+
+        assert answers.tagged("city")("It is <city>Paris</city>.") == "Paris"
+        assert answers.tagged(then=answers.number)("<answer>42 km</answer>") == 42
+        ```
 
     Args:
         tag: The tag's name; upper and lower case are the same.
@@ -61,7 +77,15 @@ _PREFIX: Final = re.compile(r"\A\s*(?:[>#]+\s+)*")
 
 
 def last_line(text: str) -> str | None:
-    """Read the last line that is not empty, whitespace collapsed, without Markdown's emphasis and fences."""
+    r"""Read the last line that is not empty, whitespace collapsed, without Markdown's emphasis and fences.
+
+    Example:
+        ```python
+        from executionkit import answers
+
+        assert answers.last_line("Lyon lies south of it.\n\n**Paris**") == "Paris"
+        ```
+    """
     for line in reversed(spoken(text).splitlines()):
         if not _RULE.fullmatch(line):
             return _collapsed(_PREFIX.sub("", line).strip("*` \t"))
@@ -73,6 +97,15 @@ def canonical_json(text: str) -> str | None:
 
     It is found as `extract_json` does; 1 and 1.0 are the same number. Returns JSON text: `json.loads` it to
     get the value.
+
+    Example:
+        ```python
+        from executionkit import answers
+
+        assert answers.canonical_json('{"b": 1.0, "a": 2}') == answers.canonical_json(
+            'It is {"a": 2, "b": 1}.'
+        )
+        ```
     """
     try:
         return json.dumps(

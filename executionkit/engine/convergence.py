@@ -14,6 +14,13 @@ _ROUNDING = 1e-9
 def validate_score(score: object) -> float:
     """Return the score as a float when it is a real number in [0, 1].
 
+    Example:
+        ```python
+        from executionkit import validate_score
+
+        assert validate_score(1) == 1.0
+        ```
+
     Args:
         score: What an evaluator returned; any `numbers.Real` will do, numpy's scalars included.
 
@@ -37,6 +44,20 @@ class ConvergenceDetector:
 
     A change counts by its size, up or down: a score that slips back a little is as much a plateau as one
     that creeps up.
+
+    Example:
+        ```python
+        from executionkit import ConvergenceDetector
+
+        detector = ConvergenceDetector(patience=2, score_threshold=0.9)
+        assert [detector.should_stop(score) for score in (0.5, 0.7, 0.7, 0.7)] == [
+            False,
+            False,
+            False,
+            True,
+        ]
+        assert detector.stop_reason == "plateau"
+        ```
 
     Args:
         delta_threshold: The largest change between two consecutive scores that counts as none, in [0, 1];

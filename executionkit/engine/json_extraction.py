@@ -27,6 +27,15 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
     The third step takes a part that parses out of a whole that doesn't: ask `LLMResponse.was_truncated`
     before trusting a reply that may have been cut off.
 
+    Example:
+        ```python
+        from executionkit import extract_json
+
+        assert extract_json(
+            'As shown in [1], the film is {"title": "Metropolis"}.'
+        ) == {"title": "Metropolis"}
+        ```
+
     Args:
         text: The reply.
 

@@ -129,6 +129,19 @@ def merged(failures: Iterable[E]) -> E:
 async def gather_strict(coros: Iterable[Awaitable[T]], max_concurrency: int = 10) -> list[T]:
     """Await all of `coros`, at most `max_concurrency` at a time; all or nothing.
 
+    Example:
+        ```python
+        from executionkit import MockProvider
+        from executionkit.engine.parallel import gather_strict
+
+        provider = MockProvider(["one", "two", "three"])
+        message = {"role": "user", "content": "Count."}
+        replies = await gather_strict(
+            [provider.complete([message]) for _ in range(3)], max_concurrency=1
+        )
+        assert [reply.content for reply in replies] == ["one", "two", "three"]
+        ```
+
     Returns:
         The results, in the order of `coros`.
 
@@ -149,6 +162,20 @@ async def gather_resilient(
     """Await all of `coros`, at most `max_concurrency` at a time; a failure is a result like any other.
 
     So is the CancelledError of an awaitable that was cancelled on its own, while we were not.
+
+    Example:
+        ```python
+        from executionkit import MockProvider, PermanentError
+        from executionkit.engine.parallel import gather_resilient
+
+        provider = MockProvider(["one", PermanentError("refused")])
+        message = {"role": "user", "content": "Count."}
+        first, second = await gather_resilient(
+            [provider.complete([message]) for _ in range(2)]
+        )
+        assert first.content == "one"
+        assert isinstance(second, PermanentError)
+        ```
 
     Returns:
         Results and exceptions, in the order of `coros`.

@@ -1,13 +1,14 @@
 """What a reply votes for: the answer that a key reads out of its text."""
 
 import inspect
+import math
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
 from executionkit.responses import LLMResponse
 
 Key: TypeAlias = Callable[[str], Hashable | None]
-"""`key(text)`: the answer in a reply's text, anything hashable; None when there is none."""
+"""`key(text)`: the answer in a reply's text, anything hashable; None, or NaN, when there is none."""
 
 
 def collapsed(text: str) -> str:
@@ -55,6 +56,8 @@ class Reader:
 
 
 def _countable(answer: Hashable | None) -> Hashable | None:
+    if isinstance(answer, float) and math.isnan(answer):
+        return None  # no number, and no vote either: it doesn't even equal itself
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()

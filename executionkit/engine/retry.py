@@ -16,6 +16,20 @@ T = TypeVar("T")
 class RetryConfig:
     """When and how a failed call is repeated.
 
+    Example:
+        ```python
+        from executionkit import MockProvider, ProviderError, RetryConfig, consensus
+
+        patient = RetryConfig(
+            max_retries=5, base_delay=0.0
+        )  # a delay of 0 is for tests
+        provider = MockProvider([ProviderError("busy"), "Paris"])
+        result = await consensus(
+            provider, "The capital of France?", num_samples=1, retry=patient
+        )
+        assert result.cost.llm_calls == 2
+        ```
+
     Attributes:
         max_retries: Retries after the first attempt: 3 means up to 4 attempts, 0 means exactly one.
         base_delay: Seconds the first retry waits at the most; 0 or more.
@@ -88,6 +102,24 @@ async def with_retry(
 
     A wait is at least the server's `retry_after`, even beyond `max_delay`, with jitter on top so that
     clients told the same time don't all come back at once.
+
+    Example:
+        ```python
+        from executionkit import ProviderError, RetryConfig
+        from executionkit.engine.retry import with_retry
+
+        attempts = []
+
+
+        async def flaky(text):
+            attempts.append(text)
+            if len(attempts) < 3:
+                raise ProviderError("busy")
+            return text.upper()
+
+
+        assert await with_retry(flaky, RetryConfig(base_delay=0.0), "hello") == "HELLO"
+        ```
 
     Raises:
         Exception: The last attempt's error, with a note of how many attempts were made. When that error

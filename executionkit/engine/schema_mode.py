@@ -28,7 +28,9 @@ def request_fields(mode: SchemaMode, schema: Mapping[str, Any]) -> dict[str, Any
 
 
 _MODE_WORDS: Final = re.compile(
-    r"response.?format|json.?(?:schema|object|mode)|structured.?output|grammar|guided|schema", re.IGNORECASE
+    # "Failed to initialize samplers": llama.cpp's server, of a grammar that it can't begin with.
+    r"response.?format|json.?(?:schema|object|mode)|structured.?output|grammar|guided|schema|samplers",
+    re.IGNORECASE,
 )
 _ROOM_WORDS: Final = re.compile(r"max.?(?:completion.?|new.?|output.?)?tokens|too large", re.IGNORECASE)
 

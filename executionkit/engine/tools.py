@@ -41,8 +41,6 @@ class Toolbox:
             known = ", ".join(sorted(self._tools)) or "there are none"
             return f"Error: there is no tool {call.name!r}. Available tools: {known}.", False
         raw = call.invalid_arguments
-        if raw is None and not isinstance(call.arguments, Mapping):
-            raw = repr(call.arguments)  # from a provider that did not parse them
         if raw is not None:
             return f"Error: the arguments of {tool.name} must be a JSON object, got: {raw}", False
         # Most tools are never called, and looking at a function takes longer than calling it.

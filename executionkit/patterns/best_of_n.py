@@ -99,6 +99,24 @@ async def best_of_n(
     For texts, code and plans, where samples never agree word for word and `consensus` has nothing to count.
     The candidates know nothing of each other; of two with the same score the earlier wins.
 
+    Example:
+        ```python
+        from executionkit import MockProvider, best_of_n
+
+
+        def brevity(text, provider):
+            return 1 / len(text.split())
+
+
+        provider = MockProvider(
+            ["Tea, hot and strong.", "Tea."]
+        )  # in your program a Provider
+        result = await best_of_n(
+            provider, "Praise tea.", evaluator=brevity, num_samples=2
+        )
+        assert (result.value, result.scores) == ("Tea.", [0.25, 1.0])
+        ```
+
     Args:
         provider: What answers.
         prompt: Sent as the one user message of every sample.

@@ -84,6 +84,22 @@ async def consensus(
     the vote is settled, and which samples count never depends on which reply was faster: the outcome is
     that of asking one at a time, in fewer rounds.
 
+    Example:
+        ```python
+        from executionkit import MockProvider, TokenUsage, consensus
+
+        provider = MockProvider(
+            ["Paris", "Lyon", "Paris"]
+        )  # in your program a Provider
+        result = await consensus(
+            provider,
+            "The capital of France?",
+            num_samples=3,
+            max_cost=TokenUsage(llm_calls=5),
+        )
+        assert (result.value, result.votes) == ("Paris", (("Paris", 2), ("Lyon", 1)))
+        ```
+
     Args:
         provider: What answers.
         prompt: Sent as the one user message of every sample.
@@ -96,15 +112,16 @@ async def consensus(
         retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
         max_cost: The ceiling for the whole vote; None is no limit.
         key: Reads the answer out of a reply's text: anything hashable, where equal is the same vote, or None
-            to abstain; `executionkit.answers` has ready ones. A plain function of the text alone, called
-            once for each different text. None compares texts, whitespace apart.
+            (or NaN) to abstain; `executionkit.answers` has ready ones. A plain function of the text alone,
+            called once for each different text. None compares texts, whitespace apart.
         stop: "all": ask for every sample. "decided": stop when the rest can't change the outcome; the winner
             is always that of all samples. A confidence in (0.5, 1): stop when that sure, or decided, as in
             Adaptive-Consistency (Aggarwal et al., EMNLP 2023). "unanimous" fails at the first dissent
             with either of the last two, and takes two samples first, then one at a time; with a confidence
             it is content when that many agree.
         min_samples: How many samples must come back, in [1, num_samples]: as many as are left over may fail
-            for good, by an error or for want of budget, and only miss the vote. None is all of them.
+            for good, by an error of this library's or one that `retry` repeats, or for want of budget, and
+            only miss the vote. None is all of them.
         choices_per_request: How many samples one request may ask for (`n` in its body), so that the prompt
             is paid for once; for servers that offer it. What a server leaves out is asked for again, and no
             further request asks for more than it gave.

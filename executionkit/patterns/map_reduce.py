@@ -106,6 +106,24 @@ async def map_reduce(
     are too long for one request are reduced in groups of neighbours, and so are these reductions, until one
     is left; their order stays.
 
+    Example:
+        ```python
+        from executionkit import MockProvider, map_reduce
+
+        provider = MockProvider(
+            ["dry scones", "a slow bill", "scones and bills"]
+        )  # in your program a Provider
+        result = await map_reduce(
+            provider,
+            ["The scones were dry.", "The bill took an hour."],
+            map_prompt="What does this review complain of? {input}",
+            reduce_prompt="Sum up: {results}",
+            max_concurrency=1,
+        )
+        assert result.map_results == ["dry scones", "a slow bill"]
+        assert result.value == "scones and bills"
+        ```
+
     Args:
         provider: What answers.
         inputs: What is mapped; at least one.

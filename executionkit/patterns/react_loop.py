@@ -1,13 +1,12 @@
 """`react_loop`: let the model think, call tools and read what they returned, until it answers."""
 
 import asyncio
-import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Never, cast
 
 from executionkit.engine import checks
-from executionkit.engine.hints import unknown_keyword
+from executionkit.engine.hints import warn_of_unknown_keyword
 from executionkit.engine.narration import Narrator
 from executionkit.engine.parallel import reap
 from executionkit.engine.retry import RetryConfig
@@ -84,6 +83,29 @@ async def react_loop(
     A tool whose function has a parameter named `provider` that its schema does not declare is handed a
     provider whose calls count against this loop's budget.
 
+    Example:
+        ```python
+        from executionkit import LLMResponse, MockProvider, Tool, ToolCall, react_loop
+
+        schema = {
+            "type": "object",
+            "properties": {"item": {"type": "string"}},
+            "required": ["item"],
+        }
+        price = Tool(
+            "price", "The price of an item.", schema, lambda item: {"tea": 3.20}[item]
+        )
+
+        asks = LLMResponse("", [ToolCall("call_1", "price", {"item": "tea"})])
+        provider = MockProvider([asks, "Tea costs 3.20."])  # in your program a Provider
+        result = await react_loop(provider, "What does tea cost?", [price])
+        assert (result.value, result.rounds, result.tool_calls_made) == (
+            "Tea costs 3.20.",
+            2,
+            1,
+        )
+        ```
+
     Args:
         provider: What answers; `supports_tools` must be true.
         prompt: The task, sent as the first user message.
@@ -119,7 +141,7 @@ async def react_loop(
     Every error has the transcript so far in `.metadata["messages"]`, and the counters beside it.
     """
     for name in _:
-        warnings.warn(unknown_keyword("react_loop", name, react_loop), stacklevel=2)
+        warn_of_unknown_keyword("react_loop", name, react_loop)
     checks.text(prompt=prompt)
     checks.at_least(1, max_rounds=max_rounds, max_observation_chars=max_observation_chars)
     if max_history_messages is not None:

@@ -149,6 +149,26 @@ async def refine_loop(
     (Huang et al., "Large Language Models Cannot Self-Correct Reasoning Yet", ICLR 2024): where an answer is
     right or wrong, use `consensus`, or an evaluator that runs something.
 
+    Example:
+        ```python
+        from executionkit import Evaluation, MockProvider, refine_loop
+
+
+        def brief(text, provider):
+            return (
+                Evaluation(1.0)
+                if len(text) < 20
+                else Evaluation(0.3, "Use fewer words.")
+            )
+
+
+        provider = MockProvider(
+            ["Tea is a drink that comforts.", "Tea comforts."]
+        )  # in your program a Provider
+        result = await refine_loop(provider, "Praise tea.", evaluator=brief)
+        assert (result.value, result.score_history) == ("Tea comforts.", [0.3, 1.0])
+        ```
+
     Args:
         provider: What answers.
         prompt: The task.

@@ -115,6 +115,28 @@ async def structured(
     is installed and the mended text says the same; more room when the reply was cut off; asking again with
     the place and reason of each error. Nothing is read out of a reply that was cut off.
 
+    Example:
+        ```python
+        from dataclasses import dataclass
+
+        from executionkit import MockProvider, structured
+
+
+        @dataclass
+        class Film:
+            title: str
+            year: int
+
+
+        provider = MockProvider(
+            ['{"title": "Metropolis"}', '{"title": "Metropolis", "year": 1927}']
+        )
+        result = await structured(
+            provider, "Which film of Fritz Lang has a robot in it?", Film
+        )
+        assert (result.value.year, result.repair_attempts) == (1927, 1)
+        ```
+
     Args:
         provider: What answers.
         prompt: The task; what form the reply must have is added to it.

@@ -65,6 +65,15 @@ class Assembly:
         return bool(self._finish)
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether a reply began and nothing says that it is whole.
+
+        llama-cpp-python ends a stream like this, in good order, when another request comes in. Servers that
+        never give a reason are believed where they report the usage.
+        """
+        return self._seen_choice and not self._finish and not self._usage
+
+    @property
     def is_empty(self) -> bool:
         """Whether no chunk had anything of a reply in it."""
         return not self._seen_choice

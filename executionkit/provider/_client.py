@@ -57,24 +57,40 @@ class Provider(_Derived):
     it is given its key again with `dataclasses.replace(provider, api_key=...)`. Copies made in this process
     keep it, and share no connection with the original.
 
+    Example:
+        ```python
+        from executionkit import Provider
+
+        async with Provider(
+            "http://localhost:8000/v1", "my-model", timeout=60.0
+        ) as provider:
+            reply = await provider.complete(
+                [{"role": "user", "content": "The capital of France?"}]
+            )
+        print(reply.content, reply.finish_reason, reply.total_tokens)
+        ```
+
     Attributes:
         base_url: Where the API is, without `/chat/completions`; a query (`?api-version=...`) is kept.
         model: The model to ask for.
-        api_key: Sent as `Authorization: Bearer`; empty sends none. Whitespace around it is dropped, because
-            keys read from files end in a newline.
+        api_key (str): Sent as `Authorization: Bearer`; empty sends none. Whitespace around it is dropped,
+            because keys read from files end in a newline.
         default_temperature: Used where a call gives none, in [0, 2].
         default_max_tokens: Used where a call gives none, at least 1.
         timeout: The most seconds the server may be silent, and that a request may take altogether unless
             `deadline` says otherwise.
-        headers: Extra headers, for services that take their key in one (Azure: `api-key`) or want to know
-            who calls (OpenRouter: `HTTP-Referer`). Their values are treated as secrets.
+        headers (Mapping[str, str] | None): Extra headers, for services that take their key in one (Azure:
+            `api-key`) or want to know who calls (OpenRouter: `HTTP-Referer`). Their values are treated as
+            secrets.
         extra_body: Body fields to send with every request, for what a service adds to the API
-            (`reasoning_effort`, `chat_template_kwargs`, `provider`). Those of a call come before them.
+            (`reasoning_effort`, `chat_template_kwargs`, `provider`). A call's own field of that name wins.
         max_tokens_field: The name under which `max_tokens` is sent, because newer models insist on
             `"max_completion_tokens"`.
         omit: Body fields never to send, because some models answer 400 to them: reasoning models refuse
             `temperature`, some servers `stream_options`. Without `max_tokens` the server's own limit holds,
             and a budget on output tokens can be overrun.
+        null_content: What to send in place of null as the content of a message, because some servers refuse
+            the null beside tool calls that the API has: `""` for llama-cpp-python. None sends null.
         deadline: The most seconds a request may take altogether, where that should differ from `timeout`:
             more, for a server that sends a long answer bit by bit; less, for a hard limit. None takes
             `timeout`.
@@ -82,9 +98,9 @@ class Provider(_Derived):
             long before a slow model would have answered; never more than `timeout`.
         max_response_bytes: The largest reply to take, unpacked or not, because a server out of order can send
             without end.
-        http_client: An `httpx.AsyncClient` or `httpx2.AsyncClient` to send through, for what has no setting
-            here (client certificates, transports, event hooks). It is never closed, and belongs to the loop
-            that it is used in first; its own limits on connections hold.
+        http_client (AsyncHTTPClient | None): An `httpx.AsyncClient` or `httpx2.AsyncClient` to send through,
+            for what has no setting here (client certificates, transports, event hooks). It is never closed,
+            and belongs to the loop that it is used in first; its own limits on connections hold.
         backend: The HTTP library: "httpx2", "httpx", "aiohttp" or "stdlib"; "auto" takes the first of these
             that is installed. Results and errors are the same; "aiohttp" takes the least processor time.
 
@@ -104,6 +120,7 @@ class Provider(_Derived):
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     max_tokens_field: str = "max_tokens"
     omit: Collection[str] = frozenset()
+    null_content: str | None = None
     deadline: float | None = None
     connect_timeout: float = 15.0
     max_response_bytes: int = 32 * 1024 * 1024
@@ -137,7 +154,7 @@ class Provider(_Derived):
             "_key": key,
             "_headers": extra,
             "_client": http_client,
-            "_form": Form({"model": self.model, **further}, self.max_tokens_field, omit),
+            "_form": Form({"model": self.model, **further}, self.max_tokens_field, omit, self.null_content),
             "_lost": " and ".join(name for name, value in secrets.items() if isinstance(value, LostSecret)),
             "_limit": self.timeout if self.deadline is None else self.deadline,
             "_report": Reporter(endpoint.authority, self.model, tuple(secrets.values())),
@@ -158,6 +175,8 @@ class Provider(_Derived):
         checks.positive(timeout=self.timeout, connect_timeout=self.connect_timeout)
         if self.deadline is not None:
             checks.positive(deadline=self.deadline)
+        if self.null_content is not None:
+            checks.text(null_content=self.null_content)
         _settings.check_body(self.extra_body, self.max_tokens_field)
         _settings.check_names(self.omit)
         checks.one_of(get_args(Backend), backend=self.backend)
@@ -243,13 +262,6 @@ class Provider(_Derived):
     ) -> ReplyStream:
         """Send one chat completion request and hand the reply over while it is being written.
 
-            provider = Provider("http://localhost:8000/v1", "my-model")
-            async with provider.stream([{"role": "user", "content": "Hello"}]) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        print(event.text, end="")
-            reply = events.response
-
         The request goes out on entering; leaving ends it. The errors are those of `complete`, from entering
         or between two events, and one that comes after some text has it in `.metadata["partial_text"]`. A
         server that answers with a whole completion instead of a stream is taken at its word: what it says
@@ -263,6 +275,18 @@ class Provider(_Derived):
         The usage is asked for (`stream_options`); a server that refuses that needs `omit={"stream_options"}`.
         Where none comes it is estimated, and marked so: `UsageEvent.estimated`,
         `LLMResponse.usage_is_estimated`.
+
+        Example:
+            ```python
+            from executionkit import Provider, TextDelta
+
+            provider = Provider("http://localhost:8000/v1", "my-model")
+            async with provider.stream([{"role": "user", "content": "Hello"}]) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        print(event.text, end="")
+            reply = events.response
+            ```
 
         Args:
             messages: The conversation in the OpenAI chat form; at least one message.

@@ -1,6 +1,7 @@
 """What went wrong, as the library's errors: status to class, and the server's own explanation."""
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
@@ -17,7 +18,11 @@ _WORDS = 600
 _RETRYABLE_4XX = (408, 409, 425)
 _PERMANENT_5XX = (501, 505)
 _OUT_OF_FUNDS = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid")
+_BAD_REQUEST = re.compile(r"\d+ validation errors?:\s+\{[^{}]*'loc': \('body'")
+_REQUEST_IDS = (
+    *("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid"),
+    "x-litellm-call-id",
+)
 
 _ADVICE = {
     401: "Check api_key.",
@@ -74,10 +79,11 @@ class Reporter(NamedTuple):
             name = f"{reply.status} {HTTPStatus(reply.status).phrase}"
         except ValueError:
             name = str(reply.status)
+        # llama-cpp-python, with every fault that its own check finds in a request.
+        is_refusal = reply.status == 500 and _BAD_REQUEST.match(words) is not None
+        kind = PermanentError if is_refusal else _class_of(reply.status, code)
         advice = _ADVICE.get(reply.status, "").format(model=self.model)
-        return self._error(
-            _class_of(reply.status, code), f"{name}: {words}" if words else name, reply, code, advice
-        )
+        return self._error(kind, f"{name}: {words}" if words else name, reply, code, advice)
 
     def error_within(self, reply: Reply, payload: object) -> LLMError:
         """The error for a reply that has a status of success and tells of a failure."""

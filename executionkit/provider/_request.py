@@ -1,6 +1,6 @@
 """What is sent: the arguments of a call, checked and made a JSON body."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from executionkit.engine import checks
@@ -25,11 +25,13 @@ class Form(NamedTuple):
         fixed: The fields that all requests have: the model, and the extra ones.
         max_tokens_field: The name under which `max_tokens` is sent.
         omit: The fields never to send.
+        null_content: What stands in for null as a message's content; None is null itself.
     """
 
     fixed: Mapping[str, Any]
     max_tokens_field: str
     omit: Collection[str]
+    null_content: str | None
 
 
 def compose(
@@ -48,18 +50,20 @@ def compose(
         ValueError: An argument is out of range, or has no JSON form because of its value.
         TypeError: An argument is of the wrong kind, or would override what the client sets.
     """
-    _check_mappings(messages, "messages")
-    if not messages:
+    conversation = _mappings(messages, "messages")
+    if not conversation:
         raise ValueError("messages must hold at least one message, got none")
+    if form.null_content is not None:
+        conversation = [_without_null(message, form.null_content) for message in conversation]
     if tools is not None:
-        _check_mappings(tools, "tools")
+        _mappings(tools, "tools")
     checks.between(0.0, 2.0, temperature=temperature)
     checks.at_least(1, max_tokens=max_tokens)
     further = {name: value for name, value in further.items() if value is not None}
     taken = own_field(further, form.max_tokens_field)
     if taken is not None:
         raise TypeError(f"complete() {taken}")
-    body = {**form.fixed, "messages": messages, **further, "temperature": temperature}
+    body = {**form.fixed, "messages": conversation, **further, "temperature": temperature}
     if "max_tokens" not in form.omit:
         body[form.max_tokens_field] = max_tokens
     if tools:
@@ -73,13 +77,18 @@ def compose(
     return encode(body)
 
 
-def _check_mappings(value: object, name: str) -> None:
+def _mappings(value: object, name: str) -> Sequence[Mapping[str, Any]]:
     # A string, which is a sequence too, is the likeliest mistake: it would be sent letter by letter.
     if not is_sequence(value):
         raise TypeError(f"{name} must be a list of dicts, got {type(value).__name__}")
     for item in value:
         if not is_mapping(item):
             raise TypeError(f"{name} must be a list of dicts, but holds a {type(item).__name__}")
+    return value
+
+
+def _without_null(message: Mapping[str, Any], content: str) -> Mapping[str, Any]:
+    return {**message, "content": content} if message.get("content", "") is None else message
 
 
 def own_field(body: Mapping[str, Any], max_tokens_field: str) -> str | None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 _LONGEST = 1e9
 """Seconds. Whatever is beyond it says "never", in a number that a caller can still sleep for."""
 
+_PREFIXES = ("", "llm_provider-")
+"""What the headers' names begin with. LiteLLM's proxy passes on those of the server behind it renamed."""
+
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 
 
@@ -25,10 +28,15 @@ def retry_after(headers: Mapping[str, str], now: "datetime | None" = None) -> fl
     Returns:
         Finite seconds, 0 or more; None when the server said nothing or nothing sensible.
     """
-    milliseconds = _number(headers.get("retry-after-ms", ""))
+    waits = (_asked(headers, prefix, now) for prefix in _PREFIXES)
+    return next((wait for wait in waits if wait is not None), None)
+
+
+def _asked(headers: Mapping[str, str], prefix: str, now: "datetime | None") -> float | None:
+    milliseconds = _number(headers.get(f"{prefix}retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
-    value = headers.get("retry-after", "")
+    value = headers.get(f"{prefix}retry-after", "")
     seconds = _number(value)
     if seconds is not None or not value:
         return seconds

@@ -27,6 +27,7 @@ _LINGER = 0.2
 """Seconds a stream that has said all waits for its end on the wire, so that its connection can be kept."""
 
 _ENDED = "the stream ended before the reply was finished"
+_UNEXPLAINED = "the server ended the stream without saying why the model stopped (no finish_reason)"
 
 
 class Limits(NamedTuple):
@@ -196,7 +197,10 @@ class ProviderStream(ReplyStream):
         if self._is_over or not data:
             return
         if data == "[DONE]":
-            self._complete()
+            if self._assembly.is_cut_off:
+                self._fail(self._report.fault(TransportError(_UNEXPLAINED), self._dispatch))
+            else:
+                self._complete()
             return
         try:
             parsed: object = loads(data)

@@ -69,11 +69,13 @@ class Connection(asyncio.Protocol):
                 self._refuse(f"Bad request: {error}.")
                 return
             del self._received[: end + 4]
-            self._head, self._number = head, self._service.arrived(head)
+            self._head = head
         length = self._head.length
         if len(self._received) >= length:
             body = bytes(self._received[:length])
             del self._received[:length]
+            # Not before it is whole: what was never asked in full is no call, here as on any server.
+            self._number = self._service.arrived(self._head)
             self._task = asyncio.get_running_loop().create_task(self._serve(self._head, body))
 
     async def _serve(self, head: Head, body: bytes) -> None:

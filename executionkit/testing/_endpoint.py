@@ -23,12 +23,6 @@ _QUIET_TURNS = 12
 class LocalEndpoint:
     """A server that speaks enough of OpenAI's chat completions to test any client against.
 
-        with LocalEndpoint([Fault.status(503), "hello"]) as endpoint:
-            provider = Provider(endpoint.base_url, "any-model")
-            result = consensus_sync(provider, "Say hello.", num_samples=1, retry=RetryConfig(base_delay=0))
-            assert endpoint.ledger.statuses == (503, 200)
-            assert endpoint.ledger.usage == result.cost
-
     It listens on a free port of 127.0.0.1 and runs in a thread with an event loop of its own, so that
     scripts, threads and any number of client loops may use it. `POST /v1/chat/completions` and
     `GET /v1/models` are served. Requests are checked as a real server checks them, and refused with the
@@ -36,6 +30,20 @@ class LocalEndpoint:
     request's `max_tokens`, and report tokens as `count_tokens` and `count_prompt_tokens` count them.
     With `"stream": true` the same replies come as server-sent events, texts word by word; the ledger
     counts them the same, whether or not the client asks for the usage.
+
+    Example:
+        ```python
+        from executionkit import Provider, RetryConfig, consensus_sync
+        from executionkit.testing import Fault, LocalEndpoint
+
+        with LocalEndpoint([Fault.status(503), "hello"]) as endpoint:
+            provider = Provider(endpoint.base_url, "any-model")
+            result = consensus_sync(
+                provider, "Say hello.", num_samples=1, retry=RetryConfig(base_delay=0)
+            )
+            assert endpoint.ledger.statuses == (503, 200)
+            assert endpoint.ledger.usage == result.cost
+        ```
 
     Args:
         script: The replies in order of arrival, starting over when they run out; none means an empty

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, rebuild
 
 Body: TypeAlias = str | bytes | Mapping[str, Any] | list[Any] | None
 Cut: TypeAlias = Literal["start", "headers", "body"]
@@ -16,7 +16,14 @@ Cut: TypeAlias = Literal["start", "headers", "body"]
 class Fault:
     """A reply that fails, breaks off, or is late; made by the class methods, which can be nested.
 
-        LocalEndpoint([Fault.rate_limited(0), Fault.delay(0.2, then=Fault.status(503)), "at last"])
+    Example:
+        ```python
+        from executionkit.testing import Fault, LocalEndpoint
+
+        LocalEndpoint(
+            [Fault.rate_limited(0), Fault.delay(0.2, then=Fault.status(503)), "at last"]
+        )
+        ```
 
     Attributes:
         code: The status sent instead of 200; None leaves the reply's own.
@@ -57,6 +64,12 @@ class Fault:
         for name, value in self.headers.items():
             if not f"{name}{value}".isprintable():
                 raise ValueError(f"a header must be one line of printable text, got {name!r}: {value!r}")
+        object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A MappingProxyType can't be pickled; the fields can.
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return rebuild, (type(self), values | {"headers": dict(self.headers)})
 
     @classmethod
     def status(cls, code: int, *, headers: Mapping[str, str] | None = None, body: Body = None) -> "Fault":
@@ -68,7 +81,7 @@ class Fault:
             body: Text or bytes as they are, a mapping or list as JSON; None means an error object as
                 OpenAI sends it.
         """
-        return cls(code=code, headers=MappingProxyType(dict(headers or {})), body=body)
+        return cls(code=code, headers=headers or {}, body=body)
 
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = 1.0) -> "Fault":

@@ -13,8 +13,8 @@ from executionkit.types import TokenUsage
 class Ledger:
     """What the endpoint has served at one moment.
 
-    A call is a POST request whose header block arrived, whatever became of it: it is counted before its
-    body is read, and before anything is answered.
+    A call is a POST request that arrived whole, whatever became of it: it is counted before it is looked at
+    and before anything is answered. What was broken off before its last byte is none, as on any server.
 
     Attributes:
         calls: How many calls arrived.
@@ -23,7 +23,7 @@ class Ledger:
         in_flight: Calls that arrived and are neither answered nor abandoned.
         peak_in_flight: The most that were in flight at once.
         statuses: The status of every reply of which at least the headers were written, in that order.
-        undelivered: Calls whose client went away before the reply, or before the request had arrived whole.
+        undelivered: Calls whose client went away before the reply.
         connections: How many connections were opened.
         requests: The calls in order of arrival.
     """
@@ -62,7 +62,7 @@ class Books:
             self._changed()
 
     def arrived(self, target: str, headers: dict[str, str]) -> int:
-        """A call's header block is complete; returns the call's number."""
+        """A call has arrived; returns its number."""
         with self._lock:
             number = len(self._requests) + 1
             self._requests.append(ChatRequest(number, target, headers))

@@ -28,7 +28,7 @@ class ChatRequest:
         number: 1 for the endpoint's first call, and so on in the order of arrival.
         target: The path asked for, with its query.
         headers: Names in lower case; credentials are masked.
-        body: The parsed JSON body; None when it never arrived whole or is no JSON.
+        body: The parsed JSON body; None until it was looked at, and when it is no JSON.
     """
 
     number: int

@@ -1,10 +1,22 @@
 """Naming the keyword that was probably meant."""
 
+import asyncio
 import functools
+import inspect
+from collections.abc import Callable
 
 import pytest
 
-from executionkit import consensus, react_loop, refine_loop
+from executionkit import (
+    Kit,
+    MockProvider,
+    consensus,
+    pipe,
+    pipe_sync,
+    react_loop,
+    react_loop_sync,
+    refine_loop,
+)
 from executionkit.engine.hints import unknown_keyword
 
 
@@ -35,3 +47,24 @@ def test_a_catch_all_is_no_keyword_to_be_meant() -> None:
 def test_a_keyword_that_every_taker_has_preset_says_so() -> None:
     told = unknown_keyword("pipe", "num_samples", functools.partial(consensus, num_samples=3))
     assert told == "pipe: the keyword 'num_samples' is ignored: wherever it is taken it is set already"
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: asyncio.run(pipe(MockProvider(["a"]), "q", consensus, num_smaples=1, num_samples=1)),
+        lambda: asyncio.run(Kit(MockProvider(["a"])).pipe("q", consensus, num_smaples=1, num_samples=1)),
+        lambda: pipe_sync(MockProvider(["a"]), "q", consensus, num_smaples=1, num_samples=1),
+        lambda: react_loop_sync(MockProvider(["a"]), "q", [], num_smaples=1),  # type: ignore[arg-type]  # it is the point
+    ],
+)
+def test_the_warning_points_at_the_line_of_the_user(run: Callable[[], object]) -> None:
+    with pytest.warns(UserWarning, match="num_smaples") as met:
+        run()
+    assert met[0].filename == __file__
+    assert met[0].lineno in range(*_lines_of(run))
+
+
+def _lines_of(run: Callable[[], object]) -> tuple[int, int]:
+    lines, first = inspect.getsourcelines(run)
+    return first, first + len(lines)

@@ -69,6 +69,7 @@ def test_any_other_schema_is_sent_as_it_is(schema: dict[str, Any]) -> None:
         PermanentError("response_format.type must be one of text", status_code=422),
         PermanentError("Unrecognized request argument supplied: response_format", status_code=400),
         PermanentError("failed to parse grammar", status_code=400),
+        PermanentError("Failed to initialize samplers: std::exception", status_code=400),
         PermanentError("json mode is not available here"),
         ProviderError("JSON schema conversion failed", status_code=500),
         PermanentError("structured outputs are not implemented", status_code=501),

@@ -45,6 +45,11 @@ async def test_nobody_having_an_answer_is_a_failure_that_says_why() -> None:
     assert caught.value.metadata["responses"] == ["x", "", "y"]
 
 
+async def test_a_number_that_is_none_abstains() -> None:
+    result = await consensus(MockProvider(["nan", "NaN", "3"]), "q", num_samples=3, key=float)
+    assert (result.answer, result.votes, result.abstained) == (3.0, ((3.0, 1),), 2)
+
+
 async def test_the_key_decides_about_unanimity() -> None:
     provider = MockProvider(["42", "$42", "dunno"])
     result = await consensus(provider, "q", num_samples=3, strategy="unanimous", key=answers.number)

@@ -121,7 +121,17 @@ def program(server: Server, code: str, *options: str) -> list[str]:
 
 def test_interrupting_ends_the_program_at_once(server: Server) -> None:
     server.hold()
-    command = program(server, "asyncio.run(provider.complete(USER))", "-W", "error")
+    code = """
+        async def tick():
+            while True:
+                await asyncio.sleep(0.05)
+        async def main():
+            # A loop that turns: a sleeping one misses a signal that comes just before it falls asleep.
+            ticking = asyncio.ensure_future(tick())
+            await provider.complete(USER)
+        asyncio.run(main())
+    """
+    command = program(server, code, "-W", "error")
     with subprocess.Popen(command, stderr=subprocess.PIPE) as running:
         server.wait_until(lambda: server.held == 1)
         running.send_signal(signal.SIGINT)

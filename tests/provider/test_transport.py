@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback import USER, Connection, MakeProvider, Request, Server, completion, http, reply, serving
+from ugly import CUT, NOT_A_REPLY
 
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError, RateLimitError
 
@@ -183,29 +184,6 @@ async def test_redirects_are_not_followed(server: Server, make: MakeProvider) ->
         assert not other.connections
 
 
-NOT_A_REPLY = {
-    "empty": http(""),
-    "html": http("<html><head><title>Sign in &amp; pay</title></head><body>x</body></html>"),
-    "null": http("null"),
-    "list": http("[]"),
-    "number": http("1"),
-    "no choices": http("{}"),
-    "empty choices": http('{"choices": []}'),
-    "null choices": http('{"choices": null}'),
-    "odd choice": http('{"choices": [3]}'),
-    "error": http('{"error": {"message": "overloaded", "type": "server_error"}}'),
-    "nested": http("[" * 100_000),
-    "nested in a reply": http('{"choices": ' + "[" * 100_000 + "]" * 100_000 + "}"),
-    "bad utf-8": http(b'{"choices": "\xff\xfe"}'),
-    "no json": http("choices"),
-    "cut json": http('{"choices": [{"message"'),
-    "no gzip": http("not gzip", "200 OK", "Content-Encoding: gzip"),
-    "cut gzip": http(gzip.compress(b"{}" * 99)[:-5], "200 OK", "Content-Encoding: gzip"),
-    "foreign encoding": http("x", "200 OK", "Content-Encoding: br"),
-    "no content": http("", "204 No Content"),
-}
-
-
 @pytest.mark.parametrize("case", NOT_A_REPLY)
 async def test_a_200_that_is_no_completion(server: Server, make: MakeProvider, case: str) -> None:
     server.script = NOT_A_REPLY[case]
@@ -233,20 +211,6 @@ async def test_whatever_bytes_come_back_as_a_body(server: Server, make: MakeProv
             server.script = http(body)
             with pytest.raises(ProviderError):
                 await provider.complete(USER)
-
-
-CUT = {
-    "before a byte": b"",
-    "in the status line": b"HTTP/1.1 20",
-    "in the headers": b"HTTP/1.1 200 OK\r\nContent-Le",
-    "in the body": http("{}", length=100),
-    "in a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n{}",
-    "between chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
-    "not http": b"SSH-2.0-OpenSSH_9.2\r\n",
-    "bad status": b"HTTP/1.1 abc OK\r\n\r\n",
-    "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
-    "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000,
-}
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
@@ -582,10 +546,10 @@ async def test_cancelling_at_any_moment_leaves_no_connection(server: Server, mak
 
     async with make() as provider:
         await asyncio.gather(*(storm(provider, start) for start in range(1, 37, 6)))
-        # The free connections are all taken into use, and there should be no others.
+        # As many again as there were: the free connections are all taken into use, and no others are open.
         gate = server.hold()
-        calls = [asyncio.ensure_future(provider.complete(USER)) for _ in range(25)]
-        await server.until(lambda: server.held == 25 == server.open)
+        calls = [asyncio.ensure_future(provider.complete(USER)) for _ in range(180)]
+        await server.until(lambda: server.held == 180 == server.open)
         gate.open()
         await asyncio.gather(*calls)
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

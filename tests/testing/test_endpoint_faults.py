@@ -1,7 +1,9 @@
 """Faults on demand, seen from the wire."""
 
+import copy
 import http.client
 import json
+import pickle
 import socket
 from typing import Any
 
@@ -159,3 +161,13 @@ def test_a_client_that_leaves_a_hanging_call() -> None:
 def test_faults_check_themselves(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.rate_limited(2), Fault.delay(0.1, then=Fault.status(503, headers={"a": "b"}))]
+)
+def test_a_fault_is_a_value_like_any_other(fault: Fault) -> None:
+    assert pickle.loads(pickle.dumps(fault)) == fault
+    assert copy.deepcopy(fault) == fault
+    with pytest.raises(TypeError):
+        fault.headers["x"] = "y"  # type: ignore[index]  # it is read-only

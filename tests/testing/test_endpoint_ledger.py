@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from endpoint_client import ask, connected, payload, read_all, request_bytes, text_of
 
-from executionkit.testing import Ledger, LocalEndpoint, count_prompt_tokens, count_tokens
+from executionkit.testing import Fault, Ledger, LocalEndpoint, count_prompt_tokens, count_tokens
 from executionkit.types import TokenUsage
 
 
@@ -31,19 +31,27 @@ def test_a_ledger_is_a_picture() -> None:
         assert before == Ledger(0, 0, 0, 0, 0, (), 0, 0, ())
 
 
-def test_a_call_counts_once_its_headers_are_complete() -> None:
+def test_a_call_counts_once_it_has_arrived_whole() -> None:
     whole = request_bytes()
-    end_of_head = whole.index(b"\r\n\r\n") + 4
-    with LocalEndpoint() as endpoint:
+    with LocalEndpoint([Fault.hang()]) as endpoint:
         with connected(endpoint) as sock:
-            sock.sendall(whole[: end_of_head - 1])
+            sock.sendall(whole[:-1])
             assert endpoint.settle_sync().calls == 0
-            sock.sendall(whole[end_of_head - 1 : -1])
+            sock.sendall(whole[-1:])
             ledger = endpoint.settle_sync()
-            assert (ledger.calls, ledger.in_flight, ledger.requests[0].body) == (1, 1, None)
+            assert (ledger.calls, ledger.in_flight) == (1, 1)
+            assert ledger.requests[0].body is not None
         ledger = endpoint.settle_sync()
         assert (ledger.calls, ledger.in_flight, ledger.undelivered) == (1, 0, 1)
         assert (ledger.statuses, ledger.usage) == ((), TokenUsage(0, 0, 1))
+
+
+def test_a_request_broken_off_is_no_call() -> None:
+    with LocalEndpoint() as endpoint:
+        with connected(endpoint) as sock:
+            sock.sendall(request_bytes()[:-1])
+        ledger = endpoint.settle_sync()
+        assert (ledger.calls, ledger.in_flight, ledger.undelivered, ledger.connections) == (0, 0, 0, 1)
 
 
 def test_held_calls_wait_and_are_released_in_order_of_arrival() -> None:

@@ -1,21 +1,28 @@
-"""How to test code that uses the patterns: with `pytest examples/test_with_mock.py`, or as a program.
+"""How to test code that uses the patterns: with `pytest examples/unit_testing.py`, or as a program.
 
-`MockProvider` needs no network and no event loop of its own; these tests need no plugin.
+`MockProvider` answers from a script without any network; `LocalEndpoint` is a server on this machine that
+goes wrong as it is told to. No test waits, and none needs a plugin.
 """
+
+import pytest
 
 from executionkit import (
     ConsensusFailedError,
     LLMProvider,
     LLMResponse,
     MockProvider,
+    PermanentError,
+    Provider,
     RateLimitError,
     RetryConfig,
+    TokenUsage,
     Tool,
     ToolCall,
     ToolCallingProvider,
     consensus_sync,
     react_loop_sync,
 )
+from executionkit.testing import Fault, LocalEndpoint
 
 # The code under test.
 
@@ -71,6 +78,22 @@ def test_the_model_is_told_what_the_tool_said() -> None:
     assert answer(provider, "How much tea is there?") == "There are 12 boxes."
     assert provider.last_call is not None
     assert provider.last_call.messages[-1]["content"] == "12 boxes"
+
+
+def test_a_server_in_trouble_is_asked_again() -> None:
+    with LocalEndpoint([Fault.status(503), Fault.cut_body(), "spam", "spam", "spam"]) as endpoint:
+        provider = Provider(endpoint.base_url, "any-model")
+        assert is_spam(provider, "You won!", retry=RetryConfig(base_delay=0.0)) is True
+        assert endpoint.ledger.calls == 5
+
+
+def test_a_wrong_key_is_not_tried_again_and_the_error_says_what_was_spent() -> None:
+    with LocalEndpoint(["ham"], api_key="right") as endpoint:
+        provider = Provider(endpoint.base_url, "any-model", api_key="wrong")
+        with pytest.raises(PermanentError) as caught:
+            is_spam(provider, "Hello")
+        assert caught.value.status_code == 401
+        assert caught.value.cost == TokenUsage(llm_calls=endpoint.ledger.calls)
 
 
 if __name__ == "__main__":

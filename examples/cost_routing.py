@@ -1,0 +1,63 @@
+"""Ask a cheap model several times; only where its samples disagree, ask a strong one.
+
+Each model has a kit of its own, so that at the end the bill can be split. EXECUTIONKIT_CHEAP_MODEL and
+EXECUTIONKIT_STRONG_MODEL name two models of one endpoint.
+"""
+
+import asyncio
+
+from endpoint import endpoint
+
+from executionkit import Kit, Provider, TokenUsage, answers
+from executionkit.testing import ChatRequest
+
+QUESTIONS = [
+    "What is 17 + 25?",
+    "What is the sum of the digits of 2 to the power of 15?",
+    "What is 12 * 12?",
+]
+FORM = "Think first, then end with: The answer is ..."
+
+# Dollars for a million tokens, in and out.
+PRICES = {"cheap": (0.15, 0.60), "strong": (2.50, 10.00)}
+
+
+async def answer(question: str, cheap: Kit, strong: Kit) -> str:
+    draft = await cheap.consensus(
+        f"{question} {FORM}", num_samples=5, key=answers.number, stop="decided", max_tokens=500
+    )
+    if draft.agreement_ratio >= 0.75:
+        return f"{draft.answer} (cheap, {draft.agreement_ratio:.0%} of {draft.samples_used} agree)"
+    final = await strong.consensus(f"{question} {FORM}", num_samples=1, key=answers.number, max_tokens=2000)
+    return f"{final.answer} (strong: the cheap one said {[number for number, _ in draft.votes]})"
+
+
+def dollars(usage: TokenUsage, tier: str) -> float:
+    price_in, price_out = PRICES[tier]
+    return (usage.input_tokens * price_in + usage.output_tokens * price_out) / 1_000_000
+
+
+async def main() -> None:
+    async with (
+        Provider(*endpoint(sometimes_wrong, role="cheap")) as small,
+        Provider(*endpoint(right, role="strong")) as large,
+    ):
+        cheap, strong = Kit(small), Kit(large)
+        for question in QUESTIONS:
+            print(f"{question:<56} {await answer(question, cheap, strong)}")
+    for tier, kit in [("cheap", cheap), ("strong", strong)]:
+        print(f"{tier:<7} ${dollars(kit.usage, tier):.6f}  {kit.usage}")
+
+
+def right(request: ChatRequest) -> str:
+    numbers = {"17 + 25": 42, "digits": 26, "12 * 12": 144}
+    return next(f"The answer is {number}." for text, number in numbers.items() if text in request.prompt)
+
+
+def sometimes_wrong(request: ChatRequest) -> str:
+    """Guesses at what takes more than one step."""
+    return f"The answer is {20 + request.number % 3}." if "digits" in request.prompt else right(request)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,60 @@
+"""When one provider is rate limited, ask the next: a provider of one's own around others.
+
+Anything with such a `complete` is a provider, so patterns, budgets and kits work with it. A refusal is handed
+on, not swallowed: the pattern's own retry goes to the next provider, and every attempt counts.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from endpoint import endpoint
+
+from executionkit import Kit, LLMResponse, Provider, RateLimitError, RetryConfig, TokenUsage
+from executionkit.testing import Fault
+
+
+class Failover:
+    """Asks the first provider that may be asked; one that is rate limited rests as long as it said."""
+
+    supports_tools: Literal[True] = True
+
+    def __init__(self, *providers: Provider) -> None:
+        self.rests_until = dict.fromkeys(providers, 0.0)
+        self.asked: Counter[str] = Counter()
+
+    async def complete(self, messages: Sequence[dict[str, Any]], **options: Any) -> LLMResponse:
+        now = time.monotonic()
+        provider = min(self.rests_until, key=lambda each: max(now, self.rests_until[each]))
+        self.asked[provider.model] += 1
+        try:
+            return await provider.complete(messages, **options)
+        except RateLimitError as error:
+            self.rests_until[provider] = time.monotonic() + error.retry_after
+            # How long a retry has to wait: not at all while another provider is fresh.
+            error.retry_after = max(0.0, min(self.rests_until.values()) - time.monotonic())
+            raise
+
+
+async def main() -> None:
+    first = Provider(*endpoint(simulated=[Fault.rate_limited(retry_after=30)], role="first"))
+    second = Provider(*endpoint(simulated=["Paris"], role="second"))
+    async with first, second:
+        group = Failover(first, second)
+        kit = Kit(group)
+        for attempt in ("while it is not known", "now that it is"):
+            result = await kit.consensus(
+                "What is the capital of France? Reply with its name only.",
+                num_samples=3,
+                retry=RetryConfig(base_delay=0.05),
+                max_cost=TokenUsage(llm_calls=8),
+            )
+            print(f"{result.value}: {result.cost.llm_calls} calls {attempt}")
+    print(f"asked: {dict(group.asked)}")
+    print(kit.usage)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,52 @@
+"""A model on your own machine, with Ollama: no key, no money, and time is what to be careful with.
+
+    ollama pull llama3.2
+    export EXECUTIONKIT_BASE_URL=http://localhost:11434/v1 EXECUTIONKIT_MODEL=llama3.2
+    python examples/ollama_quick_start.py
+
+llama.cpp's `llama-server` and vLLM listen at http://localhost:8080/v1 and http://localhost:8000/v1.
+"""
+
+import asyncio
+
+from endpoint import endpoint
+
+from executionkit import PermanentError, Provider, ProviderError, answers, consensus
+
+QUESTION = (
+    "A bat and a ball cost 1.10 together. The bat costs 1.00 more than the ball. What does the ball cost?"
+)
+
+
+async def main() -> None:
+    # The first call waits until the model is loaded; a server that isn't there is noticed at once.
+    local = Provider(*endpoint(simulated), timeout=600.0, connect_timeout=2.0)
+    async with local as provider:
+        try:
+            result = await consensus(
+                provider,
+                f"{QUESTION} Think first, then end with: The answer is ...",
+                num_samples=7,
+                key=answers.number,
+                stop="decided",  # samples that can't change the winner are not asked for
+                max_tokens=1000,
+                max_concurrency=2,  # more than the server runs at once (OLLAMA_NUM_PARALLEL) would only queue
+            )
+        except PermanentError as error:
+            raise SystemExit(f"{error}\nIs the model pulled? `ollama list` shows those there are.") from error
+        except ProviderError as error:
+            raise SystemExit(f"{error}\nIs the server running? `ollama serve` starts it.") from error
+    print(result.value)
+    print(f"answer: {result.answer}, votes: {result.votes}, samples saved: {result.samples_saved}")
+    print(result.cost)
+
+
+simulated = [
+    "With b for the ball, b + (b + 1.00) = 1.10, so b = 0.05. The answer is 0.05.",
+    "1.10 - 1.00 = 0.10. The answer is 0.10.",
+    "The bat is 1.05 then, and 1.05 + 0.05 = 1.10. The answer is 0.05.",
+]
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

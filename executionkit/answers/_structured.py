@@ -1,0 +1,97 @@
+"""Reading an answer as a value of a type, or JSON that fits a schema, so that structured answers can vote."""
+
+import json
+from collections.abc import Hashable, Iterable, Mapping
+from types import UnionType
+from typing import Any, Generic, TypeVar, overload
+
+from executionkit.answers._text import canonical_json
+from executionkit.engine.structure import OutputAdapter
+
+T = TypeVar("T")
+
+
+class StructuredReader(Generic[T]):
+    """Reads the JSON of a reply where it is what was asked for; made by `structured`.
+
+    The answer that votes is the JSON as `canonical_json` has it. The reader gets the value back from it.
+    """
+
+    def __init__(self, output: object) -> None:
+        from executionkit.engine.outputs import output_for  # not at the top: few programs need it
+
+        self._output = output_for(output)
+
+    def __call__(self, text: str) -> str | None:
+        """Read the answer; None where there is no JSON, or it doesn't fit."""
+        answer = canonical_json(text)
+        if answer is not None:
+            from executionkit.engine.outputs import UnfitError
+
+            try:
+                self.value(answer)
+            except UnfitError:
+                return None
+        return answer
+
+    def value(self, answer: Hashable) -> T:
+        """The value of an answer that this reader has read.
+
+        Raises:
+            TypeError: `answer` is not one of them.
+        """
+        if not isinstance(answer, str):
+            raise TypeError(f"answer must be one that this reader has read, got {answer!r}")
+        value: T = self._output.read(json.loads(answer))
+        return value
+
+    def values(self, votes: Iterable[tuple[Hashable, int]]) -> list[T]:
+        """The value of every vote, for `vote_by_field`.
+
+        Args:
+            votes: The `votes` of a `ConsensusResult`: every answer, and how many voted for it.
+        """
+        return [self.value(answer) for answer, count in votes for _ in range(count)]
+
+
+@overload
+def structured(output: type[T]) -> StructuredReader[T]: ...
+@overload
+def structured(output: OutputAdapter[T]) -> StructuredReader[T]: ...
+@overload
+def structured(output: None = None) -> StructuredReader[dict[str, Any] | list[Any]]: ...
+@overload
+def structured(output: Mapping[str, Any] | UnionType) -> StructuredReader[Any]: ...
+def structured(output: object = None) -> StructuredReader[Any]:
+    """Make a reader of structured answers: equal JSON is one vote, and a reply that doesn't fit abstains.
+
+    Each sample is one request, without the repairs of the pattern `structured`: what a vote needs is many
+    answers, not that each is right. Say in the prompt what the JSON is to look like.
+
+    Example:
+        ```python
+        from executionkit import MockProvider, answers, consensus, vote_by_field
+
+        SCHEMA = {
+            "type": "object",
+            "properties": {"year": {"type": "integer"}},
+            "required": ["year"],
+        }
+        film = answers.structured(SCHEMA)
+        provider = MockProvider(['{"year": 1927}', '{ "year": 1927 }', '{"year": "?"}'])
+        result = await consensus(
+            provider, "Which year? As JSON.", num_samples=3, key=film
+        )
+        assert (film.value(result.answer), result.abstained) == ({"year": 1927}, 1)
+        assert vote_by_field(film.values(result.votes)).agreement == {"year": 1.0}
+        ```
+
+    Args:
+        output: As that of the pattern `structured`: a type that pydantic can check, a JSON Schema, or None
+            for any JSON object or array.
+
+    Raises:
+        ValueError: It is none of these, or a schema or type that can't be checked.
+        ImportError: It is a type, and pydantic is not installed.
+    """
+    return StructuredReader(output)

@@ -1,0 +1,1 @@
+"""Real OpenAI-compatible servers, installed, started on loopback and driven through the library."""

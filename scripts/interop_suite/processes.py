@@ -1,0 +1,99 @@
+"""Starting a server on a free port of 127.0.0.1, and ending it."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class StartError(Exception):
+    """A server did not come up; the text has the last lines of its log."""
+
+
+def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+    """GET from a server on 127.0.0.1: the status, the headers by their names in lower case, the body.
+
+    Raises:
+        OSError: Nothing answers.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path, headers=dict(headers or {}))
+        reply = connection.getresponse()
+        return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
+    except http.client.HTTPException as exc:
+        raise OSError(f"no HTTP reply: {exc!r}") from exc
+    finally:
+        connection.close()
+
+
+@contextmanager
+def serving(
+    command: Callable[[int], Sequence[str | Path]],
+    *,
+    log: Path,
+    ready: str,
+    env: Mapping[str, str] | None = None,
+    within: float = 120.0,
+) -> Iterator[int]:
+    """Run a server as long as the block lasts.
+
+    Args:
+        command: Given a port, the command that serves on it.
+        log: Where its output goes.
+        ready: The path that answers 200 once it serves.
+        env: Variables added to the environment.
+        within: Seconds it may take to come up.
+
+    Yields:
+        The port.
+
+    Raises:
+        StartError: It ended, or did not come up in time.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(port),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            cwd=log.parent,
+            start_new_session=True,  # so that what it starts can be ended with it
+        )
+    try:
+        _await(process, port, ready, log, within)
+        yield port
+    finally:
+        _end(process)
+
+
+def _await(process: "subprocess.Popen[bytes]", port: int, ready: str, log: Path, within: float) -> None:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if get(port, ready)[0] == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    last = " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
+    why = f"not up after {within:g} s" if process.poll() is None else f"ended with {process.returncode}"
+    raise StartError(f"{why}: {last}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                continue
