@@ -217,6 +217,33 @@ async def test_a_stream_without_a_finish_is_an_error_and_counted() -> None:
     assert (run.usage.llm_calls, run.ledger.assumed_output) == (1, 2)
 
 
+async def test_what_is_iterable_but_no_iterator_is_read_once() -> None:
+    class Again:
+        async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+            yield TextDelta("a")
+            yield Finish("stop", LLMResponse("a"))
+
+    class Careless(Scripted):
+        @asynccontextmanager
+        async def stream(
+            self, messages: list[dict[str, Any]], **kwargs: Any
+        ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
+            yield Again()  # type: ignore[misc]  # what is wrong is the point
+
+    events = await drained(Run("run", Careless()).stream(MESSAGES))
+    assert text(events) == "a"
+
+
+@pytest.mark.parametrize("events", [[], [TextDelta("a")]])
+async def test_a_stream_that_raises_cancelled_error_of_its_own_is_a_provider_error(
+    events: list[StreamEvent],
+) -> None:
+    run = Run("run", Scripted(*events, asyncio.CancelledError()), retry=ONCE)
+    with pytest.raises(ProviderError, match="nobody cancelled the call"):
+        await drained(run.stream(MESSAGES))
+    assert run.usage.llm_calls == 1
+
+
 async def test_budgets_hold_for_streams() -> None:
     mock = MockProvider(["a b"], usage=TokenUsage(1, 2))
     run = Ledgered("run", mock, max_cost=output(50))
@@ -488,6 +515,21 @@ async def test_a_callback_that_raises_is_logged_and_counted(
     assert len(caplog.records) == 5
     assert "react_loop: on_event raised for RoundStarted" in caplog.text
     assert "the screen is gone" in caplog.text
+
+
+async def test_a_callback_that_raises_cancelled_error_does_not_end_the_run() -> None:
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+
+    async def wait_for_what_was_cancelled(event: PatternEvent) -> None:
+        if isinstance(event, DraftStarted):
+            await gone
+
+    mock = MockProvider(["a"])
+    result = await refine_loop(
+        mock, "q", evaluator=lambda text, provider: 1.0, on_event=wait_for_what_was_cancelled
+    )
+    assert (result.value, result.callback_errors) == ("a", 1)
 
 
 async def test_the_callback_is_called_with_one_event_at_a_time() -> None:

@@ -56,7 +56,7 @@ async def fan_out(
             try:
                 outcomes.values[index] = await job(index)
             except (Exception, asyncio.CancelledError) as exc:
-                if isinstance(exc, asyncio.CancelledError) and _is_being_cancelled():
+                if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                     raise
                 outcomes.failures[index] = exc
                 stopped = stopped or on_failure != "go on"
@@ -86,7 +86,8 @@ class _Enough(Exception):  # noqa: N818 - a signal, not an error
     """Ends the wait for the workers: one failure was enough."""
 
 
-def _is_being_cancelled() -> bool:
+def is_being_cancelled() -> bool:
+    """Whether the current task was cancelled: else a CancelledError is somebody's own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -15,7 +15,7 @@ from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import checks
 from executionkit.engine.metering import Hold, Meter, Metering, Request
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying
-from executionkit.engine.streams import MeteredStream, Opened, opened
+from executionkit.engine.streams import MeteredStream, Opened, opened, refuse_own_cancellation
 from executionkit.errors import ExecutionKitError
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse, size_of
@@ -200,6 +200,7 @@ class Run:
                 reply = await pending
             except BaseException as exc:
                 self._metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
+                refuse_own_cancellation(exc)
                 raise
             if not isinstance(reply, LLMResponse):
                 self._metering.release(hold, dispatched=True)
