@@ -297,6 +297,21 @@ async def test_an_error_object_raised_again_says_it_once(clock: Clock) -> None:
     assert str(exc).count("not retried") == 1
 
 
+@pytest.mark.parametrize(("asked", "least"), [("5", 5.0), ("soon", 0.0), ([5], 0.0)])
+async def test_a_retry_after_that_is_no_number_hides_no_error(clock: Clock, asked: Any, least: float) -> None:
+    flaky = Flaky(RateLimitError("slow down", retry_after=asked))
+    await with_retry(flaky, clock.config(base_delay=0.0))
+    assert clock.waits == [least]
+
+
+@pytest.mark.parametrize("config", [None, 3])
+async def test_what_is_no_config_is_refused_before_the_first_attempt(config: Any) -> None:
+    flaky = Flaky()
+    with pytest.raises(ValueError, match="config must be a RetryConfig"):
+        await with_retry(flaky, config)
+    assert flaky.attempts == 0
+
+
 async def test_a_refusal_on_a_later_attempt_says_so_too(clock: Clock) -> None:
     flaky = Flaky(ProviderError("down"), RateLimitError("slow down", retry_after=100))
     with pytest.raises(RateLimitError, match="not retried"):
