@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from executionkit._schema import find_errors
 from executionkit.errors import ToolError
 from executionkit.protocols import LLMProvider
-from executionkit.responses import ToolCall
+from executionkit.responses import ToolCall, plain
 from executionkit.types import Tool
 
 _log = logging.getLogger("executionkit.tools")
@@ -47,7 +47,8 @@ class Toolbox:
         function = self._functions.get(tool.name)
         if function is None:
             function = self._functions[tool.name] = _Function.of(tool)
-        arguments = dict(call.arguments)
+        # A copy however deep: what a tool changes must reach neither the transcript nor the events.
+        arguments: dict[str, Any] = plain(call.arguments)
         if function.wants_provider:
             arguments["provider"] = self._provider
         problems = find_errors(call.arguments, tool.parameters) or function.misfits(arguments)

@@ -601,3 +601,11 @@ def test_no_limit_is_too_small_for_a_mark(limit: int) -> None:
     assert was_cut
     assert len(text) == limit
     assert text.lstrip("x") in ("…", "\n[truncated: 60 characters in all]")
+
+
+async def test_what_a_tool_does_to_its_arguments_stays_with_it() -> None:
+    call = ToolCall("1", "pop", {"items": [1, 2]})
+    schema = {"type": "object", "properties": {"items": {"type": "array"}}}
+    toolbox = Toolbox({"pop": Tool("pop", "", schema, lambda items: items.pop())}, MockProvider(), None)
+    assert await toolbox.call(call) == ("2", True)
+    assert call.arguments == {"items": [1, 2]}
