@@ -39,6 +39,7 @@ from executionkit import (
     ToolCallDone,
     ToolStarted,
     UsageEvent,
+    consensus,
     react_loop,
     react_loop_sync,
     refine_loop,
@@ -258,6 +259,46 @@ async def test_budgets_hold_for_streams() -> None:
         assert "".join([event.text async for event in held if isinstance(event, TextDelta)]) == "a b"
     assert text(await waiting) == "a b"
     assert [call.max_tokens for call in mock.calls[1:]] == [48, 46]
+    assert holds_nothing(run)
+
+
+@pytest.mark.parametrize("budget", [output(50), TokenUsage(input_tokens=500)])
+async def test_who_reads_a_stream_may_call_the_model_meanwhile(budget: TokenUsage) -> None:
+    mock = MockProvider(["a b"], usage=TokenUsage(1, 2))
+    run = Ledgered("run", mock, max_cost=budget)
+    async with run.stream(MESSAGES, max_tokens=30) as events:
+        await anext(events)
+        await run.complete(MESSAGES, max_tokens=30)
+        # So may what works for the reader: in tasks, which it awaits.
+        await consensus(run, "q", num_samples=2, max_tokens=30)
+        async with run.stream(MESSAGES, max_tokens=30) as others:
+            assert text([event async for event in others]) == "a b"
+        assert text([event async for event in events]) == " b"
+    assert mock.call_count == run.usage.llm_calls == 5
+    if budget.output_tokens:
+        assert [call.max_tokens for call in mock.calls] == [30, 20, 18, 16, 14]
+    assert holds_nothing(run)
+
+
+async def test_what_a_stream_has_set_aside_is_not_there_for_who_reads_it() -> None:
+    run = Ledgered("run", MockProvider(["a b"]), max_cost=output(30))
+    async with run.stream(MESSAGES, max_tokens=30):
+        with pytest.raises(BudgetExhaustedError, match="a stream that is being read: give it a smaller"):
+            await run.complete(MESSAGES, max_tokens=30)
+    assert holds_nothing(run)
+
+
+async def test_two_readers_do_not_wait_for_each_other() -> None:
+    run = Ledgered("run", MockProvider(["a b"], usage=TokenUsage(1, 2)), max_cost=output(70))
+    both = asyncio.Barrier(2)
+
+    async def read_and_call() -> None:
+        async with run.stream(MESSAGES, max_tokens=30):
+            await both.wait()
+            await run.complete(MESSAGES, max_tokens=30)
+
+    await asyncio.gather(read_and_call(), read_and_call())
+    assert run.usage.llm_calls == 4
     assert holds_nothing(run)
 
 

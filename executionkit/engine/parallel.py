@@ -2,9 +2,10 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from executionkit.engine import checks
 
@@ -65,7 +66,7 @@ async def fan_out(
                 if on_failure == "cancel the rest":
                     raise _Enough from None
 
-    workers = [asyncio.create_task(work()) for _ in range(min(max_concurrency, count))]
+    workers = [spawn(work()) for _ in range(min(max_concurrency, count))]
     try:
         if workers:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -84,6 +85,21 @@ async def fan_out(
 
 class _Enough(Exception):  # noqa: N818 - a signal, not an error
     """Ends the wait for the workers: one failure was enough."""
+
+
+_WORKS_FOR: Final[ContextVar[tuple[object, ...]]] = ContextVar("executionkit_works_for", default=())
+
+
+def spawn(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task for part of the current one's work, which waits for it."""
+    context = copy_context()
+    context.run(_WORKS_FOR.set, waiting_tasks())
+    return asyncio.create_task(work, context=context)
+
+
+def waiting_tasks() -> tuple[object, ...]:
+    """The current task and those that wait for it: none of them does anything else while it waits."""
+    return (*_WORKS_FOR.get(), asyncio.current_task())
 
 
 def is_being_cancelled() -> bool:

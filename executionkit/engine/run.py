@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeVar, cast
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import checks
 from executionkit.engine.metering import Hold, Meter, Metering, Request
+from executionkit.engine.parallel import waiting_tasks
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying
 from executionkit.engine.streams import MeteredStream, Opened, opened, refuse_own_cancellation
 from executionkit.errors import ExecutionKitError
@@ -283,7 +284,7 @@ class Run:
                 await _leave()
         hold = self._metering.try_hold(request)
         while not isinstance(hold, Hold):
-            await self._park(hold.settled())
+            await self._park(hold.settled(waiting_tasks()))
             hold = self._metering.try_hold(request)
         return hold
 

@@ -69,6 +69,7 @@ class MeteredStream(ReplyStream):
     """
 
     _source: Opened | None = None
+    _reader: object = None
     _settled = False
 
     def __init__(
@@ -92,6 +93,8 @@ class MeteredStream(ReplyStream):
             self._enrich(exc)
             raise
         self._first = self._source.first
+        self._reader = asyncio.current_task()
+        self._metering.begin_reading(self._source.hold, self._reader)
 
     async def _next(self) -> StreamEvent | None:
         source = self._source
@@ -123,6 +126,7 @@ class MeteredStream(ReplyStream):
     def _settle(self, source: Opened, finish: Finish | None = None) -> None:
         if not self._settled:
             self._settled = True
+            self._metering.end_reading(source.hold, self._reader)
             reply = self._tally.partial(self._prompt_bytes) if finish is None else finish.response
             self._metering.record(source.hold, reply, unfinished=finish is None)
 

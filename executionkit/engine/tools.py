@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from executionkit._schema import find_errors
+from executionkit.engine.parallel import spawn
 from executionkit.errors import ToolError
 from executionkit.protocols import LLMProvider
 from executionkit.responses import ToolCall, plain
@@ -58,7 +59,7 @@ class Toolbox:
 
     async def _run(self, tool: Tool, function: "_Function", arguments: dict[str, Any]) -> str:
         limit = tool.timeout if self._timeout is None else self._timeout
-        task = asyncio.create_task(_execute(function, arguments))
+        task = spawn(_execute(function, arguments))
         try:
             await asyncio.wait((task,), timeout=limit)
             timed_out = not task.done()
