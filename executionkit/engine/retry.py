@@ -60,6 +60,8 @@ class RetryConfig:
             max_retry_after=self.max_retry_after,
         )
         checks.between(1.0, float("inf"), exponential_base=self.exponential_base)
+        if self.sleep is not None and not callable(self.sleep):
+            raise ValueError(f"sleep must be a callable or None, got {self.sleep!r}")
         kinds = self.retryable
         if not isinstance(kinds, tuple) or not all(
             isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds

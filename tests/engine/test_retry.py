@@ -103,6 +103,7 @@ def test_a_config_is_frozen_and_can_be_replaced_and_pickled() -> None:
         ("max_delay", [-1, math.nan, math.inf, 10**400]),
         ("exponential_base", [0.99, 0, -2, math.nan, math.inf]),
         ("max_retry_after", [-1, math.nan, math.inf, None]),
+        ("sleep", [5, "1"]),
         ("retryable", [None, ProviderError, [ProviderError], ("ProviderError",), (ProviderError("x"),)]),
         ("retryable", [(asyncio.CancelledError,), (BaseException,), (ProviderError, KeyboardInterrupt)]),
     ],
