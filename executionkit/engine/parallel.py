@@ -108,6 +108,12 @@ def is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def look_at(task: asyncio.Future[Any]) -> None:
+    """Take notice of how a task ended, or asyncio complains that nobody did."""
+    if not task.cancelled():
+        task.exception()
+
+
 async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Cancel what still runs and wait for its end, however often we are cancelled ourselves meanwhile."""
     pending = [task for task in tasks if not task.done()]
@@ -120,6 +126,8 @@ async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
         except asyncio.CancelledError as exc:
             cancelled = exc
         pending = [task for task in pending if not task.done()]
+    for task in tasks:
+        look_at(task)
     if cancelled is not None:
         raise cancelled
 

@@ -116,6 +116,8 @@ class Run:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # An evaluator may keep its provider for the next time: that is over, not being wound up.
+        self._halted = False
         if exc is not None:
             self._enrich(exc)
 

@@ -401,6 +401,12 @@ async def test_nothing_is_begun_in_a_halted_run_nor_in_one_inside_it() -> None:
     assert (await beside.complete(MESSAGES)).content == "x"
 
 
+async def test_a_halt_is_over_with_the_run() -> None:
+    async with Run("run", MockProvider(["a"])) as run:
+        run.halt()
+    assert (await Run("another", run).complete(MESSAGES)).content == "a"
+
+
 async def test_a_halt_reaches_those_who_wait_inside_and_nobody_outside() -> None:
     provider = HeldProvider()
     top = Run("top", provider, max_cost=output(100))
