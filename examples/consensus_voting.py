@@ -8,7 +8,7 @@ import asyncio
 
 from endpoint import endpoint
 
-from executionkit import Provider, TokenUsage, answers, consensus
+from executionkit import ConsensusFailedError, Provider, TokenUsage, answers, consensus
 from executionkit.testing import ChatRequest
 
 REVIEWS = [
@@ -23,14 +23,19 @@ async def main() -> None:
     async with Provider(*endpoint(simulated)) as provider:
         spent = TokenUsage()
         for review in REVIEWS:
-            result = await consensus(
-                provider,
-                f"{PROMPT}\n\n{review}",
-                num_samples=5,
-                key=answers.label("positive", "negative"),
-                stop="decided",
-                max_tokens=200,
-            )
+            try:
+                result = await consensus(
+                    provider,
+                    f"{PROMPT}\n\n{review}",
+                    num_samples=5,
+                    key=answers.label("positive", "negative"),
+                    stop="decided",
+                    max_tokens=200,
+                )
+            except ConsensusFailedError as error:  # no sample has one of the words
+                print(f"{review:<40} ask a person")
+                spent += error.cost
+                continue
             verdict = str(result.answer) if result.agreement_ratio > 0.8 else "ask a person"
             votes = ", ".join(f"{count} {answer}" for answer, count in result.votes)
             print(f"{review:<40} {verdict:<14} ({votes}; {result.samples_saved} samples saved)")

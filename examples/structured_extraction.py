@@ -55,6 +55,9 @@ simulated = [
         {"what": "tray", "count": 1, "price": 8.0},
     ]}
     ```""",
+    # Without json-repair the comma has to be asked for again.
+    '{"number": "T-17", "total": 45.5, "lines": ['
+    '{"what": "teapot", "count": 3, "price": 12.5}, {"what": "tray", "count": 1, "price": 8.0}]}',
 ]
 
 

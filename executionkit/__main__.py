@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=app.TITLE)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    demo = commands.add_parser("demo", help="see every pattern at work", description=_ABOUT)
+    demo = commands.add_parser("demo", help="see four of the patterns at work", description=_ABOUT)
     if parser.parse_args(arguments).command is None:
         parser.print_help()
         return 0

@@ -60,12 +60,22 @@ class MockProvider:
 
     Example:
         ```python
-        from executionkit import MockProvider, RateLimitError, RetryConfig, TokenUsage, consensus_sync
+        from executionkit import (
+            MockProvider,
+            RateLimitError,
+            RetryConfig,
+            TokenUsage,
+            consensus_sync,
+        )
 
 
         def test_a_rate_limit_is_retried_and_counted():
-            provider = MockProvider([RateLimitError("slow down", retry_after=0), "ham"], strict=True)
-            result = consensus_sync(provider, "Spam or ham?", num_samples=1, retry=RetryConfig(base_delay=0))
+            provider = MockProvider(
+                [RateLimitError("slow down", retry_after=0), "ham"], strict=True
+            )
+            result = consensus_sync(
+                provider, "Spam or ham?", num_samples=1, retry=RetryConfig(base_delay=0)
+            )
             assert result.value == "ham"
             assert result.cost == TokenUsage(llm_calls=2)
             assert provider.last_call.messages[0]["content"] == "Spam or ham?"

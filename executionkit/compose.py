@@ -36,7 +36,9 @@ class PatternStep(Protocol[T_co]):
             return PatternResult(f"In which country is {prompt}?")
 
 
-        result = await pipe(MockProvider(["Paris"]), "The largest city?", consensus, as_question)
+        result = await pipe(
+            MockProvider(["Paris"]), "The largest city?", consensus, as_question
+        )
         assert result.value == "In which country is Paris?"
         ```
     """
@@ -74,7 +76,9 @@ async def pipe(
 
         from executionkit import MockProvider, TokenUsage, consensus, pipe, refine_loop
 
-        provider = MockProvider(["Time, poured.", "Time, poured.", "Time, poured slowly.", "Score: 10"])
+        provider = MockProvider(
+            ["Time, poured.", "Time, poured.", "Time, poured slowly.", "Score: 10"]
+        )
         result = await pipe(
             provider,
             "Write a tagline for a tea house.",

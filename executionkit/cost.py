@@ -31,8 +31,12 @@ class CostTracker:
         from executionkit import CostTracker, LLMResponse, TokenUsage
 
         tracker = CostTracker()
-        tracker.record(LLMResponse("Paris", usage={"prompt_tokens": 12, "completion_tokens": 1}))
-        assert tracker.to_usage() == TokenUsage(input_tokens=12, output_tokens=1, llm_calls=1)
+        tracker.record(
+            LLMResponse("Paris", usage={"prompt_tokens": 12, "completion_tokens": 1})
+        )
+        assert tracker.to_usage() == TokenUsage(
+            input_tokens=12, output_tokens=1, llm_calls=1
+        )
         ```
     """
 

@@ -24,11 +24,18 @@ class ExecutionKitError(Exception):
 
     Example:
         ```python
-        from executionkit import ExecutionKitError, MockProvider, PermanentError, consensus
+        from executionkit import (
+            ExecutionKitError,
+            MockProvider,
+            PermanentError,
+            consensus,
+        )
 
         provider = MockProvider(["Paris", PermanentError("no such model")])
         try:
-            await consensus(provider, "The capital of France?", num_samples=2, max_concurrency=1)
+            await consensus(
+                provider, "The capital of France?", num_samples=2, max_concurrency=1
+            )
         except ExecutionKitError as error:
             assert error.cost.llm_calls == 2
             assert error.metadata["responses"] == ["Paris"]
@@ -158,7 +165,9 @@ class ToolError(Exception):
 
         async def price(item: str) -> float:
             if item not in PRICES:
-                raise ToolError(f"{item!r} is not on the menu; there is: {', '.join(PRICES)}")
+                raise ToolError(
+                    f"{item!r} is not on the menu; there is: {', '.join(PRICES)}"
+                )
             return PRICES[item]
         ```
     """

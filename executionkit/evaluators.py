@@ -41,9 +41,13 @@ class Rubric(_Judge):
         ```python
         from executionkit import MockProvider, Rubric, best_of_n
 
-        provider = MockProvider(["We are sorry.", "It names no date. Score: 4"])  # in your program a Provider
+        provider = MockProvider(
+            ["We are sorry.", "It names no date. Score: 4"]
+        )  # in your program a Provider
         rubric = Rubric("Apologises once, names a date.")
-        result = await best_of_n(provider, "Answer the complaint.", evaluator=rubric, num_samples=1)
+        result = await best_of_n(
+            provider, "Answer the complaint.", evaluator=rubric, num_samples=1
+        )
         assert result.score == 0.4
         ```
 
@@ -96,9 +100,13 @@ class Pairwise(_Judge):
         ```python
         from executionkit import MockProvider, Pairwise, best_of_n
 
-        provider = MockProvider(["Tea.", "Tea, hot and strong.", "Better: B", "Better: A"])
+        provider = MockProvider(
+            ["Tea.", "Tea, hot and strong.", "Better: B", "Better: A"]
+        )
         judge = Pairwise("Easy to remember.")
-        result = await best_of_n(provider, "Praise tea.", evaluator=judge, num_samples=2, max_concurrency=1)
+        result = await best_of_n(
+            provider, "Praise tea.", evaluator=judge, num_samples=2, max_concurrency=1
+        )
         assert (result.value, result.scores) == ("Tea, hot and strong.", [0.0, 1.0])
         ```
 

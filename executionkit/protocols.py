@@ -46,7 +46,7 @@ class ToolCallingProvider(LLMProvider, Protocol):
 
     @property
     def supports_tools(self) -> Literal[True]:
-        """Always True; a plain class attribute does as well."""
+        """Always True; a class attribute does as well: `supports_tools: Literal[True] = True`."""
         ...
 
 

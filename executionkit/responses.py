@@ -112,7 +112,9 @@ class LLMResponse:
         from executionkit import LLMResponse
 
         reply = LLMResponse(
-            "Paris", finish_reason="length", usage={"prompt_tokens": 12, "completion_tokens": 1}
+            "Paris",
+            finish_reason="length",
+            usage={"prompt_tokens": 12, "completion_tokens": 1},
         )
         assert (reply.total_tokens, reply.was_truncated) == (13, True)
         ```

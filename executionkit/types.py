@@ -29,7 +29,11 @@ class Evaluation:
 
 
         def brief(text, provider):
-            return Evaluation(1.0) if len(text) < 200 else Evaluation(0.4, "Use fewer words.")
+            return (
+                Evaluation(1.0)
+                if len(text) < 200
+                else Evaluation(0.4, "Use fewer words.")
+            )
         ```
 
     Attributes:
@@ -114,7 +118,9 @@ class PatternResult(Generic[T_co]):
         ```python
         from executionkit import MockProvider, consensus
 
-        result = await consensus(MockProvider(["Paris"]), "The capital of France?", num_samples=3)
+        result = await consensus(
+            MockProvider(["Paris"]), "The capital of France?", num_samples=3
+        )
         assert (str(result), result.score, result.cost.llm_calls) == ("Paris", 1.0, 3)
         assert result.metadata["tie_count"] == result.tie_count == 1
         ```

@@ -31,7 +31,7 @@ from executionkit import (
     structured_sync,
     testing,
 )
-from executionkit.provider import _transport
+from executionkit.provider import _backends
 
 # Not below ROOT: the tests of an sdist run against an installed wheel.
 PACKAGE = Path(executionkit.__file__).parent
@@ -45,7 +45,7 @@ PUBLIC: dict[str, Any] = {
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 READERS = {name: getattr(answers, name) for name in answers.__all__ if name.islower()}
 EXTRAS = set(PROJECT["optional-dependencies"]) - {"test", "types", "docs", "dev"}
-BACKENDS = set(typing.get_args(_transport.Backend))
+BACKENDS = set(typing.get_args(_backends.Backend))
 
 
 def score(text: str, provider: LLMProvider) -> Evaluation:

@@ -73,7 +73,7 @@ RIGHT = """
 
 | Extra | |
 |---|---|
-| `httpx`, `httpx2`, `pydantic`, `repair` | |
+| `httpx`, `httpx2`, `aiohttp`, `orjson`, `pydantic`, `repair` | |
 """
 
 WRONG = {

@@ -1,1 +1,1 @@
-"""`python -m executionkit demo`: every pattern at work, over real HTTP. Start reading in `scenes.py`."""
+"""`python -m executionkit demo`: four patterns at work, over real HTTP. Start reading in `scenes.py`."""

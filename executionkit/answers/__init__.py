@@ -4,8 +4,12 @@ Example:
     ```python
     from executionkit import MockProvider, answers, consensus
 
-    provider = MockProvider(["42", "The answer is $42.00.", "So 6 * 7 = \\boxed{42}"])
-    result = await consensus(provider, "How much is it?", num_samples=3, key=answers.number)
+    provider = MockProvider(
+        ["42", "The answer is $42.00.", "So 6 * 7 = \\boxed{42}"]
+    )
+    result = await consensus(
+        provider, "How much is it?", num_samples=3, key=answers.number
+    )
     assert (result.answer, result.agreement_ratio) == (42, 1.0)
     ```
 

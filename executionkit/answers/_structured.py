@@ -72,10 +72,16 @@ def structured(output: object = None) -> StructuredReader[Any]:
         ```python
         from executionkit import MockProvider, answers, consensus, vote_by_field
 
-        SCHEMA = {"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]}
+        SCHEMA = {
+            "type": "object",
+            "properties": {"year": {"type": "integer"}},
+            "required": ["year"],
+        }
         film = answers.structured(SCHEMA)
         provider = MockProvider(['{"year": 1927}', '{ "year": 1927 }', '{"year": "?"}'])
-        result = await consensus(provider, "Which year? As JSON.", num_samples=3, key=film)
+        result = await consensus(
+            provider, "Which year? As JSON.", num_samples=3, key=film
+        )
         assert (film.value(result.answer), result.abstained) == ({"year": 1927}, 1)
         assert vote_by_field(film.values(result.votes)).agreement == {"year": 1.0}
         ```

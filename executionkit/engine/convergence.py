@@ -50,7 +50,12 @@ class ConvergenceDetector:
         from executionkit import ConvergenceDetector
 
         detector = ConvergenceDetector(patience=2, score_threshold=0.9)
-        assert [detector.should_stop(score) for score in (0.5, 0.7, 0.7, 0.7)] == [False, False, False, True]
+        assert [detector.should_stop(score) for score in (0.5, 0.7, 0.7, 0.7)] == [
+            False,
+            False,
+            False,
+            True,
+        ]
         assert detector.stop_reason == "plateau"
         ```
 

@@ -30,6 +30,6 @@ def unknown_keyword(owner: str, given: str, *takers: Callable[..., object]) -> s
     }
     if given in known:
         return f"{owner}: the keyword {given!r} is ignored: wherever it is taken it is set already"
-    near = difflib.get_close_matches(given, sorted(known), n=1)
+    near = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.8)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     return f"{owner}: the keyword {given!r} is ignored{meant}"

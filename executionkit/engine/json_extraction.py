@@ -31,9 +31,9 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
         ```python
         from executionkit import extract_json
 
-        assert extract_json('As shown in [1], the film is {"title": "Metropolis"}.') == {
-            "title": "Metropolis"
-        }
+        assert extract_json(
+            'As shown in [1], the film is {"title": "Metropolis"}.'
+        ) == {"title": "Metropolis"}
         ```
 
     Args:

@@ -107,7 +107,7 @@ def _adapter(output: object) -> OutputAdapter[Any]:
         from pydantic import TypeAdapter
     except ImportError:
         raise ImportError(
-            "a type as output needs pydantic: pip install 'executionkit[pydantic]', or give a JSON Schema"
+            "a type as output needs pydantic: pip install pydantic, or give a JSON Schema"
         ) from None
     try:
         return cast("OutputAdapter[Any]", TypeAdapter(for_pydantic(output)))

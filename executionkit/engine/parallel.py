@@ -161,7 +161,9 @@ async def gather_strict(coros: Iterable[Awaitable[T]], max_concurrency: int = 10
 
         provider = MockProvider(["one", "two", "three"])
         message = {"role": "user", "content": "Count."}
-        replies = await gather_strict([provider.complete([message]) for _ in range(3)], max_concurrency=1)
+        replies = await gather_strict(
+            [provider.complete([message]) for _ in range(3)], max_concurrency=1
+        )
         assert [reply.content for reply in replies] == ["one", "two", "three"]
         ```
 
@@ -193,7 +195,9 @@ async def gather_resilient(
 
         provider = MockProvider(["one", PermanentError("refused")])
         message = {"role": "user", "content": "Count."}
-        first, second = await gather_resilient([provider.complete([message]) for _ in range(2)])
+        first, second = await gather_resilient(
+            [provider.complete([message]) for _ in range(2)]
+        )
         assert first.content == "one"
         assert isinstance(second, PermanentError)
         ```

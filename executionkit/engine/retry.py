@@ -20,9 +20,13 @@ class RetryConfig:
         ```python
         from executionkit import MockProvider, ProviderError, RetryConfig, consensus
 
-        patient = RetryConfig(max_retries=5, base_delay=0.0)  # a delay of 0 is for tests
+        patient = RetryConfig(
+            max_retries=5, base_delay=0.0
+        )  # a delay of 0 is for tests
         provider = MockProvider([ProviderError("busy"), "Paris"])
-        result = await consensus(provider, "The capital of France?", num_samples=1, retry=patient)
+        result = await consensus(
+            provider, "The capital of France?", num_samples=1, retry=patient
+        )
         assert result.cost.llm_calls == 2
         ```
 

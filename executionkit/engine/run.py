@@ -161,6 +161,10 @@ class Run:
         """Count what was spent beside the run, here and in every run around it."""
         self._metering.charge(usage)
 
+    def is_retryable(self, exc: BaseException) -> bool:
+        """Whether this run repeats a call that failed like this."""
+        return self._retry.should_retry(exc)
+
     def halt(self) -> None:
         """Dispatch nothing more: calls on the wire go on to their end, tasks about to call are cancelled.
 

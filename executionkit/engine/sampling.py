@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from executionkit.engine.parallel import fan_out, merged
 from executionkit.engine.run import Run
+from executionkit.errors import ExecutionKitError
 from executionkit.responses import LLMResponse
 
 
@@ -67,7 +68,8 @@ class Samples:
 
         Raises:
             BaseException: The first failure, as it is, with the others in its notes, once more failed
-                than may. Nothing further was started; what was in flight has been awaited.
+                than may, or one of what is a mistake and no failure: neither an error of the library's
+                nor worth a retry. Nothing further was started; what was in flight has been awaited.
         """
         new = range(self.asked, self.asked + count)
         self.asked += count
@@ -84,7 +86,7 @@ class Samples:
             if outcomes.failures:
                 for index, failure in outcomes.failures.items():
                     self.failures.setdefault(batches[index][0], failure)
-                raise merged(self.failures.values())
+                raise merged(sorted(self.failures.values(), key=partial(_is_failure, run)))
         return [sample for sample in new if sample in self.replies]
 
     async def _request(self, run: Run, batches: list[list[int]], index: int) -> None:
@@ -101,10 +103,15 @@ class Samples:
             )
         except Exception as exc:
             self.failures.update(dict.fromkeys(samples, exc))
-            if len(self.failures) > self._may_fail:
+            if len(self.failures) > self._may_fail or not _is_failure(run, exc):
                 raise
             return
         choices = (reply, *reply.alternatives)
         self.replies.update(zip(samples, choices, strict=False))
         if len(choices) < wanted:
             self._per_request = min(self._per_request, len(choices))
+
+
+def _is_failure(run: Run, exc: BaseException) -> bool:
+    """Whether it is what happens to requests, and no mistake in somebody's code."""
+    return isinstance(exc, ExecutionKitError) or run.is_retryable(exc)

@@ -26,20 +26,35 @@ async def checked_complete(
 
     Example:
         ```python
-        from executionkit import CostTracker, MockProvider, PatternResult, TokenUsage, checked_complete
+        from executionkit import (
+            CostTracker,
+            MockProvider,
+            PatternResult,
+            TokenUsage,
+            checked_complete,
+        )
 
 
         async def translate_twice(provider, prompt, *, max_cost=None, retry=None):
             tracker = CostTracker()
             text = prompt
             for language in ("French", "English"):
-                message = {"role": "user", "content": f"Translate into {language}: {text}"}
-                text = (await checked_complete(provider, [message], tracker, max_cost, retry)).content
+                message = {
+                    "role": "user",
+                    "content": f"Translate into {language}: {text}",
+                }
+                text = (
+                    await checked_complete(
+                        provider, [message], tracker, max_cost, retry
+                    )
+                ).content
             return PatternResult(text, cost=tracker.to_usage())
 
 
         provider = MockProvider(["le thé", "tea"])
-        result = await translate_twice(provider, "tea", max_cost=TokenUsage(llm_calls=4))
+        result = await translate_twice(
+            provider, "tea", max_cost=TokenUsage(llm_calls=4)
+        )
         assert (result.value, result.cost.llm_calls) == ("tea", 2)
         ```
 

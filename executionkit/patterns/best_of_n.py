@@ -108,8 +108,12 @@ async def best_of_n(
             return 1 / len(text.split())
 
 
-        provider = MockProvider(["Tea, hot and strong.", "Tea."])  # in your program a Provider
-        result = await best_of_n(provider, "Praise tea.", evaluator=brevity, num_samples=2)
+        provider = MockProvider(
+            ["Tea, hot and strong.", "Tea."]
+        )  # in your program a Provider
+        result = await best_of_n(
+            provider, "Praise tea.", evaluator=brevity, num_samples=2
+        )
         assert (result.value, result.scores) == ("Tea.", [0.25, 1.0])
         ```
 

@@ -88,9 +88,14 @@ async def consensus(
         ```python
         from executionkit import MockProvider, TokenUsage, consensus
 
-        provider = MockProvider(["Paris", "Lyon", "Paris"])  # in your program a Provider
+        provider = MockProvider(
+            ["Paris", "Lyon", "Paris"]
+        )  # in your program a Provider
         result = await consensus(
-            provider, "The capital of France?", num_samples=3, max_cost=TokenUsage(llm_calls=5)
+            provider,
+            "The capital of France?",
+            num_samples=3,
+            max_cost=TokenUsage(llm_calls=5),
         )
         assert (result.value, result.votes) == ("Paris", (("Paris", 2), ("Lyon", 1)))
         ```
@@ -115,7 +120,8 @@ async def consensus(
             with either of the last two, and takes two samples first, then one at a time; with a confidence
             it is content when that many agree.
         min_samples: How many samples must come back, in [1, num_samples]: as many as are left over may fail
-            for good, by an error or for want of budget, and only miss the vote. None is all of them.
+            for good, by an error of this library's or one that `retry` repeats, or for want of budget, and
+            only miss the vote. None is all of them.
         choices_per_request: How many samples one request may ask for (`n` in its body), so that the prompt
             is paid for once; for servers that offer it. What a server leaves out is asked for again, and no
             further request asks for more than it gave.

@@ -87,13 +87,23 @@ async def react_loop(
         ```python
         from executionkit import LLMResponse, MockProvider, Tool, ToolCall, react_loop
 
-        schema = {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]}
-        price = Tool("price", "The price of an item.", schema, lambda item: {"tea": 3.20}[item])
+        schema = {
+            "type": "object",
+            "properties": {"item": {"type": "string"}},
+            "required": ["item"],
+        }
+        price = Tool(
+            "price", "The price of an item.", schema, lambda item: {"tea": 3.20}[item]
+        )
 
         asks = LLMResponse("", [ToolCall("call_1", "price", {"item": "tea"})])
         provider = MockProvider([asks, "Tea costs 3.20."])  # in your program a Provider
         result = await react_loop(provider, "What does tea cost?", [price])
-        assert (result.value, result.rounds, result.tool_calls_made) == ("Tea costs 3.20.", 2, 1)
+        assert (result.value, result.rounds, result.tool_calls_made) == (
+            "Tea costs 3.20.",
+            2,
+            1,
+        )
         ```
 
     Args:

@@ -155,7 +155,11 @@ async def refine_loop(
 
 
         def brief(text, provider):
-            return Evaluation(1.0) if len(text) < 20 else Evaluation(0.3, "Use fewer words.")
+            return (
+                Evaluation(1.0)
+                if len(text) < 20
+                else Evaluation(0.3, "Use fewer words.")
+            )
 
 
         provider = MockProvider(

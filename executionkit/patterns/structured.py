@@ -128,8 +128,12 @@ async def structured(
             year: int
 
 
-        provider = MockProvider(['{"title": "Metropolis"}', '{"title": "Metropolis", "year": 1927}'])
-        result = await structured(provider, "Which film of Fritz Lang has a robot in it?", Film)
+        provider = MockProvider(
+            ['{"title": "Metropolis"}', '{"title": "Metropolis", "year": 1927}']
+        )
+        result = await structured(
+            provider, "Which film of Fritz Lang has a robot in it?", Film
+        )
         assert (result.value.year, result.repair_attempts) == (1927, 1)
         ```
 

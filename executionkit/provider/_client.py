@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, get_args
 from executionkit.engine import checks
 from executionkit.errors import LLMError, PermanentError
 from executionkit.provider import _settings
+from executionkit.provider._backends import Backend, open_transport
 from executionkit.provider._failures import Reporter
 from executionkit.provider._loops import PerLoop
 from executionkit.provider._redaction import redact
@@ -20,12 +21,10 @@ from executionkit.provider._streaming import Limits, ProviderStream
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
     AsyncHTTPClient,
-    Backend,
     Dispatch,
     Endpoint,
     Transport,
     TransportError,
-    open_transport,
 )
 from executionkit.provider._wire import interpret
 from executionkit.responses import LLMResponse, plain, rebuild
@@ -62,24 +61,29 @@ class Provider(_Derived):
         ```python
         from executionkit import Provider
 
-        async with Provider("http://localhost:8000/v1", "my-model", timeout=60.0) as provider:
-            reply = await provider.complete([{"role": "user", "content": "The capital of France?"}])
+        async with Provider(
+            "http://localhost:8000/v1", "my-model", timeout=60.0
+        ) as provider:
+            reply = await provider.complete(
+                [{"role": "user", "content": "The capital of France?"}]
+            )
         print(reply.content, reply.finish_reason, reply.total_tokens)
         ```
 
     Attributes:
         base_url: Where the API is, without `/chat/completions`; a query (`?api-version=...`) is kept.
         model: The model to ask for.
-        api_key: Sent as `Authorization: Bearer`; empty sends none. Whitespace around it is dropped, because
-            keys read from files end in a newline.
+        api_key (str): Sent as `Authorization: Bearer`; empty sends none. Whitespace around it is dropped,
+            because keys read from files end in a newline.
         default_temperature: Used where a call gives none, in [0, 2].
         default_max_tokens: Used where a call gives none, at least 1.
         timeout: The most seconds the server may be silent, and that a request may take altogether unless
             `deadline` says otherwise.
-        headers: Extra headers, for services that take their key in one (Azure: `api-key`) or want to know
-            who calls (OpenRouter: `HTTP-Referer`). Their values are treated as secrets.
+        headers (Mapping[str, str] | None): Extra headers, for services that take their key in one (Azure:
+            `api-key`) or want to know who calls (OpenRouter: `HTTP-Referer`). Their values are treated as
+            secrets.
         extra_body: Body fields to send with every request, for what a service adds to the API
-            (`reasoning_effort`, `chat_template_kwargs`, `provider`). Those of a call come before them.
+            (`reasoning_effort`, `chat_template_kwargs`, `provider`). A call's own field of that name wins.
         max_tokens_field: The name under which `max_tokens` is sent, because newer models insist on
             `"max_completion_tokens"`.
         omit: Body fields never to send, because some models answer 400 to them: reasoning models refuse
@@ -94,11 +98,11 @@ class Provider(_Derived):
             long before a slow model would have answered; never more than `timeout`.
         max_response_bytes: The largest reply to take, unpacked or not, because a server out of order can send
             without end.
-        http_client: An `httpx.AsyncClient` or `httpx2.AsyncClient` to send through, for what has no setting
-            here (client certificates, transports, event hooks). It is never closed, and belongs to the loop
-            that it is used in first; its own limits on connections hold.
-        backend: The HTTP library: "httpx2", "httpx" or "stdlib"; "auto" takes the first of these that is
-            installed. Results and errors are the same.
+        http_client (AsyncHTTPClient | None): An `httpx.AsyncClient` or `httpx2.AsyncClient` to send through,
+            for what has no setting here (client certificates, transports, event hooks). It is never closed,
+            and belongs to the loop that it is used in first; its own limits on connections hold.
+        backend: The HTTP library: "httpx2", "httpx", "aiohttp" or "stdlib"; "auto" takes the first of these
+            that is installed. Results and errors are the same; "aiohttp" takes the least processor time.
 
     Raises:
         ValueError: A setting is out of range; the text names it, and shows no secret.
@@ -135,6 +139,7 @@ class Provider(_Derived):
             headers=_settings.all_headers(key, extra),
             connect_timeout=min(self.connect_timeout, self.timeout),
             timeout=self.timeout,
+            whole_timeout=self.timeout if (self.deadline or 0.0) > self.timeout else None,
             max_bytes=self.max_response_bytes,
         )
         further = plain(self.extra_body)

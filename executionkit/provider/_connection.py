@@ -45,12 +45,19 @@ class Call:
 
     Holding the socket under a lock makes two things exact: a request is aborted before its last bytes are
     sent or after, and a socket is shut down only while this request is the one that uses it.
+
+    Args:
+        body: What to post.
+        dispatch: Where to note that it leaves.
+        silence: The most seconds the server may be silent; None where aborting is what ends the wait, which
+            spares the socket a look at the clock, and the thread a fight for the interpreter, at each step.
     """
 
     arriving: Listener | None = None
 
-    def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+    def __init__(self, body: bytes, dispatch: Dispatch, silence: float | None) -> None:
         self.body = body
+        self.silence = silence
         self._dispatch = dispatch
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -175,7 +182,6 @@ class Dialer:
             except BaseException:
                 sock.close()  # the wrapped socket has taken the descriptor over from the bare one
                 raise
-        sock.settimeout(self.endpoint.timeout)
         return sock
 
 
@@ -192,21 +198,26 @@ class Connection:
         A connection that the server has closed meanwhile is replaced before anything is sent on it.
         """
         kept = False
-        timeout = self._dialer.endpoint.timeout
         try:
-            if self._socket is not None and not _is_idle(self._socket, timeout):
+            if self._socket is not None and not _is_idle(self._socket):
                 self.close()
             if self._socket is None:
                 self._socket = self._dialer.dial(call.hold)
             else:
                 call.hold(self._socket)
+            if self._socket.gettimeout() != call.silence:
+                self._socket.settimeout(call.silence)
             call.send(self._socket, self._dialer.message(call.body))
             limit = self._dialer.endpoint.max_bytes
             reply, kept = _read(self._socket, limit, call.arriving)
-        except TimeoutError:
-            fault = TransportError(SILENT.format(timeout))
+        except TransportError as exc:
+            fault = exc
         except Exception as exc:  # noqa: BLE001  # a thread must hand back an outcome, whatever happened
-            fault = exc if isinstance(exc, TransportError) else TransportError(f"{BROKEN} ({describe(exc)})")
+            # Without a limit of ours it is the system that gave the connection up.
+            is_silent = isinstance(exc, TimeoutError) and call.silence is not None
+            fault = TransportError(
+                SILENT.format(call.silence) if is_silent else f"{BROKEN} ({describe(exc)})"
+            )
         else:
             return reply
         finally:
@@ -232,14 +243,19 @@ class _WholeLines(io.BufferedReader):
         return line
 
 
-def _is_idle(sock: socket.socket, timeout: float) -> bool:
+# Where there is no such flag, on Windows, the socket itself must be told not to wait.
+_AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
+
+
+def _is_idle(sock: socket.socket) -> bool:
     """Whether the socket is open with nothing to read: anything there would be the end, or not for us."""
     try:
-        sock.settimeout(0)
+        # A socket with a time limit waits that long, whatever the flags say.
+        if not _AT_ONCE or sock.gettimeout() is not None:
+            sock.settimeout(0)
         # Beneath the encryption, where SSLSocket would refuse to peek.
-        socket.socket.recv(sock, 1, socket.MSG_PEEK)
+        socket.socket.recv(sock, 1, socket.MSG_PEEK | _AT_ONCE)
     except BlockingIOError:
-        sock.settimeout(timeout)
         return True
     except OSError:
         return False

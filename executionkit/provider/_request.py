@@ -1,12 +1,11 @@
 """What is sent: the arguments of a call, checked and made a JSON body."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from executionkit.engine import checks
+from executionkit.provider._json import dumps
 from executionkit.provider._shapes import is_mapping, is_sequence
-from executionkit.provider._text import well_formed
 
 _OWN_FIELDS = {
     "messages": "pass the messages as complete()'s first argument",
@@ -112,18 +111,6 @@ def encode(body: Mapping[str, Any]) -> bytes:
         TypeError: Something in it has no JSON form.
     """
     try:
-        return well_formed(_ENCODER.encode(body)).encode()
+        return dumps(body)
     except RecursionError:
         raise ValueError("the request is nested too deep to be sent as JSON") from None
-
-
-def _as_json(value: object) -> dict[Any, Any] | list[Any]:
-    if is_mapping(value):
-        return dict(value)
-    if is_sequence(value):
-        return list(value)
-    raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
-
-
-# Made once: json.dumps() makes an encoder anew for every call with options.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_json)

@@ -38,7 +38,7 @@ class StdlibTransport:
     async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
         """Post the body and read the whole reply."""
         future: asyncio.Future[Reply | TransportError] = asyncio.get_running_loop().create_future()
-        job = _Job(body, dispatch, future)
+        job = _Job(body, dispatch, self._dialer.endpoint.whole_timeout, future)
         self._hire(job)
         try:
             outcome = await future
@@ -51,7 +51,7 @@ class StdlibTransport:
 
     def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
         """Post the body and hand the reply over while it arrives."""
-        job = _StreamJob(body, dispatch, self._dialer.endpoint.max_bytes)
+        job = _StreamJob(body, dispatch, self._dialer.endpoint)
         try:
             self._hire(job)
         except TransportError as fault:
@@ -106,9 +106,13 @@ class _Job(Call):
     """A call, and the future that waits for its outcome."""
 
     def __init__(
-        self, body: bytes, dispatch: Dispatch, future: "asyncio.Future[Reply | TransportError]"
+        self,
+        body: bytes,
+        dispatch: Dispatch,
+        silence: float | None,
+        future: "asyncio.Future[Reply | TransportError]",
     ) -> None:
-        super().__init__(body, dispatch)
+        super().__init__(body, dispatch, silence)
         self._future = future
 
     def settle(self, outcome: Reply | TransportError) -> None:
@@ -119,10 +123,10 @@ class _Job(Call):
 class _StreamJob(Call):
     """A call whose reply is handed over to the event loop while it arrives."""
 
-    def __init__(self, body: bytes, dispatch: Dispatch, limit: int) -> None:
-        super().__init__(body, dispatch)
+    def __init__(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> None:
+        super().__init__(body, dispatch, endpoint.timeout)
         self.arriving = self
-        self.incoming = Incoming(limit, self.abort)
+        self.incoming = Incoming(endpoint.max_bytes, self.abort)
         self._loop = asyncio.get_running_loop()
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:

@@ -1,7 +1,6 @@
 """`ProviderStream`: one streamed request, from its body to the last event."""
 
 import asyncio
-import json
 import warnings
 import zlib
 from collections import deque
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from executionkit.errors import LLMError
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
+from executionkit.provider._json import loads
 from executionkit.provider._shapes import an_object
 from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
 from executionkit.provider._text import describe
@@ -203,7 +203,7 @@ class ProviderStream(ReplyStream):
                 self._complete()
             return
         try:
-            parsed: object = json.loads(data)
+            parsed: object = loads(data)
         except (ValueError, RecursionError) as exc:
             if is_last:
                 return  # torn off, which is the end of the stream and not the fault of the event

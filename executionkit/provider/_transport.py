@@ -1,16 +1,11 @@
-"""What a back end is, what it is told and what it hands back; and the choice among them."""
+"""What a back end is, what it is told and what it hands back."""
 
 import asyncio
-import importlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from types import ModuleType
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 from executionkit.provider._secrets import Secret
-
-Backend: TypeAlias = Literal["auto", "httpx2", "httpx", "stdlib"]
-"""The HTTP libraries a Provider can use; "auto" takes the first of the others that is installed."""
 
 KEEP_ALIVE = 60.0
 """Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""
@@ -34,6 +29,7 @@ class Endpoint(NamedTuple):
         headers: All headers but Host and Content-Length.
         connect_timeout: Seconds until connected, handshake included.
         timeout: Seconds the server may be silent.
+        whole_timeout: The same while a whole reply is awaited; None where its deadline comes no later.
         max_bytes: The most a reply's body may have, compressed or not.
     """
 
@@ -44,6 +40,7 @@ class Endpoint(NamedTuple):
     headers: tuple[tuple[str, Secret], ...]
     connect_timeout: float
     timeout: float
+    whole_timeout: float | None
     max_bytes: int
 
     @property
@@ -224,38 +221,3 @@ class AsyncHTTPClient(Protocol):
     async def send(self, request: Any, /) -> Any:
         """Send a request."""
         ...
-
-
-def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient | None) -> Transport:
-    """Make a transport on the chosen back end, or on the caller's client when there is one.
-
-    Raises:
-        ImportError: The chosen library is not installed.
-        OSError: The CA bundle named by the environment can't be read.
-        ValueError: The proxy named by the environment can't be used.
-    """
-    library = _library(backend) if client is None else _library_of(client)
-    if library is None:
-        from executionkit.provider._stdlib import StdlibTransport
-
-        return StdlibTransport(endpoint)
-    from executionkit.provider._httpx import HttpxTransport
-
-    return HttpxTransport(library, endpoint, client)
-
-
-def _library(backend: Backend) -> ModuleType | None:
-    if backend != "auto":
-        return None if backend == "stdlib" else importlib.import_module(backend)
-    for name in ("httpx2", "httpx"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return None
-
-
-def _library_of(client: AsyncHTTPClient) -> ModuleType:
-    # By the class it descends from, so that a subclass defined elsewhere is recognised.
-    roots = {cls.__module__.partition(".")[0] for cls in type(client).__mro__}
-    return importlib.import_module("httpx2" if "httpx2" in roots else "httpx")

@@ -8,6 +8,7 @@ from typing import Any
 
 from executionkit.errors import LLMError
 from executionkit.provider._failures import Reporter
+from executionkit.provider._json import loads
 from executionkit.provider._shapes import a_list, a_text, an_object
 from executionkit.provider._text import describe, well_formed
 from executionkit.provider._transport import TOO_LARGE, Reply
@@ -33,7 +34,7 @@ def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMEr
     if not 200 <= reply.status < 300:
         return report.status(reply)
     try:
-        payload = _loads(reply.body)
+        payload = loads(reply.body)
     except (ValueError, RecursionError) as exc:
         return report.unreadable(reply, "empty" if not reply.body.strip() else describe(exc))
     body = an_object(payload)
@@ -140,13 +141,3 @@ def _arguments(raw: object) -> tuple[dict[str, Any], str | None]:
         return ({}, raw) if found is None else (found, None)
     found = an_object(raw)
     return ({}, json.dumps(raw)) if found is None else (found, None)
-
-
-def _loads(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:
-        # An integer of more digits than Python converts: a senseless count must not cost a paid answer.
-        return json.loads(body, parse_int=float)

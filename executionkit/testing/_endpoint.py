@@ -38,7 +38,9 @@ class LocalEndpoint:
 
         with LocalEndpoint([Fault.status(503), "hello"]) as endpoint:
             provider = Provider(endpoint.base_url, "any-model")
-            result = consensus_sync(provider, "Say hello.", num_samples=1, retry=RetryConfig(base_delay=0))
+            result = consensus_sync(
+                provider, "Say hello.", num_samples=1, retry=RetryConfig(base_delay=0)
+            )
             assert endpoint.ledger.statuses == (503, 200)
             assert endpoint.ledger.usage == result.cost
         ```

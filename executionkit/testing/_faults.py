@@ -20,7 +20,9 @@ class Fault:
         ```python
         from executionkit.testing import Fault, LocalEndpoint
 
-        LocalEndpoint([Fault.rate_limited(0), Fault.delay(0.2, then=Fault.status(503)), "at last"])
+        LocalEndpoint(
+            [Fault.rate_limited(0), Fault.delay(0.2, then=Fault.status(503)), "at last"]
+        )
         ```
 
     Attributes:

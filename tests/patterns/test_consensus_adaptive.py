@@ -23,12 +23,13 @@ from executionkit import (
     PermanentError,
     Provider,
     ProviderError,
+    RetryConfig,
     TokenUsage,
     consensus,
     consensus_sync,
     pipe,
 )
-from executionkit.testing import Fault, LocalEndpoint
+from executionkit.testing import Fault, LocalEndpoint, MockCall
 
 NOTHING = ""
 FAILS = "fails"
@@ -299,6 +300,29 @@ async def outcome_of(voting: Awaitable[ConsensusResult]) -> ConsensusResult | Pa
 
 
 # -- min_samples -----------------------------------------------------------------------------------------
+
+
+async def test_a_mistake_is_no_sample_that_may_be_missed() -> None:
+    def model(call: MockCall) -> str:
+        if provider.call_count == 2:
+            raise ProviderError("502")
+        if provider.call_count == 3:
+            raise AttributeError("a typo")
+        return "a"
+
+    provider = MockProvider(model)
+    with pytest.raises(AttributeError, match="a typo") as caught:
+        await consensus(provider, "q", min_samples=1, max_concurrency=1, retry=ONCE)
+    notes = "\n".join(caught.value.__notes__)
+    assert "also failed: ProviderError: 502" in notes
+    assert provider.call_count == 3
+
+
+async def test_what_retry_repeats_may_be_missed() -> None:
+    provider = MockProvider(["a", ConnectionError("gone"), ConnectionError("gone"), "a"])
+    retry = RetryConfig(max_retries=1, base_delay=0.0, retryable=(ConnectionError,))
+    result = await consensus(provider, "q", num_samples=3, min_samples=2, max_concurrency=1, retry=retry)
+    assert (result.value, result.failures) == ("a", ("ConnectionError: gone",))
 
 
 async def test_a_vote_survives_as_many_failures_as_it_may_and_reports_them() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from executionkit.provider import Provider
 
-BACKENDS = [*(name for name in ("httpx", "httpx2") if importlib.util.find_spec(name)), "stdlib"]
+BACKENDS = [*(name for name in ("httpx", "httpx2", "aiohttp") if importlib.util.find_spec(name)), "stdlib"]
 """What is installed here: without a library there is no test of it, rather than one that is skipped."""
 
 USER = [{"role": "user", "content": "hello"}]
@@ -101,6 +101,11 @@ class Connection:
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+    def shut(self) -> None:
+        """Close at once, without waiting for a turn of the loop."""
+        self.closed = True
+        self.writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     async def read_request(self) -> Request | None:
         head = await self.reader.readuntil(b"\r\n\r\n")

@@ -10,7 +10,7 @@ from loopback import BACKENDS, USER, Server, completion, http
 
 from executionkit.provider import PermanentError, Provider, ProviderError
 
-LIBRARIES = [name for name in BACKENDS if name != "stdlib"]
+LIBRARIES = [name for name in BACKENDS if name.startswith("httpx")]
 
 
 @pytest.fixture(params=LIBRARIES)

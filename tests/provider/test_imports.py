@@ -6,7 +6,7 @@ import sys
 import pytest
 
 # Not ssl: asyncio imports it.
-HEAVY = ("httpx", "httpx2", "httpcore", "anyio", "http.client", "urllib.request", "email")
+HEAVY = ("httpx", "httpx2", "aiohttp", "httpcore", "anyio", "http.client", "urllib.request", "email")
 
 
 @pytest.mark.parametrize(

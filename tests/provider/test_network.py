@@ -4,12 +4,13 @@ import asyncio
 import base64
 import contextlib
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import USER, Connection, MakeProvider, Request, Server, http, reply, serving
+from loopback import BACKENDS, USER, Connection, MakeProvider, Request, Server, http, reply, serving
 
 from executionkit.provider import PermanentError, Provider, ProviderError
 
@@ -96,6 +97,27 @@ async def test_many_at_once_over_tls_and_cancelled(
         ] * 10
         await asyncio.gather(*(provider.complete(USER) for _ in range(10)))
     assert len(secure.requests) == 30
+
+
+async def test_a_kept_connection_closed_while_the_loop_was_busy_is_mended_over_tls(
+    secure: Server, backend: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    gate, closed = secure.gate(), threading.Event()
+
+    async def script(request: Request, connection: Connection) -> None:
+        await connection.send(reply())
+        await gate.wait()
+        connection.shut()
+        closed.set()
+
+    secure.script = script
+    async with Provider(secure.url, "m", backend=backend) as provider:
+        await provider.complete(USER)
+        gate.open()
+        closed.wait()  # holding up the loop, so that it hears of the end when it writes
+        await provider.complete(USER)
+    assert secure.connections == 2
 
 
 async def test_our_count_is_the_servers_over_tls(
@@ -219,9 +241,12 @@ async def test_no_proxy_is_respected(
             await provider.complete(USER)
 
 
-async def test_a_proxy_that_cannot_be_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if not name.startswith("httpx")])
+async def test_a_proxy_that_cannot_be_used(
+    server: Server, monkeypatch: pytest.MonkeyPatch, backend: Any
+) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://user:pass@127.0.0.1:1")
-    async with Provider(server.url, "m", backend="stdlib") as provider:
+    async with Provider(server.url, "m", backend=backend) as provider:
         with pytest.raises(PermanentError, match="a socks5 proxy is set") as caught:
             await provider.complete(USER)
     assert not caught.value.dispatched

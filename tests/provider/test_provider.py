@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from loopback import USER, Server, completion, http
+from loopback import BACKENDS, USER, Server, completion, http
 
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.provider import PermanentError, Provider
@@ -170,23 +170,24 @@ def test_no_message_shows_a_malformed_key() -> None:
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("backend", ["httpx", "httpx2"])
+@pytest.mark.parametrize("backend", ["httpx", "httpx2", "aiohttp"])
 def test_a_back_end_that_is_not_installed(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, backend, None)  # how to say "not there"
     with pytest.raises(ImportError, match=f"pip install {backend}"):
         Provider(URL, "m", backend=backend)
 
 
-async def test_auto_takes_the_standard_library_when_nothing_else_is_there(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("httpx", "httpx2"):
-        monkeypatch.setitem(sys.modules, name, None)
-    async with Provider(server.url, "m") as provider:
-        await provider.complete(USER)
-        import threading
+async def test_auto_takes_the_first_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def chosen() -> str:
+        transport = await Provider(URL, "m")._transports.get()
+        library = getattr(transport, "_library", None)
+        return "stdlib" if library is None else str(library.__name__)
 
-        assert any(thread.name == "executionkit-http" for thread in threading.enumerate())
+    installed = [name for name in ("httpx2", "httpx", "aiohttp") if name in BACKENDS]
+    for name in installed:
+        assert await chosen() == name
+        monkeypatch.setitem(sys.modules, name, None)
+    assert await chosen() == "stdlib"
 
 
 # Secrets

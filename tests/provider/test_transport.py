@@ -76,6 +76,18 @@ async def test_extra_headers_are_sent_and_may_replace_ours(server: Server, make:
     assert headers["user-agent"] == "mine/1"
 
 
+async def test_a_header_in_latin_1_is_sent_as_such_or_refused(
+    server: Server, make: MakeProvider, backend: str
+) -> None:
+    async with make(headers={"X-Title": "Café"}) as provider:
+        if backend == "aiohttp":  # which would send it in UTF-8
+            with pytest.raises(PermanentError, match="header values beyond ASCII"):
+                await provider.complete(USER)
+        else:
+            await provider.complete(USER)
+            assert server.requests[0].headers["x-title"] == "Café"
+
+
 async def test_the_query_and_the_path_of_base_url_survive(server: Server, make: MakeProvider) -> None:
     base_url = f"http://127.0.0.1:{server.port}/openai/deployments/a%20b/é/?api-version=2024-10-21&x=ü"
     async with make(base_url=base_url) as provider:
@@ -378,6 +390,29 @@ async def test_a_kept_connection_closed_between_calls_is_mended(
             await provider.complete(USER)
             gate.open()
             await server.until(lambda: server.open == 0)
+            assert len(server.requests) == count
+    assert server.connections == 3
+
+
+async def test_a_kept_connection_closed_while_the_loop_was_busy_is_mended(
+    server: Server, make: MakeProvider
+) -> None:
+    closed = threading.Event()
+
+    async def script(request: Request, connection: Connection) -> None:
+        await connection.send(reply())
+        await gate.wait()
+        connection.shut()
+        closed.set()
+
+    server.script = script
+    async with make() as provider:
+        for count in range(1, 4):
+            closed.clear()
+            gate = server.gate()
+            await provider.complete(USER)
+            gate.open()
+            closed.wait()  # holding up the loop, so that it hears of the end when it writes
             assert len(server.requests) == count
     assert server.connections == 3
 

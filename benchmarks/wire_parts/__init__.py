@@ -1,0 +1,1 @@
+"""What `wire.py` is made of: the servers, the clients that it compares, and the measuring."""

@@ -1,0 +1,198 @@
+"""The back end over aiohttp."""
+
+import asyncio
+import importlib
+import select
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from executionkit.provider._exchanges import ExchangingTransport
+from executionkit.provider._network import default_context, proxy_for, trusting
+from executionkit.provider._text import describe
+from executionkit.provider._transport import (
+    BROKEN,
+    CLOSED,
+    CONNECT,
+    KEEP_ALIVE,
+    SILENT,
+    Dispatch,
+    Endpoint,
+    Incoming,
+    Reply,
+    TransportError,
+)
+
+_PIECE = 65_536
+"""The bytes of a request that are written before looking whether the server takes them."""
+
+_LINE = 65_536
+"""The longest status or header line; what http.client takes."""
+
+
+class AiohttpTransport(ExchangingTransport):
+    """Posts through a `ClientSession` that keeps no cookies, unpacks nothing and limits no connections."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        # Any: it need not be installed.
+        self._library: Any = importlib.import_module("aiohttp")
+        self._url = importlib.import_module("yarl").URL(endpoint.url, encoded=True)
+        self._headers = {
+            "Host": endpoint.authority,
+            **{name: value.reveal() for name, value in endpoint.headers},
+        }
+        if not all(map(str.isascii, self._headers.values())):
+            raise ValueError("aiohttp would send header values beyond ASCII as UTF-8; use another backend")
+        self._context = trusting(default_context) if endpoint.scheme == "https" else None
+        self._proxy = proxy_for(endpoint)
+        if self._proxy is not None:
+            scheme = urlsplit(self._proxy).scheme
+            if scheme not in ("http", "https"):
+                raise ValueError(f"a {scheme} proxy is set, and with aiohttp only http and https can be used")
+        self._upload = _upload_type(self._library)
+        self._timeouts = self._timeout(endpoint.whole_timeout), self._timeout(endpoint.timeout)
+        # How to tell, of each connection that has served a request, whether it has ended.
+        self._watched: WeakKeyDictionary[Any, Callable[[], bool]] = WeakKeyDictionary()
+        self._responses: set[Any] = set()
+        self._session: Any = None
+
+    def _timeout(self, silence: float | None) -> Any:
+        return self._library.ClientTimeout(
+            total=None, connect=self._endpoint.connect_timeout, sock_read=silence
+        )
+
+    def _open(self) -> Any:
+        library = self._library
+        return library.ClientSession(
+            connector=library.TCPConnector(
+                # The number of requests at once is the caller's to limit.
+                limit=0,
+                keepalive_timeout=KEEP_ALIVE,
+                ssl=True if self._context is None else self._context,
+                # Not what else is installed: the same names are found on every machine.
+                resolver=library.ThreadedResolver(),
+            ),
+            headers=self._headers,
+            cookie_jar=library.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=_LINE,
+            max_field_size=_LINE,
+            proxy=self._proxy,
+        )
+
+    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        while True:
+            upload = self._upload(body, dispatch, self._watched, self._endpoint.timeout)
+            try:
+                response = await self._request(upload, self._timeouts[incoming is not None])
+                self._responses.add(response)
+                try:
+                    headers = {name.lower(): value for name, value in response.headers.items()}
+                    parts = response.content.iter_any()
+                    return await self._receive(response.status, headers, parts, incoming)
+                finally:
+                    self._responses.discard(response)
+                    if not response.closed:
+                        response.close()
+            except BaseException as exc:
+                dispatch.called_off = isinstance(exc, asyncio.CancelledError)
+                upload.abandon()
+                if not (upload.found_closed and isinstance(exc, Exception)):
+                    raise
+            # A kept connection had ended before anything was written on it: there are others.
+
+    async def _request(self, upload: Any, timeout: Any) -> Any:
+        if self._session is None:
+            self._session = self._open()
+        return await self._session.post(self._url, data=upload, timeout=timeout, allow_redirects=False)
+
+    def _outcome(self, exc: Exception) -> Reply | TransportError:
+        library = self._library
+        if self._session is not None and self._session.closed:
+            return TransportError(CLOSED)
+        if isinstance(
+            exc, (library.ClientConnectorError, library.ConnectionTimeoutError, library.ClientHttpProxyError)
+        ):
+            return TransportError(f"{CONNECT} ({describe(exc)})")
+        if isinstance(exc, TimeoutError):
+            return TransportError(SILENT.format(self._endpoint.timeout))
+        return TransportError(f"{BROKEN} ({describe(exc)})")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        # Closing the session would leave those who read waiting for ever.
+        for response in list(self._responses):
+            response.close()
+        if self._session is not None:
+            await self._session.close()
+
+
+def _watch(transport: Any) -> Callable[[], bool]:
+    """Tells whether there is something to read: on an idle connection its end, or nothing that is for us."""
+    descriptor = transport.get_extra_info("socket").fileno()
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        return lambda: bool(waiting.poll(0))
+    return lambda: bool(select.select([descriptor], [], [], 0)[0])  # pragma: no cover - Windows has no poll
+
+
+@cache
+def _upload_type(library: Any) -> Any:
+    """The request body as aiohttp takes it."""
+
+    class Upload(library.Payload):  # type: ignore[misc]  # the base is known at run time only
+        """Writes the body, noting that it leaves; aiohttp sends the headers together with its first piece."""
+
+        def __init__(
+            self,
+            body: bytes,
+            dispatch: Dispatch,
+            watched: "WeakKeyDictionary[Any, Callable[[], bool]]",
+            timeout: float,
+        ) -> None:
+            super().__init__(body)
+            self._body = body
+            self._dispatch = dispatch
+            self._watched = watched
+            self._timeout = timeout
+            self._transport: asyncio.Transport | None = None
+            self.found_closed = False
+
+        @property
+        def size(self) -> int:
+            return len(self._body)
+
+        def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+            return self._body.decode(encoding, errors)
+
+        async def write(self, writer: Any) -> None:
+            transport = self._transport = writer.transport
+            has_ended = self._watched.get(writer.protocol)
+            if has_ended is None:
+                self._watched[writer.protocol] = _watch(transport)
+            elif transport is None or transport.is_closing() or has_ended():
+                self.found_closed = True
+                raise ConnectionError("the connection has ended")
+            last = max(0, len(self._body) - _PIECE)
+            for start in range(0, last, _PIECE):
+                await writer.write(self._body[start : min(start + _PIECE, last)], drain=False)
+                async with asyncio.timeout(self._timeout):
+                    await writer.drain()
+            if self._dispatch.called_off:
+                raise asyncio.CancelledError
+            self._dispatch.sent = True
+            await writer.write(self._body[last:], drain=False)
+
+        async def write_with_length(self, writer: Any, _content_length: int | None) -> None:
+            await self.write(writer)
+
+        def abandon(self) -> None:
+            """End the connection at once: it would be shut down in order, which waits for the server."""
+            if self._transport is not None:
+                self._transport.abort()
+
+    return Upload

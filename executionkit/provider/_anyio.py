@@ -1,0 +1,87 @@
+"""What httpx, httpx2 and their cores share: the request's body, cancelling, the stream being opened."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+from executionkit.provider._text import describe
+from executionkit.provider._transport import BROKEN, CONNECT, SILENT, Dispatch, TransportError
+
+T = TypeVar("T")
+
+
+class Body:
+    """Yields the request's body, noting that it leaves.
+
+    The headers are out when the body is asked for, and it is written at once (older anyio lets other tasks
+    run first: a request cancelled in just that moment counts as sent although its body was not).
+    An object and not an async generator, because an abandoned generator leaves a task behind to close it.
+    """
+
+    def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+        self._body: bytes | None = body
+        self._dispatch = dispatch
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        body, self._body = self._body, None
+        if body is None:
+            raise StopAsyncIteration
+        if self._dispatch.called_off:
+            raise asyncio.CancelledError
+        self._dispatch.sent = True
+        return body
+
+
+class NewestStream:
+    """Knows, as a `trace` extension, the stream of the connection that is being made for a request.
+
+    A request that is cancelled during the TLS handshake leaves its socket open: nobody but the trace has it.
+    """
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:
+        """Take note of an event."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._stream = info["return_value"]
+
+    async def aclose(self) -> None:
+        """Close it; it doesn't matter if that was done already."""
+        if self._stream is not None:
+            await self._stream.aclose()
+
+
+async def in_scope(anyio: Any, dispatch: Dispatch, run: Callable[[], Awaitable[T]]) -> T:
+    """Run in a task of its own, so that cancelling ours reaches it through a cancel scope.
+
+    httpx (mended in httpx2) forgets connections when asyncio cancels it at the wrong moment. What it is
+    prepared for are the cancel scopes of anyio, which comes with it.
+    """
+    scope = anyio.CancelScope()
+
+    async def scoped() -> T:
+        with scope:
+            return await run()
+        raise asyncio.CancelledError  # the scope has swallowed it
+
+    task = asyncio.ensure_future(scoped())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        dispatch.called_off = True
+        scope.cancel()
+        await asyncio.wait([task])
+        raise
+
+
+def fault_of(exc: Exception, library: Any, timeout: float) -> TransportError:
+    """The fault that an exception of httpx's, or of its core's, tells of: their names are the same."""
+    if isinstance(exc, (library.ConnectError, library.ConnectTimeout, library.ProxyError)):
+        return TransportError(f"{CONNECT} ({describe(exc)})")
+    if isinstance(exc, (library.ReadTimeout, library.WriteTimeout)):
+        return TransportError(SILENT.format(timeout))
+    return TransportError(f"{BROKEN} ({describe(exc)})")

@@ -1,0 +1,91 @@
+"""What the back ends over asyncio libraries have in common: one coroutine makes an exchange."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Mapping
+
+from executionkit.provider._transport import (
+    CLOSED,
+    TOO_LARGE,
+    Dispatch,
+    Endpoint,
+    Incoming,
+    Reply,
+    TransportError,
+)
+
+
+class ExchangingTransport(ABC):
+    """Posts, or streams, by one and the same exchange."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    @abstractmethod
+    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        """Post the body and read the reply; the body of one that is handed on to `incoming` is not in it."""
+
+    @abstractmethod
+    def _outcome(self, exc: Exception) -> Reply | TransportError:
+        """What to make of an exception of the library's."""
+
+    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
+        """Post the body and read the whole reply."""
+        try:
+            return await self._exchange(body, dispatch, None)
+        except TransportError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
+            outcome = self._outcome(exc)
+        # Raised out here, so that the library's exception is not in the context: it holds the request.
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome
+
+    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+        """Post the body and hand the reply over while it arrives."""
+
+        # A task of its own reads, because a library's streams have to be closed by the task that opened them.
+        def stop() -> None:
+            dispatch.called_off = True
+            task.cancel()
+
+        incoming = Incoming(self._endpoint.max_bytes, stop)
+        task = asyncio.ensure_future(self._forward(body, dispatch, incoming))
+        task.add_done_callback(lambda _: incoming.end(TransportError(CLOSED)))
+        return incoming
+
+    async def _forward(self, body: bytes, dispatch: Dispatch, incoming: Incoming) -> None:
+        outcome: Reply | TransportError | None = None
+        try:
+            await self._exchange(body, dispatch, incoming)
+        except TransportError as fault:
+            outcome = fault
+        except Exception as exc:  # noqa: BLE001  # as in `post`
+            outcome = self._outcome(exc)
+        if isinstance(outcome, Reply):
+            incoming.begin(outcome.status, outcome.headers)
+            outcome = None
+        incoming.end(outcome)
+
+    async def _receive(
+        self, status: int, headers: Mapping[str, str], parts: AsyncIterable[bytes], incoming: Incoming | None
+    ) -> Reply:
+        """Read a body into the reply, or hand it on."""
+        if incoming is not None:
+            incoming.begin(status, headers)
+            async for part in parts:
+                incoming.feed(part)
+            return Reply(status, headers, b"")
+        limit = self._endpoint.max_bytes
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise TransportError(TOO_LARGE.format(limit))
+        read: list[bytes] = []
+        size = 0
+        async for part in parts:
+            read.append(part)
+            size += len(part)
+            if size > limit:
+                raise TransportError(TOO_LARGE.format(limit))
+        return Reply(status, headers, b"".join(read))

@@ -1,0 +1,154 @@
+"""The back end over httpx or httpx2: their core's connections, one for each request at once."""
+
+import asyncio
+import importlib
+import ssl
+from collections import deque
+from contextlib import aclosing
+from types import ModuleType
+from typing import Any
+
+from executionkit.provider._anyio import Body, NewestStream, fault_of, in_scope
+from executionkit.provider._exchanges import ExchangingTransport
+from executionkit.provider._network import proxy_for, trusting
+from executionkit.provider._transport import (
+    CLOSED,
+    KEEP_ALIVE,
+    Dispatch,
+    Endpoint,
+    Incoming,
+    Reply,
+    TransportError,
+)
+
+
+class HttpcoreTransport(ExchangingTransport):
+    """Posts through connections of httpcore, without the pool and the client around them.
+
+    A pool looks at all of its connections for every request. Here each request has a connection for itself,
+    and the one that was used last is used next: it is the least likely to be closed by now.
+    """
+
+    def __init__(self, library: ModuleType, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        # Any: one of two modules of the same shape, neither of which need be installed.
+        core: Any = importlib.import_module("httpcore" if library.__name__ == "httpx" else "httpcore2")
+        self._library: Any = library
+        self._core = core
+        self._anyio: Any = importlib.import_module("anyio") if library.__name__ == "httpx" else None
+        self._url = core.URL(endpoint.url)
+        self._origin = self._url.origin
+        headers = [
+            ("Host", endpoint.authority),
+            *((name, value.reveal()) for name, value in endpoint.headers),
+        ]
+        self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        self._timeouts = [
+            {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
+            for silence in (endpoint.whole_timeout, endpoint.timeout)
+        ]
+        self._pool = self._connection_maker()
+        self._pool.create_connection(self._origin)  # says at once if a proxy needs what is not installed
+        self._open: set[Any] = set()
+        self._idle: deque[tuple[Any, float]] = deque()
+        self._closed = False
+
+    def _connection_maker(self) -> Any:
+        """A pool that holds nothing: it knows how to connect, through proxies as well."""
+        create = self._library.create_ssl_context
+        # A bare context trusts nobody and costs nothing: it is for connections that never use it.
+        bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        way = proxy_for(self._endpoint)
+        proxy = None
+        if way is not None:
+            parsed = self._library.Proxy(way)
+            proxy = self._core.Proxy(
+                self._core.URL(
+                    scheme=parsed.url.raw_scheme,
+                    host=parsed.url.raw_host,
+                    port=parsed.url.port,
+                    target=parsed.url.raw_path,
+                ),
+                auth=parsed.raw_auth,
+                ssl_context=trusting(create) if way.startswith("https:") else None,
+            )
+        return self._core.AsyncConnectionPool(
+            ssl_context=trusting(create) if self._endpoint.scheme == "https" else bare,
+            proxy=proxy,
+            keepalive_expiry=KEEP_ALIVE,
+        )
+
+    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        if self._closed:
+            raise TransportError(CLOSED)
+        connection = await self._kept()
+        request = self._core.Request(
+            b"POST",
+            self._url,
+            headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
+            content=Body(body, dispatch),
+            extensions={"timeout": self._timeouts[incoming is not None]},
+        )
+        if connection is None:
+            connection = self._pool.create_connection(self._origin)
+            self._open.add(connection)
+            send = self._connect(connection, request, dispatch)
+        else:
+            send = connection.handle_async_request(request)
+        try:
+            response = await send
+            headers = {
+                name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
+            }
+            async with aclosing(aiter(response.stream)) as parts:
+                reply = await self._receive(response.status, headers, parts, incoming)
+            await response.aclose()
+        except BaseException:
+            await self._drop(connection)
+            raise
+        await self._keep(connection)
+        return reply
+
+    async def _connect(self, connection: Any, request: Any, dispatch: Dispatch) -> Any:
+        newest = request.extensions["trace"] = NewestStream()
+        try:
+            if self._anyio is None:
+                return await connection.handle_async_request(request)
+            return await in_scope(self._anyio, dispatch, lambda: connection.handle_async_request(request))
+        except BaseException:
+            if not dispatch.sent:
+                await newest.aclose()
+            raise
+
+    async def _kept(self) -> Any:
+        """The connection that was used last, if it still stands."""
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if not (connection.is_closed() or connection.has_expired()):
+                return connection
+            await self._drop(connection)
+        return None
+
+    async def _keep(self, connection: Any) -> None:
+        if self._closed or connection.is_closed():
+            await self._drop(connection)
+            return
+        now = asyncio.get_running_loop().time()
+        self._idle.append((connection, now))
+        if self._idle[0][1] < now - KEEP_ALIVE:
+            await self._drop(self._idle.popleft()[0])
+
+    async def _drop(self, connection: Any) -> None:
+        self._open.discard(connection)
+        if not connection.is_closed():
+            await connection.aclose()
+
+    def _outcome(self, exc: Exception) -> Reply | TransportError:
+        return TransportError(CLOSED) if self._closed else fault_of(exc, self._core, self._endpoint.timeout)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        self._closed = True
+        self._idle.clear()
+        for connection in list(self._open):
+            await self._drop(connection)
