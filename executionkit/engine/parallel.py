@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -66,7 +66,7 @@ async def fan_out(
                 if on_failure == "cancel the rest":
                     raise _Enough from None
 
-    workers = [spawn(work()) for _ in range(min(max_concurrency, count))]
+    workers = spawn(*(work() for _ in range(min(max_concurrency, count))))
     try:
         if workers:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -90,11 +90,13 @@ class _Enough(Exception):  # noqa: N818 - a signal, not an error
 _WORKS_FOR: Final[ContextVar[tuple[object, ...]]] = ContextVar("executionkit_works_for", default=())
 
 
-def spawn(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """A task for part of the current one's work, which waits for it."""
-    context = copy_context()
-    context.run(_WORKS_FOR.set, waiting_tasks())
-    return asyncio.create_task(work, context=context)
+def spawn(*work: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
+    """Tasks for parts of the current one's work, which waits for them."""
+    token = _WORKS_FOR.set(waiting_tasks())
+    try:
+        return [asyncio.create_task(part) for part in work]
+    finally:
+        _WORKS_FOR.reset(token)
 
 
 def waiting_tasks() -> tuple[object, ...]:

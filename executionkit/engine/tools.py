@@ -59,7 +59,7 @@ class Toolbox:
 
     async def _run(self, tool: Tool, function: "_Function", arguments: dict[str, Any]) -> str:
         limit = tool.timeout if self._timeout is None else self._timeout
-        task = spawn(_execute(function, arguments))
+        (task,) = spawn(_execute(function, arguments))
         # Looked at in any case: cancelled in the moment the tool fails, we never come to its error.
         task.add_done_callback(look_at)
         try:

@@ -223,7 +223,7 @@ async def _observe(
 async def _all(observe: Callable[[ToolCall], Coroutine[Any, Any, str]], calls: list[ToolCall]) -> list[str]:
     if len(calls) == 1:
         return [await observe(calls[0])]
-    tasks = [spawn(observe(call)) for call in calls]
+    tasks = spawn(*map(observe, calls))
     try:
         await asyncio.wait(tasks)
     finally:
