@@ -1,6 +1,7 @@
 """What was spent: `CostTracker`, the one ledger behind every run, and the arithmetic of budgets."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 from executionkit.responses import LLMResponse, size_of
@@ -43,6 +44,7 @@ class CostTracker:
         "_calls",
         "_input",
         "_output",
+        "_readers",
         "_waiters",
         "assumed_input",
         "assumed_output",
@@ -60,7 +62,8 @@ class CostTracker:
         self.held_input: int = 0
         self.held_output: int = 0
         self.tokens_per_byte: float | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._readers: list[tuple[object, int, int]] = []
+        self._waiters: list[tuple[asyncio.Future[None], Iterable[object]]] = []
 
     def __repr__(self) -> str:
         return f"CostTracker({self.to_usage()})"
@@ -141,15 +144,39 @@ class CostTracker:
         self.held_input -= input_tokens
         self.held_output -= output_tokens
         waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+        for waiter, _ in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def settled(self) -> None:
-        """Wait until a call that holds tokens here has ended."""
+    async def settled(self, waiting: Iterable[object] = ()) -> None:
+        """Wait until a call that holds tokens here has ended.
+
+        Args:
+            waiting: The tasks that do nothing until then.
+        """
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters.append((waiter, waiting))
         await waiter
+
+    def begin_reading(self, reader: object, input_tokens: int, output_tokens: int) -> None:
+        """Note that what was set aside is for a stream, which ends only when `reader`, a task, reads on."""
+        self._readers.append((reader, input_tokens, output_tokens))
+
+    def end_reading(self, reader: object, input_tokens: int, output_tokens: int) -> None:
+        """Note that such a stream has ended."""
+        self._readers.remove((reader, input_tokens, output_tokens))
+
+    def held_elsewhere(self, waiting: Iterable[object]) -> tuple[int, int]:
+        """The input and output tokens held by calls that can end while the tasks in `waiting` do nothing."""
+        held_input, held_output = self.held_input, self.held_output
+        if self._readers:
+            # Whoever waits here already reads no stream of its own either.
+            others = (task for waiter, tasks in self._waiters if not waiter.done() for task in tasks)
+            stuck = {*waiting, *others}
+            for reader, input_tokens, output_tokens in self._readers:
+                if reader in stuck:
+                    held_input, held_output = held_input - input_tokens, held_output - output_tokens
+        return held_input, held_output
 
 
 def _answer_size(response: LLMResponse) -> int:

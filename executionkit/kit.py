@@ -45,6 +45,13 @@ def _method_of(
     return decorate
 
 
+def _conversation(prompt: object) -> list[dict[str, Any]]:
+    messages = list(cast("Sequence[object]", prompt)) if isinstance(prompt, Sequence) else []
+    if not messages or not all(isinstance(message, Mapping) for message in messages):
+        raise ValueError(f"prompt must be a str or a list of messages (dicts), got {prompt!r}")
+    return [dict(cast("Mapping[str, Any]", message)) for message in messages]
+
+
 def _with_self(signature: inspect.Signature) -> inspect.Signature:
     """The signature with `self` in the place of the provider."""
     this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -199,12 +206,14 @@ class Kit:
 
         Raises:
             TypeError: The provider can't stream.
-            ValueError: `max_cost`, `retry` or `max_tokens` is out of range.
+            ValueError: `prompt` is neither a text nor a conversation, or another parameter is out of range.
         """
         checks.budget(max_cost=max_cost)
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else map(dict, prompt)
+        if temperature is not None:
+            checks.between(0.0, 2.0, temperature=temperature)
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _conversation(prompt)
         run = Run("stream", self.metered, max_cost=max_cost, retry=retry)
-        return run.stream(list(messages), temperature=temperature, max_tokens=max_tokens, **kwargs)
+        return run.stream(messages, temperature=temperature, max_tokens=max_tokens, **kwargs)
 
     async def pipe(
         self,

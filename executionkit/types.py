@@ -1,8 +1,9 @@
 """The frozen values of the public interface: usage, results, tools, strategies."""
 
+import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -153,14 +154,30 @@ class PatternResult(Generic[T_co]):
         return rebuild, (type(self), values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain dicts and lists, ready for `json.dumps` when the value is."""
+        """The result as plain dicts and lists, ready for `json.dumps`.
+
+        A value that is a dataclass or a pydantic model, or holds some, is told as dicts. What else is no
+        JSON in it, such as a date in a dataclass, stays as it is.
+        """
         cost = {f.name: getattr(self.cost, f.name) for f in fields(self.cost)}
         return {
-            "value": plain(self.value),
+            "value": _as_dicts(self.value),
             "score": self.score,
             "cost": cost,
             "metadata": plain(self.metadata),
         }
+
+
+def _as_dicts(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
+    elif not isinstance(value, type) and hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _as_dicts(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_dicts(item) for item in value]
+    return value
 
 
 _RESULT_FIELDS = frozenset(f.name for f in fields(PatternResult))
@@ -230,6 +247,8 @@ class Tool:
             raise ValueError(f"name must be 1 to 64 letters, digits, '_' or '-', got {self.name!r}")
         if not callable(self.execute):
             raise ValueError(f"execute must be callable, got {self.execute!r}")
+        if inspect.isgeneratorfunction(self.execute) or inspect.isasyncgenfunction(self.execute):
+            raise ValueError(f"execute must return its result, a generator has none, got {self.execute!r}")
         if not isinstance(self.description, str):
             raise ValueError(f"description must be a str, got {self.description!r}")
         is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)

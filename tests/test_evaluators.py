@@ -1,6 +1,8 @@
 """`Rubric` and `Pairwise`: what a judge is shown, how it is read, and who pays for it."""
 
 import re
+import time
+from typing import Any
 
 import pytest
 
@@ -131,3 +133,24 @@ def test_settings_out_of_range_are_refused(kind: type[Rubric] | type[Pairwise]) 
         kind("c", max_tokens=0)
     with pytest.raises(TypeError, match="`complete`"):
         kind("c", judge="gpt")  # type: ignore[arg-type]  # what is wrong is the point
+
+
+@pytest.mark.parametrize("evaluator", [Rubric, Pairwise, int])
+async def test_a_class_is_no_evaluator_and_refused_before_any_call(evaluator: Any) -> None:
+    provider = MockProvider(["a"])
+    with pytest.raises(ValueError, match="evaluator must be a callable, a Rubric"):
+        await best_of_n(provider, "q", evaluator=evaluator)
+    with pytest.raises(ValueError, match="evaluator must be a callable, a Rubric"):
+        await refine_loop(provider, "q", evaluator=evaluator)
+    assert provider.call_count == 0
+
+
+def test_reading_a_comparison_takes_time_in_proportion_to_its_length() -> None:
+    def seconds(length: int) -> float:
+        reply = "better" + "*" * length
+        start = time.process_time()
+        assert read_comparison(reply) is None
+        return time.process_time() - start
+
+    # Sixteen times the text; were it quadratic, 256 times the time.
+    assert min(seconds(16_000) for _ in range(3)) < 64 * max(seconds(1_000) for _ in range(3)) + 0.01

@@ -39,6 +39,7 @@ from executionkit import (
     ToolCallDone,
     ToolStarted,
     UsageEvent,
+    consensus,
     react_loop,
     react_loop_sync,
     refine_loop,
@@ -217,6 +218,33 @@ async def test_a_stream_without_a_finish_is_an_error_and_counted() -> None:
     assert (run.usage.llm_calls, run.ledger.assumed_output) == (1, 2)
 
 
+async def test_what_is_iterable_but_no_iterator_is_read_once() -> None:
+    class Again:
+        async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+            yield TextDelta("a")
+            yield Finish("stop", LLMResponse("a"))
+
+    class Careless(Scripted):
+        @asynccontextmanager
+        async def stream(
+            self, messages: list[dict[str, Any]], **kwargs: Any
+        ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
+            yield Again()  # type: ignore[misc]  # what is wrong is the point
+
+    events = await drained(Run("run", Careless()).stream(MESSAGES))
+    assert text(events) == "a"
+
+
+@pytest.mark.parametrize("events", [[], [TextDelta("a")]])
+async def test_a_stream_that_raises_cancelled_error_of_its_own_is_a_provider_error(
+    events: list[StreamEvent],
+) -> None:
+    run = Run("run", Scripted(*events, asyncio.CancelledError()), retry=ONCE)
+    with pytest.raises(ProviderError, match="nobody cancelled the call"):
+        await drained(run.stream(MESSAGES))
+    assert run.usage.llm_calls == 1
+
+
 async def test_budgets_hold_for_streams() -> None:
     mock = MockProvider(["a b"], usage=TokenUsage(1, 2))
     run = Ledgered("run", mock, max_cost=output(50))
@@ -231,6 +259,46 @@ async def test_budgets_hold_for_streams() -> None:
         assert "".join([event.text async for event in held if isinstance(event, TextDelta)]) == "a b"
     assert text(await waiting) == "a b"
     assert [call.max_tokens for call in mock.calls[1:]] == [48, 46]
+    assert holds_nothing(run)
+
+
+@pytest.mark.parametrize("budget", [output(50), TokenUsage(input_tokens=500)])
+async def test_who_reads_a_stream_may_call_the_model_meanwhile(budget: TokenUsage) -> None:
+    mock = MockProvider(["a b"], usage=TokenUsage(1, 2))
+    run = Ledgered("run", mock, max_cost=budget)
+    async with run.stream(MESSAGES, max_tokens=30) as events:
+        await anext(events)
+        await run.complete(MESSAGES, max_tokens=30)
+        # So may what works for the reader: in tasks, which it awaits.
+        await consensus(run, "q", num_samples=2, max_tokens=30)
+        async with run.stream(MESSAGES, max_tokens=30) as others:
+            assert text([event async for event in others]) == "a b"
+        assert text([event async for event in events]) == " b"
+    assert mock.call_count == run.usage.llm_calls == 5
+    if budget.output_tokens:
+        assert [call.max_tokens for call in mock.calls] == [30, 20, 18, 16, 14]
+    assert holds_nothing(run)
+
+
+async def test_what_a_stream_has_set_aside_is_not_there_for_who_reads_it() -> None:
+    run = Ledgered("run", MockProvider(["a b"]), max_cost=output(30))
+    async with run.stream(MESSAGES, max_tokens=30):
+        with pytest.raises(BudgetExhaustedError, match="a stream that is being read: give it a smaller"):
+            await run.complete(MESSAGES, max_tokens=30)
+    assert holds_nothing(run)
+
+
+async def test_two_readers_do_not_wait_for_each_other() -> None:
+    run = Ledgered("run", MockProvider(["a b"], usage=TokenUsage(1, 2)), max_cost=output(70))
+    both = asyncio.Barrier(2)
+
+    async def read_and_call() -> None:
+        async with run.stream(MESSAGES, max_tokens=30):
+            await both.wait()
+            await run.complete(MESSAGES, max_tokens=30)
+
+    await asyncio.gather(read_and_call(), read_and_call())
+    assert run.usage.llm_calls == 4
     assert holds_nothing(run)
 
 
@@ -293,6 +361,11 @@ async def test_a_kit_s_stream_has_a_budget_and_its_errors_a_cost() -> None:
     with pytest.raises(BudgetExhaustedError) as caught:
         await drained(kit.stream("q", max_cost=calls(2), retry=NO_WAIT))
     assert caught.value.cost == kit.usage == TokenUsage(llm_calls=2)
+    for prompt in (None, [], ["q"], [{"role": "user"}, 3], {"role": "user"}):
+        with pytest.raises(ValueError, match="prompt must be a str or a list of messages"):
+            kit.stream(prompt)  # type: ignore[arg-type]  # what is wrong is the point
+    with pytest.raises(ValueError, match="temperature"):
+        kit.stream("q", temperature=9)
     with pytest.raises(ValueError, match="max_cost"):
         kit.stream("q", max_cost=5)  # type: ignore[arg-type]  # what is wrong is the point
 
@@ -488,6 +561,21 @@ async def test_a_callback_that_raises_is_logged_and_counted(
     assert len(caplog.records) == 5
     assert "react_loop: on_event raised for RoundStarted" in caplog.text
     assert "the screen is gone" in caplog.text
+
+
+async def test_a_callback_that_raises_cancelled_error_does_not_end_the_run() -> None:
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+
+    async def wait_for_what_was_cancelled(event: PatternEvent) -> None:
+        if isinstance(event, DraftStarted):
+            await gone
+
+    mock = MockProvider(["a"])
+    result = await refine_loop(
+        mock, "q", evaluator=lambda text, provider: 1.0, on_event=wait_for_what_was_cancelled
+    )
+    assert (result.value, result.callback_errors) == ("a", 1)
 
 
 async def test_the_callback_is_called_with_one_event_at_a_time() -> None:

@@ -4,8 +4,10 @@ import copy
 import json
 import math
 import pickle
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from enum import IntEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -281,6 +283,20 @@ def test_a_timeout_is_more_than_no_time(timeout: Any) -> None:
 @pytest.mark.parametrize("timeout", [1, 0.001, 1e9])
 def test_a_timeout_may_be_any_number_above(timeout: float) -> None:
     assert tool(timeout=timeout).timeout == timeout
+
+
+def _yields() -> Iterator[int]:
+    yield 1
+
+
+async def _yields_later() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("execute", [_yields, _yields_later, partial(_yields)])
+def test_execute_is_no_generator(execute: Any) -> None:
+    with pytest.raises(ValueError, match=r"^execute must return its result, "):
+        tool(execute=execute)
 
 
 @pytest.mark.parametrize("execute", ["weather", None, 3])

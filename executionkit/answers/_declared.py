@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
-T = TypeVar("T")
+from executionkit.engine.thoughts import TAG
 
-_THOUGHT: Final = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+T = TypeVar("T")
 
 
 def spoken(text: str) -> str:
@@ -17,7 +17,7 @@ def spoken(text: str) -> str:
     """
     parts: list[str] = []
     start, is_thinking = 0, False
-    for tag in _THOUGHT.finditer(text):
+    for tag in TAG.finditer(text):
         if tag[1]:
             if not is_thinking:
                 parts.clear()

@@ -35,7 +35,7 @@ _AGAIN: Final = "That could not be read. Reply with A, B or tie and nothing else
 
 _BARE: Final = re.compile(r"[\s*_`\"'(]*(a|b|tie)[\s*_`\"').]*", re.IGNORECASE)
 _LINE: Final = re.compile(
-    r"^[ \t#>*_`\"']*(?:better|verdict|winner)\b[ \t*_`\"']*(?:is\b|[:=])?[ \t*_`\"']*"
+    r"^[ \t#>*_`\"']*(?:better|verdict|winner)\b[ \t*_`\"']*+(?:is\b|[:=])?[ \t*_`\"']*"
     r"(?:answer[ \t]+)?(a|b|tie)[ \t*_`\"'.]*$",
     re.IGNORECASE | re.MULTILINE,
 )

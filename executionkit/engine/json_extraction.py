@@ -7,6 +7,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Final
 
+from executionkit.engine.thoughts import TAG
+
 _Span = tuple[int, int]
 
 
@@ -21,8 +23,9 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
        scalars is taken only when nothing better follows: `["a", "b"]` gives way to any object or nested
        array, and what looks like a citation or a to-do (`[1]`, `[[1]]`, `[ ]`) to other arrays too.
 
-    Text inside `<think>...</think>` doesn't count; neither does what follows an unclosed `<think>` or what
-    precedes a `</think>` that nothing opened (some servers swallow a tag). A tag in a JSON string is text.
+    Text inside `<think>...</think>` doesn't count, nor in `<thinking>`; neither does what follows an unclosed
+    `<think>` or what precedes a `</think>` that nothing opened (some servers swallow a tag). A tag in a JSON
+    string is text.
 
     The third step takes a part that parses out of a whole that doesn't: ask `LLMResponse.was_truncated`
     before trusting a reply that may have been cut off.
@@ -95,7 +98,7 @@ def _decode(text: str) -> dict[str, Any] | list[Any] | None:
 def _thoughts(text: str) -> list[_Span]:
     thoughts: list[_Span] = []
     opened: int | None = None
-    for tag in re.finditer(r"<(/?)think>", text, re.IGNORECASE):
+    for tag in TAG.finditer(text):
         if not tag[1]:
             opened = tag.start() if opened is None else opened
         elif opened is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from executionkit.cost import UNLIMITED, CostTracker, remaining
+from executionkit.engine.parallel import waiting_tasks
 from executionkit.errors import BudgetExhaustedError
 from executionkit.responses import LLMResponse, size_of
 from executionkit.types import TokenUsage
@@ -93,7 +94,7 @@ class Metering:
         """Reserve one call in every ledger, or return the ledger to wait on for room.
 
         A call that does not fit waits only while others hold tokens: with none in flight the whole rest
-        of every budget is open to it.
+        of every budget is open to it. Streams that are read by whoever waits for the call are no others.
 
         Raises:
             BudgetExhaustedError: Nothing is left of some budget, whatever is in flight.
@@ -120,9 +121,18 @@ class Metering:
         prompt, size = self._estimate(request, lefts) if self._measures_prompts else (0, 0)
         for meter, left in lefts:
             tracker = meter.tracker
-            if left.output_tokens and left.output_tokens - tracker.held_output < reply:
-                return tracker
-            if left.input_tokens and left.input_tokens - tracker.held_input < min(prompt, left.input_tokens):
+            room = left.output_tokens - tracker.held_output
+            if left.output_tokens and room < reply:
+                if tracker.held_elsewhere(waiting_tasks())[1]:
+                    return tracker
+                # The rest is set aside for streams that end only when we go on: waiting would never end.
+                if room < request.choices:
+                    asked = f"{tracker.held_output:,} tokens are set aside for a stream that is being read"
+                    raise meter.exhausted("output_tokens", f"{asked}: give it a smaller max_tokens")
+                reply, max_tokens = room, room // request.choices
+            room = left.input_tokens - tracker.held_input
+            is_short = left.input_tokens and room < min(prompt, left.input_tokens)
+            if is_short and tracker.held_elsewhere(waiting_tasks())[0]:
                 return tracker
         for meter in self.meters:
             meter.tracker.reserve_call()
@@ -148,6 +158,16 @@ class Metering:
             if not dispatched:
                 meter.tracker.release_call()
             meter.tracker.settle(hold.input_tokens, hold.output_tokens)
+
+    def begin_reading(self, hold: Hold, reader: object) -> None:
+        """Note that a call is a stream, which ends only when `reader`, a task, reads on."""
+        for meter in self.meters:
+            meter.tracker.begin_reading(reader, hold.input_tokens, hold.output_tokens)
+
+    def end_reading(self, hold: Hold, reader: object) -> None:
+        """Note that such a stream has ended."""
+        for meter in self.meters:
+            meter.tracker.end_reading(reader, hold.input_tokens, hold.output_tokens)
 
     def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool = False) -> None:
         """End a call that brought a reply, or part of one.

@@ -5,6 +5,7 @@ import inspect
 import logging
 from typing import Any
 
+from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.run import Run
 from executionkit.events import EventCallback, PatternEvent
 from executionkit.responses import LLMResponse
@@ -38,7 +39,7 @@ class Narrator:
         self._turn = asyncio.Lock()
 
     async def tell(self, event: PatternEvent) -> None:
-        """Call the callback, and wait for it if it is async. Only cancellation gets out."""
+        """Call the callback, and wait for it if it is async. Only our own cancellation gets out."""
         if self._on_event is None:
             return
         async with self._turn:
@@ -46,7 +47,9 @@ class Narrator:
                 outcome = self._on_event(event)
                 if inspect.isawaitable(outcome):
                     await outcome
-            except Exception:  # noqa: BLE001  # the run is paid for, and a callback only looks on
+            except (Exception, asyncio.CancelledError) as exc:  # the run is paid for
+                if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
+                    raise
                 self.errors += 1
                 _log.warning("%s: on_event raised for %s", self._name, type(event).__name__, exc_info=True)
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from executionkit.engine import checks
 
@@ -56,7 +57,7 @@ async def fan_out(
             try:
                 outcomes.values[index] = await job(index)
             except (Exception, asyncio.CancelledError) as exc:
-                if isinstance(exc, asyncio.CancelledError) and _is_being_cancelled():
+                if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                     raise
                 outcomes.failures[index] = exc
                 stopped = stopped or on_failure != "go on"
@@ -65,7 +66,7 @@ async def fan_out(
                 if on_failure == "cancel the rest":
                     raise _Enough from None
 
-    workers = [asyncio.create_task(work()) for _ in range(min(max_concurrency, count))]
+    workers = spawn(*(work() for _ in range(min(max_concurrency, count))))
     try:
         if workers:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -86,9 +87,33 @@ class _Enough(Exception):  # noqa: N818 - a signal, not an error
     """Ends the wait for the workers: one failure was enough."""
 
 
-def _is_being_cancelled() -> bool:
+_WORKS_FOR: Final[ContextVar[tuple[object, ...]]] = ContextVar("executionkit_works_for", default=())
+
+
+def spawn(*work: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
+    """Tasks for parts of the current one's work, which waits for them."""
+    token = _WORKS_FOR.set(waiting_tasks())
+    try:
+        return [asyncio.create_task(part) for part in work]
+    finally:
+        _WORKS_FOR.reset(token)
+
+
+def waiting_tasks() -> tuple[object, ...]:
+    """The current task and those that wait for it: none of them does anything else while it waits."""
+    return (*_WORKS_FOR.get(), asyncio.current_task())
+
+
+def is_being_cancelled() -> bool:
+    """Whether the current task was cancelled: else a CancelledError is somebody's own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def look_at(task: asyncio.Future[Any]) -> None:
+    """Take notice of how a task ended, or asyncio complains that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
@@ -103,6 +128,8 @@ async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
         except asyncio.CancelledError as exc:
             cancelled = exc
         pending = [task for task in pending if not task.done()]
+    for task in tasks:
+        look_at(task)
     if cancelled is not None:
         raise cancelled
 

@@ -64,6 +64,8 @@ class RetryConfig:
             max_retry_after=self.max_retry_after,
         )
         checks.between(1.0, float("inf"), exponential_base=self.exponential_base)
+        if self.sleep is not None and not callable(self.sleep):
+            raise ValueError(f"sleep must be a callable or None, got {self.sleep!r}")
         kinds = self.retryable
         if not isinstance(kinds, tuple) or not all(
             isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
@@ -122,10 +124,13 @@ async def with_retry(
         ```
 
     Raises:
+        ValueError: `config` is no RetryConfig; `fn` was not called.
         Exception: The last attempt's error, with a note of how many attempts were made. When that error
             is of another kind than the ones before it (say, a budget ran out between two attempts), its
             `__cause__` is the error before.
     """
+    if not isinstance(config, RetryConfig):
+        raise ValueError(f"config must be a RetryConfig, got {config!r}")
     return await retrying(lambda: fn(*args, **kwargs), config)
 
 
@@ -169,8 +174,16 @@ def _explains(exc: Exception, before: Exception) -> bool:
     return cause is exc
 
 
+def _seconds(asked: object) -> float | None:
+    """What a server asked for; a provider that isn't ours may hand on the header as text."""
+    try:
+        return None if asked is None else float(asked)  # type: ignore[arg-type]  # what can't be is caught
+    except (TypeError, ValueError):
+        return None
+
+
 def _wait_before_retry(exc: Exception, attempt: int, config: RetryConfig) -> float | None:
-    asked = exc.retry_after if isinstance(exc, LLMError) else None
+    asked = _seconds(exc.retry_after) if isinstance(exc, LLMError) else None
     if asked is None:
         return config.get_delay(attempt)
     if asked > config.max_retry_after:

@@ -14,8 +14,9 @@ from typing import Any, Final, Self, TypeVar, cast
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import checks
 from executionkit.engine.metering import Hold, Meter, Metering, Request
+from executionkit.engine.parallel import waiting_tasks
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying
-from executionkit.engine.streams import MeteredStream, Opened, opened
+from executionkit.engine.streams import MeteredStream, Opened, opened, refuse_own_cancellation
 from executionkit.errors import ExecutionKitError
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse, size_of
@@ -115,6 +116,8 @@ class Run:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # An evaluator may keep its provider for the next time: that is over, not being wound up.
+        self._halted = False
         if exc is not None:
             self._enrich(exc)
 
@@ -204,6 +207,7 @@ class Run:
                 reply = await pending
             except BaseException as exc:
                 self._metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
+                refuse_own_cancellation(exc)
                 raise
             if not isinstance(reply, LLMResponse):
                 self._metering.release(hold, dispatched=True)
@@ -286,7 +290,7 @@ class Run:
                 await _leave()
         hold = self._metering.try_hold(request)
         while not isinstance(hold, Hold):
-            await self._park(hold.settled())
+            await self._park(hold.settled(waiting_tasks()))
             hold = self._metering.try_hold(request)
         return hold
 

@@ -90,7 +90,8 @@ class Samples:
         return [sample for sample in new if sample in self.replies]
 
     async def _request(self, run: Run, batches: list[list[int]], index: int) -> None:
-        samples = batches[index]
+        # Those before it may have shown that the server gives fewer; the rest is asked for again.
+        samples = batches[index][: self._per_request]
         wanted = len(samples)
         extra: dict[str, Any] = {"n": wanted} if wanted > 1 else {}
         try:

@@ -1,5 +1,6 @@
 """A streamed call under the meters: opened as often as retries allow, settled however it ends."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -7,6 +8,7 @@ from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
 from executionkit.engine.metering import Hold, Metering
+from executionkit.engine.parallel import is_being_cancelled
 from executionkit.errors import ProviderError
 from executionkit.streaming import Finish, ReplyStream, StreamEvent
 
@@ -31,9 +33,10 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, metering: M
                 manager.close()  # or it would warn that nobody awaited it
             kind = type(manager).__name__
             raise TypeError(f"`stream` must return an async context manager, the provider's returned {kind}")
-        events = await manager.__aenter__()
+        # Once: what is iterable but no iterator would begin anew.
+        events = aiter(await manager.__aenter__())
         try:
-            first = await anext(aiter(events), None)
+            first = await anext(events, None)
             if first is None:
                 raise ProviderError("the provider's stream ended without an event")
         except BaseException as exc:
@@ -41,8 +44,18 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, metering: M
             raise
     except BaseException as exc:
         metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
+        refuse_own_cancellation(exc)
         raise
-    return Opened(manager, aiter(events), first, hold)
+    return Opened(manager, events, first, hold)
+
+
+def refuse_own_cancellation(exc: BaseException) -> None:
+    """Raise a ProviderError for a CancelledError that the provider raised though nobody cancelled us.
+
+    As it is it would leave the pattern, and a TaskGroup would take that for a cancelled task and say nothing.
+    """
+    if isinstance(exc, asyncio.CancelledError) and not is_being_cancelled():
+        raise ProviderError("the provider raised CancelledError, though nobody cancelled the call") from exc
 
 
 class MeteredStream(ReplyStream):
@@ -56,6 +69,7 @@ class MeteredStream(ReplyStream):
     """
 
     _source: Opened | None = None
+    _reader: object = None
     _settled = False
 
     def __init__(
@@ -79,6 +93,8 @@ class MeteredStream(ReplyStream):
             self._enrich(exc)
             raise
         self._first = self._source.first
+        self._reader = asyncio.current_task()
+        self._metering.begin_reading(self._source.hold, self._reader)
 
     async def _next(self) -> StreamEvent | None:
         source = self._source
@@ -87,9 +103,7 @@ class MeteredStream(ReplyStream):
         event, self._first = self._first, None
         if event is None:
             try:
-                event = await anext(source.events, None)
-                if event is None and not self._settled:
-                    raise ProviderError("the provider's stream ended without a Finish event")
+                event = await self._following(source)
             except BaseException as exc:
                 self._settle(source)
                 self._enrich(exc)
@@ -99,9 +113,20 @@ class MeteredStream(ReplyStream):
             self._settle(source, event)
         return event
 
+    async def _following(self, source: Opened) -> StreamEvent | None:
+        try:
+            event = await anext(source.events, None)
+        except asyncio.CancelledError as exc:
+            refuse_own_cancellation(exc)
+            raise
+        if event is None and not self._settled:
+            raise ProviderError("the provider's stream ended without a Finish event")
+        return event
+
     def _settle(self, source: Opened, finish: Finish | None = None) -> None:
         if not self._settled:
             self._settled = True
+            self._metering.end_reading(source.hold, self._reader)
             reply = self._tally.partial(self._prompt_bytes) if finish is None else finish.response
             self._metering.record(source.hold, reply, unfinished=finish is None)
 

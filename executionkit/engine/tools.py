@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from executionkit._schema import find_errors
+from executionkit.engine.parallel import look_at, spawn
 from executionkit.errors import ToolError
 from executionkit.protocols import LLMProvider
-from executionkit.responses import ToolCall
+from executionkit.responses import ToolCall, plain
 from executionkit.types import Tool
 
 _log = logging.getLogger("executionkit.tools")
@@ -47,7 +48,8 @@ class Toolbox:
         function = self._functions.get(tool.name)
         if function is None:
             function = self._functions[tool.name] = _Function.of(tool)
-        arguments = dict(call.arguments)
+        # A copy however deep: what a tool changes must reach neither the transcript nor the events.
+        arguments: dict[str, Any] = plain(call.arguments)
         if function.wants_provider:
             arguments["provider"] = self._provider
         problems = find_errors(call.arguments, tool.parameters) or function.misfits(arguments)
@@ -57,7 +59,9 @@ class Toolbox:
 
     async def _run(self, tool: Tool, function: "_Function", arguments: dict[str, Any]) -> str:
         limit = tool.timeout if self._timeout is None else self._timeout
-        task = asyncio.create_task(_execute(function, arguments))
+        (task,) = spawn(_execute(function, arguments))
+        # Looked at in any case: cancelled in the moment the tool fails, we never come to its error.
+        task.add_done_callback(look_at)
         try:
             await asyncio.wait((task,), timeout=limit)
             timed_out = not task.done()
@@ -180,7 +184,6 @@ async def _in_thread(function: Callable[..., object], arguments: dict[str, Any])
 
 async def _abandon(task: "asyncio.Future[str]", name: str, grace: float) -> None:
     """Cancel a tool and give it a moment; one that resists is left behind, and said so."""
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     task.cancel()
     await asyncio.wait((task,), timeout=grace)
     if not task.done():

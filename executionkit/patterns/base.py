@@ -73,8 +73,10 @@ async def checked_complete(
     Raises:
         BudgetExhaustedError: The budget is spent; nothing was sent.
         LLMError: The call failed for good.
-        ValueError: `budget` or `retry` is of the wrong kind, or `max_tokens` is less than 1.
+        ValueError: `tracker`, `budget` or `retry` is of the wrong kind, or `max_tokens` is less than 1.
     """
     checks.budget(budget=budget)
+    if not isinstance(tracker, CostTracker):
+        raise ValueError(f"tracker must be a CostTracker, got {tracker!r}")
     async with Run("checked_complete", provider, max_cost=budget, retry=retry, tracker=tracker) as run:
         return await run.complete(messages, **kwargs)

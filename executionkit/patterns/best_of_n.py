@@ -152,7 +152,8 @@ async def best_of_n(
     """
     checks.text(prompt=prompt)
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
-    if not callable(evaluator) and not isinstance(evaluator, Pairwise):
+    # A class is callable too, and would be found out after the first paid call.
+    if isinstance(evaluator, type) or not (callable(evaluator) or isinstance(evaluator, Pairwise)):
         raise ValueError(f"evaluator must be a callable, a Rubric or a Pairwise, got {evaluator!r}")
     if target_score is not None:
         checks.between(0.0, 1.0, target_score=target_score)

@@ -1,5 +1,6 @@
 """`map_reduce`: a prompt over each of many inputs in parallel, another over the results, in a tree."""
 
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -151,6 +152,7 @@ async def map_reduce(
         ValueError: A parameter is out of range; nothing was called.
         BudgetExhaustedError: The calls left can't pay for every input and one reduction (before the first
             call), or the budget ran out on the way.
+        TypeError: `map_prompt` or `reduce_prompt` returned something else than a str.
         PatternError: A reply had no text, where that is not skipped.
         LLMError: A call failed for good, where that is not skipped. Of several inputs' failures the first
             is raised; so it is where every input failed.
@@ -240,16 +242,24 @@ def _concerns_one_input(exc: ExecutionKitError) -> bool:
     return not isinstance(exc, BudgetExhaustedError)
 
 
+def _made(name: str, prompt: object) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    if inspect.iscoroutine(prompt):
+        prompt.close()  # or it would warn that nobody awaited it
+    raise TypeError(f"{name} must return a str and be a plain function, it returned {prompt!r}")
+
+
 def _filled(prompt: MapPrompt, mark: str, text: str) -> str:
     if callable(prompt):
-        return prompt(text)
+        return _made("map_prompt", prompt(text))
     # Not str.format: prompts and inputs have braces of their own.
     return prompt.replace(mark, text) if mark in prompt else f"{prompt}\n\n{text}"
 
 
 def _reduction(prompt: ReducePrompt, results: Sequence[str]) -> str:
     if callable(prompt):
-        return prompt(results)
+        return _made("reduce_prompt", prompt(results))
     return _filled(prompt, "{results}", _SEPARATOR.join(results))
 
 

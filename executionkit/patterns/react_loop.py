@@ -8,7 +8,7 @@ from typing import Any, Never, cast
 from executionkit.engine import checks
 from executionkit.engine.hints import warn_of_unknown_keyword
 from executionkit.engine.narration import Narrator
-from executionkit.engine.parallel import reap
+from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.engine.tools import Toolbox, cut
@@ -223,7 +223,7 @@ async def _observe(
 async def _all(observe: Callable[[ToolCall], Coroutine[Any, Any, str]], calls: list[ToolCall]) -> list[str]:
     if len(calls) == 1:
         return [await observe(calls[0])]
-    tasks = [asyncio.create_task(observe(call)) for call in calls]
+    tasks = spawn(*map(observe, calls))
     try:
         await asyncio.wait(tasks)
     finally:

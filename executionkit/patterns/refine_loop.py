@@ -216,8 +216,9 @@ async def refine_loop(
     checks.at_least(1, max_eval_chars=max_eval_chars, attempts_shown=attempts_shown)
     checks.between(0.0, 1.0, target_score=target_score)
     checks.one_of(("raise", "return"), on_budget=on_budget)
-    if evaluator is not None and not callable(evaluator):
-        raise ValueError(f"evaluator must be a callable or None, got {evaluator!r}")
+    # A class is callable too, and would be found out after the first paid call.
+    if evaluator is not None and (isinstance(evaluator, type) or not callable(evaluator)):
+        raise ValueError(f"evaluator must be a callable, a Rubric or None, got {evaluator!r}")
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     detector = ConvergenceDetector(delta_threshold, patience, score_threshold=target_score)
     progress = _Progress()

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executionkit.engine.json_extraction import extract_json
+from executionkit.engine.thoughts import without_thoughts
 
 # What models send, and what is meant.
 REPLIES: dict[str, tuple[str, Any]] = {
@@ -330,3 +331,11 @@ def test_no_float_comes_out_that_json_does_not_have() -> None:
     found = extract_json('{"a": 1e308}')
     assert isinstance(found, dict)
     assert math.isfinite(found["a"])
+
+
+@pytest.mark.parametrize("tag", ["think", "thinking", "THINKING"])
+def test_a_draft_among_thoughts_is_not_the_answer(tag: str) -> None:
+    text = f'<{tag}>{{"draft": 1}}</{tag}>{{"final": 2}}'
+    assert extract_json(text) == {"final": 2}
+    assert extract_json(text.removeprefix(f"<{tag}>")) == {"final": 2}
+    assert without_thoughts(text) == '{"final": 2}'

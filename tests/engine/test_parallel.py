@@ -499,3 +499,22 @@ def test_errors_without_a_hash_are_merged_too() -> None:
     first, second = Bare(1), Bare(1)
     assert merged([first, second, second]) is first
     assert first.__notes__ == ["also failed: Bare: 1"]
+
+
+@pytest.mark.parametrize("steps", range(3))
+@both
+async def test_being_cancelled_in_the_moment_a_job_fails_leaves_no_complaint(gather: Any, steps: int) -> None:
+    now = asyncio.Event()
+
+    async def fail() -> None:
+        await now.wait()
+        raise Outcry
+
+    running = asyncio.create_task(gather([fail()]))
+    await idle()
+    now.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises((asyncio.CancelledError, Outcry)):
+        await running  # the fixture hears of what is left behind

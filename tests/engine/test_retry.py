@@ -103,6 +103,7 @@ def test_a_config_is_frozen_and_can_be_replaced_and_pickled() -> None:
         ("max_delay", [-1, math.nan, math.inf, 10**400]),
         ("exponential_base", [0.99, 0, -2, math.nan, math.inf]),
         ("max_retry_after", [-1, math.nan, math.inf, None]),
+        ("sleep", [5, "1"]),
         ("retryable", [None, ProviderError, [ProviderError], ("ProviderError",), (ProviderError("x"),)]),
         ("retryable", [(asyncio.CancelledError,), (BaseException,), (ProviderError, KeyboardInterrupt)]),
     ],
@@ -295,6 +296,21 @@ async def test_an_error_object_raised_again_says_it_once(clock: Clock) -> None:
         with pytest.raises(RateLimitError):
             await with_retry(Flaky(exc), clock.config())
     assert str(exc).count("not retried") == 1
+
+
+@pytest.mark.parametrize(("asked", "least"), [("5", 5.0), ("soon", 0.0), ([5], 0.0)])
+async def test_a_retry_after_that_is_no_number_hides_no_error(clock: Clock, asked: Any, least: float) -> None:
+    flaky = Flaky(RateLimitError("slow down", retry_after=asked))
+    await with_retry(flaky, clock.config(base_delay=0.0))
+    assert clock.waits == [least]
+
+
+@pytest.mark.parametrize("config", [None, 3])
+async def test_what_is_no_config_is_refused_before_the_first_attempt(config: Any) -> None:
+    flaky = Flaky()
+    with pytest.raises(ValueError, match="config must be a RetryConfig"):
+        await with_retry(flaky, config)
+    assert flaky.attempts == 0
 
 
 async def test_a_refusal_on_a_later_attempt_says_so_too(clock: Clock) -> None:

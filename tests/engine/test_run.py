@@ -210,6 +210,16 @@ async def test_a_call_cancelled_on_the_wire_was_made() -> None:
     assert holds_nothing(run, top)
 
 
+async def test_a_provider_that_raises_cancelled_error_is_told_from_cancelling() -> None:
+    provider = MockProvider([asyncio.CancelledError("its own"), "a", asyncio.CancelledError("its own")])
+    run = Run("run", provider, retry=NO_WAIT)
+    assert (await run.complete(MESSAGES)).content == "a"
+    assert run.usage.llm_calls == 2
+    with pytest.raises(ProviderError, match="nobody cancelled the call") as caught:
+        await Run("run", provider, retry=ONCE).complete(MESSAGES)
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+
 async def test_a_call_cancelled_between_attempts_adds_nothing_and_holds_nothing() -> None:
     pauses = Pauses()
     provider = MockProvider(exception=ProviderError("down"))
@@ -389,6 +399,12 @@ async def test_nothing_is_begun_in_a_halted_run_nor_in_one_inside_it() -> None:
         assert isinstance(await ended(start(run)), asyncio.CancelledError)
     assert (provider.call_count, top.usage) == (0, TokenUsage())
     assert (await beside.complete(MESSAGES)).content == "x"
+
+
+async def test_a_halt_is_over_with_the_run() -> None:
+    async with Run("run", MockProvider(["a"])) as run:
+        run.halt()
+    assert (await Run("another", run).complete(MESSAGES)).content == "a"
 
 
 async def test_a_halt_reaches_those_who_wait_inside_and_nobody_outside() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import functools
+import gc
 import logging
 import sys
 import threading
@@ -601,3 +602,34 @@ def test_no_limit_is_too_small_for_a_mark(limit: int) -> None:
     assert was_cut
     assert len(text) == limit
     assert text.lstrip("x") in ("…", "\n[truncated: 60 characters in all]")
+
+
+async def test_what_a_tool_does_to_its_arguments_stays_with_it() -> None:
+    call = ToolCall("1", "pop", {"items": [1, 2]})
+    schema = {"type": "object", "properties": {"items": {"type": "array"}}}
+    toolbox = Toolbox({"pop": Tool("pop", "", schema, lambda items: items.pop())}, MockProvider(), None)
+    assert await toolbox.call(call) == ("2", True)
+    assert call.arguments == {"items": [1, 2]}
+
+
+@pytest.mark.parametrize("steps", range(3))
+async def test_cancelling_in_the_moment_a_tool_fails_leaves_no_complaint(steps: int) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    now = asyncio.Event()
+
+    async def fail() -> None:
+        await now.wait()
+        raise RuntimeError("at the same time")
+
+    call = asyncio.create_task(box(fail).call(ToolCall("1", "t", {})))
+    await idle()
+    now.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.wait([call])
+    assert call.cancelled()
+    del call
+    gc.collect()
+    assert complaints == []

@@ -108,13 +108,21 @@ async def test_a_failure_carries_what_the_tracker_holds() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("budget", 5), ("budget", {"llm_calls": 1}), ("retry", 3), ("max_tokens", 0), ("max_tokens", "many")],
+    [
+        ("tracker", None),
+        ("tracker", TokenUsage()),
+        ("budget", 5),
+        ("budget", {"llm_calls": 1}),
+        ("retry", 3),
+        ("max_tokens", 0),
+        ("max_tokens", "many"),
+    ],
 )
 async def test_what_is_out_of_range_is_refused_before_any_call(name: str, value: Any) -> None:
     provider = MockProvider(["hi"])
-    given: dict[str, Any] = {"budget": None, "retry": None, name: value}
+    given: dict[str, Any] = {"tracker": CostTracker(), "budget": None, "retry": None, name: value}
     with pytest.raises(ValueError, match=f"^{name} must be ") as caught:
-        await checked_complete(provider, MESSAGES, CostTracker(), **given)
+        await checked_complete(provider, MESSAGES, **given)
     assert repr(value) in str(caught.value)
     assert provider.call_count == 0
 

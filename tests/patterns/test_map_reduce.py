@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pytest
 from fakes import ONCE, HeldProvider, idle
@@ -112,6 +112,19 @@ async def test_prompts_may_be_functions() -> None:
 
 
 # -- the tree --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["map_prompt", "reduce_prompt"])
+async def test_a_function_that_makes_no_prompt_is_told_before_the_call(name: str) -> None:
+    async def late(_: object) -> str:
+        return "too late"
+
+    for function in (lambda _: None, late):
+        provider = MockProvider(["m"])
+        prompts: dict[str, Any] = {**PROMPTS, name: function}
+        with pytest.raises(TypeError, match=f"{name} must return a str and be a plain function"):
+            await map_reduce(provider, ["a"], **prompts)
+        assert all(isinstance(prompt, str) for prompt in asked(provider))
 
 
 async def test_results_beyond_the_limit_are_reduced_in_groups_of_neighbours() -> None:

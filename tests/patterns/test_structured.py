@@ -1,10 +1,11 @@
 """`structured`: what is asked, what is accepted, every rung of the ladder, what an error keeps."""
 
 import asyncio
+import json
 import pickle
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
@@ -27,6 +28,12 @@ from executionkit import (
     structured_sync,
 )
 from executionkit.testing import MockCall
+
+
+@dataclass
+class Film:
+    title: str
+    year: int
 
 
 class Movie(BaseModel):
@@ -479,3 +486,11 @@ async def test_as_a_step_of_a_pipe_it_obeys_the_pipe_s_budget() -> None:
     with pytest.raises(BudgetExhaustedError):
         await pipe(provider, "q", structured, output=Movie, max_budget=TokenUsage(llm_calls=3))
     assert provider.call_count == 3
+
+
+@pytest.mark.parametrize("output", [Movie, Film])
+async def test_a_typed_result_turns_into_json(output: type[Any]) -> None:
+    result = await structured(MockProvider([GOOD]), "q", output)
+    assert json.loads(json.dumps(result.to_dict()))["value"] == json.loads(GOOD)
+    several = await structured(MockProvider([f'{{"value": [{GOOD}]}}']), "q", list[output])  # type: ignore[valid-type]
+    assert json.loads(json.dumps(several.to_dict()))["value"] == [json.loads(GOOD)]
