@@ -4,7 +4,7 @@ import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit.cost import tighter
@@ -14,7 +14,7 @@ from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.responses import plain
-from executionkit.types import PatternResult, TokenUsage
+from executionkit.types import PatternResult, TokenUsage, as_dicts
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -94,8 +94,8 @@ async def pipe(
             whether or not the step knows of budgets.
         prompt: The first step's prompt.
         *steps: Patterns, partials of patterns, or async functions `(provider, prompt) -> PatternResult`.
-            A value that is no string becomes the next prompt as JSON text when it is a dict or list, else
-            as `str(value)`.
+            A value that is no string becomes the next prompt as JSON text when it is a dict, list, tuple,
+            model, or a dataclass without a `__str__` of its own, else as `str(value)`.
         max_budget: The ceiling for all steps together; what is left of it goes to each step as
             `max_cost`. None is no limit.
         **shared_kwargs: Keywords for every step that has a parameter of that name and was not given it
@@ -215,6 +215,13 @@ def _charge_unmetered(run: Run, before: TokenUsage, told: TokenUsage) -> None:
 def _as_prompt(value: object) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, (Mapping, list)):
-        return json.dumps(plain(value), ensure_ascii=False, default=str)
+    if isinstance(value, (Mapping, list, tuple)) or _is_record(value):
+        return json.dumps(as_dicts(value), ensure_ascii=False, default=str)
     return str(value)
+
+
+def _is_record(value: object) -> bool:
+    """Whether it is a model, or a dataclass without a text form of its own: a repr is no prompt."""
+    if is_dataclass(value):
+        return type(value).__str__ is object.__str__
+    return hasattr(value, "model_dump")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 _T = TypeVar("_T")
 
@@ -76,6 +76,17 @@ def token_count(value: object) -> int | None:
     return None
 
 
+def _json_object(text: str) -> dict[str, Any] | None:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        found: object = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """One call the model asks for.
@@ -86,7 +97,8 @@ class ToolCall:
         arguments: The arguments, parsed.
         invalid_arguments: The raw text when it was not a JSON object (then `arguments` is empty), else None.
 
-    A provider that hands on what is no mapping fails no paid reply: it is kept in `invalid_arguments`.
+    A provider that hands on what is no mapping fails no paid reply: the JSON text of an object is read,
+    anything else is kept in `invalid_arguments`.
     """
 
     id: str
@@ -97,8 +109,9 @@ class ToolCall:
     def __post_init__(self) -> None:
         given: object = self.arguments
         if not isinstance(given, Mapping):
-            object.__setattr__(self, "arguments", {})
-            if given is not None and self.invalid_arguments is None:
+            read = _json_object(given) if isinstance(given, str) else None
+            object.__setattr__(self, "arguments", read or {})
+            if given is not None and read is None and self.invalid_arguments is None:
                 raw = given if isinstance(given, str) else repr(given)
                 object.__setattr__(self, "invalid_arguments", raw)
 

@@ -161,22 +161,23 @@ class PatternResult(Generic[T_co]):
         """
         cost = {f.name: getattr(self.cost, f.name) for f in fields(self.cost)}
         return {
-            "value": _as_dicts(self.value),
+            "value": as_dicts(self.value),
             "score": self.score,
             "cost": cost,
             "metadata": plain(self.metadata),
         }
 
 
-def _as_dicts(value: Any) -> Any:
+def as_dicts(value: Any) -> Any:
+    """Tell dataclasses and pydantic models as dicts, and tuples as lists, however deep."""
     if is_dataclass(value) and not isinstance(value, type):
         value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
     elif not isinstance(value, type) and hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
     if isinstance(value, Mapping):
-        return {key: _as_dicts(item) for key, item in value.items()}
+        return {key: as_dicts(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_as_dicts(item) for item in value]
+        return [as_dicts(item) for item in value]
     return value
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -83,17 +84,32 @@ async def test_the_result_is_the_last_step_s_with_the_metadata_of_all() -> None:
     assert second["stop_reason"] == "target"
 
 
+@dataclass
+class Film:
+    title: str
+    years: tuple[int, ...] = ()
+
+
+class Told(Film):
+    def __str__(self) -> str:
+        return f"a film called {self.title}"
+
+
 @pytest.mark.parametrize(
     ("value", "prompt"),
     [
         ("text", "text"),
         ({"ok": True, "none": None, "é": [1]}, '{"ok": true, "none": null, "é": [1]}'),
         ([1, None, "a"], '[1, null, "a"]'),
+        (("a", {"b": True}), '["a", {"b": true}]'),
+        (Film("M", (1931,)), '{"title": "M", "years": [1931]}'),
+        (Told("M"), "a film called M"),
+        ([Film("M")], '[{"title": "M", "years": []}]'),
         (42, "42"),
         (None, "None"),
     ],
 )
-async def test_a_value_becomes_the_next_prompt_a_dict_or_list_as_json(value: object, prompt: str) -> None:
+async def test_a_value_becomes_the_next_prompt_as_json_where_it_is_data(value: object, prompt: str) -> None:
     provider = MockProvider(["done"])
     await pipe(provider, "q", giving(value), ask)
     assert provider.calls[0].messages[0]["content"] == prompt

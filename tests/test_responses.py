@@ -5,7 +5,7 @@ import math
 import pickle
 from dataclasses import FrozenInstanceError
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -296,8 +296,13 @@ def test_finish_reasons(reason: str, truncated: bool, filtered: bool) -> None:
 
 @pytest.mark.parametrize(
     ("given", "invalid"),
-    [(None, None), ('{"x": 1}', '{"x": 1}'), ([1], "[1]"), (3, "3")],
+    [(None, None), ('{"x": 1', '{"x": 1'), ('{"x": NaN}', '{"x": NaN}'), ([1], "[1]"), (3, "3")],
 )
 def test_arguments_that_are_no_mapping_are_kept_as_invalid(given: Any, invalid: str | None) -> None:
     call = ToolCall("1", "look", given)
     assert (call.arguments, call.invalid_arguments) == ({}, invalid)
+
+
+def test_arguments_handed_on_as_json_text_are_read() -> None:
+    call = ToolCall("1", "look", cast("Any", '{"x": [1]}'))
+    assert (call.arguments, call.invalid_arguments) == ({"x": [1]}, None)

@@ -476,6 +476,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "in a circle by dependentSchemas": ({"dependentSchemas": {"a": {"$ref": "#"}}}, "themselves without end"),
     "in a circle by dependencies": ({"dependencies": {"a": {"$ref": "#"}}}, "themselves without end"),
+    "an example": (
+        {"name": "str", "title": "str"},
+        'parameters have no keyword of JSON Schema, got {"name": "str", "title": "str"}; an example',
+    ),
     "a long chain": (
         {"$defs": {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(100)} | {"d100": {}}},
         "parameters at #/$defs/d0: more than 50 schemas would apply inside each other to one value",
@@ -516,6 +520,7 @@ def test_malformed_and_unsupported_schemas_are_refused(schema: Any, said: str) -
         },
         {"required": []},
         {"x-unknown": {"type": 1}},
+        {"title": "Anything", "description": "Whatever it takes."},
     ],
     ids=str,
 )

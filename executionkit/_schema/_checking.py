@@ -64,13 +64,18 @@ def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
         any_type: Take a schema of something else than an object too.
 
     Raises:
-        ValueError: The schema is malformed, describes no object, refers to what isn't there or to itself
-            without end, nests more than 100 levels deep, or uses a keyword that can't be checked. The
-            message has the place as a JSON pointer.
+        ValueError: The schema is malformed or none at all, describes no object, refers to what isn't
+            there or to itself without end, nests more than 100 levels deep, or uses a keyword that can't be
+            checked. The message has the place as a JSON pointer.
     """
     if not is_object(schema):
         raise ValueError(
             f"parameters must be a JSON Schema object, got a value of type {type(schema).__name__}"
+        )
+    if not schema.keys() & _KEYWORDS and not all(map(_is_annotation, schema)):
+        raise ValueError(
+            f"parameters have no keyword of JSON Schema, got {show(schema)}; an example of the values is no "
+            'schema, which describes them: {"type": "object", "properties": ...}'
         )
     if nests_deeper(schema, MAX_DEPTH):
         raise ValueError(f"parameters nest more than {MAX_DEPTH} levels deep")
@@ -234,3 +239,24 @@ _SHAPES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         "an object of schemas, each under a regular expression that Python understands",
     ),
 }
+
+_KEYWORDS: Final = {*_SHAPES, *_SCHEMA, *_SCHEMA_ARRAY, *_SCHEMA_OBJECT, *_REFUSED, "const"}
+_ANNOTATIONS: Final = {
+    "$schema",
+    "$id",
+    "$comment",
+    "$anchor",
+    "title",
+    "description",
+    "default",
+    "examples",
+} | {
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "format",
+}
+
+
+def _is_annotation(keyword: Any) -> bool:
+    return keyword in _ANNOTATIONS or str(keyword).startswith("x-")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
 from executionkit.engine import checks
-from executionkit.errors import LLMError, ProviderError, RateLimitError
+from executionkit.errors import BudgetExhaustedError, LLMError, PermanentError, ProviderError, RateLimitError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,8 +74,8 @@ class RetryConfig:
             raise ValueError(f"retryable must be a tuple of Exception types, got {kinds!r}")
 
     def should_retry(self, exc: BaseException) -> bool:
-        """Whether `exc` is worth another attempt. Cancellation never is."""
-        return isinstance(exc, self.retryable)
+        """Whether `exc` is worth another attempt. Cancellation and a spent budget never are."""
+        return isinstance(exc, self.retryable) and not isinstance(exc, BudgetExhaustedError)
 
     def get_delay(self, attempt: int) -> float:
         """Seconds to wait before retry number `attempt` (from 1), with full jitter.
@@ -194,3 +194,10 @@ def _wait_before_retry(exc: Exception, attempt: int, config: RetryConfig) -> flo
             exc.args = (f"{exc}{told}", *exc.args[1:])
         return None
     return max(0.0, asked) + config.get_delay(attempt)
+
+
+def concerns_one_request(exc: BaseException) -> bool:
+    """Whether the next request may fare better: not with a wrong key, an unknown model or a spent budget."""
+    if isinstance(exc, PermanentError):
+        return exc.dispatched and exc.status_code not in (401, 402, 403, 404)
+    return not isinstance(exc, BudgetExhaustedError)

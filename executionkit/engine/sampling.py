@@ -4,8 +4,9 @@ from functools import partial
 from typing import Any, Final
 
 from executionkit.engine.parallel import fan_out, merged
+from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
-from executionkit.errors import ExecutionKitError
+from executionkit.errors import ExecutionKitError, PermanentError
 from executionkit.responses import LLMResponse
 
 
@@ -45,6 +46,7 @@ class Samples:
         self._max_concurrency: Final = max_concurrency
         self._per_request = per_request
         self._may_fail: Final = may_fail
+        self._refusal: PermanentError | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -95,6 +97,8 @@ class Samples:
         wanted = len(samples)
         extra: dict[str, Any] = {"n": wanted} if wanted > 1 else {}
         try:
+            if self._refusal is not None:
+                raise self._refusal
             reply = await run.complete(
                 [{"role": "user", "content": self._prompt}],
                 temperature=self._temperature,
@@ -102,6 +106,8 @@ class Samples:
                 **extra,
             )
         except Exception as exc:
+            if isinstance(exc, PermanentError) and not concerns_one_request(exc):
+                self._refusal = exc  # every sample would be refused, and need not be sent for that
             self.failures.update(dict.fromkeys(samples, exc))
             if len(self.failures) > self._may_fail or not _is_failure(run, exc):
                 raise

@@ -121,7 +121,8 @@ async def consensus(
             it is content when that many agree.
         min_samples: How many samples must come back, in [1, num_samples]: as many as are left over may fail
             for good, by an error of this library's or one that `retry` repeats, or for want of budget, and
-            only miss the vote. None is all of them.
+            only miss the vote. What holds for every sample (a wrong key, an unknown model) ends the asking;
+            those not asked for count as failed. None is all of them.
         choices_per_request: How many samples one request may ask for (`n` in its body), so that the prompt
             is paid for once; for servers that offer it. What a server leaves out is asked for again, and no
             further request asks for more than it gave.

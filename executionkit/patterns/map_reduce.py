@@ -7,14 +7,12 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from executionkit.engine import checks
 from executionkit.engine.parallel import fan_out, merged
-from executionkit.engine.retry import RetryConfig
+from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import (
-    BudgetExhaustedError,
     ExecutionKitError,
     LLMError,
     PatternError,
-    PermanentError,
 )
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
@@ -189,7 +187,7 @@ async def map_reduce(
             try:
                 progress.mapped[index] = (await ask(prompt, f"input {index}")).content
             except (LLMError, PatternError) as exc:
-                if on_failure == "raise" or not _concerns_one_input(exc):
+                if on_failure == "raise" or not concerns_one_request(exc):
                     raise
                 progress.skipped[index] = exc
 
@@ -233,13 +231,6 @@ async def map_reduce(
             truncated_responses=progress.truncated,
             finish_reason=reply.finish_reason,
         )
-
-
-def _concerns_one_input(exc: ExecutionKitError) -> bool:
-    """Whether the next input may fare better: not with a wrong key, an unknown model or a spent budget."""
-    if isinstance(exc, PermanentError):
-        return exc.dispatched and exc.status_code not in (401, 402, 403, 404)
-    return not isinstance(exc, BudgetExhaustedError)
 
 
 def _made(name: str, prompt: object) -> str:

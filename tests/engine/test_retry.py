@@ -187,6 +187,12 @@ def test_attempts_are_numbered_from_one(attempt: Any) -> None:
 # -- how often -------------------------------------------------------------------------------------------
 
 
+def test_a_spent_budget_is_never_retried() -> None:
+    config = RetryConfig(retryable=(Exception,))
+    assert config.should_retry(ProviderError("503"))
+    assert not config.should_retry(BudgetExhaustedError("spent"))
+
+
 async def test_success_is_handed_through_with_the_arguments(clock: Clock) -> None:
     async def join(a: int, *, b: int) -> tuple[int, int]:
         return a, b

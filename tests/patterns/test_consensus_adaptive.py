@@ -318,6 +318,18 @@ async def test_a_mistake_is_no_sample_that_may_be_missed() -> None:
     assert provider.call_count == 3
 
 
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+async def test_what_holds_for_every_sample_ends_the_asking(status: int) -> None:
+    refused = PermanentError("no", status_code=status)
+    provider = MockProvider(exception=refused)
+    with pytest.raises(PermanentError):
+        await consensus(provider, "q", num_samples=100, min_samples=2, max_concurrency=3, retry=ONCE)
+    assert provider.call_count <= 3
+    provider = MockProvider(["a", "b", "a", refused])
+    result = await consensus(provider, "q", min_samples=3, max_concurrency=1, retry=ONCE)
+    assert (result.value, result.failed, provider.call_count) == ("a", 2, 4)
+
+
 async def test_what_retry_repeats_may_be_missed() -> None:
     provider = MockProvider(["a", ConnectionError("gone"), ConnectionError("gone"), "a"])
     retry = RetryConfig(max_retries=1, base_delay=0.0, retryable=(ConnectionError,))
