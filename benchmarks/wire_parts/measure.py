@@ -66,6 +66,8 @@ async def processor_time(client: Client, load: Load) -> float:
     # other clients have loaded.
     gc.collect()
     gc.freeze()
+    # Whoever had the turn before has filled the processor's caches with something else.
+    await work(client, load._replace(calls=load.calls // 10))
     started = time.process_time()
     await work(client, load)
     return (time.process_time() - started) / load.calls * 1e6
