@@ -195,6 +195,8 @@ async def refine_loop(
         attempts_shown: How many attempts the next one is shown once there is feedback: the best and the
             latest others; at least 1. Without feedback it is the best text and its score alone.
 
+    A reply that the server's filter withheld scores 0 and is not shown to the evaluator.
+
     Returns:
         The best text. `metadata` keys: `iterations`, `converged`, `score_history`, `stop_reason`,
         `truncated_responses`, `finish_reason`, `callback_errors`.
@@ -246,7 +248,9 @@ async def refine_loop(
                     max_tokens=max_tokens,
                 )
                 progress.replies.append(reply)
-                progress.scored(await evaluate(reply.content, run))
+                # What a filter has left is no text: nothing to ask an evaluator about.
+                withheld = reply.was_filtered
+                progress.scored(Evaluation(0.0) if withheld else await evaluate(reply.content, run))
                 score, is_best = progress.scores[-1], progress.best == iteration
                 await narrator.tell(DraftScored(iteration, reply.content, score, is_best))
                 if detector.should_stop(score):

@@ -387,3 +387,27 @@ async def test_output_tokens_bound_generation_and_judging_together() -> None:
         await loop
     assert caught.value.cost.output_tokens == spent == 100
     assert caught.value.metadata["best_text"] == "3"
+
+
+async def test_a_withheld_reply_scores_nothing_and_is_not_judged() -> None:
+    judged: list[str] = []
+
+    async def evaluator(text: str, provider: LLMProvider) -> float:
+        judged.append(text)
+        return 0.5
+
+    withheld = LLMResponse("I can", finish_reason="content_filter")
+    result = await refine_loop(
+        MockProvider(["draft", withheld]), "q", evaluator=evaluator, max_iterations=1, target_score=0.9
+    )
+    assert (result.value, result.score_history, judged) == ("draft", [0.5, 0.0], ["draft"])
+
+
+async def test_an_evaluator_that_is_cancelled_by_itself_cancels_nobody() -> None:
+    async def evaluator(text: str, provider: LLMProvider) -> float:
+        raise asyncio.CancelledError
+
+    with pytest.raises(PatternError, match="the evaluator raised CancelledError") as caught:
+        await refine_loop(MockProvider(["draft"]), "q", evaluator=evaluator)
+    assert caught.value.metadata["unscored_text"] == "draft"
+    assert caught.value.cost.llm_calls == 1
