@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit.cost import tighter
 from executionkit.engine import checks
-from executionkit.engine.hints import warn_of_unknown_keyword
+from executionkit.engine.hints import warn_of_unknown_keyword, warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
@@ -100,7 +100,8 @@ async def pipe(
             `max_cost`. None is no limit.
         **shared_kwargs: Keywords for every step that has a parameter of that name and was not given it
             by `functools.partial`. `retry` also holds for the calls of steps that don't take it. A keyword
-            that no step takes is ignored with a warning.
+            that no step takes is ignored with a warning. So is `max_cost` without `max_budget` told to be
+            what it is: a ceiling for each step by itself.
 
     Returns:
         The last step's value and score; without steps the prompt itself, at no cost. `metadata` keys: the
@@ -124,6 +125,11 @@ async def pipe(
         is_used = any(taker.takes(name) for taker in takers) or (name == "retry" and own_retry is not None)
         if steps and not is_used:
             warn_of_unknown_keyword("pipe", name, *steps)
+    if max_budget is None and "max_cost" in shared_kwargs and len(steps) > 1:
+        warn_the_caller(
+            "pipe: max_cost is a ceiling for each step by itself, and max_budget the one for all of them; "
+            "set the steps' own by functools.partial"
+        )
     done: list[PatternResult[Any]] = []
 
     def salvage() -> dict[str, Any]:

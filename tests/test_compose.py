@@ -526,3 +526,13 @@ async def test_cancelling_a_pipe_ends_the_request_and_keeps_the_kit_s_total() ->
         await run
     assert provider.waiting == []
     assert kit.usage == TokenUsage(0, 4, 4)
+
+
+async def test_a_ceiling_for_each_step_in_the_place_of_one_for_all_is_warned_of() -> None:
+    once = partial(consensus, num_samples=1)
+    spend = TokenUsage(llm_calls=1)
+    with pytest.warns(UserWarning, match="max_budget the one for all of them") as met:
+        await pipe(MockProvider(["a"]), "q", once, once, max_cost=spend)
+    assert met[0].filename == __file__
+    await pipe(MockProvider(["a"]), "q", once, max_cost=spend)
+    await pipe(MockProvider(["a"]), "q", once, once, max_cost=spend, max_budget=TokenUsage(llm_calls=2))

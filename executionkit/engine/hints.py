@@ -8,14 +8,19 @@ _NOT_THE_CALLER = ("executionkit", "asyncio")
 
 
 def warn_of_unknown_keyword(owner: str, given: str, *takers: Callable[..., object]) -> None:
-    """Warn of a keyword that none of `takers` can be given, at the line of the user's that gave it.
+    """Warn of a keyword that none of `takers` can be given."""
+    warn_the_caller(unknown_keyword(owner, given, *takers))
+
+
+def warn_the_caller(text: str) -> None:
+    """Warn at the line of the user's that called the library.
 
     Where a task of its own runs the pattern that line is the one that runs the event loop.
     """
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
         level, frame = level + 1, frame.f_back
-    warnings.warn(unknown_keyword(owner, given, *takers), stacklevel=level)
+    warnings.warn(text, stacklevel=level)
 
 
 def unknown_keyword(owner: str, given: str, *takers: Callable[..., object]) -> str:
