@@ -112,8 +112,7 @@ class Kit:
     def refine(self) -> None:
         """`executionkit.refine_loop` on the kit's provider."""
 
-    # mypy holds that `**_` could take `provider` once more.
-    @_method_of(react_loop)  # type: ignore[arg-type]
+    @_method_of(react_loop)  # type: ignore[arg-type]  # mypy: `**_` could take `provider` once more
     def react(self) -> None:
         """`executionkit.react_loop` on the kit's provider."""
 

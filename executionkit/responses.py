@@ -76,15 +76,24 @@ def token_count(value: object) -> int | None:
     return None
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse)
+
+
+def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
+    """Arguments that came as no mapping: the object their text is, or empty and the text when it is none."""
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return {}, None
+    if not isinstance(given, str):
+        return {}, json.dumps(given, default=repr)
     try:
-        found: object = json.loads(text, parse_constant=refuse)
+        found: object = _STRICT.decode(given)
     except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+        return {}, given
+    return (cast("dict[str, Any]", found), None) if isinstance(found, dict) else ({}, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +106,8 @@ class ToolCall:
         arguments: The arguments, parsed.
         invalid_arguments: The raw text when it was not a JSON object (then `arguments` is empty), else None.
 
-    A provider that hands on what is no mapping fails no paid reply: the JSON text of an object is read,
-    anything else is kept in `invalid_arguments`.
+    Arguments may be given as the server sent them, as JSON text: that of an object is read, and what is none
+    fails no paid reply, but is kept in `invalid_arguments`.
     """
 
     id: str
@@ -109,11 +118,10 @@ class ToolCall:
     def __post_init__(self) -> None:
         given: object = self.arguments
         if not isinstance(given, Mapping):
-            read = _json_object(given) if isinstance(given, str) else None
-            object.__setattr__(self, "arguments", read or {})
-            if given is not None and read is None and self.invalid_arguments is None:
-                raw = given if isinstance(given, str) else repr(given)
-                object.__setattr__(self, "invalid_arguments", raw)
+            arguments, invalid = _read_arguments(given)
+            object.__setattr__(self, "arguments", arguments)
+            if self.invalid_arguments is None:
+                object.__setattr__(self, "invalid_arguments", invalid)
 
 
 @dataclass(frozen=True, slots=True)

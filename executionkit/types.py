@@ -138,8 +138,7 @@ class PatternResult(Generic[T_co]):
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        # mypy takes the `__hash__` of the instances for the class's own.
-        names = _mirrored(type(self))  # type: ignore[arg-type]
+        names = _mirrored(type(self))  # type: ignore[arg-type]  # mypy takes the instances' __hash__ for the class's
         own = {name: getattr(self, name) for name in names}
         # Copied, so that no list or dict inside is shared with whoever built the result.
         object.__setattr__(self, "metadata", MappingProxyType(plain({**self.metadata, **own})))

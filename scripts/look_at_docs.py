@@ -199,7 +199,7 @@ def look(browser: Browser, base: str, page: str, screen: Screen) -> list[str]:
     expected = html.count('<pre class="mermaid">')
     until = time.monotonic() + SECONDS
     while len(drawn := browser.evaluate(DRAWN)) < expected and time.monotonic() < until:
-        time.sleep(0.05)
+        time.sleep(0.05)  # a diagram that is drawn fires no event
     wrong = list(_from_events(browser.events, base))
     if len(drawn) < expected:
         wrong.append(f"{expected - len(drawn)} of {expected} diagrams were not drawn")

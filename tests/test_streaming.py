@@ -74,7 +74,7 @@ class Scripted:
         self.left = 0
 
     async def complete(self, messages: list[dict[str, Any]], **kwargs: Any) -> LLMResponse:
-        raise NotImplementedError
+        raise AssertionError("only its streams are asked for")
 
     @asynccontextmanager
     async def stream(

@@ -196,7 +196,7 @@ def fastest() -> Iterator[Server]:
         with subprocess.Popen([program, "-c", str(config)]) as process:
             try:
                 while not Path(directory, "probe").exists() and process.poll() is None:
-                    time.sleep(0.01)
+                    time.sleep(0.01)  # nginx tells nobody when it listens
                 yield Server("nginx", f"http://127.0.0.1:{port}")
             finally:
                 process.terminate()

@@ -1,10 +1,9 @@
 """What comes back: an HTTP reply, whatever it is, made a response or an error; pure functions, and total."""
 
 import dataclasses
-import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from executionkit.errors import LLMError
 from executionkit.provider._failures import Reporter
@@ -14,14 +13,7 @@ from executionkit.provider._text import describe, well_formed
 from executionkit.provider._transport import TOO_LARGE, Reply
 from executionkit.responses import LLMResponse, ToolCall, text_of
 
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
 _GZIP_MEMBER = b"\x1f\x8b"
-
-_ARGUMENTS = json.JSONDecoder(parse_constant=_refuse)
 
 
 def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMError:
@@ -123,21 +115,6 @@ def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
 
 def _tool_call(call: Mapping[str, Any]) -> ToolCall:
     function = an_object(call.get("function")) or {}
-    arguments, invalid = _arguments(function.get("arguments"))
-    return ToolCall(
-        a_text(call.get("id")), a_text(function.get("name")), arguments, invalid_arguments=invalid
-    )
-
-
-def _arguments(raw: object) -> tuple[dict[str, Any], str | None]:
-    """The arguments as an object, or empty and their raw text when they are none."""
-    if raw is None or (isinstance(raw, str) and not raw.strip()):
-        return {}, None
-    if isinstance(raw, str):
-        try:
-            found = an_object(_ARGUMENTS.decode(raw))
-        except (ValueError, RecursionError):
-            found = None
-        return ({}, raw) if found is None else (found, None)
-    found = an_object(raw)
-    return ({}, json.dumps(raw)) if found is None else (found, None)
+    # In whatever form they came: ToolCall reads them.
+    arguments = cast("dict[str, Any]", function.get("arguments"))
+    return ToolCall(a_text(call.get("id")), a_text(function.get("name")), arguments)

@@ -83,7 +83,7 @@ def _await(process: "subprocess.Popen[bytes]", port: int, ready: str, log: Path,
                 return
         except OSError:
             pass
-        time.sleep(0.1)
+        time.sleep(0.1)  # other people's servers don't all tell when they listen
     last = " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
     why = f"not up after {within:g} s" if process.poll() is None else f"ended with {process.returncode}"
     raise StartError(f"{why}: {last}")

@@ -276,7 +276,7 @@ async def test_a_budget_that_ends_in_the_tree_keeps_the_reductions() -> None:
 
 async def test_a_text_among_the_inputs_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"inputs\[1\] must be a str"):
-        await map_reduce(MockProvider(), ["a", 3], **PROMPTS)  # type: ignore[list-item]
+        await map_reduce(MockProvider(), ["a", 3], **PROMPTS)  # type: ignore[list-item]  # what is wrong is the point
 
 
 async def test_over_http_among_faults_both_ledgers_agree() -> None:

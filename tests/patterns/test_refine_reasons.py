@@ -138,13 +138,13 @@ async def test_a_first_parameter_called_task_is_still_the_text() -> None:
 async def test_an_evaluator_written_in_c_is_asked_without_a_task() -> None:
     # `max` has no signature that can be read; nor does it give a score.
     with pytest.raises((TypeError, ValueError)) as caught:
-        await refine_loop(MockProvider(["a"]), "q", evaluator=max)  # type: ignore[arg-type]
+        await refine_loop(MockProvider(["a"]), "q", evaluator=max)  # type: ignore[arg-type]  # no scorer
     assert vars(caught.value)["metadata"]["unscored_text"] == "a"
 
 
 @pytest.mark.parametrize(
     ("evaluation", "error"),
-    [(Evaluation(2.0, "x"), ValueError), (Evaluation(0.5, None), TypeError)],  # type: ignore[arg-type]
+    [(Evaluation(2.0, "x"), ValueError), (Evaluation(0.5, None), TypeError)],  # type: ignore[arg-type]  # what is refused
 )
 async def test_an_evaluation_is_checked(evaluation: Evaluation, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"score|feedback") as caught:
@@ -294,5 +294,5 @@ async def test_other_errors_are_raised_whatever_a_budget_means() -> None:
 async def test_wrong_settings_are_refused_before_any_call(wrong: dict[str, object]) -> None:
     provider = MockProvider(["a"])
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        await refine_loop(provider, "q", **wrong)  # type: ignore[arg-type]
+        await refine_loop(provider, "q", **wrong)  # type: ignore[arg-type]  # what is refused
     assert provider.call_count == 0

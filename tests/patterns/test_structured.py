@@ -443,7 +443,12 @@ async def test_an_error_of_the_library_s_own_in_a_validator_goes_through() -> No
 
 async def test_a_validator_that_says_neither_yes_nor_no_is_an_error() -> None:
     with pytest.raises(TypeError, match=r"validator must return .* got 0") as caught:
-        await structured(MockProvider([GOOD]), "q", Movie, validator=lambda _: 0)  # type: ignore[arg-type, return-value]
+        await structured(
+            MockProvider([GOOD]),
+            "q",
+            Movie,
+            validator=lambda _: 0,  # type: ignore[arg-type, return-value]  # what is wrong is the point
+        )
     assert vars(caught.value)["cost"] == TokenUsage(llm_calls=1)
 
 
@@ -492,5 +497,6 @@ async def test_as_a_step_of_a_pipe_it_obeys_the_pipe_s_budget() -> None:
 async def test_a_typed_result_turns_into_json(output: type[Any]) -> None:
     result = await structured(MockProvider([GOOD]), "q", output)
     assert json.loads(json.dumps(result.to_dict()))["value"] == json.loads(GOOD)
-    several = await structured(MockProvider([f'{{"value": [{GOOD}]}}']), "q", list[output])  # type: ignore[valid-type]
+    provider = MockProvider([f'{{"value": [{GOOD}]}}'])
+    several = await structured(provider, "q", list[output])  # type: ignore[valid-type]  # known at run time only
     assert json.loads(json.dumps(several.to_dict()))["value"] == [json.loads(GOOD)]

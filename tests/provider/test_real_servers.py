@@ -136,7 +136,7 @@ async def test_null_content_stands_in_for_null_only() -> None:
 
 def test_null_content_must_be_text() -> None:
     with pytest.raises(ValueError, match="null_content"):
-        Provider("http://127.0.0.1:1/v1", "m", null_content=0)  # type: ignore[arg-type]
+        Provider("http://127.0.0.1:1/v1", "m", null_content=0)  # type: ignore[arg-type]  # what is refused
 
 
 async def read(provider: Provider) -> LLMResponse:
