@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import select
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -11,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from executionkit.provider._exchanges import ExchangingTransport
 from executionkit.provider._network import default_context, proxy_for, trusting
+from executionkit.provider._sockets import watch
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
     BROKEN,
@@ -84,12 +84,18 @@ class AiohttpTransport(ExchangingTransport):
         )
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        others = len(self._watched)
         while True:
             upload = self._upload(body, dispatch, self._watched, self._endpoint.timeout)
             try:
                 response = await self._request(upload, self._timeouts[incoming is not None])
                 self._responses.add(response)
                 try:
+                    # A reply that was there before the request is none to it. (On a new connection it is
+                    # taken: so speaks a server that is overloaded.)
+                    upload.found_useless |= not upload.begun and others > 0
+                    if upload.found_useless:
+                        raise ConnectionError("there was a reply already")
                     headers = {name.lower(): value for name, value in response.headers.items()}
                     parts = response.content.iter_any()
                     return await self._receive(response.status, headers, parts, incoming)
@@ -100,9 +106,10 @@ class AiohttpTransport(ExchangingTransport):
             except BaseException as exc:
                 dispatch.called_off = isinstance(exc, asyncio.CancelledError)
                 upload.abandon()
-                if not (upload.found_closed and isinstance(exc, Exception)):
+                if not (upload.found_useless and isinstance(exc, Exception)):
                     raise
-            # A kept connection had ended before anything was written on it: there are others.
+            # That was a kept connection, and nothing has been written on it: there are others.
+            others -= 1
 
     async def _request(self, upload: Any, timeout: Any) -> Any:
         if self._session is None:
@@ -130,16 +137,6 @@ class AiohttpTransport(ExchangingTransport):
             await self._session.close()
 
 
-def _watch(transport: Any) -> Callable[[], bool]:
-    """Tells whether there is something to read: on an idle connection its end, or nothing that is for us."""
-    descriptor = transport.get_extra_info("socket").fileno()
-    if hasattr(select, "poll"):
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        return lambda: bool(waiting.poll(0))
-    return lambda: bool(select.select([descriptor], [], [], 0)[0])  # pragma: no cover - Windows has no poll
-
-
 @cache
 def _upload_type(library: Any) -> Any:
     """The request body as aiohttp takes it."""
@@ -160,7 +157,8 @@ def _upload_type(library: Any) -> Any:
             self._watched = watched
             self._timeout = timeout
             self._transport: asyncio.Transport | None = None
-            self.found_closed = False
+            self.begun = False
+            self.found_useless = False
 
         @property
         def size(self) -> int:
@@ -170,15 +168,19 @@ def _upload_type(library: Any) -> Any:
             return self._body.decode(encoding, errors)
 
         async def write(self, writer: Any) -> None:
-            transport = self._transport = writer.transport
-            has_ended = self._watched.get(writer.protocol)
-            if has_ended is None:
-                self._watched[writer.protocol] = _watch(transport)
-            elif transport is None or transport.is_closing() or has_ended():
-                self.found_closed = True
+            transport, protocol = writer.transport, writer.protocol
+            self.begun, self._transport = True, transport
+            has_news = self._watched.get(protocol)
+            if has_news is None:
+                has_news = self._watched[protocol] = watch(transport)
+            elif protocol.should_close or transport is None or transport.is_closing() or has_news():
+                self.found_useless = True
                 raise ConnectionError("the connection has ended")
             last = max(0, len(self._body) - _PIECE)
             for start in range(0, last, _PIECE):
+                if has_news():
+                    # A reply already. To be refused what is written would lose it: it is read first.
+                    await asyncio.sleep(0)
                 await writer.write(self._body[start : min(start + _PIECE, last)], drain=False)
                 async with asyncio.timeout(self._timeout):
                     await writer.drain()

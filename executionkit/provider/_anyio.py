@@ -10,29 +10,35 @@ from executionkit.provider._transport import BROKEN, CONNECT, SILENT, Dispatch, 
 T = TypeVar("T")
 
 
-class Body:
-    """Yields the request's body, noting that it leaves.
+_PIECE = 65_536
+"""The bytes of a request that are written before looking whether the server takes them."""
 
-    The headers are out when the body is asked for, and it is written at once (older anyio lets other tasks
-    run first: a request cancelled in just that moment counts as sent although its body was not).
+
+class Body:
+    """Yields the request's body, noting when the last of it leaves.
+
+    The headers are out when the body is asked for, and each piece is written at once (older anyio lets other
+    tasks run first: a request cancelled in just that moment counts as sent although its body was not).
     An object and not an async generator, because an abandoned generator leaves a task behind to close it.
     """
 
     def __init__(self, body: bytes, dispatch: Dispatch) -> None:
-        self._body: bytes | None = body
+        self._body = body
         self._dispatch = dispatch
+        self._start = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        body, self._body = self._body, None
-        if body is None:
+        start, end = self._start, self._start + _PIECE
+        if start >= len(self._body):
             raise StopAsyncIteration
         if self._dispatch.called_off:
             raise asyncio.CancelledError
-        self._dispatch.sent = True
-        return body
+        self._start = end
+        self._dispatch.sent = end >= len(self._body)
+        return self._body[start:end]
 
 
 class NewestStream:

@@ -2,21 +2,21 @@
 
 import base64
 import http.client
-import io
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 from executionkit.provider._network import default_context, proxy_for, trusting
+from executionkit.provider._replies import Listener, read_reply
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
     BROKEN,
     CLOSED,
     CONNECT,
     SILENT,
-    TOO_LARGE,
     Dispatch,
     Endpoint,
     Reply,
@@ -26,18 +26,6 @@ from executionkit.provider._transport import (
 
 _PIECE = 16_384
 """The last bytes of a request, sent in one go: small enough that a free socket buffer takes them whole."""
-
-
-class Listener(Protocol):
-    """Who wants a reply while it arrives."""
-
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Take the head."""
-        ...
-
-    def feed(self, part: bytes) -> None:
-        """Take the next part of the body."""
-        ...
 
 
 class Call:
@@ -61,6 +49,11 @@ class Call:
         self._dispatch = dispatch
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+
+    @property
+    def aborted(self) -> bool:
+        """Whether nobody waits for the reply any more."""
+        return self._dispatch.called_off
 
     def hold(self, sock: socket.socket | None) -> None:
         """Say which socket the call is using now; None when it is done with it."""
@@ -207,17 +200,11 @@ class Connection:
                 call.hold(self._socket)
             if self._socket.gettimeout() != call.silence:
                 self._socket.settimeout(call.silence)
-            call.send(self._socket, self._dialer.message(call.body))
-            limit = self._dialer.endpoint.max_bytes
-            reply, kept = _read(self._socket, limit, call.arriving)
+            reply, kept = self._converse(self._socket, call)
         except TransportError as exc:
             fault = exc
         except Exception as exc:  # noqa: BLE001  # a thread must hand back an outcome, whatever happened
-            # Without a limit of ours it is the system that gave the connection up.
-            is_silent = isinstance(exc, TimeoutError) and call.silence is not None
-            fault = TransportError(
-                SILENT.format(call.silence) if is_silent else f"{BROKEN} ({describe(exc)})"
-            )
+            fault = _fault(exc, call)
         else:
             return reply
         finally:
@@ -226,6 +213,18 @@ class Connection:
                 self.close()
         raise fault
 
+    def _converse(self, sock: socket.socket, call: Call) -> tuple[Reply, bool]:
+        limit = self._dialer.endpoint.max_bytes
+        try:
+            call.send(sock, self._dialer.message(call.body))
+        except ConnectionError:
+            # A server that won't read a request to its end may have said why before it hung up.
+            with suppress(OSError, http.client.HTTPException):
+                reply, _ = read_reply(sock, limit, call.arriving)
+                return reply, False
+            raise
+        return read_reply(sock, limit, call.arriving)
+
     def close(self) -> None:
         """Close the socket, if there is one."""
         sock, self._socket = self._socket, None
@@ -233,14 +232,13 @@ class Connection:
             sock.close()
 
 
-class _WholeLines(io.BufferedReader):
-    """Refuses half a line: http.client takes headers that break off for headers that are complete."""
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(size)
-        if not line.endswith(b"\n") and (size is None or len(line) != size):
-            raise ConnectionError("it ended within a line" if line else "it ended without a reply")
-        return line
+def _fault(exc: Exception, call: Call) -> TransportError:
+    if call.aborted:
+        return TransportError(CLOSED)
+    # Without a limit of ours it is the system that gave the connection up.
+    if isinstance(exc, TimeoutError) and call.silence is not None:
+        return TransportError(SILENT.format(call.silence))
+    return TransportError(f"{BROKEN} ({describe(exc)})")
 
 
 # Where there is no such flag, on Windows, the socket itself must be told not to wait.
@@ -249,6 +247,8 @@ _AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
 
 def _is_idle(sock: socket.socket) -> bool:
     """Whether the socket is open with nothing to read: anything there would be the end, or not for us."""
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return False
     try:
         # A socket with a time limit waits that long, whatever the flags say.
         if not _AT_ONCE or sock.gettimeout() is not None:
@@ -260,37 +260,3 @@ def _is_idle(sock: socket.socket) -> bool:
     except OSError:
         return False
     return False
-
-
-def _read(sock: socket.socket, limit: int, listener: Listener | None) -> tuple[Reply, bool]:
-    """Read one reply; also tell whether the connection may be used again."""
-    response = http.client.HTTPResponse(sock, method="POST")
-    response.fp.close()
-    response.fp = _WholeLines(sock.makefile("rb", buffering=0))
-    try:
-        response.begin()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        if listener is None:
-            body = _body(response, limit)
-        else:
-            body = b""
-            listener.begin(response.status, headers)
-            while part := response.read1(65_536):
-                listener.feed(part)
-        if response.length:  # what is still to come of the declared length; read() itself doesn't mind
-            raise http.client.IncompleteRead(b"", response.length)
-        return Reply(response.status, headers, body), not response.will_close
-    finally:
-        response.close()
-
-
-def _body(response: http.client.HTTPResponse, limit: int) -> bytes:
-    declared = response.length or 0
-    parts: list[bytes] = []
-    size = 0
-    while max(declared, size) <= limit and (part := response.read(min(65_536, limit + 1 - size))):
-        parts.append(part)
-        size += len(part)
-    if max(declared, size) > limit:
-        raise TransportError(TOO_LARGE.format(limit))
-    return b"".join(parts)

@@ -8,9 +8,10 @@ from contextlib import aclosing
 from types import ModuleType
 from typing import Any
 
-from executionkit.provider._anyio import Body, NewestStream, fault_of, in_scope
+from executionkit.provider._anyio import Body, fault_of
 from executionkit.provider._exchanges import ExchangingTransport
 from executionkit.provider._network import proxy_for, trusting
+from executionkit.provider._sockets import AsyncioNetwork
 from executionkit.provider._transport import (
     CLOSED,
     KEEP_ALIVE,
@@ -35,7 +36,6 @@ class HttpcoreTransport(ExchangingTransport):
         core: Any = importlib.import_module("httpcore" if library.__name__ == "httpx" else "httpcore2")
         self._library: Any = library
         self._core = core
-        self._anyio: Any = importlib.import_module("anyio") if library.__name__ == "httpx" else None
         self._url = core.URL(endpoint.url)
         self._origin = self._url.origin
         headers = [
@@ -76,6 +76,7 @@ class HttpcoreTransport(ExchangingTransport):
             ssl_context=trusting(create) if self._endpoint.scheme == "https" else bare,
             proxy=proxy,
             keepalive_expiry=KEEP_ALIVE,
+            network_backend=AsyncioNetwork(),
         )
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
@@ -92,11 +93,8 @@ class HttpcoreTransport(ExchangingTransport):
         if connection is None:
             connection = self._pool.create_connection(self._origin)
             self._open.add(connection)
-            send = self._connect(connection, request, dispatch)
-        else:
-            send = connection.handle_async_request(request)
         try:
-            response = await send
+            response = await connection.handle_async_request(request)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
@@ -106,19 +104,8 @@ class HttpcoreTransport(ExchangingTransport):
         except BaseException:
             await self._drop(connection)
             raise
-        await self._keep(connection)
+        await (self._drop if _has_surplus(connection) else self._keep)(connection)
         return reply
-
-    async def _connect(self, connection: Any, request: Any, dispatch: Dispatch) -> Any:
-        newest = request.extensions["trace"] = NewestStream()
-        try:
-            if self._anyio is None:
-                return await connection.handle_async_request(request)
-            return await in_scope(self._anyio, dispatch, lambda: connection.handle_async_request(request))
-        except BaseException:
-            if not dispatch.sent:
-                await newest.aclose()
-            raise
 
     async def _kept(self) -> Any:
         """The connection that was used last, if it still stands."""
@@ -152,3 +139,14 @@ class HttpcoreTransport(ExchangingTransport):
         self._idle.clear()
         for connection in list(self._open):
             await self._drop(connection)
+
+
+def _has_surplus(connection: Any) -> bool:
+    """Whether more was read than the reply: h11 would take it for the answer to the next request.
+
+    The core has no public way to h11's state; where it is not found, no connection is kept.
+    """
+    while (inner := getattr(connection, "_connection", None)) is not None:
+        connection = inner
+    state = getattr(connection, "_h11_state", None)
+    return state is None or bool(state.trailing_data[0])

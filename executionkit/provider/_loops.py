@@ -1,6 +1,7 @@
 """One resource per running event loop: made on first use, closed with its loop."""
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
@@ -25,6 +26,10 @@ class PerLoop(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         # Not weak on the loops: a resource refers to its loop anyway. Its generator removes the entry.
         self._held: dict[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None, None]]] = {}
@@ -32,6 +37,11 @@ class PerLoop(Generic[T]):
     async def get(self) -> T:
         """The running loop's resource."""
         loop = asyncio.get_running_loop()
+        if self._process != os.getpid():
+            # What a forked process finds here is its parent's, to the last connection. It is not closed
+            # either: that would reach the parent's sockets.
+            self._inherited = self._held
+            self._begin()
         held = self._held.get(loop)
         if held is not None:
             return held[0]

@@ -1,6 +1,8 @@
 """Fixtures of the provider's tests: the loopback server, and a Provider for it on each back end there is."""
 
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,3 +38,25 @@ def make(server: Server, backend: str) -> MakeProvider:
         return Provider(**given)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def authority() -> Any:
+    """A certificate authority of our own."""
+    return pytest.importorskip("trustme").CA()
+
+
+@pytest.fixture
+def ca_file(authority: Any, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture
+def secure(authority: Any) -> Iterator[Server]:
+    """A server over TLS; `ca_file` is what to trust."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    with serving(context) as running:
+        yield running

@@ -220,6 +220,7 @@ class Server:
                     await self._answer(request, connection)
                 finally:
                     self.held -= 1
+                await self._notify()
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
@@ -294,3 +295,25 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hand on what comes, and its end."""
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def relay_to(port: int, connection: Connection) -> None:
+    """Connect a client to a port of this machine, until both have ended."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        await asyncio.gather(relay(connection.reader, writer), relay(reader, connection.writer))
+    finally:
+        writer.close()
+        connection.close()
+        # The server's loop may end as soon as this task has: closing takes a turn of it.
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

@@ -2,41 +2,28 @@
 
 import asyncio
 import base64
-import contextlib
 import ssl
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import BACKENDS, USER, Connection, MakeProvider, Request, Server, http, reply, serving
+from loopback import (
+    BACKENDS,
+    USER,
+    Connection,
+    MakeProvider,
+    Request,
+    Server,
+    http,
+    relay_to,
+    reply,
+    serving,
+)
 
 from executionkit.provider import PermanentError, Provider, ProviderError
 
-trustme = pytest.importorskip("trustme")
-
 KEY = "sk-very-secret-key-0123456789"
-
-
-@pytest.fixture(scope="module")
-def authority() -> Any:
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca_file(authority: Any, tmp_path: Path) -> Path:
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return path
-
-
-@pytest.fixture
-def secure(authority: Any) -> Iterator[Server]:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-    with serving(context) as server:
-        yield server
 
 
 async def test_a_ca_from_the_environment_is_trusted(
@@ -151,27 +138,11 @@ async def test_our_count_is_the_servers_over_tls(
 # Proxies
 
 
-async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-
 async def tunnel(request: Request, connection: Connection) -> None:
     """What a proxy does with CONNECT: every name leads to 127.0.0.1."""
     _, _, port = request.target.rpartition(":")
-    there_reader, there_writer = await asyncio.open_connection("127.0.0.1", int(port))
-    try:
-        await connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(relay(connection.reader, there_writer), relay(there_reader, connection.writer))
-    finally:
-        there_writer.close()
-        connection.close()
-        # The server's loop may end as soon as this task has: closing takes a turn of it.
-        with contextlib.suppress(OSError):
-            await there_writer.wait_closed()
+    await connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    await relay_to(int(port), connection)
 
 
 async def test_plain_http_through_a_proxy(
