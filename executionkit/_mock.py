@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard, cast
 
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, size_of
 from executionkit.streaming import (
     ReasoningDelta,
     RefusalDelta,
@@ -203,6 +203,7 @@ class _MockStream(ReplyStream):
         self._events: Iterator[StreamEvent] = iter(())
 
     async def _open(self) -> None:
+        self._prompt_bytes = size_of(repr(self._call.messages))
         self._events = _word_by_word(events_of(await self._answer(self._call)))
 
     async def _next(self) -> StreamEvent | None:

@@ -1,15 +1,20 @@
 """A reply while it is being written: its events, and the stream that brings them."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Never, Self, SupportsIndex, TypeAlias
 
 from executionkit.responses import LLMResponse, ToolCall, size_of
 
 _BYTES_PER_TOKEN: Final = 4
 """The usual rule of thumb, about right in any script; used only where a server reports no usage at all."""
+
+_SPENT = "a stream serves one request and is entered once: call `stream` again for another request"
+_BUSY = "another task is reading this stream: one at a time may; a second reader needs a stream of its own"
+_ELSEWHERE = "this stream was opened in another event loop: read and close it in that one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,9 @@ class ReplyStream(ABC):
     """A reply on its way: an async iterator of events that is an async context manager too.
 
     The request goes out on entering, or with the first event where the stream is iterated without `async
-    with`. Leaving early ends the request and closes its connection. One task at a time may iterate.
+    with`. Leaving early ends the request and closes its connection. A stream serves one request: it is
+    entered once, in one event loop, and one task at a time may iterate. What breaks these rules is a
+    `RuntimeError`.
 
     Example:
         ```python
@@ -126,12 +133,18 @@ class ReplyStream(ABC):
         ```
     """
 
+    _loop: asyncio.AbstractEventLoop | None = None
+    _entered = False
     _opened = False
     _closed = False
+    _under_way: asyncio.Timeout | None = None
+    _prompt_bytes = 0
+    """The size of the prompt, once it was sent: for the estimate where the usage does not come."""
 
     def __init__(self) -> None:
         self._tally = Tally()
         self._response: LLMResponse | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def response(self) -> LLMResponse:
@@ -146,8 +159,12 @@ class ReplyStream(ABC):
 
     @property
     def partial(self) -> LLMResponse:
-        """The reply as far as it has come; `finish_reason` is "incomplete" until it is `response`."""
-        return self._response or self._tally.partial()
+        """The reply as far as it has come; `finish_reason` is "incomplete" until it is `response`.
+
+        Its usage is an estimate, and marked so, until the reported one has come: of the prompt, if that was
+        sent, and of the texts.
+        """
+        return self._response or self._tally.partial(self._prompt_bytes)
 
     @abstractmethod
     async def _open(self) -> None:
@@ -165,47 +182,88 @@ class ReplyStream(ABC):
         return self
 
     async def __anext__(self) -> StreamEvent:
-        await self._begin()
-        if self._closed:
-            raise StopAsyncIteration
-        try:
-            event = await self._next()
-        except BaseException:
-            await self.aclose()
-            raise
+        event = None if self._closed else await self._alone(self._advance)
         if event is None:
-            await self.aclose()
             raise StopAsyncIteration
-        self._tally.add(event)
-        if isinstance(event, Finish):
-            self._response = event.response
         return event
 
-    async def _begin(self) -> None:
-        if self._opened or self._closed:
-            return
-        self._opened = True
-        try:
-            await self._open()
-        except BaseException:
-            await self.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        """End the request if it is under way; it may be called any number of times."""
-        if not self._closed:
-            self._closed = True
-            if self._opened:
-                await self._close()
-
     async def __aenter__(self) -> Self:
-        await self._begin()
+        if self._entered or self._closed:
+            raise RuntimeError(_SPENT)
+        await self._alone(self._enter)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the request if it is under way; it may be called any number of times, by any task of the loop.
+
+        For a task that is waiting for an event meanwhile, the iteration ends.
+        """
+        if self._closed:
+            return
+        self._require_own_loop()
+        self._closed = True
+        if self._under_way is not None:
+            # As a timeout would: a cancellation that its task, or a timeout around it, does not see.
+            self._under_way.reschedule(asyncio.get_running_loop().time())
+        async with self._turn:
+            await self._release()
+
+    async def _alone(self, step: Callable[[], Awaitable[StreamEvent | None]]) -> StreamEvent | None:
+        """Take a step that no other task takes meanwhile; None where one closed the stream instead."""
+        self._require_own_loop()
+        if self._turn.locked():
+            raise RuntimeError(_BUSY)
+        self._loop = asyncio.get_running_loop()
+        async with self._turn:
+            try:
+                async with asyncio.timeout(None) as self._under_way:
+                    return await step()
+            except BaseException as exc:
+                if self._closed and isinstance(exc, TimeoutError):
+                    return None
+                self._closed = True
+                raise
+            finally:
+                self._under_way = None
+                if self._closed:
+                    await self._release()
+
+    async def _enter(self) -> None:
+        self._entered = True
+        await self._begin()
+
+    async def _advance(self) -> StreamEvent | None:
+        await self._begin()
+        event = await self._next()
+        if event is None:
+            self._closed = True
+            return None
+        self._tally.add(event)
+        if isinstance(event, Finish):
+            self._response = event.response
+        return event
+
+    async def _begin(self) -> None:
+        if not self._opened:
+            self._opened = True
+            await self._open()
+
+    async def _release(self) -> None:
+        if self._opened:
+            self._opened = False
+            await self._close()
+
+    def _require_own_loop(self) -> None:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise RuntimeError(_ELSEWHERE)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Never:
+        raise TypeError("a stream can't be pickled or copied: the reply is on its way to this process")
 
 
 class Tally:

@@ -82,7 +82,7 @@ class MeteredStream(ReplyStream):
         super().__init__()
         self._begin_source = begin
         self._metering = metering
-        self._prompt_bytes = prompt_bytes
+        self._prompt_size = prompt_bytes
         self._enrich = enrich
         self._first: StreamEvent | None = None
 
@@ -93,6 +93,7 @@ class MeteredStream(ReplyStream):
             self._enrich(exc)
             raise
         self._first = self._source.first
+        self._prompt_bytes = self._prompt_size
         self._reader = asyncio.current_task()
         self._metering.begin_reading(self._source.hold, self._reader)
 

@@ -82,6 +82,7 @@ class ProviderStream(ReplyStream):
         self._deadline: float | None = None
 
     async def _open(self) -> None:
+        body = b""
         try:
             body = self._body()
             failure = await self._send(body)
@@ -89,6 +90,9 @@ class ProviderStream(ReplyStream):
             if not self._dispatch.sent:
                 setattr(exc, _DISPATCHED, False)
             raise
+        finally:
+            if self._dispatch.sent:
+                self._prompt_bytes = len(body)
         if failure is not None:
             # Raised where no other exception is being handled: those of HTTP libraries hold the headers.
             raise failure
