@@ -1,6 +1,7 @@
 """Streams above the wire: the run that meters them, the kit, the mock, the endpoint, patterns that tell."""
 
 import asyncio
+import copy
 import gc
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -336,6 +337,69 @@ async def test_a_halted_run_opens_no_stream() -> None:
     task = asyncio.create_task(drained(run.stream(MESSAGES)))
     assert isinstance(await ended(task), asyncio.CancelledError)
     assert mock.call_count == 0
+
+
+# Other uses than reading it once; what a provider's own streams do is in provider/test_stream_use.py
+
+
+async def test_the_mock_s_stream_is_entered_once_too() -> None:
+    for opened in (MockProvider(["a b"]), Run("run", MockProvider(["a b"]))):
+        events = opened.stream(MESSAGES)
+        assert text(await drained(events)) == "a b"
+        with pytest.raises(RuntimeError, match="entered once"):
+            await drained(events)
+        with pytest.raises(TypeError, match="can't be pickled or copied"):
+            copy.copy(events)
+
+
+@pytest.mark.parametrize("metered", [False, True])
+async def test_closing_the_mock_s_stream_while_its_function_thinks(*, metered: bool) -> None:
+    thinking = asyncio.Event()
+
+    async def think(_call: object) -> str:
+        thinking.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody wakes it")
+
+    mock = MockProvider(think)
+    events = Run("run", mock).stream(MESSAGES) if metered else mock.stream(MESSAGES)
+    reading = asyncio.create_task(drained(events))
+    await thinking.wait()
+    await events.aclose()
+    assert await reading == []
+    assert mock.call_count == 1
+
+
+async def test_closing_a_run_s_stream_ends_the_iteration_whoever_wrote_the_provider() -> None:
+    waiting = asyncio.Event()
+
+    class Slow(Scripted):
+        @asynccontextmanager
+        async def stream(
+            self, messages: list[dict[str, Any]], **kwargs: Any
+        ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
+            async def bring() -> AsyncIterator[StreamEvent]:
+                yield TextDelta("12345678")
+                waiting.set()
+                await asyncio.Event().wait()
+
+            events = bring()
+            try:
+                yield events
+            finally:
+                self.left += 1
+                await events.aclose()  # type: ignore[attr-defined]  # an async generator, which has it
+
+    source = Slow()
+    run = Ledgered("run", source, max_cost=output(100))
+    events = run.stream(MESSAGES)
+    reading = asyncio.create_task(drained(events))
+    await waiting.wait()
+    await events.aclose()
+    assert await reading == [TextDelta("12345678")]
+    assert (source.left, run.usage.llm_calls, run.ledger.assumed_output) == (1, 1, 100)
+    assert events.partial.input_tokens == run.ledger.assumed_input > 0
+    assert holds_nothing(run)
 
 
 # The kit

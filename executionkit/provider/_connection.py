@@ -235,8 +235,8 @@ class Connection:
 def _fault(exc: Exception, call: Call) -> TransportError:
     if call.aborted:
         return TransportError(CLOSED)
-    # Without a limit of ours it is the system that gave the connection up.
-    if isinstance(exc, TimeoutError) and call.silence is not None:
+    # One with a number is the system's, which has given the connection up, and no limit of ours.
+    if isinstance(exc, TimeoutError) and exc.errno is None and call.silence is not None:
         return TransportError(SILENT.format(call.silence))
     return TransportError(f"{BROKEN} ({describe(exc)})")
 

@@ -3,6 +3,7 @@
 import http
 import http.client
 import io
+import re
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +12,10 @@ from executionkit.provider._transport import TOO_LARGE, Reply, TransportError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+
+_HEADER = re.compile(rb"(?:(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\r\n\0]*)?(?:\r?\n)?")
+"""A header line, one that goes on with the last, or the empty one that ends them (RFC 9112, 5)."""
 
 
 class Listener(Protocol):
@@ -32,6 +37,7 @@ def read_reply(sock: socket.socket, limit: int, listener: Listener | None) -> tu
     response.fp = reader = _Reader(sock)
     try:
         _begin(response)
+        reader.is_in_head = False
         headers = {name.lower(): value for name, value in response.getheaders()}
         if listener is None:
             body = _body(response, limit)
@@ -90,13 +96,17 @@ class _Source(io.RawIOBase):
 class _Reader(io.BufferedReader):
     """Reads one reply.
 
-    It refuses half a line: http.client takes headers that break off for headers that are complete.
+    It refuses half a line, and what is no header line among the headers: http.client takes headers that break
+    off for headers that are complete, and where one is malformed the rest of them for the body.
 
     Attributes:
+        is_in_head: Whether the status line and the headers are being read; of the final reply or an interim one.
         has_surplus: Once it is closed: more had come than was read.
     """
 
+    is_in_head = True
     has_surplus = False
+    _is_at_status = True
 
     def __init__(self, sock: socket.socket) -> None:
         self._source = _Source(sock)
@@ -112,4 +122,8 @@ class _Reader(io.BufferedReader):
         line = super().readline(size)
         if not line.endswith(b"\n") and (size is None or len(line) != size):
             raise ConnectionError("it ended within a line" if line else "it ended without a reply")
+        if self.is_in_head:
+            if not self._is_at_status and _HEADER.fullmatch(line) is None:
+                raise http.client.HTTPException(f"a malformed header line: {line[:80]!r}")
+            self._is_at_status = not line.strip(b"\r\n")
         return line

@@ -25,6 +25,13 @@ _FAREWELL = 1.0
 can interrupt: it is left to end by itself, and being a daemon holds up no exit."""
 
 
+_AHEAD = 262_144
+"""Bytes of a reply on their way to an event loop that is busy, before their thread waits for it to take them."""
+
+_LOOK = 0.5
+"""Seconds between two looks whether that loop was closed, which tells nobody of it."""
+
+
 class StdlibTransport:
     """Hands each request to an idle worker, or a new one when none is idle."""
 
@@ -128,14 +135,34 @@ class _StreamJob(Call):
         self.arriving = self
         self.incoming = Incoming(endpoint.max_bytes, self.abort)
         self._loop = asyncio.get_running_loop()
+        self._room = threading.Condition()
+        self._on_the_way = 0
+
+    def abort(self) -> None:
+        """End the call, also where its thread waits for the event loop."""
+        super().abort()
+        with self._room:
+            self._room.notify()
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Hand over the head."""
         self._tell(self.incoming.begin, status, headers)
 
     def feed(self, part: bytes) -> None:
-        """Hand over a part of the body."""
-        self._tell(self.incoming.feed, part)
+        """Hand over a part of the body, once there is room for it."""
+        with self._room:
+            while self._on_the_way >= _AHEAD and not self.aborted and not self._loop.is_closed():
+                self._room.wait(_LOOK)
+            self._on_the_way += len(part)
+        if self.aborted or self._loop.is_closed():
+            raise TransportError(CLOSED)
+        self._tell(self._take, part)
+
+    def _take(self, part: bytes) -> None:
+        with self._room:
+            self._on_the_way -= len(part)
+            self._room.notify()
+        self.incoming.feed(part)
 
     def settle(self, outcome: Reply | TransportError) -> None:
         """Hand over the end."""

@@ -1,18 +1,22 @@
 """What only the standard library back end could get wrong: its threads."""
 
 import asyncio
+import errno
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from loopback import USER, Server
+from loopback import USER, Connection, Request, Server
+from test_stream import DONE, HEAD, HELLO, frames, piece
 
 from executionkit.provider import Provider, ProviderError, _stdlib
+from executionkit.streaming import Finish, TextDelta
 
 
 def workers() -> int:
@@ -107,6 +111,116 @@ async def test_a_connect_that_hangs_is_cancelled_at_once(monkeypatch: pytest.Mon
         assert workers() == 0
         for sock in waiting:
             sock.close()
+
+
+COMMENT = piece(":" + "x" * 65_000 + "\n")
+MUCH = 1000
+"""So many comments are more than all the buffers between a server and its client take."""
+
+
+class Flood:
+    """A server that sends far more than is read, and a thread of ours that should wait.
+
+    Attributes:
+        settled: The thread waits, or everything was sent.
+        all_sent: It was.
+    """
+
+    def __init__(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settled = settled = threading.Event()
+        self.all_sent = False
+        server.script = self._send
+
+        class Watched(threading.Condition):
+            def wait(self, timeout: float | None = None) -> bool:
+                settled.set()
+                return super().wait(timeout)
+
+        monkeypatch.setattr(_stdlib.threading, "Condition", Watched)
+
+    async def _send(self, request: Request, connection: Connection) -> None:
+        await connection.send(HEAD + piece(frames(*HELLO[:2])))
+        for _ in range(MUCH):
+            await connection.send(COMMENT)
+        self.all_sent = True
+        self.settled.set()
+        await connection.send(piece(frames(*HELLO[2:]) + DONE) + b"0\r\n\r\n")
+
+
+async def test_a_busy_loop_is_not_flooded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    flood = Flood(server, monkeypatch)
+    async with stdlib(server) as provider, provider.stream(USER) as events:
+        assert await anext(events) == TextDelta("Hel")
+        flood.settled.wait()  # holding up the loop
+        assert not flood.all_sent
+        monkeypatch.undo()
+        assert isinstance([event async for event in events][-1], Finish)
+        assert events.response.content == "Hello"
+
+
+async def leave(_provider: Provider) -> None:
+    """The stream is left by the test."""
+
+
+@pytest.mark.parametrize("close", [leave, Provider.aclose])
+async def test_closing_frees_a_thread_that_waits_for_the_loop(
+    server: Server, monkeypatch: pytest.MonkeyPatch, close: Callable[[Provider], Awaitable[None]]
+) -> None:
+    # Far beyond the second that closing waits for threads, and the test for itself.
+    monkeypatch.setattr(_stdlib, "_LOOK", 3600)
+    flood = Flood(server, monkeypatch)
+    provider = stdlib(server)
+    async with provider.stream(USER) as events:
+        assert await anext(events) == TextDelta("Hel")
+        flood.settled.wait()
+        await close(provider)
+    await provider.aclose()
+    assert workers() == 0
+    assert not flood.all_sent
+
+
+def test_a_loop_that_is_closed_without_ceremony_frees_it_too(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flood = Flood(server, monkeypatch)
+    monkeypatch.setattr(_stdlib, "_LOOK", 0.01)
+    provider = stdlib(server)
+
+    async def begin() -> object:
+        events = provider.stream(USER)
+        assert await anext(events) == TextDelta("Hel")
+        flood.settled.wait()
+        return events
+
+    loop = asyncio.new_event_loop()
+    events = loop.run_until_complete(begin())
+    # Its connection has ended as soon as its thread goes on.
+    loop.close()
+    server.wait_until(lambda: server.open == 0)
+    assert not flood.all_sent
+    with pytest.warns(ResourceWarning, match="left open"):
+        del events
+
+
+async def test_a_connection_that_the_system_gives_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    receive = socket.socket.recv_into
+    gave_up = threading.Event()
+
+    def given_up(sock: socket.socket, *args: Any, **kwargs: Any) -> int:
+        if threading.current_thread().name != "executionkit-http":
+            return receive(sock, *args, **kwargs)
+        gave_up.set()
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    server.hold()
+    monkeypatch.setattr(socket.socket, "recv_into", given_up)
+    async with stdlib(server) as provider:
+        for call in (provider.complete(USER), provider.stream(USER).__aenter__()):
+            gave_up.clear()
+            with pytest.raises(ProviderError, match=r"connection broke .* \(TimeoutError: .*timed out") as caught:
+                await call
+            assert gave_up.is_set()
+            assert caught.value.dispatched
 
 
 def program(server: Server, code: str, *options: str) -> list[str]:

@@ -558,7 +558,7 @@ async def test_closing_the_provider_ends_its_streams(server: Server, make: MakeP
     async with provider.stream(USER) as events:
         assert await anext(events) == TextDelta("Hel")
         await provider.aclose()
-        with pytest.raises(ProviderError):
+        with pytest.raises(ProviderError, match="the provider was closed while"):
             await anext(events)
 
 

@@ -638,13 +638,17 @@ async def test_aclose_may_be_repeated_and_a_later_call_reconnects(server: Server
 
 
 async def test_aclose_fails_requests_under_way(server: Server, make: MakeProvider) -> None:
-    server.hold()
+    gate = server.hold()
     provider = make()
-    call = asyncio.ensure_future(provider.complete(USER))
-    await server.until(lambda: server.held == 1)
+    events = provider.stream(USER)
+    calls = [asyncio.ensure_future(call) for call in (provider.complete(USER), events.__aenter__())]
+    await server.until(lambda: server.held == 2)
     await provider.aclose()
-    with pytest.raises(ProviderError):
-        await call
+    for call in calls:
+        with pytest.raises(ProviderError, match="the provider was closed while the request was under way"):
+            await call
+    await server.until(lambda: server.open == 0)
+    gate.open()
 
 
 async def test_a_copy_shares_no_connection(server: Server, make: MakeProvider) -> None:
