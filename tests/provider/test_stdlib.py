@@ -133,10 +133,11 @@ class Flood:
 
         class Watched(threading.Condition):
             def wait(self, timeout: float | None = None) -> bool:
-                settled.set()
+                if threading.current_thread().name == "executionkit-http":
+                    settled.set()
                 return super().wait(timeout)
 
-        monkeypatch.setattr(_stdlib.threading, "Condition", Watched)
+        monkeypatch.setattr(threading, "Condition", Watched)
 
     async def _send(self, request: Request, connection: Connection) -> None:
         await connection.send(HEAD + piece(frames(*HELLO[:2])))
