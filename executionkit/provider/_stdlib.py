@@ -138,12 +138,6 @@ class _StreamJob(Call):
         self._room = threading.Condition()
         self._on_the_way = 0
 
-    def abort(self) -> None:
-        """End the call, also where its thread waits for the event loop."""
-        super().abort()
-        with self._room:
-            self._room.notify()
-
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Hand over the head."""
         self._tell(self.incoming.begin, status, headers)
