@@ -167,8 +167,7 @@ async def leave(_provider: Provider) -> None:
 async def test_closing_frees_a_thread_that_waits_for_the_loop(
     server: Server, monkeypatch: pytest.MonkeyPatch, close: Callable[[Provider], Awaitable[None]]
 ) -> None:
-    # Far beyond the second that closing waits for threads, and the test for itself.
-    monkeypatch.setattr(_stdlib, "_LOOK", 3600)
+    monkeypatch.setattr(_stdlib, "_LOOK", 3600)  # far beyond the second that closing waits for threads
     flood = Flood(server, monkeypatch)
     provider = stdlib(server)
     async with provider.stream(USER) as events:
@@ -190,12 +189,11 @@ def test_a_loop_that_is_closed_without_ceremony_frees_it_too(
     async def begin() -> object:
         events = provider.stream(USER)
         assert await anext(events) == TextDelta("Hel")
-        flood.settled.wait()
         return events
 
     loop = asyncio.new_event_loop()
     events = loop.run_until_complete(begin())
-    # Its connection has ended as soon as its thread goes on.
+    flood.settled.wait()
     loop.close()
     server.wait_until(lambda: server.open == 0)
     assert not flood.all_sent
