@@ -217,7 +217,9 @@ async def test_a_connection_that_the_system_gives_up(server: Server, monkeypatch
     async with stdlib(server) as provider:
         for call in (provider.complete(USER), provider.stream(USER).__aenter__()):
             gave_up.clear()
-            with pytest.raises(ProviderError, match=r"connection broke .* \(TimeoutError: .*timed out") as caught:
+            with pytest.raises(
+                ProviderError, match=r"connection broke .* \(TimeoutError: .*timed out"
+            ) as caught:
                 await call
             assert gave_up.is_set()
             assert caught.value.dispatched

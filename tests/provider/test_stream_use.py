@@ -147,9 +147,7 @@ async def test_closing_it_ends_the_iteration_of_another_task(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_closing_it_while_it_is_being_entered(
-    server: Server, make: MakeProvider, opened: Open
-) -> None:
+async def test_closing_it_while_it_is_being_entered(server: Server, make: MakeProvider, opened: Open) -> None:
     server.hold()
     async with make() as provider:
         events = opened(provider)
@@ -213,9 +211,7 @@ async def test_a_stream_can_not_be_pickled_or_copied(make: MakeProvider, opened:
 # What is known of the cost of a stream that was left
 
 
-async def test_the_estimate_of_a_stream_left_early_has_the_prompt(
-    server: Server, make: MakeProvider
-) -> None:
+async def test_the_estimate_of_a_stream_left_early_has_the_prompt(server: Server, make: MakeProvider) -> None:
     two_halves(server)
     async with make() as provider:
         async with provider.stream(USER) as events:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback import USER, Connection, MakeProvider, Request, Server, completion, http, reply, serving
-from ugly import CUT, NOT_A_REPLY
+from ugly import CUT, MALFORMED, NOT_A_REPLY
 
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError, RateLimitError
 
@@ -228,6 +228,34 @@ async def test_a_connection_cut_off(server: Server, make: MakeProvider, where: s
     assert "the connection broke" in str(error)
     # Nothing is sent a second time behind the caller's back.
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+async def test_a_malformed_header_is_refused_at_once(server: Server, make: MakeProvider, case: str) -> None:
+    status, rest = reply().split(b"\r\n", 1)
+    async with make() as provider:
+        for before in (b"", b"X-Good: yes\r\n"):
+            server.script = b"%b\r\n%b%b\r\n%b" % (status, before, MALFORMED[case], rest)
+            for call in (provider.complete(USER), provider.stream(USER).__aenter__()):
+                with pytest.raises(ProviderError, match="the connection broke before the reply") as caught:
+                    await call
+                assert caught.value.dispatched
+    await server.until(lambda: server.open == 0)
+
+
+async def test_odd_headers_that_are_well_formed(server: Server, make: MakeProvider) -> None:
+    odd = (b"x_y: 1", b"X-Foo:", b"X-Foo:bar", b"X-Foo: a\r\n b", b"X-Foo: \xe9\xff", b"From: me")
+    status, rest = reply().split(b"\r\n", 1)
+    server.script = b"\r\n".join((status, *odd, rest))
+    async with make() as provider:
+        assert (await provider.complete(USER)).content == "hi"
+
+
+async def test_as_large_a_head_as_the_manual_says(server: Server, make: MakeProvider) -> None:
+    lines = [f"X-{number}: {'x' * 300}" for number in range(97)]
+    server.script = http(json.dumps(completion()), "200 OK", "X-Large: " + "x" * 60_000, *lines)
+    async with make() as provider:
+        assert (await provider.complete(USER)).content == "hi"
 
 
 async def test_a_connection_reset_before_it_reads(server: Server, make: MakeProvider) -> None:

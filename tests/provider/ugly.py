@@ -40,3 +40,14 @@ CUT = {
     "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000,
 }
 """What comes before the connection breaks."""
+
+MALFORMED = {
+    "a space before the colon": b"X-Foo : bar",
+    "no colon": b"X-Foo",
+    "no name": b": bar",
+    "a name beyond ASCII": b"X-\xc3\xbc: bar",
+    "a bare CR": b"X-Foo: bar\rX-Bar: foo",
+    "a NUL": b"X-Foo: bar\0",
+    "the first line of a mailbox": b"From me",
+}
+"""Lines that are none of a reply's headers."""
