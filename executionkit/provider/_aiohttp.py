@@ -14,9 +14,9 @@ from executionkit.provider._sockets import watch
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
     BROKEN,
-    CLOSED,
     CONNECT,
     KEEP_ALIVE,
+    LATE,
     SILENT,
     Dispatch,
     Endpoint,
@@ -56,7 +56,6 @@ class AiohttpTransport(ExchangingTransport):
         self._timeouts = self._timeout(endpoint.whole_timeout), self._timeout(endpoint.timeout)
         # How to tell, of each connection that has served a request, whether it has ended.
         self._watched: WeakKeyDictionary[Any, Callable[[], bool]] = WeakKeyDictionary()
-        self._responses: set[Any] = set()
         self._session: Any = None
 
     def _timeout(self, silence: float | None) -> Any:
@@ -89,7 +88,6 @@ class AiohttpTransport(ExchangingTransport):
             upload = self._upload(body, dispatch, self._watched, self._endpoint.timeout)
             try:
                 response = await self._request(upload, self._timeouts[incoming is not None])
-                self._responses.add(response)
                 try:
                     # A reply that was there before the request is none to it. (On a new connection it is
                     # taken: so speaks a server that is overloaded.)
@@ -100,7 +98,6 @@ class AiohttpTransport(ExchangingTransport):
                     parts = response.content.iter_any()
                     return await self._receive(response.status, headers, parts, incoming)
                 finally:
-                    self._responses.discard(response)
                     if not response.closed:
                         response.close()
             except BaseException as exc:
@@ -118,21 +115,15 @@ class AiohttpTransport(ExchangingTransport):
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
         library = self._library
-        if self._session is not None and self._session.closed:
-            return TransportError(CLOSED)
-        if isinstance(
-            exc, (library.ClientConnectorError, library.ConnectionTimeoutError, library.ClientHttpProxyError)
-        ):
+        if isinstance(exc, library.ConnectionTimeoutError):
+            return TransportError(LATE.format(self._endpoint.connect_timeout))
+        if isinstance(exc, (library.ClientConnectorError, library.ClientHttpProxyError)):
             return TransportError(f"{CONNECT} ({describe(exc)})")
         if isinstance(exc, TimeoutError):
             return TransportError(SILENT.format(self._endpoint.timeout))
         return TransportError(f"{BROKEN} ({describe(exc)})")
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        # Closing the session would leave those who read waiting for ever.
-        for response in list(self._responses):
-            response.close()
+    async def _close(self) -> None:
         if self._session is not None:
             await self._session.close()
 

@@ -5,7 +5,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from executionkit.provider._text import describe
-from executionkit.provider._transport import BROKEN, CONNECT, SILENT, Dispatch, TransportError
+from executionkit.provider._transport import (
+    BROKEN,
+    CONNECT,
+    LATE,
+    SILENT,
+    Dispatch,
+    Endpoint,
+    TransportError,
+)
 
 T = TypeVar("T")
 
@@ -20,11 +28,17 @@ class Body:
     The headers are out when the body is asked for, and each piece is written at once (older anyio lets other
     tasks run first: a request cancelled in just that moment counts as sent although its body was not).
     An object and not an async generator, because an abandoned generator leaves a task behind to close it.
+
+    Args:
+        body: What to post.
+        dispatch: Where to note that it has left.
+        connected: Called when the first of it is asked for: the connection stands.
     """
 
-    def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+    def __init__(self, body: bytes, dispatch: Dispatch, connected: Callable[[], None] | None = None) -> None:
         self._body = body
         self._dispatch = dispatch
+        self._connected = connected
         self._start = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -32,6 +46,8 @@ class Body:
 
     async def __anext__(self) -> bytes:
         start, end = self._start, self._start + _PIECE
+        if not start and self._connected is not None:
+            self._connected()
         if start >= len(self._body):
             raise StopAsyncIteration
         if self._dispatch.called_off:
@@ -84,10 +100,12 @@ async def in_scope(anyio: Any, dispatch: Dispatch, run: Callable[[], Awaitable[T
         raise
 
 
-def fault_of(exc: Exception, library: Any, timeout: float) -> TransportError:
+def fault_of(exc: Exception, library: Any, endpoint: Endpoint) -> TransportError:
     """The fault that an exception of httpx's, or of its core's, tells of: their names are the same."""
-    if isinstance(exc, (library.ConnectError, library.ConnectTimeout, library.ProxyError)):
+    if isinstance(exc, library.ConnectTimeout):
+        return TransportError(LATE.format(endpoint.connect_timeout))
+    if isinstance(exc, (library.ConnectError, library.ProxyError)):
         return TransportError(f"{CONNECT} ({describe(exc)})")
     if isinstance(exc, (library.ReadTimeout, library.WriteTimeout)):
-        return TransportError(SILENT.format(timeout))
+        return TransportError(SILENT.format(endpoint.timeout))
     return TransportError(f"{BROKEN} ({describe(exc)})")

@@ -4,17 +4,18 @@ import asyncio
 import importlib
 import ssl
 from collections import deque
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
+from functools import partial
 from types import ModuleType
 from typing import Any
 
-from executionkit.provider._anyio import Body, fault_of
+from executionkit.provider._anyio import Body, NewestStream, fault_of
 from executionkit.provider._exchanges import ExchangingTransport
 from executionkit.provider._network import proxy_for, trusting
 from executionkit.provider._sockets import AsyncioNetwork
 from executionkit.provider._transport import (
-    CLOSED,
     KEEP_ALIVE,
+    LATE,
     Dispatch,
     Endpoint,
     Incoming,
@@ -44,14 +45,12 @@ class HttpcoreTransport(ExchangingTransport):
         ]
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         self._timeouts = [
-            {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
-            for silence in (endpoint.whole_timeout, endpoint.timeout)
+            {"read": silence, "write": silence} for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
         self._pool = self._connection_maker()
         self._pool.create_connection(self._origin)  # says at once if a proxy needs what is not installed
         self._open: set[Any] = set()
         self._idle: deque[tuple[Any, float]] = deque()
-        self._closed = False
 
     def _connection_maker(self) -> Any:
         """A pool that holds nothing: it knows how to connect, through proxies as well."""
@@ -80,21 +79,26 @@ class HttpcoreTransport(ExchangingTransport):
         )
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
-        if self._closed:
-            raise TransportError(CLOSED)
         connection = await self._kept()
+        connecting = None
+        extensions: dict[str, Any] = {"timeout": self._timeouts[incoming is not None]}
+        newest = NewestStream()
+        if connection is None:
+            connection = self._pool.create_connection(self._origin)
+            self._open.add(connection)
+            # There is time for it until the request's body is asked for.
+            connecting = asyncio.timeout(self._endpoint.connect_timeout)
+            extensions["trace"] = newest
         request = self._core.Request(
             b"POST",
             self._url,
             headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
-            content=Body(body, dispatch),
-            extensions={"timeout": self._timeouts[incoming is not None]},
+            content=Body(body, dispatch, connecting and partial(connecting.reschedule, None)),
+            extensions=extensions,
         )
-        if connection is None:
-            connection = self._pool.create_connection(self._origin)
-            self._open.add(connection)
         try:
-            response = await connection.handle_async_request(request)
+            async with connecting or nullcontext():
+                response = await connection.handle_async_request(request)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
@@ -102,7 +106,10 @@ class HttpcoreTransport(ExchangingTransport):
                 reply = await self._receive(response.status, headers, parts, incoming)
             await response.aclose()
         except BaseException:
+            await newest.aclose()
             await self._drop(connection)
+            if connecting is not None and connecting.expired():
+                raise TransportError(LATE.format(self._endpoint.connect_timeout)) from None
             raise
         await (self._drop if _has_surplus(connection) else self._keep)(connection)
         return reply
@@ -131,11 +138,9 @@ class HttpcoreTransport(ExchangingTransport):
             await connection.aclose()
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
-        return TransportError(CLOSED) if self._closed else fault_of(exc, self._core, self._endpoint.timeout)
+        return fault_of(exc, self._core, self._endpoint)
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        self._closed = True
+    async def _close(self) -> None:
         self._idle.clear()
         for connection in list(self._open):
             await self._drop(connection)

@@ -6,13 +6,9 @@ import io
 import re
 import socket
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from executionkit.provider._transport import TOO_LARGE, Reply, TransportError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 
 _HEADER = re.compile(rb"(?:(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\r\n\0]*)?(?:\r?\n)?")
 """A header line, one that goes on with the last, or the empty one that ends them (RFC 9112, 5)."""
@@ -89,7 +85,7 @@ class _Source(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+    def readinto(self, buffer: Any, /) -> int | None:
         return None if self.stopped else self._socket.recv_into(buffer)
 
 
@@ -100,7 +96,7 @@ class _Reader(io.BufferedReader):
     off for headers that are complete, and where one is malformed the rest of them for the body.
 
     Attributes:
-        is_in_head: Whether the status line and the headers are being read; of the final reply or an interim one.
+        is_in_head: Whether a status line and its headers are being read, interim ones included.
         has_surplus: Once it is closed: more had come than was read.
     """
 

@@ -26,7 +26,7 @@ can interrupt: it is left to end by itself, and being a daemon holds up no exit.
 
 
 _AHEAD = 262_144
-"""Bytes of a reply on their way to an event loop that is busy, before their thread waits for it to take them."""
+"""Bytes of a reply on their way to a busy event loop before the thread that reads them waits for it."""
 
 _LOOK = 0.5
 """Seconds between two looks whether that loop was closed, which tells nobody of it."""

@@ -12,6 +12,7 @@ KEEP_ALIVE = 60.0
 
 # The wording of faults is shared, so that the same failure reads the same whichever back end met it.
 CONNECT = "could not connect"
+LATE = "could not connect within {:g} s (connect_timeout)"
 BROKEN = "the connection broke before the reply was complete"
 SILENT = "nothing was heard for {:g} s (timeout)"
 TOO_LARGE = "the reply is larger than max_response_bytes ({})"

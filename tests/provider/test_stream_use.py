@@ -1,4 +1,4 @@
-"""How a stream may be used, and what becomes of other uses: a provider's own and a run's, on every back end."""
+"""How a stream may be used, and what comes of other uses: a provider's own and a run's, on every back end."""
 
 import asyncio
 import copy
@@ -107,7 +107,7 @@ async def test_no_event_before_the_stream_is_entered(
 async def test_tasks_may_take_turns(server: Server, make: MakeProvider, opened: Open) -> None:
     server.script = stream(*HELLO)
     async with make() as provider, opened(provider) as events:
-        seen = [await asyncio.create_task(anext(events)) for _ in range(4)]  # type: ignore[arg-type]  # a coroutine
+        seen = [await asyncio.create_task(anext(events)) for _ in range(4)]
     assert seen[-1] == Finish("stop", events.response)
 
 
