@@ -184,6 +184,7 @@ def test_a_loop_that_is_closed_without_ceremony_frees_it_too(
 ) -> None:
     flood = Flood(server, monkeypatch)
     monkeypatch.setattr(_stdlib, "_LOOK", 0.01)
+    monkeypatch.setattr(_stdlib, "KEEP_ALIVE", 0.01)
     provider = stdlib(server)
 
     async def begin() -> object:
@@ -198,6 +199,9 @@ def test_a_loop_that_is_closed_without_ceremony_frees_it_too(
     loop.close()
     server.wait_until(lambda: server.open == 0)
     assert not flood.all_sent
+    for thread in threading.enumerate():
+        if thread.name == "executionkit-http":
+            thread.join()
     with pytest.warns(ResourceWarning, match="left open"):
         del events
 
