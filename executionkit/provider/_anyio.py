@@ -1,11 +1,19 @@
 """What httpx, httpx2 and their cores share: the request's body, cancelling, the stream being opened."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from executionkit.provider._text import describe
-from executionkit.provider._transport import BROKEN, CONNECT, SILENT, Dispatch, TransportError
+from executionkit.provider._text import describe, unquoted
+from executionkit.provider._transport import (
+    BROKEN,
+    SILENT,
+    ConnectError,
+    Dispatch,
+    ProxyRefusedError,
+    TransportError,
+)
 
 T = TypeVar("T")
 
@@ -26,6 +34,11 @@ class Body:
         self._body = body
         self._dispatch = dispatch
         self._start = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was asked for; until then the connection is being made."""
+        return self._start > 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -84,10 +97,17 @@ async def in_scope(anyio: Any, dispatch: Dispatch, run: Callable[[], Awaitable[T
         raise
 
 
+def words_of(exc: Exception, library: Any) -> str:
+    """An exception of httpx's or its core's in words, without what it quotes of the reply."""
+    return unquoted(describe(exc)) if isinstance(exc, library.RemoteProtocolError) else describe(exc)
+
+
 def fault_of(exc: Exception, library: Any, timeout: float) -> TransportError:
     """The fault that an exception of httpx's, or of its core's, tells of: their names are the same."""
+    if isinstance(exc, library.ProxyError) and (status := re.match(r"[1-9]\d\d\b", str(exc))):
+        return ProxyRefusedError(int(status[0]))
     if isinstance(exc, (library.ConnectError, library.ConnectTimeout, library.ProxyError)):
-        return TransportError(f"{CONNECT} ({describe(exc)})")
+        return ConnectError(describe(exc))
     if isinstance(exc, (library.ReadTimeout, library.WriteTimeout)):
         return TransportError(SILENT.format(timeout))
-    return TransportError(f"{BROKEN} ({describe(exc)})")
+    return TransportError(f"{BROKEN} ({words_of(exc, library)})")

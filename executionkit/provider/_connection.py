@@ -1,27 +1,26 @@
 """One kept-alive HTTP/1.1 connection over blocking sockets: dial, send, read."""
 
-import base64
 import http.client
 import socket
 import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import unquote, urlsplit
 
-from executionkit.provider._network import default_context, proxy_for, trusting
+from executionkit.provider._network import default_context, trusting
+from executionkit.provider._proxies import proxy_for
 from executionkit.provider._replies import Listener, read_reply
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
     BROKEN,
     CLOSED,
-    CONNECT,
     SILENT,
+    ConnectError,
     Dispatch,
     Endpoint,
+    ProxyRefusedError,
     Reply,
     TransportError,
-    default_port,
 )
 
 _PIECE = 16_384
@@ -100,17 +99,11 @@ class Dialer:
         self._address = endpoint.host, endpoint.port
         self._tunnel = b""
         target, extra = endpoint.target, ""
-        proxy = proxy_for(endpoint)
-        if proxy is not None:
-            parts = urlsplit(proxy)
-            if parts.scheme != "http" or parts.hostname is None:
-                raise ValueError(
-                    f"a {parts.scheme} proxy is set, and without httpx only http proxies can be used"
-                )
-            self._address = parts.hostname, parts.port or default_port("http")
-            if parts.username is not None:
-                user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-                extra = f"Proxy-Authorization: Basic {base64.b64encode(user.encode()).decode()}\r\n"
+        self.proxy = proxy_for(endpoint, "stdlib")
+        if self.proxy is not None:
+            self._address = self.proxy.host, self.proxy.port
+            if self.proxy.authorization:
+                extra = f"Proxy-Authorization: {self.proxy.authorization.reveal()}\r\n"
             if self._context is None:
                 target = endpoint.url
             else:
@@ -135,7 +128,7 @@ class Dialer:
         except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
             if sock is not None:
                 sock.close()
-            fault = exc if isinstance(exc, TransportError) else TransportError(f"{CONNECT} ({describe(exc)})")
+            fault = exc if isinstance(exc, TransportError) else ConnectError(describe(exc))
         raise fault
 
     def _connect(self, hold: Callable[[socket.socket], None]) -> socket.socket:
@@ -165,7 +158,7 @@ class Dialer:
             finally:
                 response.close()
             if response.status != 200:
-                raise OSError(f"the proxy answered {response.status} {response.reason}")
+                raise ProxyRefusedError(response.status)
         if self._context is not None:
             host = self.endpoint.host
             sock = self._context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)

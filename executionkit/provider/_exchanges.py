@@ -4,6 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Mapping
 
+from executionkit.provider._proxies import Proxy
 from executionkit.provider._transport import (
     CLOSED,
     TOO_LARGE,
@@ -17,6 +18,8 @@ from executionkit.provider._transport import (
 
 class ExchangingTransport(ABC):
     """Posts, or streams, by one and the same exchange."""
+
+    proxy: Proxy | None = None
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

@@ -2,22 +2,28 @@
 
 import asyncio
 import importlib
+import importlib.util
 import ssl
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from types import ModuleType
 from typing import Any
 
-from executionkit.provider._anyio import Body, fault_of
+from executionkit.provider._anyio import Body, fault_of, words_of
 from executionkit.provider._exchanges import ExchangingTransport
-from executionkit.provider._network import proxy_for, trusting
+from executionkit.provider._network import trusting
+from executionkit.provider._proxies import proxy_for
 from executionkit.provider._sockets import AsyncioNetwork
 from executionkit.provider._transport import (
+    BROKEN,
     CLOSED,
     KEEP_ALIVE,
+    ConnectError,
     Dispatch,
     Endpoint,
     Incoming,
+    ProxyRefusedError,
     Reply,
     TransportError,
 )
@@ -47,8 +53,8 @@ class HttpcoreTransport(ExchangingTransport):
             {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
             for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
+        self.proxy = proxy_for(endpoint, library.__name__)
         self._pool = self._connection_maker()
-        self._pool.create_connection(self._origin)  # says at once if a proxy needs what is not installed
         self._open: set[Any] = set()
         self._idle: deque[tuple[Any, float]] = deque()
         self._closed = False
@@ -58,19 +64,20 @@ class HttpcoreTransport(ExchangingTransport):
         create = self._library.create_ssl_context
         # A bare context trusts nobody and costs nothing: it is for connections that never use it.
         bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        way = proxy_for(self._endpoint)
-        proxy = None
+        proxy, way = None, self.proxy
         if way is not None:
-            parsed = self._library.Proxy(way)
+            if way.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+                name = self._library.__name__
+                raise ImportError(
+                    f"{way.variable} names a {way.scheme} proxy, and socksio is not installed: "
+                    f'pip install "{name}[socks]"'
+                )
             proxy = self._core.Proxy(
-                self._core.URL(
-                    scheme=parsed.url.raw_scheme,
-                    host=parsed.url.raw_host,
-                    port=parsed.url.port,
-                    target=parsed.url.raw_path,
-                ),
-                auth=parsed.raw_auth,
-                ssl_context=trusting(create) if way.startswith("https:") else None,
+                self._core.URL(scheme=way.scheme, host=way.host, port=way.port, target="/"),
+                auth=(way.user.reveal().encode(), way.password.reveal().encode())
+                if way.authorization
+                else None,
+                ssl_context=trusting(create) if way.scheme == "https" else None,
             )
         return self._core.AsyncConnectionPool(
             ssl_context=trusting(create) if self._endpoint.scheme == "https" else bare,
@@ -83,18 +90,21 @@ class HttpcoreTransport(ExchangingTransport):
         if self._closed:
             raise TransportError(CLOSED)
         connection = await self._kept()
+        content = Body(body, dispatch)
         request = self._core.Request(
             b"POST",
             self._url,
             headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
-            content=Body(body, dispatch),
+            content=content,
             extensions={"timeout": self._timeouts[incoming is not None]},
         )
         if connection is None:
             connection = self._pool.create_connection(self._origin)
             self._open.add(connection)
+            if self.proxy is not None:
+                request.extensions["trace"] = _refusing(content)
         try:
-            response = await connection.handle_async_request(request)
+            response = await self._begin(connection, request, content)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
@@ -106,6 +116,20 @@ class HttpcoreTransport(ExchangingTransport):
             raise
         await (self._drop if _has_surplus(connection) else self._keep)(connection)
         return reply
+
+    async def _begin(self, connection: Any, request: Any, content: Body) -> Any:
+        """Send the request and read the reply's head."""
+        try:
+            return await connection.handle_async_request(request)
+        except Exception as exc:
+            # What goes wrong between here and the proxy, before there is a way to the server.
+            if self.proxy is None or content.begun or self._closed or isinstance(exc, ConnectError):
+                raise
+            fault = fault_of(exc, self._core, self._endpoint.timeout)
+            why = str(exc) if isinstance(exc, TransportError) else words_of(exc, self._core)
+        if isinstance(fault, ConnectError):
+            raise fault
+        raise ConnectError("the proxy hung up" if why.startswith(BROKEN) else why)
 
     async def _kept(self) -> Any:
         """The connection that was used last, if it still stands."""
@@ -139,6 +163,18 @@ class HttpcoreTransport(ExchangingTransport):
         self._idle.clear()
         for connection in list(self._open):
             await self._drop(connection)
+
+
+def _refusing(content: Body) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    """A `trace` extension that takes no answer to CONNECT but 200, as the other back ends do."""
+
+    async def look(event: str, info: dict[str, Any]) -> None:
+        if event.endswith(".receive_response_headers.complete") and not content.begun:
+            status = info["return_value"][1]
+            if status != 200:
+                raise ProxyRefusedError(status)
+
+    return look
 
 
 def _has_surplus(connection: Any) -> bool:

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 from executionkit.provider._text import describe
-from executionkit.provider._transport import BROKEN, CONNECT, SILENT, TransportError
+from executionkit.provider._transport import BROKEN, SILENT, ConnectError, TransportError
 
 T = TypeVar("T")
 _Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
@@ -236,7 +236,7 @@ class AsyncioStream(asyncio.Protocol):
         try:
             secure = await _connected(encrypt(), timeout)
             if secure is None:
-                raise TransportError(f"{CONNECT} (it ended at once)")
+                raise ConnectError("it ended at once")
         except BaseException:
             self.abort()
             await asyncio.sleep(
@@ -267,7 +267,7 @@ async def _connected(connecting: Coroutine[Any, Any, T], timeout: float | None) 
         async with asyncio.timeout(timeout):
             return await connecting
     except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
-        fault = TransportError(f"{CONNECT} ({describe(exc)})")
+        fault = ConnectError(describe(exc))
     raise fault
 
 
