@@ -51,7 +51,7 @@ class AiohttpTransport(ExchangingTransport):
         if not all(map(str.isascii, self._headers.values())):
             raise ValueError("aiohttp would send header values beyond ASCII as UTF-8; use another backend")
         self._context = trusting(default_context) if endpoint.scheme == "https" else None
-        self.proxy = way = proxy_for(endpoint, "aiohttp")
+        self.proxy = way = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "aiohttp")
         # Headers of the session's own would go to the proxy as well, the key among them: it has none.
         self._way: dict[str, Any] = {}
         if way is not None:
@@ -143,7 +143,8 @@ class AiohttpTransport(ExchangingTransport):
         if self._session is not None and self._session.closed:
             return TransportError(CLOSED)
         if isinstance(exc, library.ClientHttpProxyError):
-            return ProxyRefusedError(exc.status)
+            refusal: Any = exc
+            return ProxyRefusedError(refusal.status)
         if isinstance(
             exc, (library.ClientConnectorError, library.ConnectionTimeoutError, library.InvalidURL)
         ):
@@ -155,7 +156,7 @@ class AiohttpTransport(ExchangingTransport):
     def _words(self, exc: Exception) -> str:
         """What an exception tells, without the URL, the head of the reply, and a status that nobody sent."""
         library = self._library
-        said = exc
+        said: Any = exc
         if isinstance(exc, library.ClientPayloadError) and isinstance(exc.__cause__, Exception):
             said = exc.__cause__
         if isinstance(said, library.ServerDisconnectedError):

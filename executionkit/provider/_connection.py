@@ -99,7 +99,7 @@ class Dialer:
         self._address = endpoint.host, endpoint.port
         self._tunnel = b""
         target, extra = endpoint.target, ""
-        self.proxy = proxy_for(endpoint, "stdlib")
+        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "stdlib")
         if self.proxy is not None:
             self._address = self.proxy.host, self.proxy.port
             if self.proxy.authorization:

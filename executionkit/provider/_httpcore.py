@@ -53,7 +53,7 @@ class HttpcoreTransport(ExchangingTransport):
             {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
             for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
-        self.proxy = proxy_for(endpoint, library.__name__)
+        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, library.__name__)
         self._pool = self._connection_maker()
         self._open: set[Any] = set()
         self._idle: deque[tuple[Any, float]] = deque()

@@ -3,12 +3,9 @@
 import base64
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from executionkit.provider._secrets import Secret
-
-if TYPE_CHECKING:
-    from executionkit.provider._transport import Endpoint
 
 _USABLE = {
     "http": ("httpx2", "httpx", "aiohttp", "stdlib"),
@@ -44,7 +41,7 @@ class Proxy(NamedTuple):
     @property
     def authority(self) -> str:
         """Host and port, without who asks."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{_bracketed(self.host)}:{self.port}"
 
     @property
     def authorization(self) -> Secret:
@@ -63,8 +60,14 @@ class Proxy(NamedTuple):
         return f"the proxy {self.authority} ({self.variable})"
 
 
-def proxy_for(endpoint: "Endpoint", backend: str) -> Proxy | None:
+def proxy_for(scheme: str, host: str, port: int, backend: str) -> Proxy | None:
     """The proxy to use: from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or the system's settings.
+
+    Args:
+        scheme: "http" or "https".
+        host: The server's name or address, an IPv6 address without brackets.
+        port: The server's port.
+        backend: What is to use it.
 
     Returns:
         The proxy, or None to connect directly.
@@ -76,9 +79,9 @@ def proxy_for(endpoint: "Endpoint", backend: str) -> Proxy | None:
     from urllib.request import getproxies, proxy_bypass  # heavy, and needed only once a client is made
 
     named = {kind: value for kind, value in getproxies().items() if value.strip()}
-    kind = endpoint.scheme if endpoint.scheme in named else "all"
+    kind = scheme if scheme in named else "all"
     # In NO_PROXY some write an IPv6 address in brackets, as in a URL.
-    places = {f"{endpoint.host}:{endpoint.port}", f"{_bracketed(endpoint.host)}:{endpoint.port}"}
+    places = {f"{host}:{port}", f"{_bracketed(host)}:{port}"}
     if kind not in named or any(map(proxy_bypass, places)):
         return None
     variable = _variable(kind, named[kind])
