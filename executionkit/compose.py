@@ -13,7 +13,7 @@ from executionkit.engine.hints import warn_of_unknown_keyword, warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
-from executionkit.responses import plain
+from executionkit.responses import copied
 from executionkit.types import PatternResult, TokenUsage, as_dicts
 
 T = TypeVar("T")
@@ -134,7 +134,7 @@ async def pipe(
 
     def salvage() -> dict[str, Any]:
         return {
-            "step_metadata": [plain(result.metadata) for result in done],
+            "step_metadata": [copied(result.metadata) for result in done],
             "value": done[-1].value if done else None,
         }
 
@@ -149,7 +149,7 @@ async def pipe(
             cost=run.usage,
             metadata=last.metadata,
             step_count=len(done),
-            step_metadata=[plain(result.metadata) for result in done],
+            step_metadata=[copied(result.metadata) for result in done],
         )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from heapq import heappop, heappush
 from typing import Final
 
 from executionkit.responses import LLMResponse, size_of
@@ -44,6 +45,7 @@ class CostTracker:
         "_calls",
         "_input",
         "_output",
+        "_places",
         "_readers",
         "_waiters",
         "assumed_input",
@@ -63,7 +65,8 @@ class CostTracker:
         self.held_output: int = 0
         self.tokens_per_byte: float | None = None
         self._readers: list[tuple[object, int, int]] = []
-        self._waiters: list[tuple[asyncio.Future[None], Iterable[object]]] = []
+        self._waiters: list[tuple[int, asyncio.Future[None], Iterable[object]]] = []
+        self._places = 0
 
     def __repr__(self) -> str:
         return f"CostTracker({self.to_usage()})"
@@ -140,22 +143,38 @@ class CostTracker:
         self.held_output += output_tokens
 
     def settle(self, input_tokens: int, output_tokens: int) -> None:
-        """Give back what was set aside for a call that has ended, and wake whoever waits for room."""
+        """Give back what was set aside for a call that has ended, and wake who has waited longest."""
         self.held_input -= input_tokens
         self.held_output -= output_tokens
-        waiters, self._waiters = self._waiters, []
-        for waiter, _ in waiters:
+        self.wake_next()
+
+    def wake_next(self) -> None:
+        """Wake who has waited longest: due from whoever was woken, once it waits here no more.
+
+        Woken all at once, of many that wait each would look again whenever a call ends. While a stream is
+        being read all are woken: its reader may be among them, and then the others wait for it.
+        """
+        while self._waiters:
+            _, waiter, _ = heappop(self._waiters)
             if not waiter.done():
                 waiter.set_result(None)
+                if not self._readers:
+                    return
 
-    async def settled(self, waiting: Iterable[object] = ()) -> None:
-        """Wait until a call that holds tokens here has ended.
+    def take_place(self) -> int:
+        """A place in the line of those who wait for room, behind all that were given before."""
+        self._places += 1
+        return self._places
+
+    async def settled(self, place: int, waiting: Iterable[object] = ()) -> None:
+        """Wait until a call that holds tokens here has ended, and those with an earlier place don't wait.
 
         Args:
+            place: The caller's place in the line: the same again when there was not room enough.
             waiting: The tasks that do nothing until then.
         """
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append((waiter, waiting))
+        heappush(self._waiters, (place, waiter, waiting))
         await waiter
 
     def begin_reading(self, reader: object, input_tokens: int, output_tokens: int) -> None:
@@ -171,7 +190,7 @@ class CostTracker:
         held_input, held_output = self.held_input, self.held_output
         if self._readers:
             # Whoever waits here already reads no stream of its own either.
-            others = (task for waiter, tasks in self._waiters if not waiter.done() for task in tasks)
+            others = (task for _, waiter, tasks in self._waiters if not waiter.done() for task in tasks)
             stuck = {*waiting, *others}
             for reader, input_tokens, output_tokens in self._readers:
                 if reader in stuck:

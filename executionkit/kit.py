@@ -212,7 +212,7 @@ class Kit:
             checks.between(0.0, 2.0, temperature=temperature)
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _conversation(prompt)
         run = Run("stream", self.metered, max_cost=max_cost, retry=retry)
-        return run.stream(messages, temperature=temperature, max_tokens=max_tokens, **kwargs)
+        return run.open_stream(messages, temperature=temperature, max_tokens=max_tokens, **kwargs)
 
     async def pipe(
         self,

@@ -29,6 +29,18 @@ def plain(value: Any) -> Any:
     return value
 
 
+def copied(value: Any) -> Any:
+    """Copy mappings, lists and tuples, however deep, as dicts, lists and tuples; leave everything else."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    # A tuple stays one: it may be what a vote was counted by.
+    return tuple(map(copied, value)) if type(value) is tuple else value
+
+
 def text_of(content: object) -> str:
     """Join a message's content to one text.
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from executionkit._schema import check_schema
 from executionkit.protocols import LLMProvider
-from executionkit.responses import plain, rebuild
+from executionkit.responses import copied, plain, rebuild
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -141,7 +141,7 @@ class PatternResult(Generic[T_co]):
         names = _mirrored(type(self))  # type: ignore[arg-type]  # mypy takes the instances' __hash__ for the class's
         own = {name: getattr(self, name) for name in names}
         # Copied, so that no list or dict inside is shared with whoever built the result.
-        object.__setattr__(self, "metadata", MappingProxyType(plain({**self.metadata, **own})))
+        object.__setattr__(self, "metadata", MappingProxyType(copied({**self.metadata, **own})))
 
     def __str__(self) -> str:
         return str(self.value)

@@ -219,7 +219,8 @@ class Interleaving(RuleBasedStateMachine):
         """Run until everything waits for a request, or for a wait before a retry, to be ended."""
 
         async def turns() -> None:
-            for _ in range(40):
+            # Those that wait for room wake one after the other.
+            for _ in range(40 + 4 * sum(not task.done() for task in self.tasks)):
                 await asyncio.sleep(0)
 
         self.loop.run_until_complete(turns())

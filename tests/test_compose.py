@@ -314,6 +314,28 @@ async def test_a_step_that_knows_nothing_of_budgets_is_bound_by_the_pipe_s() -> 
     assert caught.value.cost == TokenUsage(llm_calls=2)
 
 
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (TokenUsage(llm_calls=5), "llm_calls is used up: 3 calls asked for, 2 left (spent 3 of 5)"),
+        (TokenUsage(llm_calls=3), "llm_calls is used up: 3 calls asked for, 0 left (spent 3 of 3)"),
+        (TokenUsage(output_tokens=22), "output_tokens is used up: spent 25 of 22"),
+        (TokenUsage(input_tokens=45), "input_tokens is used up: spent 50 of 45"),
+    ],
+)
+async def test_when_the_whole_budget_is_out_the_error_tells_of_the_whole(
+    budget: TokenUsage, told: str
+) -> None:
+    provider = MockProvider(["7"], usage=TokenUsage(10, 5))
+    vote = partial(consensus, num_samples=3)
+    with pytest.raises(BudgetExhaustedError) as caught:
+        await pipe(provider, "q", vote, vote, max_budget=budget)
+    assert str(caught.value).startswith(f"pipe: the budget of {told};")
+    assert caught.value.cost == TokenUsage(
+        10 * provider.call_count, 5 * provider.call_count, provider.call_count
+    )
+
+
 async def test_two_patterns_share_the_calls_and_the_second_gets_what_the_first_left() -> None:
     provider = MockProvider(["7"])
     with pytest.raises(BudgetExhaustedError) as caught:

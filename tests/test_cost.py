@@ -5,6 +5,7 @@ import copy
 from typing import Any
 
 import pytest
+from fakes import idle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,22 +149,58 @@ def test_a_prompt_that_was_not_measured_teaches_nothing() -> None:
 # -- holding and waiting ---------------------------------------------------------------------------------
 
 
-async def test_settling_wakes_everyone_who_waits() -> None:
+def wait_in_line(tracker: CostTracker, place: int | None = None) -> asyncio.Task[None]:
+    return asyncio.create_task(tracker.settled(tracker.take_place() if place is None else place))
+
+
+async def woken(*waiters: asyncio.Task[None]) -> list[bool]:
+    await idle()
+    return [waiter.done() for waiter in waiters]
+
+
+async def test_settling_wakes_who_has_waited_longest_and_that_one_the_next() -> None:
     tracker = CostTracker()
     tracker.hold(5, 7)
     assert (tracker.held_input, tracker.held_output) == (5, 7)
-    waiters = [asyncio.create_task(tracker.settled()) for _ in range(3)]
-    await asyncio.sleep(0)
-    assert not any(waiter.done() for waiter in waiters)
+    waiters = [wait_in_line(tracker) for _ in range(3)]
+    assert await woken(*waiters) == [False, False, False]
     tracker.settle(5, 7)
-    await asyncio.gather(*waiters)
+    assert await woken(*waiters) == [True, False, False]
+    tracker.wake_next()
+    assert await woken(*waiters) == [True, True, False]
+    tracker.settle(0, 0)
+    assert await woken(*waiters) == [True, True, True]
     assert (tracker.held_input, tracker.held_output) == (0, 0)
+
+
+async def test_who_had_not_room_enough_is_the_next_again() -> None:
+    tracker = CostTracker()
+    place = tracker.take_place()
+    first, second = wait_in_line(tracker, place), wait_in_line(tracker)
+    await idle()
+    tracker.settle(0, 0)
+    await first
+    again = wait_in_line(tracker, place)
+    await idle()
+    tracker.settle(0, 0)
+    assert await woken(again, second) == [True, False]
+    tracker.settle(0, 0)
+    await second
+
+
+async def test_while_a_stream_is_being_read_all_are_woken() -> None:
+    tracker = CostTracker()
+    waiters = [wait_in_line(tracker) for _ in range(3)]
+    await idle()
+    tracker.begin_reading("somebody", 0, 0)
+    tracker.settle(0, 0)
+    assert await woken(*waiters) == [True, True, True]
 
 
 async def test_one_who_gave_up_waiting_keeps_nobody_else_from_waking() -> None:
     tracker = CostTracker()
-    gone, stays = (asyncio.create_task(tracker.settled()) for _ in range(2))
-    await asyncio.sleep(0)
+    gone, stays = (wait_in_line(tracker) for _ in range(2))
+    await idle()
     gone.cancel()
     await asyncio.wait([gone])
     tracker.settle(0, 0)
@@ -174,10 +211,8 @@ async def test_one_who_gave_up_waiting_keeps_nobody_else_from_waking() -> None:
 async def test_a_wake_up_is_for_those_who_wait_already() -> None:
     tracker = CostTracker()
     tracker.settle(0, 0)
-    late = asyncio.create_task(tracker.settled())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert not late.done()
+    late = wait_in_line(tracker)
+    assert await woken(late) == [False]
     tracker.settle(0, 0)
     await late
 
@@ -186,7 +221,7 @@ def test_a_tracker_outlives_its_event_loop() -> None:
     tracker = CostTracker()
 
     async def wait_in_vain() -> None:
-        waiting = asyncio.create_task(tracker.settled())
+        waiting = wait_in_line(tracker)
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])

@@ -23,6 +23,7 @@ from executionkit import (
     MockProvider,
     Observation,
     PatternEvent,
+    PatternResult,
     Provider,
     ProviderError,
     RateLimitError,
@@ -37,9 +38,11 @@ from executionkit import (
     Tool,
     ToolCall,
     ToolCallDone,
+    ToolCallingProvider,
     ToolStarted,
     UsageEvent,
     consensus,
+    pipe,
     react_loop,
     react_loop_sync,
     refine_loop,
@@ -125,6 +128,23 @@ def test_who_can_stream() -> None:
     assert isinstance(MockProvider(), StreamingProvider)
     assert isinstance(Provider("http://127.0.0.1/v1", "m"), StreamingProvider)
     assert not isinstance(object(), StreamingProvider)
+
+
+async def test_what_a_step_is_handed_can_do_what_the_provider_can() -> None:
+    class Plain:
+        async def complete(self, messages: list[dict[str, Any]], **kwargs: Any) -> LLMResponse:
+            return LLMResponse("a")
+
+    asked: list[tuple[bool, bool]] = []
+
+    async def step(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+        asked.append((isinstance(provider, StreamingProvider), isinstance(provider, ToolCallingProvider)))
+        return PatternResult(prompt)
+
+    for provider in (Plain(), MockProvider()):
+        await pipe(provider, "q", step)
+        await Kit(provider).pipe("q", step)
+    assert asked == [(False, False)] * 2 + [(True, True)] * 2
 
 
 # The run
@@ -323,6 +343,8 @@ async def test_what_can_not_stream_is_said_at_once() -> None:
             """No context manager."""
 
     with pytest.raises(TypeError, match="Plain has no `stream`"):
+        Kit(Plain()).stream("q")
+    with pytest.raises(AttributeError, match="stream"):
         Run("run", Plain()).stream(MESSAGES)
     run = Run("run", Strange())
     with pytest.raises(TypeError, match="must return an async context manager"):

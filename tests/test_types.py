@@ -25,7 +25,6 @@ from executionkit import (
     Tool,
     VotingStrategy,
 )
-from executionkit.responses import plain
 
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 
@@ -173,7 +172,7 @@ def test_metadata_mirrors_every_field_of_the_patterns_results(result: PatternRes
     own = [f for f in fields(result) if f.name not in {f.name for f in fields(PatternResult)}]
     for f in own:
         if f.metadata.get("mirrored", True):
-            assert result.metadata[f.name] == plain(getattr(result, f.name))
+            assert result.metadata[f.name] == getattr(result, f.name)
         else:
             assert f.name not in result.metadata
 

@@ -4,28 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
-from executionkit.engine.thoughts import TAG
+from executionkit.engine.thoughts import without_thoughts
 
 T = TypeVar("T")
-
-
-def spoken(text: str) -> str:
-    """The text without thoughts.
-
-    What follows an unclosed `<think>` is thought, and so is what precedes a `</think>` that nothing opened:
-    some servers cut the opening tag off with the prompt it belongs to.
-    """
-    parts: list[str] = []
-    start, is_thinking = 0, False
-    for tag in TAG.finditer(text):
-        if tag[1]:
-            if not is_thinking:
-                parts.clear()
-            start, is_thinking = tag.end(), False
-        elif not is_thinking:
-            parts.append(text[start : tag.start()])
-            is_thinking = True
-    return "".join(parts) if is_thinking else "".join([*parts, text[start:]])
 
 
 class Declared(NamedTuple):
@@ -118,7 +99,7 @@ def read(text: str, only: Callable[[str], T | None], bare: Callable[[str], T | N
         only: Reads a text that holds one answer, among words; None when it may hold another.
         bare: Reads a line that is an answer and nothing else.
     """
-    text = spoken(text)
+    text = without_thoughts(text)
     marks = (Declared(mark.start(), mark[1], is_marked=True) for mark in _MARK.finditer(text))
     declared = [*boxes(text), *tags(text, "answer"), *marks, *phrases(text)]
     for place in sorted(declared, reverse=True):

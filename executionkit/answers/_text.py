@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final, TypeVar, overload
 
-from executionkit.answers._declared import Declared, boxes, spoken, tags
+from executionkit.answers._declared import Declared, boxes, tags
 from executionkit.engine.json_extraction import extract_json
+from executionkit.engine.thoughts import without_thoughts
 
 T = TypeVar("T", bound=Hashable)
 
@@ -21,7 +22,7 @@ def boxed(text: str) -> str | None:
         assert answers.boxed(r"So \boxed{x = 2}.") == "x = 2"
         ```
     """
-    return _collapsed(_last(boxes(spoken(text))))
+    return _collapsed(_last(boxes(without_thoughts(text))))
 
 
 @overload
@@ -57,7 +58,7 @@ def tagged(
         raise ValueError(f"then must be a function of a text or None, got {then!r}")
 
     def read(text: str) -> Hashable | None:
-        found = _last(tags(spoken(text), tag))
+        found = _last(tags(without_thoughts(text), tag))
         return _collapsed(found) if then is None else then(found)
 
     return read
@@ -86,7 +87,7 @@ def last_line(text: str) -> str | None:
         assert answers.last_line("Lyon lies south of it.\n\n**Paris**") == "Paris"
         ```
     """
-    for line in reversed(spoken(text).splitlines()):
+    for line in reversed(without_thoughts(text).splitlines()):
         if not _RULE.fullmatch(line):
             return _collapsed(_PREFIX.sub("", line).strip("*` \t"))
     return None

@@ -1,14 +1,11 @@
 """Asking an evaluator, of whatever kind, for an `Evaluation`."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import cast
 
 from executionkit.engine.convergence import validate_score
-from executionkit.engine.parallel import is_being_cancelled
-from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider
 from executionkit.types import Evaluation, Scorer
 
@@ -19,22 +16,15 @@ def for_task(scorer: Scorer, task: str) -> Callable[[str, LLMProvider], Awaitabl
     Raises:
         ValueError: (by the function) The score is not a number in [0, 1].
         TypeError: (by the function) The feedback is not a str.
-        PatternError: (by the function) The scorer was cancelled, though nobody cancelled the run.
     """
     ask = cast("Callable[..., object]", scorer)
     if _wants_task(scorer):
         ask = partial(ask, task=task)
 
     async def evaluate(text: str, provider: LLMProvider) -> Evaluation:
-        try:
-            outcome = ask(text, provider)
-            if inspect.isawaitable(outcome):
-                outcome = await outcome
-        except asyncio.CancelledError as exc:
-            if is_being_cancelled():
-                raise
-            # Bare it would pass for a cancellation of the run, which task groups swallow.
-            raise PatternError("the evaluator raised CancelledError, though nobody cancelled it") from exc
+        outcome = ask(text, provider)
+        if inspect.isawaitable(outcome):
+            outcome = await outcome
         if not isinstance(outcome, Evaluation):
             return Evaluation(validate_score(outcome))
         if not isinstance(outcome.feedback, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' data

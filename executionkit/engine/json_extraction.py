@@ -7,9 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Final
 
-from executionkit.engine.thoughts import TAG
-
-_Span = tuple[int, int]
+from executionkit.engine.thoughts import Span, thoughts
 
 
 def extract_json(text: str) -> dict[str, Any] | list[Any]:
@@ -57,15 +55,15 @@ def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], int]:
     """What `extract_json` finds, and where in `text` it begins."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
-    thoughts = _thoughts(text)
+    thought = thoughts(text)
     value = _decode(text.strip("\ufeff \t\r\n"))
     if value is not None:
         return value, 0
-    for start, end in _fenced_blocks(text, thoughts):
+    for start, end in _fenced_blocks(text, thought):
         value = _decode(text[start:end].strip())
         if value is not None:
             return value, start
-    found = _best_in_prose(text, thoughts)
+    found = _best_in_prose(text, thought)
     if found is None:
         shown = text if len(text) <= 80 else f"{text[:79]}…"
         raise ValueError(f"no JSON object or array in {shown!r}")
@@ -95,39 +93,23 @@ def _decode(text: str) -> dict[str, Any] | list[Any] | None:
 # Thoughts
 
 
-def _thoughts(text: str) -> list[_Span]:
-    thoughts: list[_Span] = []
-    opened: int | None = None
-    for tag in TAG.finditer(text):
-        if not tag[1]:
-            opened = tag.start() if opened is None else opened
-        elif opened is None:
-            thoughts = [(0, tag.end())]
-        else:
-            thoughts.append((opened, tag.end()))
-            opened = None
-    if opened is not None:
-        thoughts.append((opened, len(text)))
-    return thoughts
-
-
-def _is_thought(start: int, end: int, thoughts: list[_Span]) -> bool:
+def _is_thought(start: int, end: int, thought: list[Span]) -> bool:
     """Whether a span begins and ends within a thought; one that reaches out has the tag in a string."""
-    index = bisect_right(thoughts, start, key=lambda thought: thought[0]) - 1
-    return index >= 0 and end <= thoughts[index][1]
+    index = bisect_right(thought, start, key=lambda span: span[0]) - 1
+    return index >= 0 and end <= thought[index][1]
 
 
 # Fenced blocks
 
 
-def _fenced_blocks(text: str, thoughts: list[_Span]) -> Iterator[_Span]:
+def _fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
     """The content of every fenced block, by the rules of CommonMark but for the indentation."""
     mark = ""
     start = 0
     for fence in re.finditer(r"^[ \t]*(`{3,}|~{3,})(.*)$", text, re.MULTILINE):
         if not mark:
             is_code_span = fence[1][0] == "`" and "`" in fence[2]
-            if not is_code_span and not _is_thought(fence.start(), fence.end(), thoughts):
+            if not is_code_span and not _is_thought(fence.start(), fence.end(), thought):
                 mark, start = fence[1], fence.end()
         elif fence[1].startswith(mark) and not fence[2].strip():
             yield start, fence.start()
@@ -139,7 +121,7 @@ def _fenced_blocks(text: str, thoughts: list[_Span]) -> Iterator[_Span]:
 # JSON in prose
 
 
-def _best_in_prose(text: str, thoughts: list[_Span]) -> tuple[dict[str, Any] | list[Any], int] | None:
+def _best_in_prose(text: str, thought: list[Span]) -> tuple[dict[str, Any] | list[Any], int] | None:
     # Not at the top: its regular expressions take time to compile.
     from executionkit.engine.json_grammar import recognise
 
@@ -157,7 +139,7 @@ def _best_in_prose(text: str, thoughts: list[_Span]) -> tuple[dict[str, Any] | l
         if not end:
             continue
         passed = end
-        value = None if _is_thought(start, end, thoughts) else _decode(text[start:end])
+        value = None if _is_thought(start, end, thought) else _decode(text[start:end])
         if value is not None and (rank := _rank(value)) > best_rank:
             best, best_rank = (value, start), rank
             if rank == _TOP_RANK:

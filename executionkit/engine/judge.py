@@ -40,9 +40,15 @@ _NUMBER: Final = r"(?P<number>-?\d+(?:\.\d+)?)"
 _TEN: Final = r"\s*(?:/|out of)\s*10(?:\.0+)?"
 _MARKUP: Final = r"[ \t*_`\"']*+"
 _NOT_MAXIMUM: Final = r"(?<!max )(?<!maximum )(?<!possible )"
-# A range ("7-8", "7 or 8"), a percentage or a share of something else than 10 is no certain score.
-_NOT_FIRST: Final = r"(?<![\d.,/\-–])(?<!\d to )(?<!\d or )(?<!\d and )(?<!\d - )(?<!\d – )"
-_NOT_LAST: Final = r"(?![.,]?\d|[ \t]*(?:%|/|(?:out )?of\b|(?:[-–—~]|to|or|and)[ \t]*\d))"
+# A range ("7-8", "7 or 8"), a percentage, a share of something else than 10 and a number that goes on in some
+# other notation ("1e1", "8k", "8½", "2 x 4") are no certain score.
+_NOT_FIRST: Final = (
+    r"(?<![.,/\-–])(?<![^\W_])(?<!\d[*^+×:])(?<!\d\*\*)(?<!\d [-–+*x×] )(?<!\d to )(?<!\d or )(?<!\d and )"
+)
+_NOT_LAST: Final = (
+    r"(?!_*[^\W_]|[.,]\d|\*{1,2}\d|[ \t]\d{3}\b"
+    r"|[ \t]*(?:%|/|(?:out )?of\b|(?:[-–—~+^×·:xe]|[ \t]\*{1,2}|to|or|and)[ \t]*\d))"
+)
 _BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}(?:{_TEN})?[\s*_`\"'.]*", re.IGNORECASE)
 _LABELLED: Final = re.compile(
     rf"(?:\b{_NOT_MAXIMUM}(?:score|rating)\b{_MARKUP}[:=]"

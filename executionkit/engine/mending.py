@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ _MISSING: Final = re.compile(
 )
 _COMMENT: Final = re.compile(r"(?:(?<=[\s,{}\[\]])|^)//[^\n]*|/\*.*?\*/", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf])")
+_LONG_NUMBER: Final = re.compile(r"(?<![\"'\w.])-?[0-9]{640,}")  # no limit may be less than 640
 _FRACTION: Final = re.compile(r"\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+)")
 
 
@@ -64,7 +66,7 @@ def mend(broken: str) -> dict[str, Any] | list[Any] | None:
     It takes the optional `json-repair`, which guesses where it can't know. So its result counts only when it
     says no more and no less than the text does: the same letters and digits in the same order.
     """
-    if len(broken) > MAX_CHARS or _MISSING.search(broken):
+    if len(broken) > MAX_CHARS or _MISSING.search(broken) or _is_too_long_a_number(broken):
         return None
     try:
         import json_repair
@@ -85,6 +87,15 @@ def mend(broken: str) -> dict[str, Any] | list[Any] | None:
     if _letters(" ".join(leaves)) not in (_letters(meant), _letters(_COMMENT.sub(" ", meant))):
         return None
     return value
+
+
+def _is_too_long_a_number(text: str) -> bool:
+    """Whether an integer stands in `text` that Python reads only after `sys.set_int_max_str_digits`.
+
+    No slip has to be mended there, and `json-repair` would make a string of it.
+    """
+    limit = sys.get_int_max_str_digits()
+    return limit > 0 and any(len(number[0].lstrip("-")) > limit for number in _LONG_NUMBER.finditer(text))
 
 
 def _answer_block(text: str) -> re.Match[str] | None:

@@ -4,8 +4,9 @@ Nothing in here awaits, so nothing can slip in between a check and its reservati
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 from executionkit.cost import UNLIMITED, CostTracker, remaining
 from executionkit.engine.parallel import waiting_tasks
@@ -25,6 +26,9 @@ class Meter:
     name: str
     max_cost: TokenUsage
     tracker: CostTracker
+    _refusals: WeakKeyDictionary[BudgetExhaustedError, tuple[Limit, str]] = field(
+        default_factory=WeakKeyDictionary[BudgetExhaustedError, tuple[Limit, str]]
+    )
 
     @property
     def left(self) -> TokenUsage:
@@ -35,6 +39,16 @@ class Meter:
 
     def exhausted(self, limit: Limit, detail: str = "") -> BudgetExhaustedError:
         """The error that says which ceiling was reached, and what had been spent of it."""
+        refusal = BudgetExhaustedError(self._told(limit, detail))
+        self._refusals[refusal] = limit, detail
+        return refusal
+
+    def retell(self, exc: BaseException) -> None:
+        """Bring an error of this meter up to date: calls in flight when it was raised have ended since."""
+        if isinstance(exc, BudgetExhaustedError) and exc in self._refusals:
+            exc.args = (self._told(*self._refusals[exc]),)
+
+    def _told(self, limit: Limit, detail: str) -> str:
         ceiling = getattr(self.max_cost, limit)
         spent, assumed = {
             "llm_calls": (self.tracker.call_count, 0),
@@ -45,9 +59,7 @@ class Meter:
         if assumed:
             figures += f", {assumed:,} of that assumed because replies came without usage"
         what = f"{detail} ({figures})" if detail else figures
-        return BudgetExhaustedError(
-            f"{self.name}: the budget of {limit} is used up: {what}; allow more {limit} or ask for less"
-        )
+        return f"{self.name}: the budget of {limit} is used up: {what}; allow more {limit} or ask for less"
 
 
 class Request(NamedTuple):
@@ -70,10 +82,17 @@ class Hold(NamedTuple):
 
 
 class Metering:
-    """The meters a call has to pass: a run's own and those of the runs around it."""
+    """The meters a call has to pass: a run's own and those of the runs around it.
+
+    Where several refuse, the outermost one's error is raised: the ceiling of a step in a pipe is no more than
+    its share of the pipe's, and it is the whole that the error's cost tells.
+
+    Args:
+        meters: The innermost first.
+    """
 
     def __init__(self, meters: Sequence[Meter]) -> None:
-        self.meters: tuple[Meter, ...] = tuple(meters)
+        self.meters: tuple[Meter, ...] = tuple(reversed(meters))
         self._limited = any(meter.max_cost != UNLIMITED for meter in self.meters)
         self._measures_prompts = any(meter.max_cost.input_tokens for meter in self.meters)
 
@@ -105,12 +124,13 @@ class Metering:
             return Hold(request.max_tokens, 0, 0, 0)
 
         lefts = [(meter, meter.left) for meter in self.meters]
-        max_tokens = request.max_tokens
-        reply = (max_tokens or request.default_max_tokens) * request.choices
         for meter, left in lefts:
             for limit in _LIMITS:
                 if getattr(left, limit) < 0:
                     raise meter.exhausted(limit)
+        max_tokens = request.max_tokens
+        reply = (max_tokens or request.default_max_tokens) * request.choices
+        for meter, left in lefts:
             if left.output_tokens:
                 reply = min(reply, left.output_tokens)
                 if reply < request.choices:

@@ -65,7 +65,7 @@ class Narrator:
             for event in events_of(reply):
                 await self.tell(event)
             return reply
-        async with run.stream(messages, **settings) as events:
+        async with run.open_stream(messages, **settings) as events:
             async for event in events:
                 await self.tell(event)
         return events.response

@@ -134,6 +134,11 @@ async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
         raise cancelled
 
 
+def told(exc: BaseException) -> str:
+    """A failure in one line, for a result or a note."""
+    return f"{type(exc).__name__}: {exc}"
+
+
 def merged(failures: Iterable[E]) -> E:
     """The one error to raise for several: the first given, with the others in its notes.
 
@@ -142,7 +147,7 @@ def merged(failures: Iterable[E]) -> E:
     """
     # Each object once: one request for several samples failed them all. An exception may lack a hash.
     chosen, *rest = {id(exc): exc for exc in failures}.values()
-    texts = [f"{type(exc).__name__}: {exc}" for exc in rest]
+    texts = [told(exc) for exc in rest]
     counts: dict[str, int] = {}
     for text in texts:
         counts[text] = counts.get(text, 0) + 1

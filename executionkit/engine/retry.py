@@ -1,6 +1,7 @@
 """Retrying a call: what is worth repeating, how long to wait, when to give up."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
@@ -38,7 +39,8 @@ class RetryConfig:
         retryable: The exceptions worth repeating.
         max_retry_after: The longest Retry-After, in seconds, that is waited for. When a server asks for
             more, the error is raised at once.
-        sleep: What waits; `asyncio.sleep` by default. Give a fake to drive time in a test.
+        sleep: What waits, an async or plain function of the seconds; `asyncio.sleep` by default. Give a fake
+            to drive time in a test; a plain one must not block, since it runs on the event loop.
 
     Raises:
         ValueError: A field is out of range.
@@ -50,7 +52,7 @@ class RetryConfig:
     exponential_base: float = 2.0
     retryable: tuple[type[Exception], ...] = (RateLimitError, ProviderError)
     max_retry_after: float = field(default=60.0, kw_only=True)
-    sleep: Callable[[float], Awaitable[object]] | None = field(
+    sleep: Callable[[float], Awaitable[object] | object] | None = field(
         default=None, kw_only=True, repr=False, compare=False
     )
 
@@ -161,7 +163,14 @@ async def retrying(
             if wait is None:
                 raise
             before = exc
-        await (pause or config.sleep or asyncio.sleep)(wait)
+        await (pause(wait) if pause else waited(config, wait))
+
+
+async def waited(config: RetryConfig, seconds: float) -> None:
+    """Wait as `config` says."""
+    outcome = (config.sleep or asyncio.sleep)(seconds)
+    if inspect.isawaitable(outcome):
+        await outcome
 
 
 def _explains(exc: Exception, before: Exception) -> bool:

@@ -9,15 +9,16 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, NoReturn, Self, TypeVar, cast
 
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import checks
+from executionkit.engine.enriching import enrich
 from executionkit.engine.metering import Hold, Meter, Metering, Request
-from executionkit.engine.parallel import waiting_tasks
-from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying
-from executionkit.engine.streams import MeteredStream, Opened, opened, refuse_own_cancellation
-from executionkit.errors import ExecutionKitError
+from executionkit.engine.parallel import is_being_cancelled, waiting_tasks
+from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
+from executionkit.engine.streams import MeteredStream, Opened, opened
+from executionkit.errors import PatternError, ProviderError
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse, size_of
 from executionkit.streaming import ReplyStream, StreamEvent
@@ -33,8 +34,11 @@ class Run:
     """One metered stretch of work; itself an `LLMProvider`.
 
     A run is transparent: attributes it does not have itself (`supports_tools`, `model`, ...) come from
-    the provider it wraps. Leaving `async with` by an error puts the run's spend, and what `salvage` says
-    was already paid for, on that error.
+    the provider it wraps, and it has a `stream` only where that has one. Leaving `async with` by an error
+    puts the run's spend, and what `salvage` says was already paid for, on that error.
+
+    A run whose task was cancelled sends nothing more and ends as cancelled, whoever swallows the
+    CancelledError on the way. One that somebody raises though nobody cancelled the task is a PatternError.
 
     Args:
         name: What the run is called in messages: the pattern's name.
@@ -50,6 +54,8 @@ class Run:
         TypeError: `provider` has no `complete` method.
         ValueError: `retry` is not a RetryConfig.
     """
+
+    stream: Callable[..., ReplyStream]
 
     def __init__(
         self,
@@ -82,10 +88,16 @@ class Run:
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
         self._enriched_inside: int | None = None
+        self._owner: asyncio.Task[Any] | None = None
+        self._cancelled_before = 0
         supports_tools = getattr(self._target, "supports_tools", None)
         if supports_tools is not None:
             # From Python 3.12 on isinstance(run, ToolCallingProvider) does not ask `__getattr__`.
             self.supports_tools: Any = supports_tools
+        self.can_stream: bool = callable(getattr(self._target, "stream", None))
+        if self.can_stream:
+            # Not a method of the class: isinstance(run, StreamingProvider) would hold for every run.
+            self.stream = self.open_stream
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -111,13 +123,27 @@ class Run:
         return self._meter.left
 
     async def __aenter__(self) -> Self:
+        self._owner = asyncio.current_task()
+        self._cancelled_before = self._owner.cancelling() if self._owner else 0
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        is_cancelled = self._is_cancelled(self._owner)
         # An evaluator may keep its provider for the next time: that is over, not being wound up.
-        self._halted = False
+        self._halted, self._owner = False, None
+        try:
+            if exc is None and is_cancelled:
+                await _raise_cancelled()
+            # A run around this one that is wound up cancels tasks in here.
+            if isinstance(exc, asyncio.CancelledError) and not (is_being_cancelled() or self._is_halted()):
+                # As it is it would pass for a cancellation of the run, which task groups swallow.
+                why = "code that the run calls raised CancelledError, though nobody cancelled the run"
+                raise PatternError(f"{self.name}: {why}") from exc
+        except BaseException as replacement:
+            self._enrich(replacement)
+            raise
         if exc is not None:
             self._enrich(exc)
 
@@ -127,23 +153,8 @@ class Run:
         from_inside = self._enriched_inside == id(exc)
         if len(self._levels) > 1:
             self._levels[1]._enriched_inside = id(exc)
-        if isinstance(exc, ExecutionKitError):
-            exc.cost = self.usage
-            _add_paid(exc.metadata, paid, from_inside=from_inside)
-            return
-        usage = self.usage
-        tokens = usage.input_tokens + usage.output_tokens
-        calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
-        note = f"{self.name}: spent {calls}, {tokens} tokens"
-        if note not in getattr(exc, "__notes__", ()):  # a stream of the run has said it
-            exc.add_note(note)
-        # Somebody else's error keeps its type; what it cost must be as easy to get at as on one of ours.
-        own = vars(exc)
-        if isinstance(own.setdefault("cost", usage), TokenUsage):
-            own["cost"] = usage
-        metadata = own.setdefault("metadata", {})
-        if isinstance(metadata, dict):
-            _add_paid(cast("dict[str, Any]", metadata), paid, from_inside=from_inside)
+        self._meter.retell(exc)
+        enrich(exc, self.name, self.usage, paid, from_inside=from_inside)
 
     def require(self, calls: int, *, replies: int | None = None) -> None:
         """Refuse before the first of `calls` calls when the budget can't pay for all of them.
@@ -207,7 +218,7 @@ class Run:
                 reply = await pending
             except BaseException as exc:
                 self._metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
-                refuse_own_cancellation(exc)
+                await self._heed_cancellation(exc)
                 raise
             if not isinstance(reply, LLMResponse):
                 self._metering.release(hold, dispatched=True)
@@ -216,16 +227,12 @@ class Run:
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
             self._metering.record(hold, reply)
+            await self._heed_cancellation()
             return reply
 
         return await self._retrying(attempt)
 
-    @property
-    def can_stream(self) -> bool:
-        """Whether the provider has a `stream` method."""
-        return callable(getattr(self._target, "stream", None))
-
-    def stream(
+    def open_stream(
         self,
         messages: list[dict[str, Any]],
         *,
@@ -234,7 +241,7 @@ class Run:
         tools: list[dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> ReplyStream:
-        """One streamed call through every budget; see `StreamingProvider.stream`.
+        """One streamed call through every budget; see `StreamingProvider.stream`, as which a run offers it.
 
         Entering sends the request and waits for the first event. Until then a failure is retried as any
         other; once something has come, a failure is raised: the reply is being paid for.
@@ -259,10 +266,15 @@ class Run:
             )
 
         async def attempt() -> Opened:
-            return await opened(open_stream, await self._admitted(request), self._metering)
+            hold = await self._admitted(request)
+            return await opened(open_stream, hold, self._metering, self._heed_cancellation)
 
         return MeteredStream(
-            lambda: self._retrying(attempt), self._metering, size_of(repr(messages)), self._enrich
+            lambda: self._retrying(attempt),
+            self._metering,
+            size_of(repr(messages)),
+            self._enrich,
+            self._heed_cancellation,
         )
 
     def _request(
@@ -285,14 +297,24 @@ class Run:
 
     async def _admitted(self, request: Request) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
-        for level in self._levels:
-            if level._halted:
-                await _leave()
+        if self._is_halted():
+            await _leave()
+        if self._is_cancelled():
+            await _raise_cancelled()
         hold = self._metering.try_hold(request)
-        while not isinstance(hold, Hold):
-            await self._park(hold.settled(waiting_tasks()))
-            hold = self._metering.try_hold(request)
-        return hold
+        if isinstance(hold, Hold):
+            return hold
+        ledger, place = hold, hold.take_place()
+        try:
+            while not isinstance(hold, Hold):
+                if hold is not ledger:
+                    ledger.wake_next()
+                    ledger, place = hold, hold.take_place()
+                await self._park(ledger.settled(place, waiting_tasks()))
+                hold = self._metering.try_hold(request)
+            return hold
+        finally:
+            ledger.wake_next()  # there may be room for one more
 
     def _retrying(self, attempt: Callable[[], Awaitable[T]]) -> Awaitable[T]:
         return retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted)
@@ -304,8 +326,31 @@ class Run:
     def _is_halted(self) -> bool:
         return any(level._halted for level in self._levels)
 
+    def _is_cancelled(self, task: asyncio.Task[Any] | None = None) -> bool:
+        """Whether the task of this run or of one around it was cancelled since; with `task`, that one's."""
+        return any(
+            owner is not None and task in (None, owner) and owner.cancelling() > level._cancelled_before
+            for level in self._levels
+            if (owner := level._owner)
+        )
+
+    async def _heed_cancellation(self, exc: BaseException | None = None) -> None:
+        """After the provider's reply, or its failure `exc`: end as cancelled where we were, and only there.
+
+        Raises:
+            CancelledError: We were cancelled, and the provider has kept that to itself.
+            ProviderError: We were not, the provider raised CancelledError of its own.
+        """
+        if isinstance(exc, asyncio.CancelledError):
+            if not is_being_cancelled():
+                why = "the provider raised CancelledError, though nobody cancelled the call"
+                raise ProviderError(why) from exc
+        # What comes back to a part of the work while all of it is cancelled is kept: it is paid for.
+        elif (exc is None or isinstance(exc, Exception)) and self._is_cancelled(asyncio.current_task()):
+            await _raise_cancelled()
+
     async def _pause(self, seconds: float) -> None:
-        await self._park((self._retry.sleep or asyncio.sleep)(seconds))
+        await self._park(waited(self._retry, seconds))
 
     async def _park(self, waiting: Awaitable[object]) -> None:
         """Wait where `halt` can reach the task."""
@@ -319,15 +364,6 @@ class Run:
                 level._parked.discard(task)
 
 
-def _add_paid(metadata: dict[str, Any], paid: dict[str, Any], *, from_inside: bool) -> None:
-    """Put `paid` on an error; what a run inside put there under the same names moves to `inner`."""
-    if from_inside:
-        hidden = {name: metadata[name] for name in (*paid, "inner") if name in metadata}
-        if hidden.keys() & paid.keys():
-            paid["inner"] = hidden
-    metadata.update(paid)
-
-
 def _check_provider(name: str, provider: object) -> None:
     if isinstance(provider, type):
         found = f"{provider.__name__} is a class, not an instance of it"
@@ -337,6 +373,11 @@ def _check_provider(name: str, provider: object) -> None:
         return
     wanted = "an async `complete(messages, *, temperature, max_tokens, tools, **kwargs)`"
     raise TypeError(f"{name}: the provider needs {wanted}; {found}")
+
+
+async def _raise_cancelled() -> NoReturn:
+    await asyncio.sleep(0)  # where the cancellation has not been delivered yet it is now
+    raise asyncio.CancelledError
 
 
 async def _leave() -> None:

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, Final
 
-from executionkit.engine.parallel import fan_out, merged
+from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import ExecutionKitError, PermanentError
@@ -56,8 +56,7 @@ class Samples:
     @property
     def reports(self) -> tuple[str, ...]:
         """What samples failed of, in sample order."""
-        failures = [self.failures[sample] for sample in sorted(self.failures)]
-        return tuple(f"{type(failure).__name__}: {failure}" for failure in failures)
+        return tuple(told(self.failures[sample]) for sample in sorted(self.failures))
 
     async def take(self, run: Run, count: int) -> list[int]:
         """Ask for `count` more samples and wait until each has come back or failed for good.

@@ -8,11 +8,13 @@ from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
 from executionkit.engine.metering import Hold, Metering
-from executionkit.engine.parallel import is_being_cancelled
 from executionkit.errors import ProviderError
 from executionkit.streaming import Finish, ReplyStream, StreamEvent
 
 Manager: TypeAlias = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
+
+HeedCancellation: TypeAlias = Callable[[BaseException | None], Awaitable[None]]
+"""Called after what the provider has brought, or failed with: a run's, see there."""
 
 
 class Opened(NamedTuple):
@@ -24,7 +26,12 @@ class Opened(NamedTuple):
     hold: Hold
 
 
-async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, metering: Metering) -> Opened:
+async def opened(
+    open_stream: Callable[[Hold], Manager],
+    hold: Hold,
+    metering: Metering,
+    heed_cancellation: HeedCancellation,
+) -> Opened:
     """Open a stream and wait for its first event; a failure gives back what was set aside."""
     try:
         manager = open_stream(hold)
@@ -39,23 +46,15 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, metering: M
             first = await anext(events, None)
             if first is None:
                 raise ProviderError("the provider's stream ended without an event")
+            await heed_cancellation(None)
         except BaseException as exc:
             await manager.__aexit__(type(exc), exc, exc.__traceback__)
             raise
     except BaseException as exc:
         metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
-        refuse_own_cancellation(exc)
+        await heed_cancellation(exc)
         raise
     return Opened(manager, events, first, hold)
-
-
-def refuse_own_cancellation(exc: BaseException) -> None:
-    """Raise a ProviderError for a CancelledError that the provider raised though nobody cancelled us.
-
-    As it is it would leave the pattern, and a TaskGroup would take that for a cancelled task and say nothing.
-    """
-    if isinstance(exc, asyncio.CancelledError) and not is_being_cancelled():
-        raise ProviderError("the provider raised CancelledError, though nobody cancelled the call") from exc
 
 
 class MeteredStream(ReplyStream):
@@ -66,6 +65,7 @@ class MeteredStream(ReplyStream):
         metering: Where the call is charged.
         prompt_bytes: The size of the prompt, for the estimate where the stream ends before its usage.
         enrich: Puts what was spent on an error that leaves the stream.
+        heed_cancellation: Raises where the provider has swallowed a cancellation, or made one up.
     """
 
     _source: Opened | None = None
@@ -78,12 +78,14 @@ class MeteredStream(ReplyStream):
         metering: Metering,
         prompt_bytes: int,
         enrich: Callable[[BaseException], None],
+        heed_cancellation: HeedCancellation,
     ) -> None:
         super().__init__()
         self._begin_source = begin
         self._metering = metering
         self._prompt_bytes = prompt_bytes
         self._enrich = enrich
+        self._heed_cancellation = heed_cancellation
         self._first: StreamEvent | None = None
 
     async def _open(self) -> None:
@@ -116,9 +118,10 @@ class MeteredStream(ReplyStream):
     async def _following(self, source: Opened) -> StreamEvent | None:
         try:
             event = await anext(source.events, None)
-        except asyncio.CancelledError as exc:
-            refuse_own_cancellation(exc)
+        except BaseException as exc:
+            await self._heed_cancellation(exc)
             raise
+        await self._heed_cancellation(None)
         if event is None and not self._settled:
             raise ProviderError("the provider's stream ended without a Finish event")
         return event

@@ -1,17 +1,39 @@
 """Telling what a model says from what it thinks in the same text."""
 
 import re
-from typing import Final
+from typing import Final, TypeAlias
 
-TAG: Final = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+Span: TypeAlias = tuple[int, int]
 
-# Some servers cut the opening tag off with the prompt it belongs to.
-_THOUGHT: Final = re.compile(
-    r"\A(?:(?!<think(?:ing)?>).)*?</think(?:ing)?>|<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)",
-    re.IGNORECASE | re.DOTALL,
-)
+_TAG: Final = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+
+
+def thoughts(text: str) -> list[Span]:
+    """Where the thoughts in a text stand, in order, their tags included.
+
+    What follows an unclosed `<think>` is thought, and so is all that precedes a `</think>` that nothing
+    opened: some servers cut the opening tag off with the prompt it belongs to.
+    """
+    spans: list[Span] = []
+    opened: int | None = None
+    for tag in _TAG.finditer(text):
+        if not tag[1]:
+            opened = tag.start() if opened is None else opened
+        elif opened is None:
+            spans = [(0, tag.end())]
+        else:
+            spans.append((opened, tag.end()))
+            opened = None
+    if opened is not None:
+        spans.append((opened, len(text)))
+    return spans
 
 
 def without_thoughts(text: str) -> str:
-    """`text` without its thoughts, unclosed ones and such as lack the opening tag included."""
-    return _THOUGHT.sub("", text)
+    """What a text says beside its thoughts."""
+    spoken: list[str] = []
+    at = 0
+    for start, end in thoughts(text):
+        spoken.append(text[at:start])
+        at = end
+    return "".join([*spoken, text[at:]])

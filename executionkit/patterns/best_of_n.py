@@ -1,12 +1,13 @@
 """`best_of_n`: several candidates in parallel, each judged, the best one returned."""
 
+import asyncio
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, Literal
 
 from executionkit.engine import checks
 from executionkit.engine.evaluating import for_task
-from executionkit.engine.parallel import fan_out, merged
+from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import PatternError
@@ -31,6 +32,8 @@ class BestOfNResult(PatternResult[str]):
         disagreements: In how many of them its answer depended on the order; these are ties.
         empty_responses: Samples without an answer: no text, or withheld by a content filter.
         truncated_responses: Samples cut off by `max_tokens`; they are judged like any other.
+        failed: Samples that failed, or whose judging did, beside one that reached the target.
+        failures: What they failed of, in sample order.
     """
 
     best_index: int = 0
@@ -42,6 +45,8 @@ class BestOfNResult(PatternResult[str]):
     disagreements: int = 0
     empty_responses: int = 0
     truncated_responses: int = 0
+    failed: int = 0
+    failures: tuple[str, ...] = ()
 
 
 class _TargetReached(Exception):  # noqa: N818 - a signal, not an error
@@ -136,7 +141,7 @@ async def best_of_n(
 
     Returns:
         The best candidate. `metadata` keys: `best_index`, `candidates`, `scores`, `feedback`, `stop_reason`,
-        `comparisons`, `disagreements`, `empty_responses`, `truncated_responses`.
+        `comparisons`, `disagreements`, `empty_responses`, `truncated_responses`, `failed`, `failures`.
 
     Raises:
         ValueError: A parameter is out of range (nothing was called), or the evaluator's score is not a number
@@ -144,7 +149,8 @@ async def best_of_n(
         BudgetExhaustedError: The calls left can't pay for all samples, and for their judging where it is by a
             `Rubric` or `Pairwise` (before the first call); or the budget ran out on the way.
         PatternError: No sample has an answer, or a judge's replies can't be read.
-        LLMError: A call failed for good. Nothing further is started; what is in flight is awaited.
+        LLMError: A call failed for good. Nothing further is started; what is in flight is awaited. Where a
+            candidate reaches the target all the same, it is returned, and `failures` tells of the error.
 
     Every error has `.metadata["candidates"]` and `["scores"]` of what was already paid for, `["feedback"]`
     where there was any, and `["verdicts"]` of a `Pairwise`: the indexes of the two as shown, and which was
@@ -180,6 +186,9 @@ async def best_of_n(
             sample, num_samples, max_concurrency, on_failure="start no more", when_failed=run.halt
         )
         is_reached = any(isinstance(exc, _TargetReached) for exc in outcomes.failures.values())
+        # A call that the end of the run has cancelled did not fail.
+        ended = (_TargetReached, asyncio.CancelledError)
+        failures = [told(exc) for _, exc in sorted(outcomes.failures.items()) if not isinstance(exc, ended)]
         if outcomes.failures and not is_reached:
             raise merged(outcomes.failures.values())
         if not candidates.answered:
@@ -189,7 +198,7 @@ async def best_of_n(
         pairs: list[tuple[int, int]] = []
         if isinstance(evaluator, Pairwise):
             pairs = await _compare_all(evaluator, prompt, candidates, run, max_concurrency)
-        return _result(candidates, pairs, run.usage, is_reached=is_reached)
+        return _result(candidates, pairs, run.usage, tuple(failures), is_reached=is_reached)
 
 
 def _judging_calls(evaluator: Scorer | Pairwise, count: int) -> int:
@@ -232,7 +241,12 @@ def _won(verdicts: dict[tuple[int, int], Verdict], one: int, other: int) -> floa
 
 
 def _result(
-    candidates: _Field, pairs: list[tuple[int, int]], cost: TokenUsage, *, is_reached: bool
+    candidates: _Field,
+    pairs: list[tuple[int, int]],
+    cost: TokenUsage,
+    failures: tuple[str, ...],
+    *,
+    is_reached: bool,
 ) -> BestOfNResult:
     indexes = sorted(candidates.replies)
     replies = [candidates.replies[index] for index in indexes]
@@ -253,4 +267,6 @@ def _result(
         disagreements=sum(verdicts[one, two] != swapped[verdicts[two, one]] for one, two in pairs),
         empty_responses=len(replies) - len(candidates.answered),
         truncated_responses=sum(reply.was_truncated for reply in replies),
+        failed=len(failures),
+        failures=failures,
     )

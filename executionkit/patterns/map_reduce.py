@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from executionkit.engine import checks
-from executionkit.engine.parallel import fan_out, merged
+from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import (
@@ -78,7 +78,7 @@ class _Progress:
     @property
     def failed(self) -> list[FailedInput]:
         errors = sorted(self.skipped.items())
-        return [{"index": index, "error": f"{type(exc).__name__}: {exc}"} for index, exc in errors]
+        return [{"index": index, "error": told(exc)} for index, exc in errors]
 
     def salvage(self) -> dict[str, Any]:
         partial = [self.partial[number] for number in sorted(self.partial)]

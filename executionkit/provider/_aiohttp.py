@@ -15,8 +15,9 @@ from executionkit.provider._sockets import watch
 from executionkit.provider._text import describe, unquoted
 from executionkit.provider._transport import (
     BROKEN,
-    CLOSED,
+    CONNECT,
     KEEP_ALIVE,
+    LATE,
     SILENT,
     ConnectError,
     Dispatch,
@@ -65,7 +66,6 @@ class AiohttpTransport(ExchangingTransport):
         self._timeouts = self._timeout(endpoint.whole_timeout), self._timeout(endpoint.timeout)
         # How to tell, of each connection that has served a request, whether it has ended.
         self._watched: WeakKeyDictionary[Any, Callable[[], bool]] = WeakKeyDictionary()
-        self._responses: set[Any] = set()
         self._session: Any = None
 
     def _timeout(self, silence: float | None) -> Any:
@@ -96,7 +96,6 @@ class AiohttpTransport(ExchangingTransport):
             upload = self._upload(body, dispatch, self._watched, self._endpoint.timeout)
             try:
                 response = await self._request(upload, self._timeouts[incoming is not None])
-                self._responses.add(response)
                 try:
                     # A reply that was there before the request is none to it. (On a new connection it is
                     # taken: so speaks a server that is overloaded.)
@@ -107,7 +106,6 @@ class AiohttpTransport(ExchangingTransport):
                     parts = response.content.iter_any()
                     return await self._receive(response.status, headers, parts, incoming)
                 finally:
-                    self._responses.discard(response)
                     if not response.closed:
                         response.close()
             except BaseException as exc:
@@ -132,23 +130,21 @@ class AiohttpTransport(ExchangingTransport):
             )
         except Exception as exc:
             # What goes wrong between here and the proxy, before there is a way to the server.
-            if "proxy_headers" not in self._way or upload.begun or self._session.closed:
+            if "proxy_headers" not in self._way or upload.begun or self._closed:
                 raise
             fault = self._outcome(exc)
             why = self._words(exc)
-        raise fault if isinstance(fault, ConnectError) else ConnectError(why)
+        raise fault if isinstance(fault, ConnectError) else ConnectError(CONNECT.format(why))
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
         library = self._library
-        if self._session is not None and self._session.closed:
-            return TransportError(CLOSED)
         if isinstance(exc, library.ClientHttpProxyError):
             refusal: Any = exc
             return ProxyRefusedError(refusal.status)
-        if isinstance(
-            exc, (library.ClientConnectorError, library.ConnectionTimeoutError, library.InvalidURL)
-        ):
-            return ConnectError(self._words(exc))
+        if isinstance(exc, library.ConnectionTimeoutError):
+            return ConnectError(LATE.format(self._endpoint.connect_timeout))
+        if isinstance(exc, (library.ClientConnectorError, library.InvalidURL)):
+            return ConnectError(CONNECT.format(self._words(exc)))
         if isinstance(exc, TimeoutError):
             return TransportError(SILENT.format(self._endpoint.timeout))
         return TransportError(f"{BROKEN} ({self._words(exc)})")
@@ -169,11 +165,7 @@ class AiohttpTransport(ExchangingTransport):
             return describe(exc)
         return f"{type(said).__name__}: {text}" if text else type(said).__name__
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        # Closing the session would leave those who read waiting for ever.
-        for response in list(self._responses):
-            response.close()
+    async def _close(self) -> None:
         if self._session is not None:
             await self._session.close()
 

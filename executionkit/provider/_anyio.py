@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 from executionkit.provider._text import describe, unquoted
 from executionkit.provider._transport import (
     BROKEN,
+    CONNECT,
+    LATE,
     SILENT,
     ConnectError,
     Dispatch,
+    Endpoint,
     ProxyRefusedError,
     TransportError,
 )
@@ -28,11 +31,17 @@ class Body:
     The headers are out when the body is asked for, and each piece is written at once (older anyio lets other
     tasks run first: a request cancelled in just that moment counts as sent although its body was not).
     An object and not an async generator, because an abandoned generator leaves a task behind to close it.
+
+    Args:
+        body: What to post.
+        dispatch: Where to note that it has left.
+        connected: Called when the first of it is asked for: the connection stands.
     """
 
-    def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+    def __init__(self, body: bytes, dispatch: Dispatch, connected: Callable[[], None] | None = None) -> None:
         self._body = body
         self._dispatch = dispatch
+        self._connected = connected
         self._start = 0
 
     @property
@@ -45,6 +54,8 @@ class Body:
 
     async def __anext__(self) -> bytes:
         start, end = self._start, self._start + _PIECE
+        if not start and self._connected is not None:
+            self._connected()
         if start >= len(self._body):
             raise StopAsyncIteration
         if self._dispatch.called_off:
@@ -102,12 +113,14 @@ def words_of(exc: Exception, library: Any) -> str:
     return unquoted(describe(exc)) if isinstance(exc, library.RemoteProtocolError) else describe(exc)
 
 
-def fault_of(exc: Exception, library: Any, timeout: float) -> TransportError:
+def fault_of(exc: Exception, library: Any, endpoint: Endpoint) -> TransportError:
     """The fault that an exception of httpx's, or of its core's, tells of: their names are the same."""
+    if isinstance(exc, library.ConnectTimeout):
+        return ConnectError(LATE.format(endpoint.connect_timeout))
     if isinstance(exc, library.ProxyError) and (status := re.match(r"[1-9]\d\d\b", str(exc))):
         return ProxyRefusedError(int(status[0]))
-    if isinstance(exc, (library.ConnectError, library.ConnectTimeout, library.ProxyError)):
-        return ConnectError(describe(exc))
+    if isinstance(exc, (library.ConnectError, library.ProxyError)):
+        return ConnectError(CONNECT.format(describe(exc)))
     if isinstance(exc, (library.ReadTimeout, library.WriteTimeout)):
-        return TransportError(SILENT.format(timeout))
+        return TransportError(SILENT.format(endpoint.timeout))
     return TransportError(f"{BROKEN} ({words_of(exc, library)})")

@@ -4,6 +4,7 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -14,6 +15,8 @@ from executionkit.provider._text import describe
 from executionkit.provider._transport import (
     BROKEN,
     CLOSED,
+    CONNECT,
+    LATE,
     SILENT,
     ConnectError,
     Dispatch,
@@ -97,6 +100,7 @@ class Dialer:
         self.endpoint = endpoint
         self._context = trusting(default_context) if endpoint.scheme == "https" else None
         self._address = endpoint.host, endpoint.port
+        self._answered: object = None
         self._tunnel = b""
         target, extra = endpoint.target, ""
         self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "stdlib")
@@ -122,21 +126,28 @@ class Dialer:
     def dial(self, hold: Callable[[socket.socket], None]) -> socket.socket:
         """Connect, handing every socket to `hold` before waiting on it."""
         sock = None
+        limit = self.endpoint.connect_timeout
+        deadline = time.monotonic() + limit
         try:
-            sock = self._connect(hold)
-            return self._prepare(sock, hold)
+            sock = self._connect(hold, deadline)
+            return self._prepare(sock, hold, deadline)
         except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
             if sock is not None:
                 sock.close()
-            fault = exc if isinstance(exc, TransportError) else ConnectError(describe(exc))
+            is_late = isinstance(exc, TimeoutError)
+            words = LATE.format(limit) if is_late else CONNECT.format(describe(exc))
+            fault = exc if isinstance(exc, TransportError) else ConnectError(words)
         raise fault
 
-    def _connect(self, hold: Callable[[socket.socket], None]) -> socket.socket:
+    def _connect(self, hold: Callable[[socket.socket], None], deadline: float) -> socket.socket:
         failure = OSError("the name has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM):
+        found = socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM)
+        # The one that answered comes first: so what a dead one takes of the time is lost only once.
+        found.sort(key=lambda place: place[4] != self._answered)
+        for number, (family, kind, protocol, _, address) in enumerate(found):
             sock = socket.socket(family, kind, protocol)
             try:
-                sock.settimeout(self.endpoint.connect_timeout)
+                sock.settimeout(_until(deadline) / (len(found) - number))
                 hold(sock)
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -146,10 +157,14 @@ class Dialer:
                     raise
                 failure = exc
             else:
+                self._answered = address
                 return sock
         raise failure
 
-    def _prepare(self, sock: socket.socket, hold: Callable[[socket.socket], None]) -> socket.socket:
+    def _prepare(
+        self, sock: socket.socket, hold: Callable[[socket.socket], None], deadline: float
+    ) -> socket.socket:
+        sock.settimeout(_until(deadline))
         if self._tunnel:
             sock.sendall(self._tunnel)
             response = http.client.HTTPResponse(sock, method="CONNECT")
@@ -164,11 +179,20 @@ class Dialer:
             sock = self._context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
             try:
                 hold(sock)
+                sock.settimeout(_until(deadline))
                 sock.do_handshake()
             except BaseException:
                 sock.close()  # the wrapped socket has taken the descriptor over from the bare one
                 raise
         return sock
+
+
+def _until(deadline: float) -> float:
+    """The seconds that are left."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 class Connection:
@@ -204,7 +228,7 @@ class Connection:
             call.hold(None)
             if not kept:
                 self.close()
-        raise fault
+        raise TransportError(CLOSED) if call.aborted else fault
 
     def _converse(self, sock: socket.socket, call: Call) -> tuple[Reply, bool]:
         limit = self._dialer.endpoint.max_bytes
@@ -226,8 +250,6 @@ class Connection:
 
 
 def _fault(exc: Exception, call: Call) -> TransportError:
-    if call.aborted:
-        return TransportError(CLOSED)
     # Without a limit of ours it is the system that gave the connection up.
     if isinstance(exc, TimeoutError) and call.silence is not None:
         return TransportError(SILENT.format(call.silence))

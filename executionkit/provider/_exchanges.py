@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Mapping
+from typing import Any, cast
 
 from executionkit.provider._proxies import Proxy
 from executionkit.provider._transport import (
@@ -23,6 +24,9 @@ class ExchangingTransport(ABC):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._called_off: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     @abstractmethod
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
@@ -32,14 +36,46 @@ class ExchangingTransport(ABC):
     def _outcome(self, exc: Exception) -> Reply | TransportError:
         """What to make of an exception of the library's."""
 
+    @abstractmethod
+    async def _close(self) -> None:
+        """Close the connections."""
+
+    async def aclose(self) -> None:
+        """End the exchanges under way, and close the connections."""
+        self._closed = True
+        for task in self._under_way:
+            # As asyncio.timeout does it. Nothing else ends one that is still connecting.
+            self._called_off.add(task)
+            task.cancel()
+        await self._close()
+
+    async def _make(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        """Make an exchange that `aclose` can end."""
+        if self._closed:
+            raise TransportError(CLOSED)
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        cancelling = task.cancelling()
+        self._under_way.add(task)
+        try:
+            return await self._exchange(body, dispatch, incoming)
+        except asyncio.CancelledError:
+            if task in self._called_off and task.cancelling() - 1 <= cancelling:
+                raise TransportError(CLOSED) from None
+            raise
+        finally:
+            self._under_way.discard(task)
+            if task in self._called_off:
+                self._called_off.discard(task)
+                task.uncancel()
+
     async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
         """Post the body and read the whole reply."""
         try:
-            return await self._exchange(body, dispatch, None)
+            return await self._make(body, dispatch, None)
         except TransportError:
             raise
         except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
-            outcome = self._outcome(exc)
+            outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
         # Raised out here, so that the library's exception is not in the context: it holds the request.
         if isinstance(outcome, TransportError):
             raise outcome
@@ -61,11 +97,11 @@ class ExchangingTransport(ABC):
     async def _forward(self, body: bytes, dispatch: Dispatch, incoming: Incoming) -> None:
         outcome: Reply | TransportError | None = None
         try:
-            await self._exchange(body, dispatch, incoming)
+            await self._make(body, dispatch, incoming)
         except TransportError as fault:
             outcome = fault
         except Exception as exc:  # noqa: BLE001  # as in `post`
-            outcome = self._outcome(exc)
+            outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
         if isinstance(outcome, Reply):
             incoming.begin(outcome.status, outcome.headers)
             outcome = None

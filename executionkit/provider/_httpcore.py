@@ -6,19 +6,21 @@ import importlib.util
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
+from functools import partial
 from types import ModuleType
 from typing import Any
 
-from executionkit.provider._anyio import Body, fault_of, words_of
+from executionkit.provider._anyio import Body, NewestStream, fault_of, words_of
 from executionkit.provider._exchanges import ExchangingTransport
 from executionkit.provider._network import trusting
 from executionkit.provider._proxies import proxy_for
 from executionkit.provider._sockets import AsyncioNetwork
 from executionkit.provider._transport import (
     BROKEN,
-    CLOSED,
+    CONNECT,
     KEEP_ALIVE,
+    LATE,
     ConnectError,
     Dispatch,
     Endpoint,
@@ -50,14 +52,12 @@ class HttpcoreTransport(ExchangingTransport):
         ]
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
         self._timeouts = [
-            {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
-            for silence in (endpoint.whole_timeout, endpoint.timeout)
+            {"read": silence, "write": silence} for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
         self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, library.__name__)
         self._pool = self._connection_maker()
         self._open: set[Any] = set()
         self._idle: deque[tuple[Any, float]] = deque()
-        self._closed = False
 
     def _connection_maker(self) -> Any:
         """A pool that holds nothing: it knows how to connect, through proxies as well."""
@@ -87,24 +87,29 @@ class HttpcoreTransport(ExchangingTransport):
         )
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
-        if self._closed:
-            raise TransportError(CLOSED)
         connection = await self._kept()
-        content = Body(body, dispatch)
+        connecting = None
+        extensions: dict[str, Any] = {"timeout": self._timeouts[incoming is not None]}
+        newest = NewestStream()
+        if connection is None:
+            connection = self._pool.create_connection(self._origin)
+            self._open.add(connection)
+            # There is time for it until the request's body is asked for.
+            connecting = asyncio.timeout(self._endpoint.connect_timeout)
+            extensions["trace"] = newest
+        content = Body(body, dispatch, connecting and partial(connecting.reschedule, None))
+        if connecting is not None and self.proxy is not None:
+            extensions["trace"] = _refusing(newest, content)
         request = self._core.Request(
             b"POST",
             self._url,
             headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
             content=content,
-            extensions={"timeout": self._timeouts[incoming is not None]},
+            extensions=extensions,
         )
-        if connection is None:
-            connection = self._pool.create_connection(self._origin)
-            self._open.add(connection)
-            if self.proxy is not None:
-                request.extensions["trace"] = _refusing(content)
         try:
-            response = await self._begin(connection, request, content)
+            async with connecting or nullcontext():
+                response = await self._begin(connection, request, content)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
@@ -112,7 +117,10 @@ class HttpcoreTransport(ExchangingTransport):
                 reply = await self._receive(response.status, headers, parts, incoming)
             await response.aclose()
         except BaseException:
+            await newest.aclose()
             await self._drop(connection)
+            if connecting is not None and connecting.expired():
+                raise ConnectError(LATE.format(self._endpoint.connect_timeout)) from None
             raise
         await (self._drop if _has_surplus(connection) else self._keep)(connection)
         return reply
@@ -125,11 +133,11 @@ class HttpcoreTransport(ExchangingTransport):
             # What goes wrong between here and the proxy, before there is a way to the server.
             if self.proxy is None or content.begun or self._closed or isinstance(exc, ConnectError):
                 raise
-            fault = fault_of(exc, self._core, self._endpoint.timeout)
+            fault = fault_of(exc, self._core, self._endpoint)
             why = str(exc) if isinstance(exc, TransportError) else words_of(exc, self._core)
         if isinstance(fault, ConnectError):
             raise fault
-        raise ConnectError("the proxy hung up" if why.startswith(BROKEN) else why)
+        raise ConnectError(CONNECT.format("the proxy hung up" if why.startswith(BROKEN) else why))
 
     async def _kept(self) -> Any:
         """The connection that was used last, if it still stands."""
@@ -155,20 +163,19 @@ class HttpcoreTransport(ExchangingTransport):
             await connection.aclose()
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
-        return TransportError(CLOSED) if self._closed else fault_of(exc, self._core, self._endpoint.timeout)
+        return fault_of(exc, self._core, self._endpoint)
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        self._closed = True
+    async def _close(self) -> None:
         self._idle.clear()
         for connection in list(self._open):
             await self._drop(connection)
 
 
-def _refusing(content: Body) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
-    """A `trace` extension that takes no answer to CONNECT but 200, as the other back ends do."""
+def _refusing(newest: NewestStream, content: Body) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    """The same `trace` extension, taking no answer to CONNECT but 200, as the other back ends do."""
 
     async def look(event: str, info: dict[str, Any]) -> None:
+        await newest(event, info)
         if event.endswith(".receive_response_headers.complete") and not content.begun:
             status = info["return_value"][1]
             if status != 200:

@@ -83,9 +83,9 @@ class ClientTransport(ExchangingTransport):
             # A hook of the caller's client called raise_for_status(): the status tells more than that it did.
             response: Any = exc
             return Reply(response.response.status_code, dict(response.response.headers), b"")
-        return fault_of(exc, library, self._endpoint.timeout)
+        return fault_of(exc, library, self._endpoint)
 
-    async def aclose(self) -> None:
+    async def _close(self) -> None:
         """Leave the client as it is."""
 
 

@@ -5,12 +5,9 @@ import http.client
 import io
 import socket
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from executionkit.provider._transport import TOO_LARGE, Reply, TransportError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 
 class Listener(Protocol):
@@ -83,7 +80,7 @@ class _Source(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+    def readinto(self, buffer: Any, /) -> int | None:
         return None if self.stopped else self._socket.recv_into(buffer)
 
 

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 from executionkit.provider._text import describe
-from executionkit.provider._transport import BROKEN, SILENT, ConnectError, TransportError
+from executionkit.provider._transport import BROKEN, CONNECT, SILENT, ConnectError, TransportError
 
 T = TypeVar("T")
 _Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
@@ -43,21 +43,19 @@ def watch(transport: Any) -> Callable[[], bool]:
 
 
 class AsyncioNetwork:
-    """Opens connections."""
+    """Opens connections; for how long is the caller's to limit."""
 
-    async def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, **_options: object
-    ) -> "AsyncioStream":
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> "AsyncioStream":
         """Open a connection to the first of a host's addresses that takes it.
 
         Raises:
-            TransportError: None does, or not in time.
+            TransportError: None does.
         """
 
         async def connect() -> AsyncioStream:
             return await _race(await _addresses(host, port))
 
-        return await _connected(connect(), timeout)
+        return await _connected(connect())
 
 
 async def _addresses(host: str, port: int) -> Sequence[_Address]:
@@ -221,12 +219,12 @@ class AsyncioStream(asyncio.Protocol):
         self._unsent.clear()
 
     async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: object, **__: object
     ) -> "AsyncioStream":
         """Go on encrypted.
 
         Raises:
-            TransportError: It did not come to that, or not in time.
+            TransportError: It did not come to that.
         """
 
         async def encrypt() -> asyncio.Transport | None:
@@ -234,9 +232,9 @@ class AsyncioStream(asyncio.Protocol):
             return await loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
 
         try:
-            secure = await _connected(encrypt(), timeout)
+            secure = await _connected(encrypt())
             if secure is None:
-                raise ConnectError("it ended at once")
+                raise ConnectError(CONNECT.format("it ended at once"))
         except BaseException:
             self.abort()
             await asyncio.sleep(
@@ -262,12 +260,11 @@ class AsyncioStream(asyncio.Protocol):
         return self._transport.get_extra_info(info)
 
 
-async def _connected(connecting: Coroutine[Any, Any, T], timeout: float | None) -> T:
+async def _connected(connecting: Coroutine[Any, Any, T]) -> T:
     try:
-        async with asyncio.timeout(timeout):
-            return await connecting
+        return await connecting
     except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
-        fault = ConnectError(describe(exc))
+        fault = ConnectError(CONNECT.format(describe(exc)))
     raise fault
 
 

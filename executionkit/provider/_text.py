@@ -41,7 +41,7 @@ def beginning(text: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """What a library says of a reply it can't read, without what it quotes, which may be any header's value."""
+    """What a library says of a reply it can't read, without what it quotes: any header's value."""
     return one_line(_QUOTED.sub("", text))
 
 

@@ -12,7 +12,8 @@ KEEP_ALIVE = 60.0
 """Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""
 
 # The wording of faults is shared, so that the same failure reads the same whichever back end met it.
-CONNECT = "could not connect"
+CONNECT = "could not connect ({})"
+LATE = "could not connect within {:g} s (connect_timeout)"
 BROKEN = "the connection broke before the reply was complete"
 SILENT = "nothing was heard for {:g} s (timeout)"
 TOO_LARGE = "the reply is larger than max_response_bytes ({})"
@@ -92,9 +93,6 @@ class TransportError(Exception):
 class ConnectError(TransportError):
     """No connection came about, so nothing was sent."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"{CONNECT} ({why})")
-
 
 class ProxyRefusedError(ConnectError):
     """The proxy answered CONNECT with something else than 200.
@@ -104,7 +102,7 @@ class ProxyRefusedError(ConnectError):
     """
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"the proxy answered {status_line(status)}")
+        super().__init__(CONNECT.format(f"the proxy answered {status_line(status)}"))
         self.status = status
 
 

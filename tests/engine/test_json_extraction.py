@@ -12,7 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from executionkit import answers
 from executionkit.engine.json_extraction import extract_json
+from executionkit.engine.judge import read_score
+from executionkit.engine.mending import find_broken
 from executionkit.engine.thoughts import without_thoughts
 
 # What models send, and what is meant.
@@ -339,3 +342,23 @@ def test_a_draft_among_thoughts_is_not_the_answer(tag: str) -> None:
     assert extract_json(text) == {"final": 2}
     assert extract_json(text.removeprefix(f"<{tag}>")) == {"final": 2}
     assert without_thoughts(text) == '{"final": 2}'
+
+
+# Where what is said is JSON, a number and a score at once, everything that passes over thoughts must agree.
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>[1]</think>[7]",
+        "<think>[1]<think>[2]</think>[3]</think>[7]",
+        "[1]<think>[2]</think>[3]</think>[7]",
+        "[1]</think>[2]</thinking>[7]",
+        "<think>[1]</think>[7]<think>[2]",
+        "<think>[1]</think>[7]<thinking>[2]</think>",
+    ],
+)
+def test_all_readers_agree_on_what_is_thought(text: str) -> None:
+    assert without_thoughts(text) == "[7]"
+    assert extract_json(text) == [7]
+    assert answers.canonical_json(text) == answers.last_line(text) == "[7]"
+    assert find_broken(text.replace("]", ",]")) == "[7,]"
+    assert read_score(text.replace("[", "Score: ").replace("]", "\n")) == 0.7

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from executionkit import MockProvider, PatternError, structured_sync
 from executionkit.engine.json_extraction import locate_json
 from executionkit.engine.mending import MAX_CHARS, find_broken, is_doubtful, mend
 
@@ -46,6 +47,21 @@ def test_slips_are_mended(broken: str, value: object) -> None:
 )
 def test_what_is_not_certain_is_left_alone(broken: str) -> None:
     assert mend(broken) is None
+
+
+@pytest.mark.parametrize("limit", [640, 4300])
+@pytest.mark.parametrize("form", ['{{"a": {}}}', '{{"a": -{},}}', '{{"b": "x", "a": [1, {}]', "{{a: {}}}"])
+def test_an_integer_that_python_does_not_read_is_no_text(form: str, limit: int) -> None:
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(limit)
+    try:
+        with pytest.raises(PatternError, match="can't be parsed"):
+            structured_sync(MockProvider([form.format("9" * (limit + 1))]), "q", max_retries=0)
+        # As long as it may be, or as a text, it is what it says.
+        assert mend(f'{{"a": {"9" * limit},}}') == {"a": 10**limit - 1}
+        assert mend(f'{{"a": "{"9" * (limit + 1)}",}}') == {"a": "9" * (limit + 1)}
+    finally:
+        sys.set_int_max_str_digits(before)
 
 
 def test_without_the_library_nothing_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:

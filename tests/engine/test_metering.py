@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import pickle
 from typing import Any, Literal
 
 import pytest
@@ -15,6 +16,7 @@ from executionkit import (
     MockProvider,
     ProviderError,
     TokenUsage,
+    consensus,
 )
 from executionkit.engine.run import Run
 
@@ -99,7 +101,7 @@ async def test_retries_come_out_of_the_same_budget_and_say_what_they_failed_of()
 
 
 @pytest.mark.parametrize(
-    ("outer", "inner", "name"), [(2, 9, "outer"), (9, 2, "inner"), (2, 0, "outer"), (2, 2, "inner")]
+    ("outer", "inner", "name"), [(2, 9, "outer"), (9, 2, "inner"), (2, 0, "outer"), (2, 2, "outer")]
 )
 async def test_the_smaller_ceiling_of_the_runs_around_holds(outer: int, inner: int, name: str) -> None:
     provider = MockProvider(["x"])
@@ -325,6 +327,72 @@ async def test_waiting_calls_go_in_the_order_they_came() -> None:
     assert [request.prompt for request in provider.requests] == ["0", "1", "2", "3"]
 
 
+async def test_of_those_that_wait_none_goes_before_one_that_came_earlier() -> None:
+    provider = HeldProvider()
+    run = Run("r", provider, max_cost=output(100))
+    tasks = [start(run, most, str(most)) for most in (40, 60, 80, 10)]
+    await idle()
+    assert [request.prompt for request in provider.requests] == ["40", "60"]
+    provider.waiting[0].answer(usage=used(20))
+    await idle()
+    assert [request.prompt for request in provider.requests] == ["40", "60"]
+    provider.waiting[0].answer(usage=used(0))
+    await idle()
+    assert [(request.prompt, request.max_tokens) for request in provider.waiting] == [("80", 80)]
+    provider.waiting[0].answer(usage=used(75))
+    await idle()
+    assert [(request.prompt, request.max_tokens) for request in provider.waiting] == [("10", 5)]
+    provider.waiting[0].answer(usage=used(0))
+    await asyncio.gather(*tasks)
+
+
+async def test_whoever_goes_on_to_wait_in_another_line_lets_the_next_one_look() -> None:
+    provider = HeldProvider()
+    top = Ledgered("top", provider, max_cost=output(100))
+    child = Ledgered("child", top, max_cost=output(50))
+    tasks = [start(child, 50), start(top, 50), start(child, 20), start(top, 30)]
+    await idle()
+    assert [request.max_tokens for request in provider.waiting] == [50, 50]
+    provider.waiting[1].answer(usage=used(0))
+    await idle()
+    assert [request.max_tokens for request in provider.waiting] == [50, 30]
+    for _ in range(3):
+        provider.waiting[0].answer(usage=used(0))
+        await idle()
+    await asyncio.gather(*tasks)
+    assert holds_nothing(child, top)
+
+
+@pytest.mark.parametrize(
+    ("leaves", "sent", "endings"),
+    [
+        ("goes", [50, 30], [type(None), type(None)]),
+        ("is cancelled", [30], [asyncio.CancelledError, type(None)]),
+        ("is refused", [], [BudgetExhaustedError, BudgetExhaustedError]),
+    ],
+)
+async def test_whoever_leaves_the_line_lets_the_next_one_look(
+    leaves: str, sent: list[int], endings: list[type]
+) -> None:
+    provider = HeldProvider()
+    run = Ledgered("r", provider, max_cost=TokenUsage(0, 100, 3 if leaves == "is refused" else 9))
+    first, second, third = (start(run, most) for most in (100, 50, 30))
+    await idle()
+    provider.waiting[0].answer(usage=used(0))
+    if leaves == "is cancelled":
+        run.ledger.wake_next()
+        second.cancel()
+    elif leaves == "is refused":
+        run.charge(calls(2))
+    await idle()
+    assert [request.max_tokens for request in provider.waiting] == sent
+    for request in list(provider.waiting):
+        request.answer(usage=used(0))
+    await first
+    assert [type(await ended(task)) for task in (second, third)] == endings
+    assert holds_nothing(run)
+
+
 async def test_a_server_that_ignores_max_tokens_is_not_called_again() -> None:
     provider = MockProvider(["x"], usage=used(500))
     run = Run("r", provider, max_cost=output(100))
@@ -435,6 +503,24 @@ async def test_nothing_is_refused_on_an_estimate() -> None:
     await run.complete([{"role": "user", "content": "long" * 10_000}])
     with pytest.raises(BudgetExhaustedError, match="input_tokens is used up: spent 1,800 of 1,000"):
         await run.complete(MESSAGES)
+
+
+async def test_the_error_of_an_overrun_tells_of_the_calls_that_were_still_in_flight_too() -> None:
+    provider = HeldProvider()
+    run = asyncio.create_task(
+        consensus(provider, "q", num_samples=9, max_concurrency=4, max_cost=prompts(50), retry=ONCE)
+    )
+    await provider.arrived(1)
+    provider.waiting[0].answer(usage=used(5, 1))
+    await provider.arrived(5)
+    for _ in range(4):
+        provider.waiting[0].answer(usage=used(5, 40))
+        await idle()
+    caught = await ended(run)
+    assert isinstance(caught, BudgetExhaustedError)
+    assert str(caught).startswith("consensus: the budget of input_tokens is used up: spent 161 of 50;")
+    assert caught.cost == TokenUsage(161, 25, 5)
+    assert str(pickle.loads(pickle.dumps(caught))) == str(caught)
 
 
 async def test_a_first_call_that_fails_teaches_nothing_so_the_next_goes_alone_too() -> None:

@@ -17,11 +17,13 @@ from executionkit import (
     BudgetExhaustedError,
     ExecutionKitError,
     LLMError,
+    MockProvider,
     PatternError,
     PermanentError,
     ProviderError,
     RateLimitError,
     RetryConfig,
+    consensus,
 )
 from executionkit.engine.retry import with_retry
 
@@ -380,6 +382,15 @@ async def test_cancellation_ends_a_wait() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert flaky.attempts == 1
+
+
+async def test_what_waits_may_be_a_plain_function() -> None:
+    waits: list[float] = []
+    config = RetryConfig(sleep=waits.append, base_delay=0)
+    assert await with_retry(Flaky(*down(2)), config) == "done"
+    assert waits == [0, 0]
+    result = await consensus(MockProvider([*down(2), "x"]), "q", num_samples=1, retry=config)
+    assert (result.cost.llm_calls, waits) == (3, [0] * 4)
 
 
 # -- causes ----------------------------------------------------------------------------------------------

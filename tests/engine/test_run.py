@@ -274,7 +274,7 @@ async def test_our_errors_carry_what_was_spent_and_what_was_paid_for() -> None:
 
 @pytest.mark.parametrize(
     "exc",
-    [OSError("reset"), ExceptionGroup("several", [ValueError()]), asyncio.CancelledError(), SystemExit(3)],
+    [OSError("reset"), ExceptionGroup("several", [ValueError()]), SystemExit(3)],
 )
 async def test_anybody_elses_carry_it_too_and_a_note_of_it(exc: BaseException) -> None:
     provider = MockProvider(["x"], usage=TokenUsage(3, 4))

@@ -49,6 +49,8 @@ async def test_the_best_candidate_wins_and_all_are_kept_with_their_scores() -> N
         "disagreements": 0,
         "empty_responses": 0,
         "truncated_responses": 0,
+        "failed": 0,
+        "failures": (),
     }
     assert result.cost == TokenUsage(30, 15, 3)
     assert [call.messages for call in provider.calls] == [[{"role": "user", "content": "Write."}]] * 3
@@ -284,6 +286,55 @@ async def test_the_reasons_already_paid_for_are_on_an_error() -> None:
     with pytest.raises(PermanentError) as caught:
         await best_of_n(provider, "q", evaluator=Rubric("c"), num_samples=2, max_concurrency=1)
     assert caught.value.metadata == {"candidates": ["a"], "scores": [0.3], "feedback": ["Cut it."]}
+
+
+@pytest.mark.parametrize("failing", ["judging", "sample"])
+async def test_a_failure_beside_a_candidate_on_target_is_told_and_loses_nothing(failing: str) -> None:
+    provider = HeldProvider()
+
+    def judge(text: str, _provider: LLMProvider) -> float:
+        if text == "bad":
+            raise LookupError("no such table")
+        return 1.0
+
+    run = asyncio.create_task(
+        best_of_n(
+            provider, "q", evaluator=judge, num_samples=9, target_score=0.9, max_concurrency=3, retry=ONCE
+        )
+    )
+    await provider.arrived(3)
+    if failing == "judging":
+        provider.requests[1].answer("bad")
+    else:
+        provider.requests[1].fail(PermanentError("413"))
+    await idle()
+    provider.requests[2].answer("good")
+    provider.requests[0].answer("better")
+    result = await run
+    assert (result.value, result.stop_reason, result.cost.llm_calls) == ("better", "target", 3)
+    if failing == "judging":
+        assert (result.candidates, result.scores) == (["better", "bad", "good"], [1.0, None, 1.0])
+        assert result.failures == ("LookupError: no such table",)
+    else:
+        assert (result.candidates, result.scores) == (["better", "good"], [1.0, 1.0])
+        assert result.failures == ("PermanentError: 413",)
+    assert (result.failed, result.metadata["failures"]) == (1, result.failures)
+
+
+async def test_what_the_target_cancels_has_not_failed() -> None:
+    provider = HeldProvider()
+    run = asyncio.create_task(
+        best_of_n(provider, "q", evaluator=Rubric("c"), num_samples=2, target_score=0.5, max_concurrency=2)
+    )
+    await provider.arrived(2)
+    provider.requests[0].answer("first")
+    await provider.arrived(3)
+    provider.requests[2].answer("Score: 9")
+    await idle()
+    provider.requests[1].answer("second")
+    result = await run
+    assert (result.value, result.candidates, result.scores) == ("first", ["first", "second"], [0.9, None])
+    assert (result.failed, result.failures) == (0, ())
 
 
 async def test_an_evaluator_s_own_error_goes_through_with_what_was_paid() -> None:

@@ -215,7 +215,7 @@ def test_the_result_tells_what_was_used_saved_and_how_clear_it_was() -> None:
     assert result.score == result.agreement_ratio == 4 / 6
     assert result.is_majority
     assert result.confidence == 57 / 64
-    assert result.metadata["votes"] == [["a", 4], ["b", 1]]
+    assert result.metadata["votes"] == (("a", 4), ("b", 1))
 
 
 def test_a_plurality_is_no_majority_and_a_tie_has_no_margin() -> None:

@@ -135,6 +135,7 @@ def test_a_result_with_any_answer_survives_pickling_and_turning_into_plain_data(
     assert (result.answer, result.votes) == (answer, ((answer, 5),))
     again = pickle.loads(pickle.dumps(result))
     assert (again, type(again.answer)) == (result, type(answer))
+    assert (result.metadata["answer"], result.metadata["votes"]) == (result.answer, result.votes)
     (told,) = result.to_dict()["metadata"]["votes"]
     assert told == [list(answer) if answer == () else told[0], 5]
 

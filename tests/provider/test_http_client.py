@@ -32,6 +32,19 @@ async def test_it_is_used_and_left_open(server: Server, library: Any) -> None:
     assert "transfer-encoding" not in first
 
 
+async def test_aclose_ends_requests_under_way_and_leaves_it_open(server: Server, library: Any) -> None:
+    gate = server.hold()
+    async with library.AsyncClient() as client:
+        provider = Provider(server.url, "m", http_client=client)
+        call = asyncio.ensure_future(provider.complete(USER))
+        await server.until(lambda: server.held == 1)
+        await provider.aclose()
+        with pytest.raises(ProviderError, match="the provider was closed"):
+            await call
+        gate.open()
+        assert (await provider.complete(USER)).content == "hi"
+
+
 async def test_its_own_redirect_setting_is_overruled(server: Server, library: Any) -> None:
     server.script = http("", "307 Temporary Redirect", "Location: /elsewhere")
     async with library.AsyncClient(follow_redirects=True) as client:

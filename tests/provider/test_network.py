@@ -12,6 +12,7 @@ import pytest
 from loopback import (
     USER,
     Connection,
+    Gate,
     MakeProvider,
     Request,
     Server,
@@ -184,6 +185,71 @@ async def test_our_count_is_the_servers_over_tls(
         await last.complete(USER)
     await secure.until(lambda: secure.open == 0)
     assert sent + 1 == len(secure.requests)
+
+
+# Connecting
+
+
+def mute(server: Server) -> Gate:
+    """A server that takes connections and says nothing, until the gate is opened."""
+    gate = server.gate()
+
+    async def say_nothing(connection: Connection) -> bool:
+        await gate.wait()
+        return False
+
+    server.on_connect = say_nothing
+    return gate
+
+
+WAYS = {"handshake": {}, "tunnel": {"HTTPS_PROXY": "http://127.0.0.1:{}"}}
+"""What a server that says nothing keeps a client from: encrypting, or getting through a proxy."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_takes_longer_than_connect_timeout(
+    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    for name, value in WAYS[way].items():
+        monkeypatch.setenv(name, value.format(server.port))
+    gate = mute(server)
+    url = f"https://127.0.0.1:{server.port}/v1"
+    async with Provider(url, "m", backend=backend, connect_timeout=0.05) as provider:
+        with pytest.raises(
+            ProviderError, match=r"could not connect within 0\.05 s \(connect_timeout\)"
+        ) as caught:
+            await provider.complete(USER)
+        gate.open()
+    assert not caught.value.dispatched
+    assert ("through the proxy" in str(caught.value)) == (way == "tunnel")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_aclose_ends_what_is_still_connecting(
+    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch, way: str, *, streamed: bool
+) -> None:
+    for name, value in WAYS[way].items():
+        monkeypatch.setenv(name, value.format(server.port))
+    gate = mute(server)
+    provider = Provider(f"https://127.0.0.1:{server.port}/v1", "m", backend=backend)
+
+    async def call() -> None:
+        if streamed:
+            async with provider.stream(USER):
+                pass
+        else:
+            await provider.complete(USER)
+
+    task = asyncio.ensure_future(call())
+    await server.until(lambda: server.connections == 1)
+    await provider.aclose()
+    with pytest.raises(ProviderError, match="the provider was closed") as caught:
+        await task
+    assert not caught.value.dispatched
+    assert not task.cancelled()
+    gate.open()
+    await server.until(lambda: server.open == 0)
 
 
 async def test_the_second_address_of_a_host_is_tried(

@@ -647,6 +647,26 @@ async def test_aclose_fails_requests_under_way(server: Server, make: MakeProvide
         await call
 
 
+async def test_aclose_and_a_cancellation_at_once(server: Server, make: MakeProvider) -> None:
+    """Who is cancelled is cancelled, whoever else ends the request; and nothing of the end stays with him."""
+    server.hold()
+    provider = make()
+    cancelled, closed = (asyncio.ensure_future(provider.complete(USER)) for _ in range(2))
+    await server.until(lambda: server.held == 2)
+    cancelled.cancel()
+    await provider.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+
+    async def goes_on() -> int:
+        with pytest.raises(ProviderError, match="the provider was closed"):
+            await closed
+        return asyncio.current_task().cancelling()  # type: ignore[union-attr]  # in a task
+
+    assert await asyncio.ensure_future(goes_on()) == 0
+    assert closed.cancelling() == 0
+
+
 async def test_a_copy_shares_no_connection(server: Server, make: MakeProvider) -> None:
     import copy
 
