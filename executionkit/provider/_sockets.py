@@ -232,14 +232,15 @@ class AsyncioStream(asyncio.Protocol):
             return await loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
 
         try:
+            if self._unread:  # it would never reach the handshake, which would wait for it
+                raise ConnectError(CONNECT.format("the server speaks first, so it does not speak TLS"))
             secure = await _connected(encrypt())
             if secure is None:
                 raise ConnectError(CONNECT.format("it ended at once"))
         except BaseException:
             self.abort()
-            await asyncio.sleep(
-                0
-            )  # as in aclose, but asyncio tells of the end only who was told of the start
+            self.connection_lost(None)  # asyncio tells it only to whom it has told the beginning
+            await asyncio.sleep(0)  # as in aclose
             raise
         self._transport = secure
         return self

@@ -1,10 +1,15 @@
 """TLS and proxies, with what the environment says of them, on every back end."""
 
 import asyncio
+import contextlib
 import os
 import re
+import socket
 import ssl
+import sys
 import threading
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -214,9 +219,9 @@ async def test_what_takes_longer_than_connect_timeout(
         monkeypatch.setenv(name, value.format(server.port))
     gate = mute(server)
     url = f"https://127.0.0.1:{server.port}/v1"
-    async with Provider(url, "m", backend=backend, connect_timeout=0.05) as provider:
+    async with Provider(url, "m", backend=backend, connect_timeout=0.5) as provider:
         with pytest.raises(
-            ProviderError, match=r"could not connect within 0\.05 s \(connect_timeout\)"
+            ProviderError, match=r"could not connect within 0\.5 s \(connect_timeout\)"
         ) as caught:
             await provider.complete(USER)
         gate.open()
@@ -259,6 +264,51 @@ async def test_the_second_address_of_a_host_is_tried(
     server.script = reply("found")
     async with make(base_url=f"http://localhost:{server.port}/v1") as provider:
         assert (await provider.complete(USER)).content == "found"
+
+
+@contextlib.contextmanager
+def silent_address() -> Iterator[tuple[str, int]]:
+    """An address that answers nothing: a listener whose queue is full."""
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.2", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no 127.0.0.2 elsewhere")
+async def test_an_address_that_answers_nothing_holds_nobody_up(
+    server: Server, make: MakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def both(host: str, port: int, *arguments: Any, **options: Any) -> Any:
+        if host != "two.example":
+            return resolve(host, port, *arguments, **options)
+        found = (resolve(*place, type=socket.SOCK_STREAM) for place in (silent, ("127.0.0.1", server.port)))
+        return list(chain.from_iterable(found))
+
+    with silent_address() as silent:
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        # The standard library back end gives each address its share of the time.
+        async with make(base_url="http://two.example/v1", connect_timeout=0.5) as provider:
+            assert (await provider.complete(USER)).content == "hi"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no 127.0.0.2 elsewhere")
+async def test_aclose_ends_a_call_to_an_address_that_answers_nothing(make: MakeProvider) -> None:
+    with silent_address() as (host, port):
+        provider = make(base_url=f"http://{host}:{port}/v1")
+        call = asyncio.ensure_future(provider.complete(USER))
+        while not call.done():
+            # It may not have come to connecting yet: then the next one ends it.
+            await asyncio.sleep(0)
+            await provider.aclose()
+        with pytest.raises(ProviderError, match="the provider was closed"):
+            await call
 
 
 # Addresses
