@@ -69,7 +69,7 @@ class HttpcoreTransport(ExchangingTransport):
             if way.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
                 name = self._library.__name__
                 raise ImportError(
-                    f"{way.variable} names a {way.scheme} proxy, and socksio is not installed: "
+                    f"{way.variable} names a proxy of the kind {way.scheme}, and socksio is not installed: "
                     f'pip install "{name}[socks]"'
                 )
             proxy = self._core.Proxy(

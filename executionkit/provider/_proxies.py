@@ -96,8 +96,8 @@ def proxy_for(scheme: str, host: str, port: int, backend: str) -> Proxy | None:
         raise ValueError(f"{variable} must name a proxy of one of these kinds: {', '.join(_USABLE)}")
     if backend not in able:
         raise ValueError(
-            f"{variable} names a {proxy.scheme} proxy, which the back end {backend} can't use; "
-            f"{' and '.join(able)} can"
+            f"{variable} names a proxy of the kind {proxy.scheme}, which the back end {backend} can't use; "
+            f"{', '.join(able)} can"
         )
     return proxy
 
