@@ -180,8 +180,8 @@ class AsyncioStream(asyncio.Protocol):
 
     # What httpcore calls.
 
-    async def read(self, _max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come, all of it; b"" at the end.
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  # by its name
+        """What has come, all of it, however much is asked for; b"" at the end.
 
         Raises:
             TransportError: Nothing came in time, or the connection broke.

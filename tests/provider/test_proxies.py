@@ -324,3 +324,50 @@ async def test_a_socks_proxy_takes_socksio(monkeypatch: pytest.MonkeyPatch, back
     error = await failure("http://llm.example/v1", backend)
     assert type(error) is PermanentError
     assert str(error).endswith(f'socksio is not installed: pip install "{backend}[socks]"')
+
+
+def socks(server: Server, answer: bytes) -> list[bytes]:
+    """Make the server a SOCKS proxy that leads to itself, wherever it is asked to; what it was told."""
+    told: list[bytes] = []
+
+    async def on_connect(connection: Connection) -> bool:
+        async def counted() -> bytes:
+            return await connection.reader.readexactly((await connection.reader.readexactly(1))[0])
+
+        await connection.reader.readexactly(1)
+        await counted()
+        await connection.send(b"\x05\x02")  # a user and a password are wanted
+        await connection.reader.readexactly(1)
+        told.extend([await counted(), await counted()])
+        await connection.send(b"\x01\x00")
+        await connection.reader.readexactly(4)
+        told.append(await counted())
+        await connection.reader.readexactly(2)
+        await connection.send(answer)
+        return True
+
+    server.on_connect = on_connect
+    return told
+
+
+@pytest.mark.parametrize("backend", CORES)
+async def test_a_socks_proxy(server: Server, monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
+    pytest.importorskip("socksio")
+    told = socks(server, b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
+    monkeypatch.setenv("ALL_PROXY", f"socks5h://us%3Aer:{PASSWORD}%C3%9F@127.0.0.1:{server.port}")
+    async with Provider("http://llm.example/v1", "m", backend=backend) as provider:
+        assert (await provider.complete(USER)).content == "hi"
+    assert told == [b"us:er", PASSWORD.encode() + b"\xc3\x9f", b"llm.example"]
+
+
+@pytest.mark.parametrize("backend", CORES)
+async def test_a_socks_proxy_that_refuses(
+    server: Server, monkeypatch: pytest.MonkeyPatch, backend: Any
+) -> None:
+    pytest.importorskip("socksio")
+    socks(server, b"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00")
+    monkeypatch.setenv("ALL_PROXY", f"socks5h://us:{PASSWORD}@127.0.0.1:{server.port}")
+    error = await failure("http://llm.example/v1", backend)
+    assert type(error) is ProviderError
+    assert str(error).startswith("llm.example: could not connect (ProxyError: ")
+    assert str(error).endswith(f"through the proxy 127.0.0.1:{server.port} (ALL_PROXY)")
