@@ -53,15 +53,16 @@ class AiohttpTransport(ExchangingTransport):
             raise ValueError("aiohttp would send header values beyond ASCII as UTF-8; use another backend")
         self._context = trusting(default_context) if endpoint.scheme == "https" else None
         self.proxy = way = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "aiohttp")
-        # Headers of the session's own would go to the proxy as well, the key among them: it has none.
         self._way: dict[str, Any] = {}
         if way is not None:
-            self._way["proxy"] = url.build(scheme=way.scheme, host=_canonical(way.host), port=way.port)
             own = {"Proxy-Authorization": way.authorization.reveal()} if way.authorization else {}
-            if endpoint.scheme == "https":
-                self._way["proxy_headers"] = own
-            else:
+            if endpoint.scheme == "http":
                 self._headers |= own
+            else:
+                self._way["proxy_headers"] = own
+            self._way["proxy"] = url.build(scheme=way.scheme, host=_canonical(way.host), port=way.port)
+            # With each request: headers of the session's own go to the proxy as well, the key among them.
+            self._way["headers"], self._headers = self._headers, {}
         self._upload = _upload_type(self._library)
         self._timeouts = self._timeout(endpoint.whole_timeout), self._timeout(endpoint.timeout)
         # How to tell, of each connection that has served a request, whether it has ended.
@@ -84,6 +85,7 @@ class AiohttpTransport(ExchangingTransport):
                 # Not what else is installed: the same names are found on every machine.
                 resolver=library.ThreadedResolver(),
             ),
+            headers=self._headers,
             cookie_jar=library.DummyCookieJar(),
             auto_decompress=False,
             max_line_size=_LINE,
@@ -121,12 +123,7 @@ class AiohttpTransport(ExchangingTransport):
             self._session = self._open()
         try:
             return await self._session.post(
-                self._url,
-                data=upload,
-                headers=self._headers,
-                timeout=timeout,
-                allow_redirects=False,
-                **self._way,
+                self._url, data=upload, timeout=timeout, allow_redirects=False, **self._way
             )
         except Exception as exc:
             # What goes wrong between here and the proxy, before there is a way to the server.
