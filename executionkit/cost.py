@@ -146,7 +146,8 @@ class CostTracker:
         """Give back what was set aside for a call that has ended, and wake who has waited longest."""
         self.held_input -= input_tokens
         self.held_output -= output_tokens
-        self.wake_next()
+        if self._waiters:
+            self.wake_next()
 
     def wake_next(self) -> None:
         """Wake who has waited longest: due from whoever was woken, once it waits here no more.

@@ -4,7 +4,7 @@ Nothing in here awaits, so nothing can slip in between a check and its reservati
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -19,16 +19,14 @@ Limit = Literal["llm_calls", "output_tokens", "input_tokens"]
 _LIMITS: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Meter:
     """One run's ledger and its ceiling."""
 
     name: str
     max_cost: TokenUsage
     tracker: CostTracker
-    _refusals: WeakKeyDictionary[BudgetExhaustedError, tuple[Limit, str]] = field(
-        default_factory=WeakKeyDictionary[BudgetExhaustedError, tuple[Limit, str]]
-    )
+    _refusals: WeakKeyDictionary[BudgetExhaustedError, tuple[Limit, str]] | None = None
 
     @property
     def left(self) -> TokenUsage:
@@ -40,12 +38,14 @@ class Meter:
     def exhausted(self, limit: Limit, detail: str = "") -> BudgetExhaustedError:
         """The error that says which ceiling was reached, and what had been spent of it."""
         refusal = BudgetExhaustedError(self._told(limit, detail))
+        if self._refusals is None:
+            self._refusals = WeakKeyDictionary()
         self._refusals[refusal] = limit, detail
         return refusal
 
     def retell(self, exc: BaseException) -> None:
         """Bring an error of this meter up to date: calls in flight when it was raised have ended since."""
-        if isinstance(exc, BudgetExhaustedError) and exc in self._refusals:
+        if self._refusals and isinstance(exc, BudgetExhaustedError) and exc in self._refusals:
             exc.args = (self._told(*self._refusals[exc]),)
 
     def _told(self, limit: Limit, detail: str) -> str:
@@ -89,11 +89,14 @@ class Metering:
 
     Args:
         meters: The innermost first.
+
+    Attributes:
+        is_limited: Whether any of them has a ceiling.
     """
 
     def __init__(self, meters: Sequence[Meter]) -> None:
         self.meters: tuple[Meter, ...] = tuple(reversed(meters))
-        self._limited = any(meter.max_cost != UNLIMITED for meter in self.meters)
+        self.is_limited = any(meter.max_cost != UNLIMITED for meter in self.meters)
         self._measures_prompts = any(meter.max_cost.input_tokens for meter in self.meters)
 
     def require(self, calls: int, replies: int) -> None:
@@ -118,7 +121,7 @@ class Metering:
         Raises:
             BudgetExhaustedError: Nothing is left of some budget, whatever is in flight.
         """
-        if not self._limited:
+        if not self.is_limited:
             for meter in self.meters:
                 meter.tracker.reserve_call()
             return Hold(request.max_tokens, 0, 0, 0)

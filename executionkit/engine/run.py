@@ -227,7 +227,9 @@ class Run:
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
             self._metering.record(hold, reply)
-            await self._heed_cancellation()
+            task = asyncio.current_task()
+            if task and task.cancelling() and self._is_cancelled(task):
+                await _raise_cancelled()
             return reply
 
         return await self._retrying(attempt)
@@ -291,16 +293,17 @@ class Run:
             messages,
             tools,
             max_tokens,
-            self._default_max_tokens(),
+            self._default_max_tokens() if self._metering.is_limited else 0,
             choices if isinstance(choices, int) and choices > 1 else 1,
         )
 
     async def _admitted(self, request: Request) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
-        if self._is_halted():
-            await _leave()
-        if self._is_cancelled():
-            await _raise_cancelled()
+        for level in self._levels:
+            if level._halted:
+                await _leave()
+            if level._owner and level._owner.cancelling() > level._cancelled_before:
+                await _raise_cancelled()
         hold = self._metering.try_hold(request)
         if isinstance(hold, Hold):
             return hold
@@ -326,12 +329,10 @@ class Run:
     def _is_halted(self) -> bool:
         return any(level._halted for level in self._levels)
 
-    def _is_cancelled(self, task: asyncio.Task[Any] | None = None) -> bool:
-        """Whether the task of this run or of one around it was cancelled since; with `task`, that one's."""
-        return any(
-            owner is not None and task in (None, owner) and owner.cancelling() > level._cancelled_before
-            for level in self._levels
-            if (owner := level._owner)
+    def _is_cancelled(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether `task`, which entered this run or one around it, was cancelled since."""
+        return task is not None and any(
+            task is level._owner and task.cancelling() > level._cancelled_before for level in self._levels
         )
 
     async def _heed_cancellation(self, exc: BaseException | None = None) -> None:

@@ -2,25 +2,28 @@
 
 import asyncio
 import importlib
+import socket
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from executionkit.provider._exchanges import ExchangingTransport
-from executionkit.provider._network import default_context, proxy_for, trusting
+from executionkit.provider._network import default_context, trusting
+from executionkit.provider._proxies import proxy_for
 from executionkit.provider._sockets import watch
-from executionkit.provider._text import describe
+from executionkit.provider._text import describe, unquoted
 from executionkit.provider._transport import (
     BROKEN,
     CONNECT,
     KEEP_ALIVE,
     LATE,
     SILENT,
+    ConnectError,
     Dispatch,
     Endpoint,
     Incoming,
+    ProxyRefusedError,
     Reply,
     TransportError,
 )
@@ -39,7 +42,9 @@ class AiohttpTransport(ExchangingTransport):
         super().__init__(endpoint)
         # Any: it need not be installed.
         self._library: Any = importlib.import_module("aiohttp")
-        self._url = importlib.import_module("yarl").URL(endpoint.url, encoded=True)
+        url = importlib.import_module("yarl").URL
+        host = _canonical(endpoint.host)
+        self._url = url(endpoint._replace(host=host).url, encoded=True)
         self._headers = {
             "Host": endpoint.authority,
             **{name: value.reveal() for name, value in endpoint.headers},
@@ -47,11 +52,17 @@ class AiohttpTransport(ExchangingTransport):
         if not all(map(str.isascii, self._headers.values())):
             raise ValueError("aiohttp would send header values beyond ASCII as UTF-8; use another backend")
         self._context = trusting(default_context) if endpoint.scheme == "https" else None
-        self._proxy = proxy_for(endpoint)
-        if self._proxy is not None:
-            scheme = urlsplit(self._proxy).scheme
-            if scheme not in ("http", "https"):
-                raise ValueError(f"a {scheme} proxy is set, and with aiohttp only http and https can be used")
+        self.proxy = way = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "aiohttp")
+        self._way: dict[str, Any] = {}
+        if way is not None:
+            own = {"Proxy-Authorization": way.authorization.reveal()} if way.authorization else {}
+            if endpoint.scheme == "http":
+                self._headers |= own
+            else:
+                self._way["proxy_headers"] = own
+            self._way["proxy"] = url.build(scheme=way.scheme, host=_canonical(way.host), port=way.port)
+            # With each request: headers of the session's own go to the proxy as well, the key among them.
+            self._way["headers"], self._headers = self._headers, {}
         self._upload = _upload_type(self._library)
         self._timeouts = self._timeout(endpoint.whole_timeout), self._timeout(endpoint.timeout)
         # How to tell, of each connection that has served a request, whether it has ended.
@@ -79,7 +90,6 @@ class AiohttpTransport(ExchangingTransport):
             auto_decompress=False,
             max_line_size=_LINE,
             max_field_size=_LINE,
-            proxy=self._proxy,
         )
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
@@ -111,21 +121,60 @@ class AiohttpTransport(ExchangingTransport):
     async def _request(self, upload: Any, timeout: Any) -> Any:
         if self._session is None:
             self._session = self._open()
-        return await self._session.post(self._url, data=upload, timeout=timeout, allow_redirects=False)
+        try:
+            return await self._session.post(
+                self._url, data=upload, timeout=timeout, allow_redirects=False, **self._way
+            )
+        except Exception as exc:
+            # What goes wrong between here and the proxy, before there is a way to the server.
+            if "proxy_headers" not in self._way or upload.begun or self._closed:
+                raise
+            fault = self._outcome(exc)
+            why = self._words(exc)
+        raise fault if isinstance(fault, ConnectError) else ConnectError(CONNECT.format(why))
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
         library = self._library
+        if isinstance(exc, library.ClientHttpProxyError):
+            refusal: Any = exc
+            return ProxyRefusedError(refusal.status)
         if isinstance(exc, library.ConnectionTimeoutError):
-            return TransportError(LATE.format(self._endpoint.connect_timeout))
-        if isinstance(exc, (library.ClientConnectorError, library.ClientHttpProxyError)):
-            return TransportError(f"{CONNECT} ({describe(exc)})")
+            return ConnectError(LATE.format(self._endpoint.connect_timeout))
+        if isinstance(exc, (library.ClientConnectorError, library.InvalidURL)):
+            return ConnectError(CONNECT.format(self._words(exc)))
         if isinstance(exc, TimeoutError):
             return TransportError(SILENT.format(self._endpoint.timeout))
-        return TransportError(f"{BROKEN} ({describe(exc)})")
+        return TransportError(f"{BROKEN} ({self._words(exc)})")
+
+    def _words(self, exc: Exception) -> str:
+        """What an exception tells, without the URL, the head of the reply, and a status that nobody sent."""
+        library = self._library
+        said: Any = exc
+        if isinstance(exc, library.ClientPayloadError) and isinstance(exc.__cause__, Exception):
+            said = exc.__cause__
+        if isinstance(said, library.ServerDisconnectedError):
+            text = "the server hung up"
+        elif isinstance(said, (library.ClientResponseError, library.http.HttpProcessingError)):
+            text = unquoted(said.message)
+        elif isinstance(said, (library.InvalidURL, library.ServerTimeoutError)):
+            text = ""
+        else:
+            return describe(exc)
+        return f"{type(said).__name__}: {text}" if text else type(said).__name__
 
     async def _close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+def _canonical(host: str) -> str:
+    """The host; of an address in one of the short forms (127.1), which aiohttp refuses, the whole form."""
+    if not host.replace(".", "").isdigit():
+        return host
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
 
 
 @cache

@@ -1,17 +1,20 @@
 """What httpx, httpx2 and their cores share: the request's body, cancelling, the stream being opened."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from executionkit.provider._text import describe
+from executionkit.provider._text import describe, unquoted
 from executionkit.provider._transport import (
     BROKEN,
     CONNECT,
     LATE,
     SILENT,
+    ConnectError,
     Dispatch,
     Endpoint,
+    ProxyRefusedError,
     TransportError,
 )
 
@@ -40,6 +43,11 @@ class Body:
         self._dispatch = dispatch
         self._connected = connected
         self._start = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was asked for; until then the connection is being made."""
+        return self._start > 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -100,12 +108,19 @@ async def in_scope(anyio: Any, dispatch: Dispatch, run: Callable[[], Awaitable[T
         raise
 
 
+def words_of(exc: Exception, library: Any) -> str:
+    """An exception of httpx's or its core's in words, without what it quotes of the reply."""
+    return unquoted(describe(exc)) if isinstance(exc, library.RemoteProtocolError) else describe(exc)
+
+
 def fault_of(exc: Exception, library: Any, endpoint: Endpoint) -> TransportError:
     """The fault that an exception of httpx's, or of its core's, tells of: their names are the same."""
     if isinstance(exc, library.ConnectTimeout):
-        return TransportError(LATE.format(endpoint.connect_timeout))
+        return ConnectError(LATE.format(endpoint.connect_timeout))
+    if isinstance(exc, library.ProxyError) and (status := re.match(r"[1-9]\d\d\b", str(exc))):
+        return ProxyRefusedError(int(status[0]))
     if isinstance(exc, (library.ConnectError, library.ProxyError)):
-        return TransportError(f"{CONNECT} ({describe(exc)})")
+        return ConnectError(CONNECT.format(describe(exc)))
     if isinstance(exc, (library.ReadTimeout, library.WriteTimeout)):
         return TransportError(SILENT.format(endpoint.timeout))
-    return TransportError(f"{BROKEN} ({describe(exc)})")
+    return TransportError(f"{BROKEN} ({words_of(exc, library)})")

@@ -321,14 +321,16 @@ class Provider(_Derived):
         try:
             return await self._transports.get()
         except (ImportError, OSError, ValueError) as exc:
-            text = f"the connection to {report.host} can't be set up: {report.clean(describe(exc))}"
-            return PermanentError(text, dispatched=False)
+            why = report.clean(describe(exc))
+        except Exception as exc:  # noqa: BLE001  # a library's own; what it says may be anything
+            why = type(exc).__name__
+        return PermanentError(f"the connection to {report.host} can't be set up: {why}", dispatched=False)
 
     async def _post(self, body: bytes, dispatch: Dispatch) -> LLMResponse | LLMError:
-        report = self._report
         transport = await self._connect()
         if isinstance(transport, LLMError):
             return transport
+        report = self._report.through(transport.proxy)
         try:
             async with asyncio.timeout(self._limit):
                 reply = await transport.post(body, dispatch)

@@ -1,6 +1,5 @@
 """One kept-alive HTTP/1.1 connection over blocking sockets: dial, send, read."""
 
-import base64
 import http.client
 import socket
 import ssl
@@ -8,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import unquote, urlsplit
 
-from executionkit.provider._network import default_context, proxy_for, trusting
+from executionkit.provider._network import default_context, trusting
+from executionkit.provider._proxies import proxy_for
 from executionkit.provider._replies import Listener, read_reply
 from executionkit.provider._text import describe
 from executionkit.provider._transport import (
@@ -19,11 +18,12 @@ from executionkit.provider._transport import (
     CONNECT,
     LATE,
     SILENT,
+    ConnectError,
     Dispatch,
     Endpoint,
+    ProxyRefusedError,
     Reply,
     TransportError,
-    default_port,
 )
 
 _PIECE = 16_384
@@ -103,17 +103,11 @@ class Dialer:
         self._answered: object = None
         self._tunnel = b""
         target, extra = endpoint.target, ""
-        proxy = proxy_for(endpoint)
-        if proxy is not None:
-            parts = urlsplit(proxy)
-            if parts.scheme != "http" or parts.hostname is None:
-                raise ValueError(
-                    f"a {parts.scheme} proxy is set, and without httpx only http proxies can be used"
-                )
-            self._address = parts.hostname, parts.port or default_port("http")
-            if parts.username is not None:
-                user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-                extra = f"Proxy-Authorization: Basic {base64.b64encode(user.encode()).decode()}\r\n"
+        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "stdlib")
+        if self.proxy is not None:
+            self._address = self.proxy.host, self.proxy.port
+            if self.proxy.authorization:
+                extra = f"Proxy-Authorization: {self.proxy.authorization.reveal()}\r\n"
             if self._context is None:
                 target = endpoint.url
             else:
@@ -141,9 +135,8 @@ class Dialer:
             if sock is not None:
                 sock.close()
             is_late = isinstance(exc, TimeoutError)
-            fault = TransportError(LATE.format(limit) if is_late else f"{CONNECT} ({describe(exc)})")
-            if isinstance(exc, TransportError):
-                fault = exc
+            words = LATE.format(limit) if is_late else CONNECT.format(describe(exc))
+            fault = exc if isinstance(exc, TransportError) else ConnectError(words)
         raise fault
 
     def _connect(self, hold: Callable[[socket.socket], None], deadline: float) -> socket.socket:
@@ -180,7 +173,7 @@ class Dialer:
             finally:
                 response.close()
             if response.status != 200:
-                raise OSError(f"the proxy answered {response.status} {response.reason}")
+                raise ProxyRefusedError(response.status)
         if self._context is not None:
             host = self.endpoint.host
             sock = self._context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Mapping
 from typing import Any, cast
 
+from executionkit.provider._proxies import Proxy
 from executionkit.provider._transport import (
     CLOSED,
     TOO_LARGE,
@@ -18,6 +19,8 @@ from executionkit.provider._transport import (
 
 class ExchangingTransport(ABC):
     """Posts, or streams, by one and the same exchange."""
+
+    proxy: Proxy | None = None
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

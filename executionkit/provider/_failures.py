@@ -2,15 +2,23 @@
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit.provider._proxies import Proxy
 from executionkit.provider._redaction import redact
 from executionkit.provider._retry_after import retry_after
 from executionkit.provider._secrets import Secret
 from executionkit.provider._shapes import a_list, a_text, an_object
 from executionkit.provider._text import beginning, one_line, shorten
-from executionkit.provider._transport import Dispatch, Reply, TransportError
+from executionkit.provider._transport import (
+    ConnectError,
+    Dispatch,
+    ProxyRefusedError,
+    Reply,
+    TransportError,
+    status_line,
+)
 
 _WORDS = 600
 """The most characters of a server's explanation that an error shows."""
@@ -19,6 +27,7 @@ _RETRYABLE_4XX = (408, 409, 425)
 _PERMANENT_5XX = (501, 505)
 _OUT_OF_FUNDS = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 _BAD_REQUEST = re.compile(r"\d+ validation errors?:\s+\{[^{}]*'loc': \('body'")
+_UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED.*(?:issuer|self[ -]signed|first certificate)")
 _REQUEST_IDS = (
     *("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid"),
     "x-litellm-call-id",
@@ -30,6 +39,7 @@ _ADVICE = {
     403: "The key may not be allowed to use this model.",
     404: "Check base_url (requests go to its /chat/completions) and model {model!r}.",
     405: "Check base_url: requests go to its /chat/completions.",
+    407: "Check the user name and password of the proxy{source}.",
 }
 
 # What error codes say when they come without a status that does.
@@ -56,11 +66,17 @@ class Reporter(NamedTuple):
         host: The server, for the message.
         model: The model asked for, for the message.
         secrets: What no message may contain.
+        proxy: What requests go through.
     """
 
     host: str
     model: str
     secrets: tuple[Secret, ...]
+    proxy: Proxy | None = None
+
+    def through(self, proxy: Proxy | None) -> Self:
+        """The same for requests through a proxy, whose secrets are ours to keep as well."""
+        return self if proxy is None else self._replace(proxy=proxy, secrets=(*self.secrets, *proxy.secrets))
 
     def clean(self, text: str, limit: int = _WORDS) -> str:
         """Text from elsewhere in one line, without credentials, cut to a readable length."""
@@ -73,16 +89,11 @@ class Reporter(NamedTuple):
         if 300 <= reply.status < 400:
             place = reply.headers.get("location", "")
             words = f"redirects are not followed{f', this one leads to {_place(place)}' if place else ''}"
-        from http import HTTPStatus  # not at the top: importing the library must not load it
-
-        try:
-            name = f"{reply.status} {HTTPStatus(reply.status).phrase}"
-        except ValueError:
-            name = str(reply.status)
+        name = status_line(reply.status)
         # llama-cpp-python, with every fault that its own check finds in a request.
         is_refusal = reply.status == 500 and _BAD_REQUEST.match(words) is not None
         kind = PermanentError if is_refusal else _class_of(reply.status, code)
-        advice = _ADVICE.get(reply.status, "").format(model=self.model)
+        advice = self._advice(reply.status)
         return self._error(kind, f"{name}: {words}" if words else name, reply, code, advice)
 
     def error_within(self, reply: Reply, payload: object) -> LLMError:
@@ -100,7 +111,22 @@ class Reporter(NamedTuple):
 
     def fault(self, fault: TransportError, dispatch: Dispatch) -> LLMError:
         """The error for a request that got no reply."""
-        return ProviderError(f"{self.host}: {self.clean(str(fault))}", dispatched=dispatch.sent)
+        text = f"{self.host}: {self.clean(str(fault))}"
+        if isinstance(fault, ConnectError) and self.proxy is not None:
+            text += f" through {self.proxy}"
+        if not isinstance(fault, ProxyRefusedError):
+            if _UNTRUSTED.search(text):
+                text += ". SSL_CERT_FILE can name a file with the authorities to trust."
+            return ProviderError(text, dispatched=dispatch.sent)
+        if fault.status == 407:
+            text += f". {self._advice(407)}"
+        is_final = _class_of(fault.status, None) is PermanentError
+        kind = PermanentError if is_final else ProviderError
+        return kind(text, status_code=fault.status, dispatched=dispatch.sent)
+
+    def _advice(self, status: int) -> str:
+        source = "" if self.proxy is None else f" in {self.proxy.variable}"
+        return _ADVICE.get(status, "").format(model=self.model, source=source)
 
     def _explained(self, reply: Reply) -> tuple[str, str | None]:
         text = reply.body.decode("utf-8", "replace").removeprefix("\ufeff")

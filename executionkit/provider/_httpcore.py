@@ -2,23 +2,30 @@
 
 import asyncio
 import importlib
+import importlib.util
 import ssl
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, nullcontext
 from functools import partial
 from types import ModuleType
 from typing import Any
 
-from executionkit.provider._anyio import Body, NewestStream, fault_of
+from executionkit.provider._anyio import Body, NewestStream, fault_of, words_of
 from executionkit.provider._exchanges import ExchangingTransport
-from executionkit.provider._network import proxy_for, trusting
+from executionkit.provider._network import trusting
+from executionkit.provider._proxies import proxy_for
 from executionkit.provider._sockets import AsyncioNetwork
 from executionkit.provider._transport import (
+    BROKEN,
+    CONNECT,
     KEEP_ALIVE,
     LATE,
+    ConnectError,
     Dispatch,
     Endpoint,
     Incoming,
+    ProxyRefusedError,
     Reply,
     TransportError,
 )
@@ -47,8 +54,8 @@ class HttpcoreTransport(ExchangingTransport):
         self._timeouts = [
             {"read": silence, "write": silence} for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
+        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, library.__name__)
         self._pool = self._connection_maker()
-        self._pool.create_connection(self._origin)  # says at once if a proxy needs what is not installed
         self._open: set[Any] = set()
         self._idle: deque[tuple[Any, float]] = deque()
 
@@ -57,19 +64,20 @@ class HttpcoreTransport(ExchangingTransport):
         create = self._library.create_ssl_context
         # A bare context trusts nobody and costs nothing: it is for connections that never use it.
         bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        way = proxy_for(self._endpoint)
-        proxy = None
+        proxy, way = None, self.proxy
         if way is not None:
-            parsed = self._library.Proxy(way)
+            if way.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+                name = self._library.__name__
+                raise ImportError(
+                    f"{way.variable} names a proxy of the kind {way.scheme}, and socksio is not installed: "
+                    f'pip install "{name}[socks]"'
+                )
             proxy = self._core.Proxy(
-                self._core.URL(
-                    scheme=parsed.url.raw_scheme,
-                    host=parsed.url.raw_host,
-                    port=parsed.url.port,
-                    target=parsed.url.raw_path,
-                ),
-                auth=parsed.raw_auth,
-                ssl_context=trusting(create) if way.startswith("https:") else None,
+                self._core.URL(scheme=way.scheme, host=way.host, port=way.port, target="/"),
+                auth=(way.user.reveal().encode(), way.password.reveal().encode())
+                if way.authorization
+                else None,
+                ssl_context=trusting(create) if way.scheme == "https" else None,
             )
         return self._core.AsyncConnectionPool(
             ssl_context=trusting(create) if self._endpoint.scheme == "https" else bare,
@@ -89,16 +97,19 @@ class HttpcoreTransport(ExchangingTransport):
             # There is time for it until the request's body is asked for.
             connecting = asyncio.timeout(self._endpoint.connect_timeout)
             extensions["trace"] = newest
+        content = Body(body, dispatch, connecting and partial(connecting.reschedule, None))
+        if connecting is not None and self.proxy is not None:
+            extensions["trace"] = _refusing(newest, content)
         request = self._core.Request(
             b"POST",
             self._url,
             headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
-            content=Body(body, dispatch, connecting and partial(connecting.reschedule, None)),
+            content=content,
             extensions=extensions,
         )
         try:
             async with connecting or nullcontext():
-                response = await connection.handle_async_request(request)
+                response = await self._begin(connection, request, content)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
@@ -109,10 +120,24 @@ class HttpcoreTransport(ExchangingTransport):
             await newest.aclose()
             await self._drop(connection)
             if connecting is not None and connecting.expired():
-                raise TransportError(LATE.format(self._endpoint.connect_timeout)) from None
+                raise ConnectError(LATE.format(self._endpoint.connect_timeout)) from None
             raise
         await (self._drop if _has_surplus(connection) else self._keep)(connection)
         return reply
+
+    async def _begin(self, connection: Any, request: Any, content: Body) -> Any:
+        """Send the request and read the reply's head."""
+        try:
+            return await connection.handle_async_request(request)
+        except Exception as exc:
+            # What goes wrong between here and the proxy, before there is a way to the server.
+            if self.proxy is None or content.begun or self._closed or isinstance(exc, ConnectError):
+                raise
+            fault = fault_of(exc, self._core, self._endpoint)
+            why = str(exc) if isinstance(exc, TransportError) else words_of(exc, self._core)
+        if isinstance(fault, ConnectError):
+            raise fault
+        raise ConnectError(CONNECT.format("the proxy hung up" if why.startswith(BROKEN) else why))
 
     async def _kept(self) -> Any:
         """The connection that was used last, if it still stands."""
@@ -144,6 +169,19 @@ class HttpcoreTransport(ExchangingTransport):
         self._idle.clear()
         for connection in list(self._open):
             await self._drop(connection)
+
+
+def _refusing(newest: NewestStream, content: Body) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    """The same `trace` extension, taking no answer to CONNECT but 200, as the other back ends do."""
+
+    async def look(event: str, info: dict[str, Any]) -> None:
+        await newest(event, info)
+        if event.endswith(".receive_response_headers.complete") and not content.begun:
+            status = info["return_value"][1]
+            if status != 200:
+                raise ProxyRefusedError(status)
+
+    return look
 
 
 def _has_surplus(connection: Any) -> bool:

@@ -1,45 +1,54 @@
-"""What the environment says about the way out: proxies, and which certificate authorities to trust."""
+"""Which certificate authorities the environment says to trust."""
 
 import os
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-from executionkit.provider._transport import Endpoint
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-
-def proxy_for(endpoint: Endpoint) -> str | None:
-    """The proxy to use: from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or the system's settings.
-
-    Returns:
-        A URL, or None to connect directly.
-    """
-    from urllib.request import getproxies, proxy_bypass  # heavy, and needed only once a client is made
-
-    proxies = getproxies()
-    proxy = proxies.get(endpoint.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(f"{endpoint.host}:{endpoint.port}"):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+_Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 def trusting(create: "Callable[[], SSLContext]") -> "SSLContext":
-    """A TLS context made by `create`, shared by all who ask for the same: making one costs 15 ms."""
-    return _context(create, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    """A TLS context made by `create`, shared by all who ask for the same: making one costs 15 ms.
+
+    What SSL_CERT_FILE or SSL_CERT_DIR names is read anew once it has changed.
+
+    Raises:
+        OSError: It can't be read; the text names the variable and the path.
+    """
+    variable = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "")
+    path = os.environ.get(variable, "")
+    try:
+        return _context(create, variable, path, _stamp(variable, path))
+    except OSError as exc:
+        if not variable:
+            raise
+        why = f"{type(exc).__name__}: {exc.strerror or exc}"
+    raise OSError(f"{variable} names {path!r}, which can't be used ({why})")
+
+
+def _stamp(variable: str, path: str) -> _Stamp:
+    """What tells a file or a directory from what it was before."""
+    places = [path] if variable else []
+    if variable == "SSL_CERT_DIR":
+        # OpenSSL takes several, and passes over those that are not there; here one of them has to be.
+        places = [place for place in path.split(os.pathsep) if os.path.isdir(place)] or places
+        os.listdir(places[0])
+    found = [os.stat(place) for place in places]
+    return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
 
 
 def default_context() -> "SSLContext":
     """The standard library's context: SSL_CERT_FILE, else SSL_CERT_DIR, else the system's store.
 
     Raises:
-        OSError: The file or directory named can't be read.
+        OSError: The file named can't be read.
     """
     import ssl
 
-    # Named outright, because OpenSSL itself would pass over a file that isn't there.
     cafile = os.environ.get("SSL_CERT_FILE") or None
     capath = None if cafile else os.environ.get("SSL_CERT_DIR") or None
     context = ssl.create_default_context(cafile=cafile, capath=capath)
@@ -48,5 +57,5 @@ def default_context() -> "SSLContext":
 
 
 @lru_cache(maxsize=16)
-def _context(create: "Callable[[], SSLContext]", _file: str | None, _directory: str | None) -> "SSLContext":
+def _context(create: "Callable[[], SSLContext]", _variable: str, _path: str, _stamp: _Stamp) -> "SSLContext":
     return create()

@@ -68,7 +68,8 @@ def _forms(value: str) -> set[str]:
 
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     escaped |= {form.replace("/", "\\/") for form in escaped}
-    urls = {quote(value, safe=""), quote(value), quote_plus(value), quote(value, safe="", encoding="latin-1")}
+    urls = {quote(value, safe=""), quote(value), quote_plus(value)}
+    urls.add(quote(value, safe="", encoding="latin-1", errors="replace"))
     return {value, html.escape(value), html.escape(value, quote=False), *escaped, *urls}
 
 

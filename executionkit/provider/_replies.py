@@ -120,6 +120,6 @@ class _Reader(io.BufferedReader):
             raise ConnectionError("it ended within a line" if line else "it ended without a reply")
         if self.is_in_head:
             if not self._is_at_status and _HEADER.fullmatch(line) is None:
-                raise http.client.HTTPException(f"a malformed header line: {line[:80]!r}")
+                raise http.client.HTTPException("a malformed header line")
             self._is_at_status = not line.strip(b"\r\n")
         return line

@@ -44,7 +44,8 @@ def address(base_url: object) -> tuple[str, str, int, str]:
     if "#" in base_url:
         raise ValueError("base_url must not contain a fragment (#...)")
     try:
-        host = host if ":" in host else host.encode("idna").decode()
+        # The zone of an address: "%25eth0" in a URL.
+        host = host.replace("%25", "%") if ":" in host else host.encode("idna").decode()
     except UnicodeError:
         host = ""
     if not host or port == 0:

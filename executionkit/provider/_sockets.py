@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 from executionkit.provider._text import describe
-from executionkit.provider._transport import BROKEN, CONNECT, SILENT, TransportError
+from executionkit.provider._transport import BROKEN, CONNECT, SILENT, ConnectError, TransportError
 
 T = TypeVar("T")
 _Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
@@ -180,8 +180,8 @@ class AsyncioStream(asyncio.Protocol):
 
     # What httpcore calls.
 
-    async def read(self, _max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come, all of it; b"" at the end.
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  # by its name
+        """What has come, all of it, however much is asked for; b"" at the end.
 
         Raises:
             TransportError: Nothing came in time, or the connection broke.
@@ -232,14 +232,15 @@ class AsyncioStream(asyncio.Protocol):
             return await loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
 
         try:
+            if self._unread:  # it would never reach the handshake, which would wait for it
+                raise ConnectError(CONNECT.format("the server speaks first, so it does not speak TLS"))
             secure = await _connected(encrypt())
             if secure is None:
-                raise TransportError(f"{CONNECT} (it ended at once)")
+                raise ConnectError(CONNECT.format("it ended at once"))
         except BaseException:
             self.abort()
-            await asyncio.sleep(
-                0
-            )  # as in aclose, but asyncio tells of the end only who was told of the start
+            self.connection_lost(None)  # asyncio tells it only to whom it has told the beginning
+            await asyncio.sleep(0)  # as in aclose
             raise
         self._transport = secure
         return self
@@ -264,7 +265,7 @@ async def _connected(connecting: Coroutine[Any, Any, T]) -> T:
     try:
         return await connecting
     except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
-        fault = TransportError(f"{CONNECT} ({describe(exc)})")
+        fault = ConnectError(CONNECT.format(describe(exc)))
     raise fault
 
 

@@ -37,6 +37,7 @@ class StdlibTransport:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._dialer = Dialer(endpoint)
+        self.proxy = self._dialer.proxy
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._workers: set[_Worker] = set()

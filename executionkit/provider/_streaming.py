@@ -101,6 +101,7 @@ class ProviderStream(ReplyStream):
         transport = await self._connect()
         if isinstance(transport, LLMError):
             return transport
+        self._report = self._report.through(transport.proxy)
         self._assembly = Assembly(len(body))
         now = asyncio.get_running_loop().time()
         self._deadline = None if self._limits.total is None else now + self._limits.total

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 _GAPS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_QUOTED = re.compile(r"\s*:?\s*(?:\n|(?<!\w)(?:bytearray\()?b?['\"]).*", re.DOTALL)
 _BEGINNING = 16_384
 
 
@@ -37,6 +38,11 @@ def beginning(text: str) -> str:
         return text
     words = text[:_BEGINNING].rsplit(None, 1)
     return words[0] if len(words) == 2 else ""
+
+
+def unquoted(text: str) -> str:
+    """What a library says of a reply it can't read, without what it quotes: any header's value."""
+    return one_line(_QUOTED.sub("", text))
 
 
 def describe(exc: BaseException) -> str:

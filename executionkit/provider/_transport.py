@@ -5,13 +5,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from executionkit.provider._proxies import Proxy
 from executionkit.provider._secrets import Secret
 
 KEEP_ALIVE = 60.0
 """Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""
 
 # The wording of faults is shared, so that the same failure reads the same whichever back end met it.
-CONNECT = "could not connect"
+CONNECT = "could not connect ({})"
 LATE = "could not connect within {:g} s (connect_timeout)"
 BROKEN = "the connection broke before the reply was complete"
 SILENT = "nothing was heard for {:g} s (timeout)"
@@ -87,6 +88,32 @@ class Dispatch:
 
 class TransportError(Exception):
     """No reply came, and why, in words; never chained to what a library raised, which may hold headers."""
+
+
+class ConnectError(TransportError):
+    """No connection came about, so nothing was sent."""
+
+
+class ProxyRefusedError(ConnectError):
+    """The proxy answered CONNECT with something else than 200.
+
+    Args:
+        status: What it answered.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(CONNECT.format(f"the proxy answered {status_line(status)}"))
+        self.status = status
+
+
+def status_line(status: int) -> str:
+    """A status with the words that are usual for it; what servers put there can be anything."""
+    from http import HTTPStatus  # not at the top: importing the library must not load it
+
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 class Incoming:
@@ -197,7 +224,12 @@ class Transport(Protocol):
     """A back end: it posts to one endpoint, within one event loop, as many requests at once as asked for.
 
     Whatever goes wrong leaves as a `TransportError`, cancellation apart, which ends the request at once.
+
+    Attributes:
+        proxy: What it goes through, if it is for us to say.
     """
+
+    proxy: Proxy | None
 
     async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
         """Post the body and read the whole reply; redirects are not followed."""

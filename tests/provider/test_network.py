@@ -1,8 +1,9 @@
 """TLS and proxies, with what the environment says of them, on every back end."""
 
 import asyncio
-import base64
 import contextlib
+import os
+import re
 import socket
 import ssl
 import sys
@@ -21,8 +22,6 @@ from loopback import (
     MakeProvider,
     Request,
     Server,
-    http,
-    relay_to,
     reply,
     serving,
 )
@@ -49,6 +48,7 @@ async def test_an_unknown_ca_is_not(secure: Server, backend: Any) -> None:
             await provider.complete(USER)
     assert not caught.value.dispatched
     assert not secure.requests
+    assert str(caught.value).endswith(". SSL_CERT_FILE can name a file with the authorities to trust.")
 
 
 async def test_the_wrong_host_name_is_not(
@@ -59,18 +59,70 @@ async def test_the_wrong_host_name_is_not(
     authority.issue_cert("elsewhere.example").configure_cert(context)
     with serving(context) as server:
         async with Provider(server.url, "m", backend=backend) as provider:
-            with pytest.raises(ProviderError, match="CERTIFICATE_VERIFY_FAILED"):
+            with pytest.raises(ProviderError, match="CERTIFICATE_VERIFY_FAILED") as caught:
                 await provider.complete(USER)
+    assert "SSL_CERT_FILE" not in str(caught.value)
 
 
-async def test_a_ca_file_that_is_not_there(
-    secure: Server, backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variable", "content", "why"),
+    [
+        ("SSL_CERT_FILE", None, "FileNotFoundError"),
+        ("SSL_CERT_FILE", "", "SSLError"),
+        ("SSL_CERT_FILE", "junk", "SSLError"),
+        ("SSL_CERT_DIR", None, "FileNotFoundError"),
+        ("SSL_CERT_DIR", "a file", "NotADirectoryError"),
+    ],
+)
+async def test_authorities_that_cannot_be_read(
+    backend: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    content: str | None,
+    why: str,
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
-    async with Provider(secure.url, "m", backend=backend) as provider:
-        with pytest.raises(PermanentError, match="can't be set up: FileNotFoundError") as caught:
+    path = tmp_path / "ca"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, str(path))
+    async with Provider("https://llm.example/v1", "m", backend=backend) as provider:
+        with pytest.raises(PermanentError) as caught:
             await provider.complete(USER)
     assert not caught.value.dispatched
+    assert f"can't be set up: OSError: {variable} names '{path}', which can't be used ({why}: " in str(
+        caught.value
+    )
+
+
+async def test_the_file_goes_before_the_directory_and_one_of_several_directories_is_enough(
+    secure: Server, backend: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    async with Provider(secure.url, "m", backend=backend) as provider:
+        await provider.complete(USER)
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere{os.pathsep}{ca_file.parent}")
+    async with Provider(secure.url, "m", backend=backend) as provider:
+        with pytest.raises(ProviderError, match="CERTIFICATE_VERIFY_FAILED"):
+            await provider.complete(USER)
+
+
+async def test_a_ca_file_that_was_replaced_is_read_again(
+    secure: Server, backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Any
+) -> None:
+    path = tmp_path / "rotated.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    type(authority)().cert_pem.write_to_path(str(path))
+    async with Provider(secure.url, "m", backend=backend) as provider:
+        with pytest.raises(ProviderError, match="CERTIFICATE_VERIFY_FAILED"):
+            await provider.complete(USER)
+    authority.cert_pem.write_to_path(str(tmp_path / "new.pem"))
+    (tmp_path / "new.pem").rename(path)
+    async with Provider(secure.url, "m", backend=backend) as provider:
+        assert (await provider.complete(USER)).content == "hi"
 
 
 async def test_many_at_once_over_tls_and_cancelled(
@@ -168,13 +220,14 @@ async def test_what_takes_longer_than_connect_timeout(
         monkeypatch.setenv(name, value.format(server.port))
     gate = mute(server)
     url = f"https://127.0.0.1:{server.port}/v1"
-    async with Provider(url, "m", backend=backend, connect_timeout=0.05) as provider:
+    async with Provider(url, "m", backend=backend, connect_timeout=0.5) as provider:
         with pytest.raises(
-            ProviderError, match=r"could not connect within 0\.05 s \(connect_timeout\)"
+            ProviderError, match=r"could not connect within 0\.5 s \(connect_timeout\)"
         ) as caught:
             await provider.complete(USER)
         gate.open()
     assert not caught.value.dispatched
+    assert ("through the proxy" in str(caught.value)) == (way == "tunnel")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -203,95 +256,6 @@ async def test_aclose_ends_what_is_still_connecting(
     assert not task.cancelled()
     gate.open()
     await server.until(lambda: server.open == 0)
-
-
-# Proxies
-
-
-async def tunnel(request: Request, connection: Connection) -> None:
-    """What a proxy does with CONNECT: every name leads to 127.0.0.1."""
-    _, _, port = request.target.rpartition(":")
-    await connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-    await relay_to(int(port), connection)
-
-
-async def test_plain_http_through_a_proxy(
-    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://user:p%40ss@127.0.0.1:{server.port}")
-    async with Provider("http://llm.example/v1?x=1", "m", KEY, backend=backend) as provider:
-        for _ in range(2):
-            assert (await provider.complete(USER)).content == "hi"
-    assert server.connections == 1
-    request = server.requests[0]
-    assert request.target == "http://llm.example/v1/chat/completions?x=1"
-    assert request.headers["host"] == "llm.example"
-    assert request.headers["authorization"] == f"Bearer {KEY}"
-    assert base64.b64decode(request.headers["proxy-authorization"].removeprefix("Basic ")) == b"user:p@ss"
-
-
-@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
-async def test_https_through_a_tunnel(
-    server: Server,
-    authority: Any,
-    backend: Any,
-    ca_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variable: str,
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
-    monkeypatch.setenv(variable, f"user:pass@127.0.0.1:{server.port}")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("llm.example").configure_cert(context)
-    server.script = tunnel
-    with serving(context) as target:
-        async with Provider(f"https://llm.example:{target.port}/v1", "m", KEY, backend=backend) as provider:
-            for _ in range(2):
-                assert (await provider.complete(USER)).content == "hi"
-        assert len(target.requests) == 2
-        assert target.connections == 1
-        assert "proxy-authorization" not in target.requests[0].headers
-    (connect,) = server.requests
-    assert (connect.method, connect.target) == ("CONNECT", f"llm.example:{target.port}")
-    assert base64.b64decode(connect.headers["proxy-authorization"].removeprefix("Basic ")) == b"user:pass"
-    assert KEY not in repr(connect)
-
-
-async def test_a_proxy_that_refuses_the_tunnel(
-    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.port}")
-    server.script = http("", "407 Proxy Authentication Required")
-    async with Provider("https://llm.example/v1", "m", KEY, backend=backend) as provider:
-        with pytest.raises(ProviderError, match=r"could not connect.*407") as caught:
-            await provider.complete(USER)
-    assert not caught.value.dispatched
-    assert server.requests[0].target == "llm.example:443"
-
-
-async def test_no_proxy_is_respected(
-    server: Server, make: MakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("NO_PROXY", "example.org,127.0.0.1")
-    async with make() as provider:
-        assert (await provider.complete(USER)).content == "hi"
-    monkeypatch.setenv("NO_PROXY", "example.org")
-    async with make() as provider:
-        with pytest.raises(ProviderError, match="could not connect"):
-            await provider.complete(USER)
-
-
-@pytest.mark.parametrize("backend", [name for name in BACKENDS if not name.startswith("httpx")])
-async def test_a_proxy_that_cannot_be_used(
-    server: Server, monkeypatch: pytest.MonkeyPatch, backend: Any
-) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://user:pass@127.0.0.1:1")
-    async with Provider(server.url, "m", backend=backend) as provider:
-        with pytest.raises(PermanentError, match="a socks5 proxy is set") as caught:
-            await provider.complete(USER)
-    assert not caught.value.dispatched
-    assert "pass" not in str(caught.value)
 
 
 async def test_the_second_address_of_a_host_is_tried(
@@ -346,3 +310,59 @@ async def test_aclose_ends_a_call_to_an_address_that_answers_nothing(make: MakeP
             await provider.aclose()
         with pytest.raises(ProviderError, match="the provider was closed"):
             await call
+
+
+# Addresses
+
+
+async def test_an_address_in_a_short_form(server: Server, make: MakeProvider) -> None:
+    async with make(base_url=f"http://127.1:{server.port}/v1") as provider:
+        assert (await provider.complete(USER)).content == "hi"
+    assert server.requests[0].headers["host"] == f"127.1:{server.port}"
+
+
+async def test_the_zone_of_an_address(make: MakeProvider) -> None:
+    async with make(base_url="http://[fe80::1%251]:1/v1") as provider:
+        with pytest.raises(ProviderError) as caught:
+            await provider.complete(USER)
+    assert str(caught.value).startswith("[fe80::1%1]:1: could not connect")
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name == "aiohttp"])
+async def test_an_address_that_aiohttp_takes_for_none(make: MakeProvider) -> None:
+    async with make(base_url="http://1.2.3.4.5/v1") as provider:
+        with pytest.raises(ProviderError, match=r"could not connect") as caught:
+            await provider.complete(USER)
+    assert not caught.value.dispatched
+
+
+# What is shown of a reply that can't be read
+
+
+@pytest.mark.parametrize(
+    "reply_",
+    [
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: id=abcdefC00KIE; Path=/\r\nX: 1\r\n",
+        b"HTTP/1.1 200 OK\r\nSet-Cookie id=abcdefC00KIE\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: id=abcdefC00KIE\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: id=abcdefC00KIE\r\nContent-Length: 9\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: id=abcdefC00KIE" + b"x" * 70_000 + b"\r\n\r\n",
+        b"",
+    ],
+)
+async def test_neither_headers_of_the_reply_nor_the_url(
+    server: Server, make: MakeProvider, reply_: bytes
+) -> None:
+    async def script(request: Request, connection: Connection) -> None:
+        await connection.send(reply_)
+        connection.close()
+
+    server.script = script
+    async with make(base_url=f"{server.url}?code=s1gnature") as provider:
+        with pytest.raises(ProviderError) as caught:
+            await provider.complete(USER)
+    shown = str(caught.value)
+    assert "C00KIE" not in shown
+    assert "s1gnature" not in shown
+    assert "/v1" not in shown
+    assert not re.search(r"\b400\b", shown)
