@@ -134,7 +134,7 @@ class Dialer:
         except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
             if sock is not None:
                 sock.close()
-            is_late = isinstance(exc, TimeoutError)
+            is_late = isinstance(exc, TimeoutError) and exc.errno is None  # not the system's own
             words = LATE.format(limit) if is_late else CONNECT.format(describe(exc))
             fault = exc if isinstance(exc, TransportError) else ConnectError(words)
         raise fault

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,8 @@ async def send_until_it_is_stuck(server: Server, provider: Provider) -> "asyncio
     begun = loop.create_future()
 
     async def read_no_further(connection: Connection) -> bool:
+        # Or the system may take tens of megabytes for it.
+        connection.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         await connection.reader.readuntil(b"\r\n\r\n")
         connection.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a Transport
         loop.call_soon_threadsafe(begun.set_result, None)
@@ -174,7 +177,7 @@ async def send_until_it_is_stuck(server: Server, provider: Provider) -> "asyncio
         return False
 
     gate, server.on_connect = server.gate(), read_no_further
-    call = asyncio.ensure_future(ask(provider, "x" * 20_000_000))
+    call = asyncio.ensure_future(ask(provider, "x" * 30_000_000))
     await begun
     for _ in range(999):
         await asyncio.sleep(0)
