@@ -558,3 +558,21 @@ async def test_a_ceiling_for_each_step_in_the_place_of_one_for_all_is_warned_of(
     assert met[0].filename == __file__
     await pipe(MockProvider(["a"]), "q", once, max_cost=spend)
     await pipe(MockProvider(["a"]), "q", once, once, max_cost=spend, max_budget=TokenUsage(llm_calls=2))
+
+
+class CircuitOpenError(Exception):
+    """Somebody else's error, which can carry attributes."""
+
+
+@pytest.mark.parametrize("failure", [PermanentError("circuit open"), CircuitOpenError()])
+async def test_an_error_that_is_raised_again_brings_no_cost_of_an_earlier_run(failure: Exception) -> None:
+    """A circuit breaker remembers the failure, and raises the same object."""
+    mock = MockProvider(["a", "a", failure, failure, failure], usage=TokenUsage(9, 1))
+    kit = Kit(mock)
+    for calls in (3, 1, 1):
+        steps = [partial(consensus, num_samples=2), ask] if calls == 3 else [ask]
+        with pytest.raises(type(failure)) as caught:
+            await kit.pipe("q", *steps, retry=ONCE)
+        assert vars(caught.value)["cost"].llm_calls == calls
+    assert kit.usage == TokenUsage(18, 2, 5)
+    assert mock.call_count == 5

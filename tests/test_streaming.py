@@ -6,10 +6,11 @@ import gc
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
-from fakes import NO_WAIT, ONCE
+from fakes import NO_WAIT, ONCE, idle
 from runs import MESSAGES, Ledgered, calls, ended, holds_nothing, output
 
 from executionkit import (
@@ -266,15 +267,59 @@ async def test_a_stream_that_raises_cancelled_error_of_its_own_is_a_provider_err
     assert run.usage.llm_calls == 1
 
 
+async def _in_a_task_group(run: Run) -> None:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(run.complete(MESSAGES, max_tokens=20))
+
+
+WAYS: dict[str, Callable[[Run], Awaitable[object]]] = {
+    "task": lambda run: asyncio.create_task(run.complete(MESSAGES, max_tokens=20)),
+    "gather": lambda run: asyncio.gather(*(run.complete(MESSAGES, max_tokens=20) for _ in range(2))),
+    "task group": _in_a_task_group,
+    "wait_for": lambda run: asyncio.wait_for(run.complete(MESSAGES, max_tokens=20), 60),
+    "patterns": lambda run: asyncio.gather(
+        *(consensus(run, "q", num_samples=2, max_tokens=10) for _ in range(2))
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_tasks_started_while_reading_do_not_wait_for_the_stream(way: str) -> None:
+    """Whoever reads may wait for them, and then the stream would never end."""
+    mock = MockProvider(["a b c"], usage=TokenUsage(1, 2))
+    async with Run("run", mock, max_cost=output(100)) as run:
+        async with run.stream(MESSAGES, max_tokens=40) as events:
+            async for _ in events:
+                await WAYS[way](run)
+                break
+
+        async def read_and_ask() -> None:
+            async with run.stream(MESSAGES) as events:
+                async for _ in events:
+                    await WAYS[way](run)
+
+        with pytest.raises((BudgetExhaustedError, ExceptionGroup)) as caught:
+            await read_and_ask()
+    refused = caught.value.exceptions[0] if isinstance(caught.value, ExceptionGroup) else caught.value
+    assert "for a stream that is being read" in str(refused)
+
+
 async def test_budgets_hold_for_streams() -> None:
     mock = MockProvider(["a b"], usage=TokenUsage(1, 2))
     run = Ledgered("run", mock, max_cost=output(50))
     await drained(run.stream(MESSAGES, max_tokens=80))
     assert mock.calls[0].max_tokens == 50
-    held = run.stream(MESSAGES)
+    held, begun = run.stream(MESSAGES), asyncio.Event()
+
+    async def another() -> list[StreamEvent]:
+        await begun.wait()
+        return await drained(run.stream(MESSAGES))
+
+    waiting = asyncio.create_task(another())
     async with held:
-        waiting = asyncio.create_task(drained(run.stream(MESSAGES)))
-        await asyncio.sleep(0)
+        begun.set()
+        await idle()
         assert not waiting.done()
         assert mock.call_count == 2
         assert "".join([event.text async for event in held if isinstance(event, TextDelta)]) == "a b"
@@ -723,3 +768,21 @@ def test_the_blocking_twin_tells_too() -> None:
     seen: list[PatternEvent] = []
     react_loop_sync(MockProvider(["a"]), "q", [LOOK], on_event=seen.append)
     assert seen[:2] == [RoundStarted(1), TextDelta("a")]
+
+
+async def told(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+    """A step that reads a stream."""
+    assert isinstance(provider, StreamingProvider)
+    async with provider.stream([{"role": "user", "content": prompt}]) as events:
+        return PatternResult(text([event async for event in events]))
+
+
+@pytest.mark.parametrize("ceiling", [None, 3])
+async def test_a_step_whose_stream_fails_is_charged_once(ceiling: int | None) -> None:
+    mock = MockProvider(["a", "a", "a", ProviderError("down")], usage=TokenUsage(10, 1))
+    kit = Kit(mock)
+    budget = None if ceiling is None else TokenUsage(llm_calls=ceiling)
+    with pytest.raises((ProviderError, BudgetExhaustedError)) as caught:
+        await kit.pipe("q", partial(consensus, num_samples=3), told, max_budget=budget, retry=ONCE)
+    assert mock.call_count == (ceiling or 4)
+    assert caught.value.cost == kit.usage == TokenUsage(30, 3, mock.call_count)

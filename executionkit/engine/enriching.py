@@ -36,6 +36,17 @@ def enrich(
         _add_paid(cast("dict[str, Any]", metadata), paid, from_inside=from_inside)
 
 
+def without_cost(exc: BaseException) -> None:
+    """Take the spend of an earlier run off an error that comes from a provider.
+
+    One that remembers a failure, as a circuit breaker does, raises the same object again.
+    """
+    if isinstance(exc, ExecutionKitError):
+        exc.cost = TokenUsage()
+    elif isinstance(getattr(exc, "cost", None), TokenUsage):
+        vars(exc).pop("cost", None)
+
+
 def _add_paid(metadata: dict[str, Any], paid: dict[str, Any], *, from_inside: bool) -> None:
     """Put `paid` on an error; what a run inside put there under the same names moves to `inner`."""
     if from_inside:

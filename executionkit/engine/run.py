@@ -9,16 +9,16 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import checks
-from executionkit.engine.enriching import enrich
+from executionkit.engine.enriching import enrich, without_cost
 from executionkit.engine.metering import Hold, Meter, Metering, Request
 from executionkit.engine.parallel import is_being_cancelled, waiting_tasks
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
-from executionkit.engine.streams import MeteredStream, Opened, opened
-from executionkit.errors import PatternError, ProviderError
+from executionkit.engine.streams import MeteredStream, Opened, opened, refuse_own_cancellation
+from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse, size_of
 from executionkit.streaming import ReplyStream, StreamEvent
@@ -37,8 +37,7 @@ class Run:
     the provider it wraps, and it has a `stream` only where that has one. Leaving `async with` by an error
     puts the run's spend, and what `salvage` says was already paid for, on that error.
 
-    A run whose task was cancelled sends nothing more and ends as cancelled, whoever swallows the
-    CancelledError on the way. One that somebody raises though nobody cancelled the task is a PatternError.
+    A CancelledError that the code it calls raises though nobody cancelled the task is a PatternError.
 
     Args:
         name: What the run is called in messages: the pattern's name.
@@ -88,8 +87,7 @@ class Run:
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
         self._enriched_inside: int | None = None
-        self._owner: asyncio.Task[Any] | None = None
-        self._cancelled_before = 0
+        self._is_entered = False
         supports_tools = getattr(self._target, "supports_tools", None)
         if supports_tools is not None:
             # From Python 3.12 on isinstance(run, ToolCallingProvider) does not ask `__getattr__`.
@@ -123,29 +121,24 @@ class Run:
         return self._meter.left
 
     async def __aenter__(self) -> Self:
-        self._owner = asyncio.current_task()
-        self._cancelled_before = self._owner.cancelling() if self._owner else 0
+        self._is_entered = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        is_cancelled = self._is_cancelled(self._owner)
         # An evaluator may keep its provider for the next time: that is over, not being wound up.
-        self._halted, self._owner = False, None
-        try:
-            if exc is None and is_cancelled:
-                await _raise_cancelled()
-            # A run around this one that is wound up cancels tasks in here.
-            if isinstance(exc, asyncio.CancelledError) and not (is_being_cancelled() or self._is_halted()):
-                # As it is it would pass for a cancellation of the run, which task groups swallow.
-                why = "code that the run calls raised CancelledError, though nobody cancelled the run"
-                raise PatternError(f"{self.name}: {why}") from exc
-        except BaseException as replacement:
+        self._halted = self._is_entered = False
+        if exc is None:
+            return
+        # A run around this one that is wound up cancels tasks in here.
+        if isinstance(exc, asyncio.CancelledError) and not (is_being_cancelled() or self._is_halted()):
+            # As it is it would pass for a cancellation of the run, which task groups swallow.
+            why = "code that the run calls raised CancelledError, though nobody cancelled the run"
+            replacement = PatternError(f"{self.name}: {why}")
             self._enrich(replacement)
-            raise
-        if exc is not None:
-            self._enrich(exc)
+            raise replacement from exc
+        self._enrich(exc)
 
     def _enrich(self, exc: BaseException) -> None:
         paid = {} if self._salvage is None else dict(self._salvage())
@@ -218,7 +211,8 @@ class Run:
                 reply = await pending
             except BaseException as exc:
                 self._metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
-                await self._heed_cancellation(exc)
+                without_cost(exc)
+                refuse_own_cancellation(exc)
                 raise
             if not isinstance(reply, LLMResponse):
                 self._metering.release(hold, dispatched=True)
@@ -227,9 +221,6 @@ class Run:
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
             self._metering.record(hold, reply)
-            task = asyncio.current_task()
-            if task and task.cancelling() and self._is_cancelled(task):
-                await _raise_cancelled()
             return reply
 
         return await self._retrying(attempt)
@@ -269,14 +260,14 @@ class Run:
 
         async def attempt() -> Opened:
             hold = await self._admitted(request)
-            return await opened(open_stream, hold, self._metering, self._heed_cancellation)
+            return await opened(open_stream, hold, self._metering)
 
         return MeteredStream(
             lambda: self._retrying(attempt),
             self._metering,
             size_of(repr(messages)),
-            self._enrich,
-            self._heed_cancellation,
+            # An error that leaves an entered run gets it there, once: a pipe counts what a step's error cost.
+            _as_it_is if self._is_entered else self._enrich,
         )
 
     def _request(
@@ -299,11 +290,8 @@ class Run:
 
     async def _admitted(self, request: Request) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
-        for level in self._levels:
-            if level._halted:
-                await _leave()
-            if level._owner and level._owner.cancelling() > level._cancelled_before:
-                await _raise_cancelled()
+        if self._is_halted():
+            await _leave()
         hold = self._metering.try_hold(request)
         if isinstance(hold, Hold):
             return hold
@@ -328,27 +316,6 @@ class Run:
 
     def _is_halted(self) -> bool:
         return any(level._halted for level in self._levels)
-
-    def _is_cancelled(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether `task`, which entered this run or one around it, was cancelled since."""
-        return task is not None and any(
-            task is level._owner and task.cancelling() > level._cancelled_before for level in self._levels
-        )
-
-    async def _heed_cancellation(self, exc: BaseException | None = None) -> None:
-        """After the provider's reply, or its failure `exc`: end as cancelled where we were, and only there.
-
-        Raises:
-            CancelledError: We were cancelled, and the provider has kept that to itself.
-            ProviderError: We were not, the provider raised CancelledError of its own.
-        """
-        if isinstance(exc, asyncio.CancelledError):
-            if not is_being_cancelled():
-                why = "the provider raised CancelledError, though nobody cancelled the call"
-                raise ProviderError(why) from exc
-        # What comes back to a part of the work while all of it is cancelled is kept: it is paid for.
-        elif (exc is None or isinstance(exc, Exception)) and self._is_cancelled(asyncio.current_task()):
-            await _raise_cancelled()
 
     async def _pause(self, seconds: float) -> None:
         await self._park(waited(self._retry, seconds))
@@ -376,9 +343,8 @@ def _check_provider(name: str, provider: object) -> None:
     raise TypeError(f"{name}: the provider needs {wanted}; {found}")
 
 
-async def _raise_cancelled() -> NoReturn:
-    await asyncio.sleep(0)  # where the cancellation has not been delivered yet it is now
-    raise asyncio.CancelledError
+def _as_it_is(_: BaseException) -> None:
+    """Put nothing on an error."""
 
 
 async def _leave() -> None:

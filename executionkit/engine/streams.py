@@ -4,17 +4,17 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import Token
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
+from executionkit.engine.enriching import without_cost
 from executionkit.engine.metering import Hold, Metering
+from executionkit.engine.parallel import begin_reading, end_reading, is_being_cancelled
 from executionkit.errors import ProviderError
 from executionkit.streaming import Finish, ReplyStream, StreamEvent
 
 Manager: TypeAlias = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
-
-HeedCancellation: TypeAlias = Callable[[BaseException | None], Awaitable[None]]
-"""Called after what the provider has brought, or failed with: a run's, see there."""
 
 
 class Opened(NamedTuple):
@@ -26,12 +26,7 @@ class Opened(NamedTuple):
     hold: Hold
 
 
-async def opened(
-    open_stream: Callable[[Hold], Manager],
-    hold: Hold,
-    metering: Metering,
-    heed_cancellation: HeedCancellation,
-) -> Opened:
+async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, metering: Metering) -> Opened:
     """Open a stream and wait for its first event; a failure gives back what was set aside."""
     try:
         manager = open_stream(hold)
@@ -46,15 +41,24 @@ async def opened(
             first = await anext(events, None)
             if first is None:
                 raise ProviderError("the provider's stream ended without an event")
-            await heed_cancellation(None)
         except BaseException as exc:
             await manager.__aexit__(type(exc), exc, exc.__traceback__)
             raise
     except BaseException as exc:
         metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
-        await heed_cancellation(exc)
+        without_cost(exc)
+        refuse_own_cancellation(exc)
         raise
     return Opened(manager, events, first, hold)
+
+
+def refuse_own_cancellation(exc: BaseException) -> None:
+    """Raise a ProviderError for a CancelledError that the provider raised though nobody cancelled us.
+
+    As it is it would leave the pattern, and a TaskGroup would take that for a cancelled task and say nothing.
+    """
+    if isinstance(exc, asyncio.CancelledError) and not is_being_cancelled():
+        raise ProviderError("the provider raised CancelledError, though nobody cancelled the call") from exc
 
 
 class MeteredStream(ReplyStream):
@@ -65,11 +69,11 @@ class MeteredStream(ReplyStream):
         metering: Where the call is charged.
         prompt_bytes: The size of the prompt, for the estimate where the stream ends before its usage.
         enrich: Puts what was spent on an error that leaves the stream.
-        heed_cancellation: Raises where the provider has swallowed a cancellation, or made one up.
     """
 
     _source: Opened | None = None
     _reader: object = None
+    _reading: Token[tuple[object, ...]] | None = None
     _settled = False
 
     def __init__(
@@ -77,15 +81,13 @@ class MeteredStream(ReplyStream):
         begin: Callable[[], Awaitable[Opened]],
         metering: Metering,
         prompt_bytes: int,
-        enrich: Callable[[BaseException], None],
-        heed_cancellation: HeedCancellation,
+        enrich: Callable[[BaseException], object],
     ) -> None:
         super().__init__()
         self._begin_source = begin
         self._metering = metering
         self._prompt_size = prompt_bytes
         self._enrich = enrich
-        self._heed_cancellation = heed_cancellation
         self._first: StreamEvent | None = None
 
     async def _open(self) -> None:
@@ -97,6 +99,7 @@ class MeteredStream(ReplyStream):
         self._first = self._source.first
         self._prompt_bytes = self._prompt_size
         self._reader = asyncio.current_task()
+        self._reading = begin_reading()
         self._metering.begin_reading(self._source.hold, self._reader)
 
     async def _next(self) -> StreamEvent | None:
@@ -120,9 +123,9 @@ class MeteredStream(ReplyStream):
         try:
             event = await anext(source.events, None)
         except BaseException as exc:
-            await self._heed_cancellation(exc)
+            without_cost(exc)
+            refuse_own_cancellation(exc)
             raise
-        await self._heed_cancellation(None)
         if event is None and not self._settled:
             raise ProviderError("the provider's stream ended without a Finish event")
         return event
@@ -140,6 +143,8 @@ class MeteredStream(ReplyStream):
             if self._first is not None:
                 self._tally.add(self._first)
             self._settle(source)
+            if self._reading is not None:
+                end_reading(self._reading)
             kind = None if exc is None else type(exc)
             trace: TracebackType | None = None if exc is None else exc.__traceback__
             await source.manager.__aexit__(kind, exc, trace)

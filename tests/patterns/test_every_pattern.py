@@ -8,15 +8,14 @@ import math
 import pickle
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from fakes import NO_WAIT, ONCE, HeldProvider, idle
-from runs import ended
 
 import executionkit
 from executionkit import (
@@ -339,69 +338,6 @@ async def test_cancelling_leaves_the_totals_right_and_no_task_behind(pattern: Pa
         assert kit.usage == ledger.usage
         assert kit.usage.llm_calls == k
         assert (ledger.in_flight, ledger.undelivered) == (0, 1)
-
-
-class Deaf:
-    """A model that answers, or fails, once it is cancelled, and keeps the cancellation to itself."""
-
-    supports_tools: Literal[True] = True
-
-    def __init__(self, outcome: LLMResponse | Exception) -> None:
-        self.outcome = outcome
-        self.arrived = asyncio.Event()
-        self.calls = 0
-
-    async def complete(self, messages: list[dict[str, Any]], **kwargs: Any) -> LLMResponse:
-        self.calls += 1
-        self.arrived.set()
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
-
-
-DEAF_OUTCOMES = [
-    LLMResponse('{"n": 4}', usage={"prompt_tokens": 3, "completion_tokens": 2}),
-    LLMResponse('{"n": 5}', [ToolCall("1", "look", {})], usage={"prompt_tokens": 3, "completion_tokens": 2}),
-    ProviderError("the connection was closed"),
-]
-
-
-@pytest.mark.parametrize("outcome", DEAF_OUTCOMES, ids=["answer", "tool call", "error"])
-@every_pattern
-async def test_a_provider_that_swallows_a_cancellation_does_not_undo_it(
-    pattern: Pattern, outcome: LLMResponse | Exception
-) -> None:
-    provider = Deaf(outcome)
-    kit = Kit(provider)
-    run = asyncio.create_task(getattr(kit, pattern.kit)(pattern.task[1], **pattern.arguments))
-    await provider.arrived.wait()
-    run.cancel()
-    assert isinstance(await ended(run), asyncio.CancelledError)
-    spent = TokenUsage(0, 0, 1) if isinstance(outcome, Exception) else TokenUsage(3, 2, 1)
-    assert (provider.calls, kit.usage) == (1, spent)
-
-
-@pytest.mark.parametrize("outcome", DEAF_OUTCOMES, ids=["answer", "tool call", "error"])
-@every_pattern
-async def test_nor_does_it_undo_a_timeout(pattern: Pattern, outcome: LLMResponse | Exception) -> None:
-    provider = Deaf(outcome)
-    kit = Kit(provider)
-
-    async def in_time() -> None:
-        async with asyncio.timeout(None) as limit:
-            watch = asyncio.create_task(run_out(limit))
-            await getattr(kit, pattern.kit)(pattern.task[1], **pattern.arguments)
-        await watch
-
-    async def run_out(limit: asyncio.Timeout) -> None:
-        await provider.arrived.wait()
-        limit.reschedule(asyncio.get_running_loop().time())
-
-    with pytest.raises(TimeoutError):
-        await in_time()
-    assert provider.calls == kit.usage.llm_calls == 1
 
 
 @every_pattern
