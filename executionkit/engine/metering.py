@@ -96,7 +96,7 @@ class Metering:
 
     def __init__(self, meters: Sequence[Meter]) -> None:
         self.meters: tuple[Meter, ...] = tuple(reversed(meters))
-        self.is_limited = any(meter.max_cost != UNLIMITED for meter in self.meters)
+        self.is_limited: bool = any(meter.max_cost != UNLIMITED for meter in self.meters)
         self._measures_prompts = any(meter.max_cost.input_tokens for meter in self.meters)
 
     def require(self, calls: int, replies: int) -> None:
