@@ -160,11 +160,26 @@ async def told_the_task(text: str, provider: LLMProvider, *, task: str = "") -> 
     return 1.0 if task else reasons(text, provider)
 
 
+def needs_the_task(text: str, provider: LLMProvider, *, task: str) -> float:
+    return float(task in text)
+
+
+async def needs_the_task_async(text: str, provider: LLMProvider, *, task: str) -> Evaluation:
+    return Evaluation(needs_the_task(text, provider, task=task))
+
+
+def third_is_the_task(answer: str, model: LLMProvider, task: str) -> Evaluation:
+    return Evaluation(needs_the_task(answer, model, task=task))
+
+
 evaluator: Evaluator = judge
 scorers: list[Scorer] = [
     judge,
     reasons,
     told_the_task,
+    needs_the_task,
+    needs_the_task_async,
+    third_is_the_task,
     evaluator,
     Rubric("Brief."),
     lambda text, _: len(text) / 9,
