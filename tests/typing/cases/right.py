@@ -292,6 +292,12 @@ async def data() -> None:
 
 async def many() -> None:
     best = await best_of_n(provider, "q", evaluator=reasons, target_score=0.9)
+    await best_of_n(mock, "q", evaluator=needs_the_task)
+    await refine_loop(mock, "q", evaluator=needs_the_task_async)
+    await refine_loop(mock, "q", evaluator=lambda text, _: len(text) / 9)
+    async with MockProvider(["yes"]) as closing:
+        await consensus(closing, "q")
+    await closing.aclose()
     assert_type(best, BestOfNResult)
     assert_type(best.scores, list[float | None])
     await best_of_n(mock, "q", evaluator=Pairwise("Brief.", judge=provider), num_samples=3)
