@@ -167,6 +167,8 @@ class PatternResult(Generic[T_co]):
     def to_dict(self) -> dict[str, Any]:
         """The result as plain dicts and lists, ready for `json.dumps`.
 
+        It stands in for `dataclasses.asdict`, which can't copy the read-only `metadata`.
+
         A value that is a dataclass or a pydantic model, or holds some, is told as dicts. What else is no
         JSON in it, such as a date in a dataclass, stays as it is.
         """

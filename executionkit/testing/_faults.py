@@ -118,6 +118,7 @@ class Fault:
     @classmethod
     def reset(cls, at: Cut = "start", *, reply: "Answer" = "reset") -> "Fault":
         """Reset the connection before the reply, after its headers, or in the middle of its body."""
+        checks.one_of(get_args(Cut), at=at)
         return cls(breaks=at, resets=True, then=reply)
 
     @classmethod

@@ -167,7 +167,8 @@ def test_a_client_that_leaves_a_hanging_call() -> None:
             "a header must be one line of printable text, got 1",
         ),
         (lambda: UNCHECKED.delay("1"), "seconds must be a finite number >= 0, got '1'"),
-        (lambda: UNCHECKED.reset("middle"), "breaks must be one of 'start', 'headers', 'body', got 'middle'"),
+        (lambda: UNCHECKED.reset("middle"), "at must be one of 'start', 'headers', 'body', got 'middle'"),
+        (lambda: UNCHECKED(breaks="end"), "breaks must be one of 'start', 'headers', 'body', got 'end'"),
         (lambda: UNCHECKED.stall(after="1"), "after must be an integer >= 0, got '1'"),
     ],
 )
