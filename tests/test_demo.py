@@ -240,7 +240,9 @@ def test_a_pattern_that_fails(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert "\x1b" not in line
     # What was spent up to then, the pattern that failed included.
     table = captured.out[captured.out.index("per pattern") :].split()
-    assert [table[table.index(name) + 1] for name in ("consensus", "refine_loop", "react_loop", "together")] == [
+    assert [
+        table[table.index(name) + 1] for name in ("consensus", "refine_loop", "react_loop", "together")
+    ] == [
         "6",
         "8",
         "1",

@@ -44,7 +44,7 @@ _NOT_MAXIMUM: Final = r"(?<!max )(?<!maximum )(?<!possible )"
 # in some other notation ("1e1", "8k", "8½", "2 x 4", "1 0") are no certain score.
 _NOT_FIRST: Final = (
     r"(?<![.,/\-–…])(?<![^\W_])(?<!\d[*^+×:])(?<!\d\*\*)(?<!\d [-–+*x×…] )(?<!\d to )(?<!\d or )(?<!\d and )"
-    r"(?<!\d[^\S\r\n])(?<!\.\. )"
+    r"(?<!\d[^\S\r\n])(?<!\d[^\S\r\n]{2})(?<!\.\. )"
 )
 _NOT_LAST: Final = (
     r"(?!_*[^\W_]|[.,]\d|\*{1,2}\d|[^\S\r\n]+\d"
