@@ -6,7 +6,8 @@ import itertools
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeGuard, cast
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeGuard, cast
 
 from executionkit.responses import LLMResponse, size_of
 from executionkit.streaming import (
@@ -55,7 +56,8 @@ Responder: TypeAlias = Callable[[MockCall], Reply | Awaitable[Reply]]
 class MockProvider:
     """A provider that answers from a script and records what it was asked.
 
-    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`. Replies come as they are
+    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`, and has the `aclose` and
+    `async with` of `Provider`, which do nothing here. Replies come as they are
     written: `max_tokens` is recorded and cuts nothing, as the local endpoint would.
 
     Example:
@@ -95,8 +97,8 @@ class MockProvider:
         calls: Every call made, in order, those that raised included.
 
     Raises:
-        TypeError: A reply is neither text, nor a response, nor an exception.
-        ValueError: `strict` without a script that could run out.
+        TypeError: A reply is neither text, nor a response, nor an exception, or `usage` is no mapping.
+        ValueError: `strict` without a script that could run out, or a `usage` without any count.
     """
 
     supports_tools: Literal[True] = True
@@ -109,7 +111,8 @@ class MockProvider:
         usage: TokenUsage | Mapping[str, Any] | None = None,
         strict: bool = False,
     ) -> None:
-        if isinstance(responses, (str, LLMResponse, BaseException, type)):
+        is_no_list = isinstance(responses, (str, Mapping, LLMResponse, BaseException, type))
+        if is_no_list or not (callable(responses) or isinstance(responses, Iterable)):
             raise TypeError(f"responses must be a list of replies or a function, got {responses!r}")
         if exception is not None and not _is_exception(exception):
             raise TypeError(f"exception must be an exception or None, got {exception!r}")
@@ -169,6 +172,17 @@ class MockProvider:
         """
         call = _call(messages, temperature, max_tokens, tools, kwargs)
         return _MockStream(self._answer, call)
+
+    async def aclose(self) -> None:
+        """Do nothing, as often as wished: there is no connection. It is here because `Provider` has it."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def _answer(self, call: MockCall) -> LLMResponse:
         self.calls.append(call)
@@ -245,9 +259,18 @@ def _is_exception(value: object) -> TypeGuard[BaseException | type[BaseException
 
 
 def _usage_mapping(usage: TokenUsage | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if usage is None:
+        return {}
     if isinstance(usage, TokenUsage):
         return {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
-    return {} if usage is None else dict(usage)
+    if not isinstance(usage, Mapping):
+        raise TypeError(f"usage must be a TokenUsage, a mapping or None, got {usage!r}")
+    if usage and not usage.keys() & _COUNTS:
+        raise ValueError(f"usage must have one of {', '.join(_COUNTS)}, got {usage!r}")
+    return dict(usage)
+
+
+_COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
 
 
 def _snapshot(value: Any) -> Any:

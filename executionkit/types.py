@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from executionkit._schema import check_schema
 from executionkit.protocols import LLMProvider
@@ -45,7 +45,19 @@ class Evaluation:
     feedback: str = ""
 
 
-Scorer: TypeAlias = Callable[[str, LLMProvider], float | Evaluation | Awaitable[float | Evaluation]]
+class TaskScorer(Protocol):
+    """A `Scorer` that asks for the task: it is given the prompt of the pattern as `task`."""
+
+    def __call__(
+        self, text: str, provider: LLMProvider, /, *, task: str
+    ) -> float | Evaluation | Awaitable[float | Evaluation]:
+        """Score `text`, plain or async."""
+        ...
+
+
+Scorer: TypeAlias = (
+    Callable[[str, LLMProvider], float | Evaluation | Awaitable[float | Evaluation]] | TaskScorer
+)
 """What `refine_loop` and `best_of_n` take: an `Evaluator`, or one that gives reasons, async or plain.
 
 A plain function runs on the event loop; leave long work to `asyncio.to_thread`. A scorer that has a further
@@ -154,6 +166,8 @@ class PatternResult(Generic[T_co]):
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain dicts and lists, ready for `json.dumps`.
+
+        It stands in for `dataclasses.asdict`, which can't copy the read-only `metadata`.
 
         A value that is a dataclass or a pydantic model, or holds some, is told as dicts. What else is no
         JSON in it, such as a date in a dataclass, stays as it is.

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kit": CORE | {"patterns", "compose"},
     "sync": CORE | {"patterns", "compose"},
     "_mock": VALUES,
-    "testing": VALUES | {"_mock"},
+    "testing": VALUES | {"_mock", "engine.checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},
     "__init__": APPLICATION | {"provider"},
     "__main__": {"_demo"},

@@ -152,6 +152,19 @@ def test_a_reader_that_leaves() -> None:
     assert (child.returncode, errors) == (1, b"")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_an_output_that_takes_nothing() -> None:
+    command = [sys.executable, "-W", "error", "-m", "executionkit", "demo"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, env=environment(), stdout=full, stderr=subprocess.PIPE, timeout=50, check=False
+        )
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert line.startswith("error: ")
+    assert "No space left on device" in line
+
+
 def test_another_endpoint(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalEndpoint(SimulatedModel(), models=["theirs"], api_key="s3cret") as endpoint:
         variables = against(endpoint, model="theirs")
@@ -225,7 +238,36 @@ def test_a_pattern_that_fails(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert line.startswith("error: PermanentError: ")
     assert line.endswith("; the pattern had spent 1 call, 0 input and 0 output tokens")
     assert "\x1b" not in line
-    assert "refine_loop" in captured.out
+    # What was spent up to then, the pattern that failed included.
+    table = captured.out[captured.out.index("per pattern") :].split()
+    assert [
+        table[table.index(name) + 1] for name in ("consensus", "refine_loop", "react_loop", "together")
+    ] == [
+        "6",
+        "8",
+        "1",
+        "15",
+    ]
+    assert "pipe" not in table
+
+
+def test_one_answer_and_one_improvement(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter(["Score: 4", "Score: 10"])
+
+    def agreeing(request: ChatRequest) -> Any:
+        if request.tools:
+            return Fault.status(400)
+        return next(scores) if "Judge how well" in request.prompt else "10 cents"
+
+    with LocalEndpoint(agreeing) as endpoint:
+        for name, value in against(endpoint).items():
+            monkeypatch.setenv(name, value)
+        assert main(["demo"]) == 1
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "agreement   100%, all the same" in lines
+    assert "stopped     target, after 1 improvement" in lines
 
 
 @pytest.mark.parametrize("figure", ["input_tokens", "output_tokens"])

@@ -205,6 +205,28 @@ async def test_usage_is_given_to_texts_and_the_empty_reply(usage: Any) -> None:
         assert (response.reported_input_tokens, response.reported_output_tokens) == (11, 5)
 
 
+@pytest.mark.parametrize("usage", [3, "3", [("prompt_tokens", 3)]])
+def test_usage_must_be_a_mapping(usage: Any) -> None:
+    with pytest.raises(TypeError, match="usage must be a TokenUsage, a mapping or None, got"):
+        MockProvider(["a"], usage=usage)
+
+
+def test_a_usage_that_would_count_as_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"usage must have one of prompt_tokens, .*, got {'tokens': 3}"):
+        MockProvider(["a"], usage={"tokens": 3})
+
+
+async def test_it_is_closed_and_entered_as_a_provider_is_and_answers_on() -> None:
+    async with MockProvider(["a"]) as provider:
+        assert await texts(provider, 1) == ["a"]
+    await provider.aclose()
+    await provider.aclose()
+    assert await texts(provider, 1) == ["a"]
+    with pytest.raises(ProviderError, match="down"):
+        async with MockProvider(exception=ProviderError("down")) as failing:
+            await failing.complete(USER)
+
+
 async def test_without_usage_the_counts_are_unknown() -> None:
     assert (await MockProvider(["a"]).complete(USER)).reported_input_tokens is None
 
@@ -217,7 +239,7 @@ async def test_strict_fails_when_the_script_runs_out() -> None:
     assert isinstance(await failure(MockProvider(strict=True)), AssertionError)
 
 
-@pytest.mark.parametrize("responses", ["text", LLMResponse("x"), ValueError("x"), ValueError])
+@pytest.mark.parametrize("responses", ["text", LLMResponse("x"), ValueError("x"), ValueError, {"q": "a"}, 5])
 def test_responses_must_be_a_list_or_a_function(responses: Any) -> None:
     with pytest.raises(TypeError, match="responses must be a list of replies or a function"):
         MockProvider(responses)

@@ -52,9 +52,19 @@ def main(environ: Mapping[str, str]) -> int:
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read has enough; Python would try to write the rest once more on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read has enough.
+        _give_up_stdout()
         return 1
+    except OSError as error:
+        print(f"error: {clean(str(error))}", file=sys.stderr)
+        _give_up_stdout()
+        return 1
+
+
+def _give_up_stdout() -> None:
+    """Let what is still to be written go nowhere: Python would try once more on its way out."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _provider(environ: Mapping[str, str]) -> Provider | None:
@@ -89,29 +99,45 @@ async def _demo(provider: Provider | None, screen: Screen) -> int:
             # A query may hold a key.
             screen.row("endpoint", provider.base_url.partition("?")[0])
         await stack.enter_async_context(provider)
-        return _conclusion(await _play(provider, endpoint, screen), screen)
+        rows, failure = await _play(provider, endpoint, screen)
+    _show_costs(rows, screen)
+    if failure is not None:
+        raise failure
+    return _compare(rows, screen)
 
 
-async def _play(provider: Provider, endpoint: LocalEndpoint | None, screen: Screen) -> list[Row]:
+async def _play(
+    provider: Provider, endpoint: LocalEndpoint | None, screen: Screen
+) -> tuple[list[Row], ExecutionKitError | None]:
+    """Every scene up to the first that fails: what each cost, and that failure."""
     recorder = Recorder(provider)
     kit = Kit(recorder)
     rows: list[Row] = []
+    failure: ExecutionKitError | None = None
     served = TokenUsage()
     for name, scene in SCENES.items():
         recorder.clear()
         screen.flush()
-        result = await scene(Stage(kit, recorder, screen))
+        try:
+            cost = (await scene(Stage(kit, recorder, screen))).cost
+        except ExecutionKitError as error:
+            failure, cost = error, error.cost
         before, served = served, endpoint.ledger.usage if endpoint else served
-        rows.append(Row(name, result.cost, _less(served, before) if endpoint else None))
+        rows.append(Row(name, cost, _less(served, before) if endpoint else None))
+        if failure is not None:
+            break
     rows.append(Row("together", kit.usage, endpoint.ledger.usage if endpoint else None))
-    return rows
+    return rows, failure
 
 
-def _conclusion(rows: list[Row], screen: Screen) -> int:
-    """Show the cost of all, and compare line by line."""
+def _show_costs(rows: list[Row], screen: Screen) -> None:
     screen.section("cost", "per pattern" if rows[-1].theirs is None else "our ledger = the endpoint's ledger")
     head = ["", "calls", "input tokens", "output tokens"]
     screen.table([head, *([row.name, *_cells(row)] for row in rows)])
+
+
+def _compare(rows: list[Row], screen: Screen) -> int:
+    """Say whether the ledgers are equal, line by line."""
     screen.blank()
     if any(row.theirs is None for row in rows):
         screen.row("ledgers", "not compared: what this endpoint counted is not known here")

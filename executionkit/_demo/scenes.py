@@ -64,9 +64,7 @@ async def vote(stage: Stage) -> PatternResult[str]:
 
     _show_votes(stage, winner=result.value)
     stage.screen.row("answer", result.value, BOLD)
-    stage.screen.row(
-        "agreement", f"{result.agreement_ratio:.0%}, {result.unique_responses} different answers"
-    )
+    stage.screen.row("agreement", f"{result.agreement_ratio:.0%}, {_different(result.unique_responses)}")
     _show_cost(stage, result)
     return result
 
@@ -82,7 +80,7 @@ async def refine(stage: Stage) -> PatternResult[str]:
 
     _show_scores(stage, result.score_history)
     stage.screen.row("answer", result.value, BOLD)
-    stage.screen.row("stopped", f"{result.stop_reason}, after {result.iterations} improvements")
+    stage.screen.row("stopped", f"{result.stop_reason}, after {_counted(result.iterations, 'improvement')}")
     _show_cost(stage, result)
     return result
 
@@ -162,9 +160,7 @@ async def vote_then_refine(stage: Stage) -> PatternResult[str]:
     result = await stage.kit.pipe(TAGLINE, draft, sharpen, max_budget=BUDGET, retry=RETRY)
 
     voted, refined = result.step_metadata
-    stage.screen.row(
-        "vote", f"{voted['agreement_ratio']:.0%} agree, {voted['unique_responses']} different drafts"
-    )
+    stage.screen.row("vote", f"{voted['agreement_ratio']:.0%} agree, {_different(voted['unique_responses'])}")
     _show_scores(stage, refined["score_history"])
     stage.screen.row("answer", result.value, BOLD)
     _show_cost(stage, result)
@@ -207,5 +203,13 @@ def _kind(failure: LLMError) -> str:
 
 def spelt(usage: TokenUsage) -> str:
     """What was spent, or may be, in words."""
-    calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
+    calls = _counted(usage.llm_calls, "call")
     return f"{calls}, {usage.input_tokens:,} input and {usage.output_tokens:,} output tokens"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _different(answers: int) -> str:
+    return "all the same" if answers == 1 else f"{answers} different answers"

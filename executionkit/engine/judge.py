@@ -40,14 +40,15 @@ _NUMBER: Final = r"(?P<number>-?\d+(?:\.\d+)?)"
 _TEN: Final = r"\s*(?:/|out of)\s*10(?:\.0+)?"
 _MARKUP: Final = r"[ \t*_`\"']*+"
 _NOT_MAXIMUM: Final = r"(?<!max )(?<!maximum )(?<!possible )"
-# A range ("7-8", "7 or 8"), a percentage, a share of something else than 10 and a number that goes on in some
-# other notation ("1e1", "8k", "8½", "2 x 4") are no certain score.
+# A range ("7-8", "7..8", "7 or 8"), a percentage, a share of something else than 10 and a number that goes on
+# in some other notation ("1e1", "8k", "8½", "2 x 4", "1 0") are no certain score.
 _NOT_FIRST: Final = (
-    r"(?<![.,/\-–])(?<![^\W_])(?<!\d[*^+×:])(?<!\d\*\*)(?<!\d [-–+*x×] )(?<!\d to )(?<!\d or )(?<!\d and )"
+    r"(?<![.,/\-–…])(?<![^\W_])(?<!\d[*^+×:])(?<!\d\*\*)(?<!\d [-–+*x×…] )(?<!\d to )(?<!\d or )(?<!\d and )"
+    r"(?<!\d[^\S\r\n])(?<!\d[^\S\r\n]{2})(?<!\.\. )"
 )
 _NOT_LAST: Final = (
-    r"(?!_*[^\W_]|[.,]\d|\*{1,2}\d|[ \t]\d{3}\b"
-    r"|[ \t]*(?:%|/|(?:out )?of\b|(?:[-–—~+^×·:xe]|[ \t]\*{1,2}|to|or|and)[ \t]*\d))"
+    r"(?!_*[^\W_]|[.,]\d|\*{1,2}\d|[^\S\r\n]+\d"
+    r"|[ \t]*(?:%|/|(?:out )?of\b|(?:[-–—~+^×·:xe…]|\.{2,}|[ \t]\*{1,2}|to|or|and)[ \t]*\d))"
 )
 _BARE: Final = re.compile(rf"[\s*_`\"']*{_NUMBER}(?:{_TEN})?[\s*_`\"'.]*", re.IGNORECASE)
 _LABELLED: Final = re.compile(
@@ -148,8 +149,9 @@ def read_score(reply: str, *, cut_off: bool = False) -> float | None:
     """Read a score from 0 to 10 out of a judge's reply, as a number in [0, 1]; None unless it is certain.
 
     Certain are: a number alone ("8", "8.5/10"), a JSON object with a "score", a line with nothing but the
-    score ("Score: 8"), one labelled number, or one "N/10". Where several of a kind differ nothing is certain.
-    Of a reply that was cut off the last two don't count: they may be about a part of the answer.
+    score ("Score: 8"), and one number elsewhere that is labelled or a share of ten ("8/10"). Where several of
+    a kind differ nothing is certain. Of a reply that was cut off the last kind doesn't count: it may be about
+    a part of the answer.
     """
     text = without_thoughts(reply).strip()
     if cut_off and text.endswith("1"):
@@ -157,8 +159,8 @@ def read_score(reply: str, *, cut_off: bool = False) -> float | None:
     whole = _BARE.fullmatch(text)
     found = {} if whole else _json_object(text)
     numbers = {whole["number"]} if whole else {str(found["score"])} if found else set[str]()
-    for pattern in (_LINE,) if cut_off else (_LINE, _LABELLED, _FRACTION):
-        numbers = numbers or {match["number"] for match in pattern.finditer(text)}
+    for patterns in ((_LINE,),) if cut_off else ((_LINE,), (_LABELLED, _FRACTION)):
+        numbers = numbers or {match["number"] for pattern in patterns for match in pattern.finditer(text)}
     values = {float(number) for number in numbers}
     if len(values) != 1:
         return None

@@ -109,8 +109,8 @@ class Climb(Generic[T]):
                 return value
             if self.repair_attempts == self.max_retries:
                 raise PatternError(
-                    f"no reply was what was asked for in {self.parse_attempts} attempts; the last one: "
-                    f"{'; '.join(self.errors)}"[:2000]
+                    f"no reply was what was asked for in {self.parse_attempts} attempts; the last one, "
+                    f"{reply.content[:200]!r}: {'; '.join(self.errors)}"[:2000]
                 )
             self.repair_attempts += 1
             rung, request = "repair", base

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
+from unicodedata import category
 
 from executionkit.engine.thoughts import without_thoughts
 
@@ -16,10 +17,13 @@ _START: Final = re.compile(r"""\{\s*(?:["'}]|\w+\s*:)|\[\s*(?:[\[{"'\d-]|true|fa
 _FENCED: Final = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
-# Left out, or not a number: there is nothing to mend it with.
+# Left out, cut short ("tru"), or not a number: there is nothing to mend it with.
 _MISSING: Final = re.compile(
-    r"(?:^|[\s,:\[{])(?:\.\.\.|…|undefined|-?(?:nan|inf(?:inity)?))\s*(?:[,\]}]|\Z)", re.IGNORECASE
+    r"(?:^|[\s,:\[{])(?:\.\.\.|…|undefined|-?(?:nan|inf(?:inity)?)|tru?|fa(?:ls?)?|nul?)\s*(?:[,\]}]|\Z)",
+    re.IGNORECASE,
 )
+# What changes a number that stands beside it. A plus doesn't, and a point is told by the digits.
+_SIGNS: Final = "-−–±~≈<>≤≥%‰°"
 _COMMENT: Final = re.compile(r"(?:(?<=[\s,{}\[\]])|^)//[^\n]*|/\*.*?\*/", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf])")
 _LONG_NUMBER: Final = re.compile(r"(?<![\"'\w.])-?[0-9]{640,}")  # no limit may be less than 640
@@ -64,7 +68,8 @@ def mend(broken: str) -> dict[str, Any] | list[Any] | None:
     """What `broken` says once its slips are mended; None where that is not certain.
 
     It takes the optional `json-repair`, which guesses where it can't know. So its result counts only when it
-    says no more and no less than the text does: the same letters and digits in the same order.
+    says no more and no less than the text does: the same letters, digits, signs and currencies in the same
+    order.
     """
     if len(broken) > MAX_CHARS or _MISSING.search(broken) or _is_too_long_a_number(broken):
         return None
@@ -117,7 +122,9 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _letters(text: str) -> str:
-    """The letters and digits of a text, whatever its escapes and however its numbers are written."""
+    """The letters, digits and signs of a text, whatever its escapes and however its numbers are written."""
     text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else " ", text)
     text = _FRACTION.sub(lambda number: repr(float(number[0])), text)
-    return "".join(filter(str.isalnum, text.casefold()))
+    return "".join(
+        char for char in text.casefold() if char.isalnum() or char in _SIGNS or category(char) == "Sc"
+    )

@@ -57,8 +57,8 @@ class LocalEndpoint:
         strict: Answer 400 when the script has run out instead of starting over.
 
     Raises:
-        TypeError: The script isn't a list of replies nor a function.
-        ValueError: `strict` with a function.
+        TypeError: The script isn't a list of replies nor a function, or `models` is no list of names.
+        ValueError: `strict` with a function; a model's name or `api_key` is no text.
     """
 
     def __init__(

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from types import MappingProxyType, NoneType
+from typing import Any, Literal, TypeAlias, get_args
 
+from executionkit.engine import checks
 from executionkit.responses import LLMResponse, rebuild
 
 Body: TypeAlias = str | bytes | Mapping[str, Any] | list[Any] | None
@@ -38,6 +39,10 @@ class Fault:
             neither. A piece is a word or so; a reply that is not streamed counts as one.
         error: What a streamed reply fails with after those pieces: sent as an error event. None stalls it.
         then: The reply that is late or breaks off.
+
+    Raises:
+        ValueError: A number or a name is out of range, or a header can't be sent.
+        TypeError: A field is of another type than it must be.
     """
 
     code: int | None = None
@@ -53,18 +58,19 @@ class Fault:
     then: "Answer" = ""
 
     def __post_init__(self) -> None:
-        if self.code is not None and not 200 <= self.code <= 599:
-            raise ValueError(f"code must be in [200, 599], got {self.code!r}")
-        if not 0 <= self.seconds < math.inf:
-            raise ValueError(f"seconds must be a finite number >= 0, got {self.seconds!r}")
-        for name in ("sent", "after"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must be >= 0, got {value!r}")
-        for name, value in self.headers.items():
-            if not f"{name}{value}".isprintable():
-                raise ValueError(f"a header must be one line of printable text, got {name!r}: {value!r}")
-        object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
+        if self.code is not None and not (isinstance(self.code, int) and 200 <= self.code <= 599):
+            raise ValueError(f"code must be an integer in [200, 599], got {self.code!r}")
+        checks.between(0, math.inf, seconds=self.seconds)
+        counts = {"sent": self.sent, "after": self.after}
+        checks.at_least(0, **{name: count for name, count in counts.items() if count is not None})
+        if self.breaks is not None:
+            checks.one_of(get_args(Cut), breaks=self.breaks)
+        if not isinstance(self.body, (str, bytes, Mapping, list, NoneType)):
+            raise TypeError(f"body must be text, bytes, a mapping, a list or None, got {self.body!r}")
+        if not isinstance(self.error, (Mapping, NoneType)):
+            raise TypeError(f"error must be a mapping or None, got {self.error!r}")
+        checked_answer(self.then)
+        object.__setattr__(self, "headers", MappingProxyType(_checked_headers(self.headers)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A MappingProxyType can't be pickled; the fields can.
@@ -81,7 +87,7 @@ class Fault:
             body: Text or bytes as they are, a mapping or list as JSON; None means an error object as
                 OpenAI sends it.
         """
-        return cls(code=code, headers=headers or {}, body=body)
+        return cls(code=code, headers={} if headers is None else headers, body=body)
 
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = 1.0) -> "Fault":
@@ -112,6 +118,7 @@ class Fault:
     @classmethod
     def reset(cls, at: Cut = "start", *, reply: "Answer" = "reset") -> "Fault":
         """Reset the connection before the reply, after its headers, or in the middle of its body."""
+        checks.one_of(get_args(Cut), at=at)
         return cls(breaks=at, resets=True, then=reply)
 
     @classmethod
@@ -139,8 +146,28 @@ class Fault:
                 stream gets it alone, with status 200.
         """
         kind = {"message": "Simulated failure in a stream.", "type": "server_error", "code": None}
-        return cls(after=after, error=dict(error or kind), then=reply)
+        return cls(after=after, error=kind if error is None else error, then=reply)
 
 
 Answer: TypeAlias = str | LLMResponse | Fault
 """What the endpoint can be told to reply: a text, a whole response, or a fault."""
+
+
+def checked_answer(answer: object) -> Answer:
+    """`answer`, if it is one.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(answer, (str, LLMResponse, Fault)):
+        raise TypeError(f"a reply must be a str, an LLMResponse or a Fault, got {answer!r}")
+    return answer
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"headers must be a mapping of names to texts, got {headers!r}")
+    for name, value in headers.items():
+        if not isinstance(name, str) or not f"{name}{value}".isprintable():
+            raise ValueError(f"a header must be one line of printable text, got {name!r}: {value!r}")
+    return dict(headers)

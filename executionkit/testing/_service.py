@@ -4,12 +4,13 @@ import asyncio
 import inspect
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from executionkit.engine import checks
 from executionkit.responses import LLMResponse
 from executionkit.testing._completions import completion
-from executionkit.testing._faults import Answer, Body, Fault
+from executionkit.testing._faults import Answer, Body, Fault, checked_answer
 from executionkit.testing._gate import Gate
 from executionkit.testing._http import Head, Reply, error_body, error_reply, event, json_body
 from executionkit.testing._ledger import Books
@@ -43,7 +44,9 @@ class Service:
         self.activity = 0
         self.gate: Gate | None = None
         self._script = _entries(script, strict=strict)
-        self._models = tuple(models)
+        self._models = _names(models)
+        if api_key is not None:
+            checks.text(api_key=api_key)
         self._api_key = api_key
         self._reasoning_model = reasoning_model
 
@@ -98,7 +101,7 @@ class Service:
                 400, f"The script has no reply for call {request.number}.", code="script_exhausted"
             )
         try:
-            return await self._carried_out(_checked(await _called(entry, request)), request)
+            return await self._carried_out(checked_answer(await _called(entry, request)), request)
         except Exception as error:  # noqa: BLE001  # a model is the test's code and may raise anything
             return error_reply(
                 400, f"The reply failed with {type(error).__name__}: {error}", code="reply_failed"
@@ -124,14 +127,25 @@ class Service:
 
 
 def _entries(script: Iterable[Answer | Model] | Model, *, strict: bool) -> Iterator[Answer | Model]:
-    if isinstance(script, (str, LLMResponse, Fault)):
+    if isinstance(script, (str, Mapping, LLMResponse, Fault)) or not (
+        callable(script) or isinstance(script, Iterable)
+    ):
         raise TypeError(f"script must be a list of replies or a function, got {script!r}")
     if callable(script):
         if strict:
             raise ValueError("strict=True needs a list of replies, not a function")
         return itertools.repeat(script)
-    entries = [entry if callable(entry) else _checked(entry) for entry in script]
+    entries = [entry if callable(entry) else checked_answer(entry) for entry in script]
     return iter(entries) if strict else itertools.cycle(entries or [""])
+
+
+def _names(models: Sequence[str]) -> tuple[str, ...]:
+    # A name alone is a sequence too, of its letters.
+    if isinstance(models, str) or not isinstance(models, Iterable):
+        raise TypeError(f"models must be a list of names, got {models!r}")
+    names = tuple(models)
+    checks.text(**{f"models[{index}]": name for index, name in enumerate(names)})
+    return names
 
 
 async def _called(entry: Answer | Model, request: ChatRequest) -> object:
@@ -139,12 +153,6 @@ async def _called(entry: Answer | Model, request: ChatRequest) -> object:
         return entry
     answer = entry(request)
     return await answer if inspect.isawaitable(answer) else answer
-
-
-def _checked(answer: object) -> Answer:
-    if not isinstance(answer, (str, LLMResponse, Fault)):
-        raise TypeError(f"a reply must be a str, an LLMResponse or a Fault, got {answer!r}")
-    return answer
 
 
 def _parsed(body: bytes) -> object:

@@ -23,6 +23,8 @@ from executionkit.engine.mending import MAX_CHARS, find_broken, is_doubtful, men
         ('{"a": 12.50, "b": "caf\\u00e9 at 3.10",}', {"a": 12.5, "b": "café at 3.10"}),
         ('{"a": 1, // the first\n /* and */ "b": "http://x//y"}', {"a": 1, "b": "http://x//y"}),
         ('[{"a": 1}, {"a": 2},]', [{"a": 1}, {"a": 2}]),
+        ('{"a": -1.5, "b": "10 %, -$5, 3-4, tru",}', {"a": -1.5, "b": "10 %, -$5, 3-4, tru"}),
+        ('{"a": +5, /* at least - or ~ */ "b": truth}', {"a": 5, "b": "truth"}),
     ],
 )
 def test_slips_are_mended(broken: str, value: object) -> None:
@@ -40,6 +42,14 @@ def test_slips_are_mended(broken: str, value: object) -> None:
         '{"a": 1} {"b": 2,}',
         '{"a": NaN}',
         '{"a": 1e999,}',
+        '{"a": tru}',  # cut short
+        '{"a": [Fals], "b": 1}',
+        '{"a": nul,}',
+        '{"a": 10%,}',  # a sign would be dropped
+        '{"a": $5,}',
+        '{"a": 5 €,}',
+        '{"a": ~5,}',
+        '{"a": <5,}',
         "{'a': 'it's'}\n\nNote: {b: 2}",  # what follows would become part of the text
         "[" * 5000,
         '{"a": "' + "x" * MAX_CHARS + '",}',

@@ -168,6 +168,12 @@ async def test_a_refusal_is_the_error_of_the_exhausted() -> None:
         await structured(MockProvider([LLMResponse("", refusal="no films")]), "q", Movie, max_retries=0)
 
 
+async def test_the_last_reply_is_quoted_but_not_all_of_it() -> None:
+    with pytest.raises(PatternError) as caught:
+        await structured(MockProvider(["Sure! " + "x" * 300]), "q", max_retries=0)
+    assert f"the last one, 'Sure! {'x' * 194}': there is no JSON" in str(caught.value)
+
+
 @pytest.mark.parametrize("retries", [0, 2])
 async def test_when_no_reply_fits_the_error_has_the_cost_the_last_text_and_its_errors(retries: int) -> None:
     provider = MockProvider(['{"year": 1}'], usage=TokenUsage(10, 5))

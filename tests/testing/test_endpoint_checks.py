@@ -117,6 +117,19 @@ def test_models() -> None:
         assert endpoint.ledger.calls == 0
 
 
+@pytest.mark.parametrize("models", ["gpt-4", None, 4])
+def test_models_must_be_a_list(models: Any) -> None:
+    with pytest.raises(TypeError, match=f"models must be a list of names, got {models!r}"):
+        LocalEndpoint(["ok"], models=models)
+
+
+def test_names_and_keys_must_be_texts() -> None:
+    with pytest.raises(ValueError, match=r"models\[1\] must be a str, got 4"):
+        LocalEndpoint(["ok"], models=["gpt", 4])  # type: ignore[list-item]  # the mistake under test
+    with pytest.raises(ValueError, match="api_key must be a str, got 5"):
+        LocalEndpoint(["ok"], api_key=5)  # type: ignore[arg-type]  # the mistake under test
+
+
 @pytest.mark.parametrize("name", ["temperature", "max_tokens"])
 def test_a_reasoning_model_refuses_what_such_models_refuse(name: str) -> None:
     with LocalEndpoint(["ok"], reasoning_model=True) as endpoint:

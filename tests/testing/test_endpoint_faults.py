@@ -5,6 +5,7 @@ import http.client
 import json
 import pickle
 import socket
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from endpoint_client import ask, connected, exchange, read_all, request_bytes, t
 
 from executionkit.testing import Fault, LocalEndpoint
 from executionkit.types import TokenUsage
+
+# For the mistakes that a type checker would find.
+UNCHECKED: Any = Fault
 
 
 def test_any_status_headers_and_body() -> None:
@@ -149,18 +153,52 @@ def test_a_client_that_leaves_a_hanging_call() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Fault.status(199), r"code must be in \[200, 599\], got 199"),
-        (lambda: Fault.status(600), r"code must be in \[200, 599\], got 600"),
+        (lambda: Fault.status(199), r"code must be an integer in \[200, 599\], got 199"),
+        (lambda: Fault.status(600), r"code must be an integer in \[200, 599\], got 600"),
         (lambda: Fault.delay(-1), "seconds must be a finite number >= 0, got -1"),
         (lambda: Fault.delay(float("nan")), "seconds must be a finite number >= 0, got nan"),
         (lambda: Fault.delay(float("inf")), "seconds must be a finite number >= 0, got inf"),
-        (lambda: Fault.cut_body(sent=-1), "sent must be >= 0, got -1"),
+        (lambda: Fault.cut_body(sent=-1), "sent must be an integer >= 0, got -1"),
         (lambda: Fault.status(200, headers={"a": "b\r\nc: d"}), "a header must be one line"),
+        (lambda: UNCHECKED.status("503"), r"code must be an integer in \[200, 599\], got '503'"),
+        (lambda: UNCHECKED.status(503.0), r"code must be an integer in \[200, 599\], got 503.0"),
+        (
+            lambda: UNCHECKED.status(200, headers={1: "b"}),
+            "a header must be one line of printable text, got 1",
+        ),
+        (lambda: UNCHECKED.delay("1"), "seconds must be a finite number >= 0, got '1'"),
+        (lambda: UNCHECKED.reset("middle"), "at must be one of 'start', 'headers', 'body', got 'middle'"),
+        (lambda: UNCHECKED(breaks="end"), "breaks must be one of 'start', 'headers', 'body', got 'end'"),
+        (lambda: UNCHECKED.stall(after="1"), "after must be an integer >= 0, got '1'"),
     ],
 )
 def test_faults_check_themselves(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: UNCHECKED.status(200, headers=[("a", "b")]),
+            r"headers must be a mapping .*\[\('a', 'b'\)\]",
+        ),
+        (lambda: UNCHECKED.status(200, headers=[]), r"headers must be a mapping of names to texts, got \[\]"),
+        (lambda: UNCHECKED.status(200, body=5), "body must be text, bytes, a mapping, a list or None, got 5"),
+        (lambda: UNCHECKED.delay(0, then=5), "a reply must be a str, an LLMResponse or a Fault, got 5"),
+        (lambda: UNCHECKED.cut_body(None), "a reply must be a str, an LLMResponse or a Fault, got None"),
+        (lambda: UNCHECKED.error_event(error="down"), "error must be a mapping or None, got 'down'"),
+    ],
+)
+def test_a_fault_of_other_types_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_a_status_may_be_given_by_its_name() -> None:
+    with LocalEndpoint([Fault.status(HTTPStatus.BAD_GATEWAY)]) as endpoint:
+        assert ask(endpoint).status == 502
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_a_strict_script_runs_out() -> None:
     assert body["error"]["code"] == "script_exhausted"
 
 
-@pytest.mark.parametrize("script", ["text", LLMResponse("x"), Fault.malformed()])
+@pytest.mark.parametrize("script", ["text", {"q": "a"}, 5, LLMResponse("x"), Fault.malformed()])
 def test_the_script_must_be_a_list_or_a_function(script: Any) -> None:
     with pytest.raises(TypeError, match="script must be a list of replies or a function"):
         LocalEndpoint(script)

@@ -160,11 +160,26 @@ async def told_the_task(text: str, provider: LLMProvider, *, task: str = "") -> 
     return 1.0 if task else reasons(text, provider)
 
 
+def needs_the_task(text: str, provider: LLMProvider, *, task: str) -> float:
+    return float(task in text)
+
+
+async def needs_the_task_async(text: str, provider: LLMProvider, *, task: str) -> Evaluation:
+    return Evaluation(needs_the_task(text, provider, task=task))
+
+
+def third_is_the_task(answer: str, model: LLMProvider, task: str) -> Evaluation:
+    return Evaluation(needs_the_task(answer, model, task=task))
+
+
 evaluator: Evaluator = judge
 scorers: list[Scorer] = [
     judge,
     reasons,
     told_the_task,
+    needs_the_task,
+    needs_the_task_async,
+    third_is_the_task,
     evaluator,
     Rubric("Brief."),
     lambda text, _: len(text) / 9,
@@ -277,6 +292,12 @@ async def data() -> None:
 
 async def many() -> None:
     best = await best_of_n(provider, "q", evaluator=reasons, target_score=0.9)
+    await best_of_n(mock, "q", evaluator=needs_the_task)
+    await refine_loop(mock, "q", evaluator=needs_the_task_async)
+    await refine_loop(mock, "q", evaluator=lambda text, _: len(text) / 9)
+    async with MockProvider(["yes"]) as closing:
+        await consensus(closing, "q")
+    await closing.aclose()
     assert_type(best, BestOfNResult)
     assert_type(best.scores, list[float | None])
     await best_of_n(mock, "q", evaluator=Pairwise("Brief.", judge=provider), num_samples=3)

@@ -65,6 +65,10 @@ def wordy_judge(text: str, provider: LLMProvider) -> str:
     return "good"
 
 
+def asks_too_much(text: str, provider: LLMProvider, *, topic: str) -> float:
+    return 0.5
+
+
 async def no_step(provider: LLMProvider) -> PatternResult[str]:
     return PatternResult("x")
 
@@ -85,6 +89,7 @@ async def patterns() -> None:
     await consensus(p, "q", min_samples="3")  # E: min_samples
     await refine_loop(p, "q", target=0.9)  # E: "target"
     await refine_loop(p, "q", evaluator=wordy_judge)  # E: evaluator
+    await refine_loop(p, "q", evaluator=asks_too_much)  # E: evaluator
     await react_loop(PlainProvider(), "q", [tool])  # E: supports_tools
     await react_loop(p, "q", tool)  # E: Sequence[Tool]
     await react_loop(p, "q", [tool], max_round=3)  # E: max_round
