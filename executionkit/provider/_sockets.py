@@ -129,6 +129,7 @@ class AsyncioStream(asyncio.Protocol):
     def __init__(self) -> None:
         self._unsent: list[bytes] = []
         self._unread: list[bytes] = []
+        self._size = 0
         self._ended = False
         self._fault: Exception | None = None
         self._news: asyncio.Future[None] | None = None
@@ -147,7 +148,8 @@ class AsyncioStream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Something has come."""
         self._unread.append(data)
-        if sum(map(len, self._unread)) > _UNREAD:
+        self._size += len(data)
+        if self._size > _UNREAD:
             self._transport.pause_reading()
         self._wake()
 
@@ -194,6 +196,7 @@ class AsyncioStream(asyncio.Protocol):
             raise TransportError(f"{BROKEN} ({describe(self._fault)})")
         data = b"".join(self._unread)
         self._unread.clear()
+        self._size = 0
         if not self._ended:
             self._transport.resume_reading()
         return data
