@@ -66,14 +66,16 @@ class Call:
 
     def send(self, sock: socket.socket, message: bytes) -> None:
         """Send the request, the last piece of it only when the call was not aborted."""
-        start = max(0, len(message) - _PIECE)
-        if start:
-            sock.sendall(memoryview(message)[:start])
+        last = max(0, len(message) - _PIECE)
+        view = memoryview(message)
+        for start in range(0, last, _PIECE):
+            # Each by itself: a time limit on the socket is one on the whole of a sendall.
+            sock.sendall(view[start : min(start + _PIECE, last)])
         with self._lock:
             if self._dispatch.called_off:
                 raise TransportError(CLOSED)
             self._dispatch.sent = True
-            sock.sendall(memoryview(message)[start:])
+            sock.sendall(view[last:])
 
     def abort(self) -> None:
         """End the call now: whatever its thread is waiting for in the socket returns at once."""
@@ -234,7 +236,7 @@ class Connection:
         limit = self._dialer.endpoint.max_bytes
         try:
             call.send(sock, self._dialer.message(call.body))
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             # A server that won't read a request to its end may have said why before it hung up.
             with suppress(OSError, http.client.HTTPException):
                 reply, _ = read_reply(sock, limit, call.arriving)

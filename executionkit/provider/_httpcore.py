@@ -55,6 +55,7 @@ class HttpcoreTransport(ExchangingTransport):
             {"read": silence, "write": silence} for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
         self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, library.__name__)
+        self._network = AsyncioNetwork()
         self._pool = self._connection_maker()
         self._open: set[Any] = set()
         self._idle: deque[tuple[Any, float]] = deque()
@@ -83,7 +84,7 @@ class HttpcoreTransport(ExchangingTransport):
             ssl_context=trusting(create) if self._endpoint.scheme == "https" else bare,
             proxy=proxy,
             keepalive_expiry=KEEP_ALIVE,
-            network_backend=AsyncioNetwork(),
+            network_backend=self._network,
         )
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
@@ -116,10 +117,10 @@ class HttpcoreTransport(ExchangingTransport):
             async with aclosing(aiter(response.stream)) as parts:
                 reply = await self._receive(response.status, headers, parts, incoming)
             await response.aclose()
-        except BaseException:
+        except BaseException as exc:
             await newest.aclose()
             await self._drop(connection)
-            if connecting is not None and connecting.expired():
+            if isinstance(exc, TimeoutError) and connecting is not None and connecting.expired():
                 raise ConnectError(LATE.format(self._endpoint.connect_timeout)) from None
             raise
         await (self._drop if _has_surplus(connection) else self._keep)(connection)
@@ -166,6 +167,7 @@ class HttpcoreTransport(ExchangingTransport):
         return fault_of(exc, self._core, self._endpoint)
 
     async def _close(self) -> None:
+        self._network.abort()  # all of them, also where the wait for them is cancelled
         self._idle.clear()
         for connection in list(self._open):
             await self._drop(connection)

@@ -26,6 +26,7 @@ class PerLoop(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
+        self._inherited: list[object] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -40,7 +41,7 @@ class PerLoop(Generic[T]):
         if self._process != os.getpid():
             # What a forked process finds here is its parent's, to the last connection. It is not closed
             # either: that would reach the parent's sockets.
-            self._inherited = self._held
+            self._inherited.append(self._held)
             self._begin()
         held = self._held.get(loop)
         if held is not None:

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from executionkit.provider._text import describe
 from executionkit.provider._transport import BROKEN, CONNECT, SILENT, ConnectError, TransportError
@@ -27,6 +27,10 @@ _PIECE = 65_536
 
 _UNREAD = 262_144
 """The bytes received and not yet asked for at which the server has to wait."""
+
+
+_NO_LIMIT = 86_400.0
+"""Seconds for a handshake, because asyncio's own limit comes sooner than the caller's may."""
 
 
 def watch(transport: Any) -> Callable[[], bool]:
@@ -45,6 +49,9 @@ def watch(transport: Any) -> Callable[[], bool]:
 class AsyncioNetwork:
     """Opens connections; for how long is the caller's to limit."""
 
+    def __init__(self) -> None:
+        self._streams: set[AsyncioStream] = set()
+
     async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> "AsyncioStream":
         """Open a connection to the first of a host's addresses that takes it.
 
@@ -53,9 +60,63 @@ class AsyncioNetwork:
         """
 
         async def connect() -> AsyncioStream:
-            return await _race(await _addresses(host, port))
+            return await self._race(await _addresses(host, port))
 
         return await _connected(connect())
+
+    def abort(self) -> None:
+        """Begin to close all connections."""
+        for stream in tuple(self._streams):
+            stream.abort()
+
+    async def _race(self, addresses: Sequence[_Address]) -> "AsyncioStream":
+        attempts: list[asyncio.Task[AsyncioStream]] = []
+        winner: asyncio.Task[AsyncioStream] | None = None
+        failure: BaseException = OSError("the name has no address")
+        under_way: set[asyncio.Task[AsyncioStream]] = set()
+        try:
+            while winner is None:
+                if len(attempts) < len(addresses):
+                    attempts.append(asyncio.ensure_future(self._open(addresses[len(attempts)])))
+                    under_way.add(attempts[-1])
+                elif not under_way:
+                    raise failure
+                head_start = _HEAD_START if len(attempts) < len(addresses) else None
+                done, under_way = await asyncio.wait(
+                    under_way, timeout=head_start, return_when=asyncio.FIRST_COMPLETED
+                )
+                for attempt in done:
+                    fault = attempt.exception()
+                    if fault is None:
+                        winner = attempt
+                    else:
+                        failure = fault
+        finally:
+            losers = [attempt for attempt in attempts if attempt is not winner]
+            for loser in losers:
+                loser.cancel()
+                loser.add_done_callback(_close_unused)
+            try:
+                if losers:
+                    await asyncio.wait(losers)
+            except BaseException:
+                if winner is not None:
+                    _close_unused(winner)
+                raise
+        return winner.result()
+
+    async def _open(self, address: _Address) -> "AsyncioStream":
+        family, kind, protocol, _, place = address
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(0)
+            await loop.sock_connect(sock, place)
+            _, stream = await loop.create_connection(lambda: AsyncioStream(self._streams), sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        return stream
 
 
 async def _addresses(host: str, port: int) -> Sequence[_Address]:
@@ -67,66 +128,23 @@ async def _addresses(host: str, port: int) -> Sequence[_Address]:
         return await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
 
 
-async def _race(addresses: Sequence[_Address]) -> "AsyncioStream":
-    attempts: list[asyncio.Task[AsyncioStream]] = []
-    winner: asyncio.Task[AsyncioStream] | None = None
-    failure = OSError("the name has no address")
-    under_way: set[asyncio.Task[AsyncioStream]] = set()
-    try:
-        while winner is None:
-            if len(attempts) < len(addresses):
-                attempts.append(asyncio.ensure_future(_open(addresses[len(attempts)])))
-                under_way.add(attempts[-1])
-            elif not under_way:
-                raise failure
-            head_start = _HEAD_START if len(attempts) < len(addresses) else None
-            done, under_way = await asyncio.wait(
-                under_way, timeout=head_start, return_when=asyncio.FIRST_COMPLETED
-            )
-            for attempt in done:
-                fault = attempt.exception()
-                if fault is None:
-                    winner = attempt
-                elif isinstance(fault, OSError):
-                    failure = fault
-                else:
-                    raise fault
-        return winner.result()
-    finally:
-        losers = [attempt for attempt in attempts if attempt is not winner]
-        for loser in losers:
-            loser.cancel()
-            loser.add_done_callback(_close_unused)
-        if losers:
-            await asyncio.wait(losers)
-
-
-async def _open(address: _Address) -> "AsyncioStream":
-    family, kind, protocol, _, place = address
-    loop = asyncio.get_running_loop()
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.settimeout(0)
-        await loop.sock_connect(sock, place)
-        _, stream = await loop.create_connection(AsyncioStream, sock=sock)
-    except BaseException:
-        sock.close()
-        raise
-    return stream
-
-
 def _close_unused(attempt: "asyncio.Task[AsyncioStream]") -> None:
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().abort()
 
 
 class AsyncioStream(asyncio.Protocol):
-    """One connection. Small writes go out together, when the answer to them is read."""
+    """One connection. Small writes go out together, when the answer to them is read.
+
+    Args:
+        open_streams: Where it enters itself while it is open.
+    """
 
     _transport: asyncio.Transport
     _is_readable: Callable[[], bool]
 
-    def __init__(self) -> None:
+    def __init__(self, open_streams: "set[AsyncioStream]") -> None:
+        self._open_streams = open_streams
         self._unsent: list[bytes] = []
         self._unread: list[bytes] = []
         self._size = 0
@@ -141,9 +159,10 @@ class AsyncioStream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-            self._is_readable = watch(transport)
+        # Not asked whether it is one: uvloop's are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
+        self._is_readable = watch(transport)
+        self._open_streams.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Something has come."""
@@ -160,6 +179,7 @@ class AsyncioStream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended, whoever ended it."""
         self._fault = exc
+        self._open_streams.discard(self)
         self._is_lost.set()
         self._end()
 
@@ -232,14 +252,20 @@ class AsyncioStream(asyncio.Protocol):
 
         async def encrypt() -> asyncio.Transport | None:
             loop = asyncio.get_running_loop()
-            return await loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
+            return await loop.start_tls(
+                self._transport,
+                self,
+                ssl_context,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=_NO_LIMIT,
+            )
 
         try:
             if self._unread:  # it would never reach the handshake, which would wait for it
                 raise ConnectError(CONNECT.format("the server speaks first, so it does not speak TLS"))
-            secure = await _connected(encrypt())
+            secure = None if self._ended else await _connected(encrypt())
             if secure is None:
-                raise ConnectError(CONNECT.format("it ended at once"))
+                raise ConnectError(CONNECT.format("the other side hung up"))
         except BaseException:
             self.abort()
             self.connection_lost(None)  # asyncio tells it only to whom it has told the beginning

@@ -248,9 +248,11 @@ class ProviderStream(ReplyStream):
 
     async def _close(self) -> None:
         if self._incoming is not None:
-            if self._is_over and self._failure is None:
-                await self._incoming.wait_ended(_LINGER)
-            self._incoming.close()
+            try:
+                if self._is_over and self._failure is None:
+                    await self._incoming.wait_ended(_LINGER)
+            finally:
+                self._incoming.close()
 
     def __del__(self) -> None:
         if self._incoming is not None and not self._closed:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -366,3 +367,82 @@ async def test_neither_headers_of_the_reply_nor_the_url(
     assert "s1gnature" not in shown
     assert "/v1" not in shown
     assert not re.search(r"\b400\b", shown)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no 127.0.0.2 elsewhere")
+async def test_who_is_cancelled_while_addresses_race_leaves_no_connection(
+    server: Server, make: MakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def both(host: str, port: int, *arguments: Any, **options: Any) -> Any:
+        if host != "two.example":
+            raise socket.gaierror
+        found = (resolve(*place, type=socket.SOCK_STREAM) for place in (silent, ("127.0.0.1", server.port)))
+        return list(chain.from_iterable(found))
+
+    server.hold()
+    with silent_address() as silent:
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        monkeypatch.setattr("executionkit.provider._sockets._HEAD_START", 0.0)
+        async with make(base_url="http://two.example/v1", connect_timeout=0.5) as provider:
+            for turns in range(1, 40):
+                call = asyncio.ensure_future(provider.complete(USER))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+        await server.until(lambda: server.open == 0)
+
+
+async def test_a_cancellation_at_the_end_of_connect_timeout_is_one(server: Server, backend: Any) -> None:
+    gate = mute(server)
+    async with Provider(
+        f"https://127.0.0.1:{server.port}/v1", "m", backend=backend, connect_timeout=0.5
+    ) as provider:
+        call = asyncio.ensure_future(provider.complete(USER))
+        await server.until(lambda: server.connections == 1)
+        time.sleep(0.6)  # noqa: ASYNC251  # holds up the loop, so that it hears of both in one turn
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        gate.open()
+
+
+# Other event loops
+
+
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_uvloop(
+    server: Server,
+    secure: Server,
+    backend: Any,
+    ca_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    over_tls: bool,
+) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    chosen = secure if over_tls else server
+
+    async def calls() -> None:
+        async with Provider(chosen.url, "m", backend=backend) as provider:
+            for _ in range(2):
+                assert (await provider.complete(USER)).content == "hi"
+            async with provider.stream(USER) as events:
+                assert [event async for event in events]
+            assert events.response.content == "hi"
+            gate = chosen.hold()
+            call = asyncio.ensure_future(provider.complete(USER))
+            await chosen.until(lambda: chosen.held == 1)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            gate.open()
+        await chosen.until(lambda: chosen.open == 0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(calls())
+    assert chosen.connections == 1

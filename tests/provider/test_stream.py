@@ -588,3 +588,32 @@ async def test_a_failure_before_the_first_event_is_retried_and_none_after_it(
         assert run.usage.llm_calls == len(server.requests) == 4
         assert caught.value.cost == run.usage
         assert run._meter.tracker.assumed_output == 1
+
+
+async def test_who_is_cancelled_while_a_finished_stream_ends_leaves_no_connection(
+    server: Server, make: MakeProvider
+) -> None:
+    gate = server.gate()
+
+    async def script(request: Request, connection: Connection) -> None:
+        await connection.send(HEAD + piece(frames(*HELLO) + DONE))  # and not the last chunk
+        await gate.wait()
+
+    server.script = script
+    async with make() as provider:
+        read = asyncio.Event()
+
+        async def reader() -> None:
+            async with provider.stream(USER) as events:
+                async for event in events:
+                    if isinstance(event, Finish):
+                        read.set()
+
+        task = asyncio.ensure_future(reader())
+        await read.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.open()
+        await server.until(lambda: server.open == 0)

@@ -679,6 +679,25 @@ async def test_aclose_fails_requests_under_way(server: Server, make: MakeProvide
     gate.open()
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_an_aclose_that_is_cancelled_has_closed_all(
+    server: Server, make: MakeProvider, turns: int
+) -> None:
+    provider = make()
+    gate = server.hold()
+    calls = [asyncio.ensure_future(provider.complete(USER)) for _ in range(6)]
+    await server.until(lambda: server.held == 6)
+    gate.open()
+    await asyncio.gather(*calls)
+    closing = asyncio.ensure_future(provider.aclose())
+    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    await server.until(lambda: server.open == 0)
+
+
 async def test_aclose_and_a_cancellation_at_once(server: Server, make: MakeProvider) -> None:
     """Who is cancelled is cancelled, whoever else ends the request; and nothing of the end stays with him."""
     server.hold()

@@ -192,6 +192,16 @@ async def test_a_server_that_reads_no_further_and_says_why(server: Server, make:
             await call
 
 
+async def test_nor_over_tls_when_it_says_why(
+    secure: Server, backend: Any, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    async with Provider(secure.url, "m", backend=backend) as provider:
+        call = await send_until_it_is_stuck(secure, provider)
+        with pytest.raises(PermanentError, match="413"):
+            await call
+
+
 async def test_a_large_request_cancelled_on_its_way_was_not_sent(server: Server, make: MakeProvider) -> None:
     async with make() as provider:
         call = await send_until_it_is_stuck(server, provider)
