@@ -91,6 +91,7 @@ class AsyncioNetwork:
                         winner = attempt
                     else:
                         failure = fault
+            return winner.result()
         finally:
             losers = [attempt for attempt in attempts if attempt is not winner]
             for loser in losers:
@@ -103,7 +104,6 @@ class AsyncioNetwork:
                 if winner is not None:
                     _close_unused(winner)
                 raise
-        return winner.result()
 
     async def _open(self, address: _Address) -> "AsyncioStream":
         family, kind, protocol, _, place = address

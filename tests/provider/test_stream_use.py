@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Awaitable, Callable
 
 import pytest
+from fakes import ONCE
 from loopback import USER, Connection, MakeProvider, Request, Server, http
 from test_stream import DONE, EVENT_STREAM, HEAD, HELLO, chunk, frames, piece, stream
 
@@ -21,7 +22,7 @@ def of_the_provider(provider: Provider) -> ReplyStream:
 
 
 def of_a_run(provider: Provider) -> ReplyStream:
-    return Run("run", provider).stream(USER)
+    return Run("run", provider, retry=ONCE).stream(USER)
 
 
 @pytest.fixture(params=[of_the_provider, of_a_run])

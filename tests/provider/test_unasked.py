@@ -177,9 +177,9 @@ async def send_until_it_is_stuck(server: Server, provider: Provider) -> "asyncio
         return False
 
     gate, server.on_connect = server.gate(), read_no_further
-    call = asyncio.ensure_future(ask(provider, "x" * 30_000_000))
+    call = asyncio.ensure_future(ask(provider, "x" * 12_000_000))
     await begun
-    for _ in range(999):
+    for _ in range(500):
         await asyncio.sleep(0)
     loop.call_soon(gate.open)
     return call
