@@ -88,42 +88,32 @@ class _Enough(Exception):  # noqa: N818 - a signal, not an error
     """Ends the wait for the workers: one failure was enough."""
 
 
-_WORKS_FOR: Final[ContextVar[tuple[asyncio.Task[Any] | None, ...]]] = ContextVar(
-    "executionkit_works_for", default=()
-)
+_WORKS_FOR: Final[ContextVar[tuple[object, ...]]] = ContextVar("executionkit_works_for", default=())
 
 
 def spawn(*work: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
     """Tasks for parts of the current one's work, which waits for them."""
-    token = _WORKS_FOR.set(working_tasks())
+    token = waits_for_what_it_starts()
     try:
         return [asyncio.create_task(part) for part in work]
     finally:
+        waits_no_more(token)
+
+
+def waits_for_what_it_starts() -> Token[tuple[object, ...]]:
+    """Take the current task to wait for whatever it starts, until `waits_no_more`."""
+    return _WORKS_FOR.set(waiting_tasks())
+
+
+def waits_no_more(token: Token[tuple[object, ...]]) -> None:
+    """Take that back; nothing happens in another task's context, which knows nothing of it."""
+    with suppress(ValueError):
         _WORKS_FOR.reset(token)
-
-
-def working_tasks() -> tuple[asyncio.Task[Any] | None, ...]:
-    """The current task and those for which it is a part of the work."""
-    return (*_WORKS_FOR.get(), asyncio.current_task())
-
-
-_READERS: Final[ContextVar[tuple[object, ...]]] = ContextVar("executionkit_readers", default=())
-
-
-def begin_reading() -> Token[tuple[object, ...]]:
-    """Note that the current task reads a stream: what it starts from now on, it is taken to wait for."""
-    return _READERS.set((*_READERS.get(), asyncio.current_task()))
-
-
-def end_reading(token: Token[tuple[object, ...]]) -> None:
-    """Take that back, where it was said."""
-    with suppress(ValueError):  # another task closes the stream
-        _READERS.reset(token)
 
 
 def waiting_tasks() -> tuple[object, ...]:
     """The current task and those that wait for it: none of them does anything else while it waits."""
-    return (*working_tasks(), *_READERS.get())
+    return (*_WORKS_FOR.get(), asyncio.current_task())
 
 
 def is_being_cancelled() -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from executionkit.engine.enriching import without_cost
 from executionkit.engine.metering import Hold, Metering
-from executionkit.engine.parallel import begin_reading, end_reading, is_being_cancelled
+from executionkit.engine.parallel import is_being_cancelled, waits_for_what_it_starts, waits_no_more
 from executionkit.errors import ProviderError
 from executionkit.streaming import Finish, ReplyStream, StreamEvent
 
@@ -99,7 +99,7 @@ class MeteredStream(ReplyStream):
         self._first = self._source.first
         self._prompt_bytes = self._prompt_size
         self._reader = asyncio.current_task()
-        self._reading = begin_reading()
+        self._reading = waits_for_what_it_starts()  # it may: and then the stream must not be waited for
         self._metering.begin_reading(self._source.hold, self._reader)
 
     async def _next(self) -> StreamEvent | None:
@@ -144,7 +144,7 @@ class MeteredStream(ReplyStream):
                 self._tally.add(self._first)
             self._settle(source)
             if self._reading is not None:
-                end_reading(self._reading)
+                waits_no_more(self._reading)
             kind = None if exc is None else type(exc)
             trace: TracebackType | None = None if exc is None else exc.__traceback__
             await source.manager.__aexit__(kind, exc, trace)

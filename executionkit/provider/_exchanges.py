@@ -100,7 +100,7 @@ class ExchangingTransport(ABC):
             await self._make(body, dispatch, incoming)
         except TransportError as fault:
             outcome = fault
-        except Exception as exc:  # noqa: BLE001  # as in `post`
+        except Exception as exc:  # noqa: BLE001  # a fault whatever it is, as in `post`
             outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
         if isinstance(outcome, Reply):
             incoming.begin(outcome.status, outcome.headers)

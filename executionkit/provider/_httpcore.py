@@ -57,7 +57,6 @@ class HttpcoreTransport(ExchangingTransport):
         self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, library.__name__)
         self._network = AsyncioNetwork()
         self._pool = self._connection_maker()
-        self._open: set[Any] = set()
         self._idle: deque[tuple[Any, float]] = deque()
 
     def _connection_maker(self) -> Any:
@@ -94,7 +93,6 @@ class HttpcoreTransport(ExchangingTransport):
         newest = NewestStream()
         if connection is None:
             connection = self._pool.create_connection(self._origin)
-            self._open.add(connection)
             # There is time for it until the request's body is asked for.
             connecting = asyncio.timeout(self._endpoint.connect_timeout)
             extensions["trace"] = newest
@@ -159,7 +157,6 @@ class HttpcoreTransport(ExchangingTransport):
             await self._drop(self._idle.popleft()[0])
 
     async def _drop(self, connection: Any) -> None:
-        self._open.discard(connection)
         if not connection.is_closed():
             await connection.aclose()
 
@@ -167,10 +164,8 @@ class HttpcoreTransport(ExchangingTransport):
         return fault_of(exc, self._core, self._endpoint)
 
     async def _close(self) -> None:
-        self._network.abort()  # all of them, also where the wait for them is cancelled
         self._idle.clear()
-        for connection in list(self._open):
-            await self._drop(connection)
+        await self._network.aclose()
 
 
 def _refusing(newest: NewestStream, content: Body) -> Callable[[str, dict[str, Any]], Awaitable[None]]:

@@ -64,10 +64,13 @@ class AsyncioNetwork:
 
         return await _connected(connect())
 
-    def abort(self) -> None:
-        """Begin to close all connections."""
-        for stream in tuple(self._streams):
+    async def aclose(self) -> None:
+        """Close all connections; also where the wait for their ends is cancelled."""
+        streams = tuple(self._streams)
+        for stream in streams:
             stream.abort()
+        for stream in streams:
+            await stream.aclose()
 
     async def _race(self, addresses: Sequence[_Address]) -> "AsyncioStream":
         attempts: list[asyncio.Task[AsyncioStream]] = []
@@ -202,7 +205,7 @@ class AsyncioStream(asyncio.Protocol):
 
     # What httpcore calls.
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  # by its name
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002  # httpcore gives it by name
         """What has come, all of it, however much is asked for; b"" at the end.
 
         Raises:

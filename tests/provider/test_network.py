@@ -281,20 +281,26 @@ def silent_address() -> Iterator[tuple[str, int]]:
         yield full.getsockname()
 
 
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *places: tuple[str, int]) -> None:
+    """Let two.example have these addresses."""
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, port: int, *arguments: Any, **options: Any) -> Any:
+        if host != "two.example":
+            return resolve(host, port, *arguments, **options)
+        if options.get("flags"):  # only if it is an address
+            raise socket.gaierror
+        return list(chain.from_iterable(resolve(*place, type=socket.SOCK_STREAM) for place in places))
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="has no 127.0.0.2 elsewhere")
 async def test_an_address_that_answers_nothing_holds_nobody_up(
     server: Server, make: MakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolve = socket.getaddrinfo
-
-    def both(host: str, port: int, *arguments: Any, **options: Any) -> Any:
-        if host != "two.example":
-            return resolve(host, port, *arguments, **options)
-        found = (resolve(*place, type=socket.SOCK_STREAM) for place in (silent, ("127.0.0.1", server.port)))
-        return list(chain.from_iterable(found))
-
     with silent_address() as silent:
-        monkeypatch.setattr(socket, "getaddrinfo", both)
+        resolve_to(monkeypatch, silent, ("127.0.0.1", server.port))
         # The standard library back end gives each address its share of the time.
         async with make(base_url="http://two.example/v1", connect_timeout=0.5) as provider:
             assert (await provider.complete(USER)).content == "hi"
@@ -373,17 +379,9 @@ async def test_neither_headers_of_the_reply_nor_the_url(
 async def test_who_is_cancelled_while_addresses_race_leaves_no_connection(
     server: Server, make: MakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolve = socket.getaddrinfo
-
-    def both(host: str, port: int, *arguments: Any, **options: Any) -> Any:
-        if host != "two.example":
-            raise socket.gaierror
-        found = (resolve(*place, type=socket.SOCK_STREAM) for place in (silent, ("127.0.0.1", server.port)))
-        return list(chain.from_iterable(found))
-
     server.hold()
     with silent_address() as silent:
-        monkeypatch.setattr(socket, "getaddrinfo", both)
+        resolve_to(monkeypatch, silent, ("127.0.0.1", server.port))
         monkeypatch.setattr("executionkit.provider._sockets._HEAD_START", 0.0)
         async with make(base_url="http://two.example/v1", connect_timeout=0.5) as provider:
             for turns in range(1, 40):
