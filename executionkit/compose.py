@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
+from executionkit import _checks as checks
+from executionkit._hints import warn_of_unknown_keyword, warn_the_caller
 from executionkit.cost import tighter
-from executionkit.engine import checks
-from executionkit.engine.hints import warn_of_unknown_keyword, warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider

@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
 from executionkit.types import Evaluation, Verdict
@@ -75,7 +75,7 @@ class Rubric(_Judge):
         Raises:
             PatternError: The judge's replies can't be read.
         """
-        from executionkit.engine.judge import judge
+        from executionkit._judge import judge
 
         return await judge(
             task,
@@ -134,7 +134,7 @@ class Pairwise(_Judge):
         Raises:
             PatternError: The judge's replies can't be read.
         """
-        from executionkit.engine.comparing import compare
+        from executionkit._comparing import compare
 
         return await compare(
             task,

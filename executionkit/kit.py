@@ -6,11 +6,11 @@ from functools import wraps
 from types import UnionType
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast, overload
 
+from executionkit import _checks as checks
+from executionkit._structured.structure import OutputAdapter, Validator
 from executionkit.compose import PatternStep, PipeResult, pipe
-from executionkit.engine import checks
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
-from executionkit.engine.structure import OutputAdapter, Validator
 from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.map_reduce import map_reduce

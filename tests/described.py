@@ -31,7 +31,7 @@ from executionkit import (
     structured_sync,
     testing,
 )
-from executionkit.provider import _backends
+from executionkit.provider._http import backends as _backends
 
 # Not below ROOT: the tests of an sdist run against an installed wheel.
 PACKAGE = Path(executionkit.__file__).parent

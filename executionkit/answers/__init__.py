@@ -25,8 +25,8 @@ time in proportion to its length.
 3. the last line, or the first with an empty one after it, if it is the answer and nothing else.
 """
 
+from executionkit.answers._choice import choice, label
 from executionkit.answers._number import european_number, number
-from executionkit.answers._pick import choice, label
 from executionkit.answers._structured import StructuredReader, structured
 from executionkit.answers._text import boxed, canonical_json, last_line, tagged
 

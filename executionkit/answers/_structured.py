@@ -5,8 +5,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from types import UnionType
 from typing import Any, Generic, TypeVar, overload
 
+from executionkit._structured.structure import OutputAdapter
 from executionkit.answers._text import canonical_json
-from executionkit.engine.structure import OutputAdapter
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ class StructuredReader(Generic[T]):
     """
 
     def __init__(self, output: object) -> None:
-        from executionkit.engine.outputs import output_for  # not at the top: few programs need it
+        from executionkit._structured.outputs import output_for  # not at the top: few programs need it
 
         self._output = output_for(output)
 
@@ -26,7 +26,7 @@ class StructuredReader(Generic[T]):
         """Read the answer; None where there is no JSON, or it doesn't fit."""
         answer = canonical_json(text)
         if answer is not None:
-            from executionkit.engine.outputs import UnfitError
+            from executionkit._structured.outputs import UnfitError
 
             try:
                 self.value(answer)

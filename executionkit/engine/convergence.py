@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Literal
 
-from executionkit.engine.checks import at_least, between
+from executionkit._checks import at_least, between
 
 # 0.81 - 0.80 is 0.010000000000000009 in binary floating point, and means a change of 0.01.
 _ROUNDING = 1e-9

@@ -8,7 +8,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
 from executionkit.errors import BudgetExhaustedError, LLMError, PermanentError, ProviderError, RateLimitError
 
 P = ParamSpec("P")

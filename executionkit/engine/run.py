@@ -11,13 +11,13 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
+from executionkit import _checks as checks
 from executionkit.cost import UNLIMITED, CostTracker
-from executionkit.engine import checks
-from executionkit.engine.enriching import enrich, without_cost
-from executionkit.engine.metering import Hold, Meter, Metering, Request
+from executionkit.engine.bill import enrich, without_cost
+from executionkit.engine.budget import Hold, Meter, Metering, Request
 from executionkit.engine.parallel import is_being_cancelled, waiting_tasks
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
-from executionkit.engine.streams import MeteredStream, Opened, opened, refuse_own_cancellation
+from executionkit.engine.stream import MeteredStream, Opened, opened, refuse_own_cancellation
 from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse, size_of

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from executionkit import _checks as checks
 from executionkit.cost import CostTracker
-from executionkit.engine import checks
 from executionkit.engine.convergence import validate_score
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run

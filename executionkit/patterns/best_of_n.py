@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, Literal
 
-from executionkit.engine import checks
-from executionkit.engine.evaluating import for_task
+from executionkit import _checks as checks
+from executionkit._evaluating import for_task
 from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run

@@ -4,13 +4,13 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
-from executionkit.engine import checks
-from executionkit.engine.reading import Reader, check_key
+from executionkit import _checks as checks
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
-from executionkit.engine.sampling import Samples
-from executionkit.engine.voting import Votes, certainty, check_stop, stop_rule
 from executionkit.errors import ConsensusFailedError
+from executionkit.patterns._reading import Reader, check_key
+from executionkit.patterns._sampling import Samples
+from executionkit.patterns._voting import Votes, certainty, check_stop, stop_rule
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage, VotingStrategy
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
 from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run

@@ -5,16 +5,16 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Never, cast
 
-from executionkit.engine import checks
-from executionkit.engine.hints import warn_of_unknown_keyword
-from executionkit.engine.narration import Narrator
+from executionkit import _checks as checks
+from executionkit._hints import warn_of_unknown_keyword
 from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
-from executionkit.engine.tools import Toolbox, cut
-from executionkit.engine.transcript import Transcript
 from executionkit.errors import MaxIterationsError
 from executionkit.events import EventCallback, Observation, RoundStarted, ToolStarted
+from executionkit.patterns._narrator import Narrator
+from executionkit.patterns._tools import Toolbox, cut
+from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import PatternResult, TokenUsage, Tool

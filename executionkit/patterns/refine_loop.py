@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
+from executionkit._evaluating import for_task
 from executionkit.engine.convergence import ConvergenceDetector
-from executionkit.engine.evaluating import for_task
-from executionkit.engine.narration import Narrator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError
 from executionkit.events import DraftScored, DraftStarted, EventCallback
+from executionkit.patterns._narrator import Narrator
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage
@@ -228,7 +228,7 @@ async def refine_loop(
 
     async def ask_the_model(text: str, judging: LLMProvider) -> Evaluation:
         # Not at the top: its regular expressions take time to compile.
-        from executionkit.engine.judge import judge
+        from executionkit._judge import judge
 
         return await judge(prompt, text, judging, max_chars=max_eval_chars, max_tokens=max_tokens)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args, overload
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
+from executionkit._structured.structure import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
-from executionkit.engine.structure import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
 
@@ -173,9 +173,9 @@ async def structured(
     `["parse_attempts"]`, `["repair_attempts"]`, `["validated"]`, `["truncated_responses"]` and
     `["rung_costs"]` (usage as dicts).
     """
-    from executionkit.engine.ladder import Climb
-    from executionkit.engine.outputs import output_for
-    from executionkit.engine.schema_mode import MEMORY, MODES
+    from executionkit._structured.attempts import Climb
+    from executionkit._structured.modes import MEMORY, MODES
+    from executionkit._structured.outputs import output_for
 
     checks.text(prompt=prompt)
     checks.at_least(0, max_retries=max_retries)

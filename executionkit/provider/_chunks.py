@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from executionkit.provider._calls import CallFragments
-from executionkit.provider._shapes import a_list, a_text, an_object
-from executionkit.provider._text import well_formed
-from executionkit.provider._wire import response_from
+from executionkit._shapes import a_list, a_text, an_object
+from executionkit._text import well_formed
+from executionkit.provider._reply import response_from
+from executionkit.provider._tool_calls import CallFragments
 from executionkit.responses import LLMResponse, size_of, text_of
 from executionkit.streaming import (
     Finish,

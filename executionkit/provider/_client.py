@@ -8,25 +8,25 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
+from executionkit._text import describe
 from executionkit.errors import LLMError, PermanentError
 from executionkit.provider import _settings
-from executionkit.provider._backends import Backend, open_transport
 from executionkit.provider._failures import Reporter
-from executionkit.provider._loops import PerLoop
-from executionkit.provider._redaction import redact
-from executionkit.provider._request import Form, compose
-from executionkit.provider._secrets import LostSecret, Secret
-from executionkit.provider._streaming import Limits, ProviderStream
-from executionkit.provider._text import describe
-from executionkit.provider._transport import (
+from executionkit.provider._http.backends import Backend, open_transport
+from executionkit.provider._http.per_loop import PerLoop
+from executionkit.provider._http.transport import (
     AsyncHTTPClient,
     Dispatch,
     Endpoint,
     Transport,
     TransportError,
 )
-from executionkit.provider._wire import interpret
+from executionkit.provider._redaction import redact
+from executionkit.provider._reply import interpret
+from executionkit.provider._request import Form, compose
+from executionkit.provider._secrets import LostSecret, Secret
+from executionkit.provider._stream import Limits, ProviderStream
 from executionkit.responses import LLMResponse, plain, rebuild
 from executionkit.streaming import ReplyStream
 

@@ -4,14 +4,11 @@ import json
 import re
 from typing import Any, NamedTuple, Self
 
+from executionkit._shapes import a_list, a_text, an_object
+from executionkit._text import beginning, one_line, shorten
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
-from executionkit.provider._proxies import Proxy
-from executionkit.provider._redaction import redact
-from executionkit.provider._retry_after import retry_after
-from executionkit.provider._secrets import Secret
-from executionkit.provider._shapes import a_list, a_text, an_object
-from executionkit.provider._text import beginning, one_line, shorten
-from executionkit.provider._transport import (
+from executionkit.provider._http.proxies import Proxy
+from executionkit.provider._http.transport import (
     ConnectError,
     Dispatch,
     ProxyRefusedError,
@@ -19,6 +16,9 @@ from executionkit.provider._transport import (
     TransportError,
     status_line,
 )
+from executionkit.provider._redaction import redact
+from executionkit.provider._retry_after import retry_after
+from executionkit.provider._secrets import Secret
 
 _WORDS = 600
 """The most characters of a server's explanation that an error shows."""

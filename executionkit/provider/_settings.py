@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from executionkit._shapes import is_collection, is_mapping
+from executionkit.provider._http.transport import default_port
 from executionkit.provider._request import encode, own_field
 from executionkit.provider._secrets import LostSecret, Secret
-from executionkit.provider._shapes import is_collection, is_mapping
-from executionkit.provider._transport import default_port
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

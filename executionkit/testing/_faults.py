@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType, NoneType
 from typing import Any, Literal, TypeAlias, get_args
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
 from executionkit.responses import LLMResponse, rebuild
 
 Body: TypeAlias = str | bytes | Mapping[str, Any] | list[Any] | None

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from executionkit.engine import checks
+from executionkit import _checks as checks
 from executionkit.responses import LLMResponse
 from executionkit.testing._completions import completion
 from executionkit.testing._faults import Answer, Body, Fault, checked_answer

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executionkit import answers
+from executionkit._judge import read_score
+from executionkit._structured.mending import find_broken
 from executionkit.engine.json_extraction import extract_json
-from executionkit.engine.judge import read_score
-from executionkit.engine.mending import find_broken
 from executionkit.engine.thoughts import without_thoughts
 
 # What models send, and what is meant.

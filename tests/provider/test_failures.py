@@ -7,8 +7,8 @@ import pytest
 
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._failures import Reporter
+from executionkit.provider._http.transport import Reply
 from executionkit.provider._secrets import Secret
-from executionkit.provider._transport import Reply
 
 KEY = "sk-very-secret-key-0123456789"
 REPORT = Reporter("llm.example", "gpt-x", (Secret(KEY),))

@@ -1,0 +1,1 @@
+"""Structured output: what `structured` and `answers.structured` share."""

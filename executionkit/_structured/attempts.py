@@ -1,0 +1,190 @@
+"""Getting structured output: the server's mode, reading, mending, more room, asking again with the errors."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from executionkit._structured.modes import (
+    MEMORY,
+    MODES,
+    refuses_mode,
+    refuses_room,
+    request_fields,
+)
+from executionkit._structured.outputs import Output, UnfitError
+from executionkit._structured.parser import read_json, validate
+from executionkit._structured.structure import Rung, SchemaMode, Validator
+from executionkit.engine.run import Run
+from executionkit.errors import LLMError, PatternError
+from executionkit.responses import LLMResponse
+from executionkit.types import TokenUsage
+
+T = TypeVar("T")
+
+_ASK: Final = """\
+{prompt}
+
+Reply with one JSON {kind}, no text before or after it{fitting}"""
+
+_REPAIR: Final = """\
+That is not what was asked for:
+{errors}
+
+Reply with the whole JSON {kind} again, mended, and no text before or after it."""
+
+_BRIEFER: Final = "\n\nBe brief: an earlier reply was cut off because it was too long."
+
+
+@dataclass(slots=True)
+class Climb(Generic[T]):
+    """One way up the ladder: the settings, and what has come of it so far.
+
+    Attributes:
+        output: What the reply must be read into.
+        validator: The caller's own check.
+        temperature: Of every call.
+        max_tokens: The room of the first call.
+        max_tokens_limit: The most room a call is given after replies were cut off.
+        max_retries: How often may be asked again.
+        mode: The schema mode in use.
+        is_fixed: Whether `mode` was chosen by the caller: then it is not given up.
+        parse_attempts: Replies read.
+        repair_attempts: Askings after the first.
+        truncated_responses: Replies cut off.
+        mended: Whether the last reply's slips were mended here.
+        last_text: The last reply.
+        errors: What is wrong with it.
+        rung_costs: What was spent on each rung.
+    """
+
+    output: Output[T]
+    validator: Validator[T] | None
+    temperature: float
+    max_tokens: int
+    max_tokens_limit: int
+    max_retries: int
+    mode: SchemaMode
+    is_fixed: bool
+    parse_attempts: int = 0
+    repair_attempts: int = 0
+    truncated_responses: int = 0
+    mended: bool = False
+    last_text: str | None = None
+    errors: list[str] = field(default_factory=list[str])
+    rung_costs: dict[Rung, TokenUsage] = field(default_factory=dict[Rung, TokenUsage])
+
+    def salvage(self) -> dict[str, Any]:
+        """What an error carries out."""
+        return {
+            "last_text": self.last_text,
+            "errors": list(self.errors),
+            "parse_attempts": self.parse_attempts,
+            "repair_attempts": self.repair_attempts,
+            "validated": False,
+            "truncated_responses": self.truncated_responses,
+            "rung_costs": {rung: asdict(cost) for rung, cost in self.rung_costs.items()},
+        }
+
+    async def up(self, prompt: str, run: Run) -> T:
+        """Ask until the reply is what was asked for.
+
+        Raises:
+            PatternError: It was not, `max_retries` times over.
+        """
+        kind, first = _first_request(prompt, self.output)
+        request = base = first
+        room = self.max_tokens
+        rung: Rung = "ask"
+        while True:
+            reply, room = await self._ask(request, rung, room, run)
+            self.parse_attempts += 1
+            self.truncated_responses += reply.was_truncated
+            self.last_text = reply.content
+            try:
+                value = await self._read(reply)
+            except UnfitError as exc:
+                self.errors = exc.errors
+            else:
+                self.errors = []
+                return value
+            if self.repair_attempts == self.max_retries:
+                raise PatternError(
+                    f"no reply was what was asked for in {self.parse_attempts} attempts; the last one, "
+                    f"{reply.content[:200]!r}: {'; '.join(self.errors)}"[:2000]
+                )
+            self.repair_attempts += 1
+            rung, request = "repair", base
+            if reply.was_truncated:
+                rung, larger = "more_tokens", min(room * 2, self.max_tokens_limit)
+                if larger == room:
+                    request = _with_last(base, _BRIEFER)
+                room = larger
+            elif reply.content.strip() and not reply.was_filtered:
+                errors = "\n".join(f"- {error}" for error in self.errors)
+                request = base = [
+                    *first,
+                    {"role": "assistant", "content": reply.content},
+                    {"role": "user", "content": _REPAIR.format(errors=errors, kind=kind)},
+                ]
+
+    async def _ask(
+        self, messages: list[dict[str, Any]], rung: Rung, room: int, run: Run
+    ) -> tuple[LLMResponse, int]:
+        """One reply, once the server has refused what it doesn't have, and the room it was given."""
+        schema = self.output.schema
+        while True:
+            before = run.usage
+            fields = {} if schema is None else request_fields(self.mode, schema)
+            try:
+                reply = await run.complete(messages, temperature=self.temperature, max_tokens=room, **fields)
+            except LLMError as exc:
+                if room > self.max_tokens and refuses_room(exc):
+                    room = self.max_tokens_limit = self.max_tokens
+                    messages = _with_last(messages, _BRIEFER)
+                elif schema is not None and self._is_given_up(exc):
+                    self.mode = MODES[MODES.index(self.mode) + 1]
+                else:
+                    self._charge(rung, before, run)
+                    raise
+                self._charge("fallback", before, run)
+                continue
+            except BaseException:
+                self._charge(rung, before, run)
+                raise
+            self._charge(rung, before, run)
+            if schema is not None and not self.is_fixed and self.mode != MODES[0]:
+                MEMORY.learn(run.target, schema, self.mode)
+            return reply, room
+
+    def _is_given_up(self, exc: LLMError) -> bool:
+        return not self.is_fixed and self.mode != MODES[-1] and refuses_mode(exc)
+
+    def _charge(self, rung: Rung, before: TokenUsage, run: Run) -> None:
+        now = run.usage
+        spent = TokenUsage(
+            now.input_tokens - before.input_tokens,
+            now.output_tokens - before.output_tokens,
+            now.llm_calls - before.llm_calls,
+        )
+        self.rung_costs[rung] = self.rung_costs.get(rung, TokenUsage()) + spent
+
+    async def _read(self, reply: LLMResponse) -> T:
+        found, self.mended = read_json(reply)
+        value = self.output.read(found)
+        if self.validator is not None:
+            await validate(self.validator, value)
+        return value
+
+
+def _first_request(prompt: str, output: Output[Any]) -> tuple[str, list[dict[str, Any]]]:
+    if output.schema is None:
+        kind, fitting = "object or array", "."
+    else:
+        text = json.dumps(output.schema, ensure_ascii=False, separators=(",", ":"))
+        kind, fitting = "value", f", that fits this JSON Schema:\n{text}"
+    text = _ASK.format(prompt=prompt, kind=kind, fitting=fitting)
+    return kind, [{"role": "user", "content": text}]
+
+
+def _with_last(messages: list[dict[str, Any]], added: str) -> list[dict[str, Any]]:
+    return [*messages[:-1], {**messages[-1], "content": f"{messages[-1]['content']}{added}"}]

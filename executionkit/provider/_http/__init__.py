@@ -1,0 +1,1 @@
+"""Bytes to an endpoint and back; nothing here knows of chat."""

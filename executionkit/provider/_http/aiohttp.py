@@ -1,0 +1,240 @@
+"""The back end over aiohttp."""
+
+import asyncio
+import importlib
+import socket
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from executionkit._text import describe, unquoted
+from executionkit.provider._http.exchange import ExchangingTransport
+from executionkit.provider._http.proxies import proxy_for
+from executionkit.provider._http.sockets import watch
+from executionkit.provider._http.tls import default_context, trusting
+from executionkit.provider._http.transport import (
+    BROKEN,
+    CONNECT,
+    KEEP_ALIVE,
+    LATE,
+    SILENT,
+    ConnectError,
+    Dispatch,
+    Endpoint,
+    Incoming,
+    ProxyRefusedError,
+    Reply,
+    TransportError,
+)
+
+_PIECE = 65_536
+"""The bytes of a request that are written before looking whether the server takes them."""
+
+_LINE = 65_536
+"""The longest status or header line; what http.client takes."""
+
+
+class AiohttpTransport(ExchangingTransport):
+    """Posts through a `ClientSession` that keeps no cookies, unpacks nothing and limits no connections."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        # Any: it need not be installed.
+        self._library: Any = importlib.import_module("aiohttp")
+        url = importlib.import_module("yarl").URL
+        host = _canonical(endpoint.host)
+        self._url = url(endpoint._replace(host=host).url, encoded=True)
+        self._headers = {
+            "Host": endpoint.authority,
+            **{name: value.reveal() for name, value in endpoint.headers},
+        }
+        if not all(map(str.isascii, self._headers.values())):
+            raise ValueError("aiohttp would send header values beyond ASCII as UTF-8; use another backend")
+        self._context = trusting(default_context) if endpoint.scheme == "https" else None
+        self.proxy = way = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "aiohttp")
+        self._way: dict[str, Any] = {}
+        if way is not None:
+            own = {"Proxy-Authorization": way.authorization.reveal()} if way.authorization else {}
+            if endpoint.scheme == "http":
+                self._headers |= own
+            else:
+                self._way["proxy_headers"] = own
+            self._way["proxy"] = url.build(scheme=way.scheme, host=_canonical(way.host), port=way.port)
+            # With each request: headers of the session's own go to the proxy as well, the key among them.
+            self._way["headers"], self._headers = self._headers, {}
+        self._upload = _upload_type(self._library)
+        self._timeouts = self._timeout(endpoint.whole_timeout), self._timeout(endpoint.timeout)
+        # How to tell, of each connection that has served a request, whether it has ended.
+        self._watched: WeakKeyDictionary[Any, Callable[[], bool]] = WeakKeyDictionary()
+        self._session: Any = None
+
+    def _timeout(self, silence: float | None) -> Any:
+        return self._library.ClientTimeout(
+            total=None, connect=self._endpoint.connect_timeout, sock_read=silence
+        )
+
+    def _open(self) -> Any:
+        library = self._library
+        return library.ClientSession(
+            connector=library.TCPConnector(
+                # The number of requests at once is the caller's to limit.
+                limit=0,
+                keepalive_timeout=KEEP_ALIVE,
+                ssl=True if self._context is None else self._context,
+                # Not what else is installed: the same names are found on every machine.
+                resolver=library.ThreadedResolver(),
+            ),
+            headers=self._headers,
+            cookie_jar=library.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=_LINE,
+            max_field_size=_LINE,
+        )
+
+    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        others = len(self._watched)
+        while True:
+            upload = self._upload(body, dispatch, self._watched, self._endpoint.timeout)
+            try:
+                response = await self._request(upload, self._timeouts[incoming is not None])
+                try:
+                    # A reply that was there before the request is none to it. (On a new connection it is
+                    # taken: so speaks a server that is overloaded.)
+                    upload.found_useless |= not upload.begun and others > 0
+                    if upload.found_useless:
+                        raise ConnectionError("there was a reply already")
+                    headers = {name.lower(): value for name, value in response.headers.items()}
+                    parts = response.content.iter_any()
+                    return await self._receive(response.status, headers, parts, incoming)
+                finally:
+                    if not response.closed:
+                        response.close()
+            except BaseException as exc:
+                dispatch.called_off = isinstance(exc, asyncio.CancelledError)
+                upload.abandon()
+                if not (upload.found_useless and isinstance(exc, Exception)):
+                    raise
+            # That was a kept connection, and nothing has been written on it: there are others.
+            others -= 1
+
+    async def _request(self, upload: Any, timeout: Any) -> Any:
+        if self._session is None:
+            self._session = self._open()
+        try:
+            return await self._session.post(
+                self._url, data=upload, timeout=timeout, allow_redirects=False, **self._way
+            )
+        except Exception as exc:
+            # What goes wrong between here and the proxy, before there is a way to the server.
+            if "proxy_headers" not in self._way or upload.begun or self._closed:
+                raise
+            fault = self._outcome(exc)
+            why = self._words(exc)
+        raise fault if isinstance(fault, ConnectError) else ConnectError(CONNECT.format(why))
+
+    def _outcome(self, exc: Exception) -> Reply | TransportError:
+        library = self._library
+        if isinstance(exc, library.ClientHttpProxyError):
+            refusal: Any = exc
+            return ProxyRefusedError(refusal.status)
+        if isinstance(exc, library.ConnectionTimeoutError):
+            return ConnectError(LATE.format(self._endpoint.connect_timeout))
+        if isinstance(exc, (library.ClientConnectorError, library.InvalidURL)):
+            return ConnectError(CONNECT.format(self._words(exc)))
+        if isinstance(exc, TimeoutError):
+            return TransportError(SILENT.format(self._endpoint.timeout))
+        return TransportError(f"{BROKEN} ({self._words(exc)})")
+
+    def _words(self, exc: Exception) -> str:
+        """What an exception tells, without the URL, the head of the reply, and a status that nobody sent."""
+        library = self._library
+        said: Any = exc
+        if isinstance(exc, library.ClientPayloadError) and isinstance(exc.__cause__, Exception):
+            said = exc.__cause__
+        if isinstance(said, library.ServerDisconnectedError):
+            text = "the server hung up"
+        elif isinstance(said, (library.ClientResponseError, library.http.HttpProcessingError)):
+            text = unquoted(said.message)
+        elif isinstance(said, (library.InvalidURL, library.ServerTimeoutError)):
+            text = ""
+        else:
+            return describe(exc)
+        return f"{type(said).__name__}: {text}" if text else type(said).__name__
+
+    async def _close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def _canonical(host: str) -> str:
+    """The host; of an address in one of the short forms (127.1), which aiohttp refuses, the whole form."""
+    if not host.replace(".", "").isdigit():
+        return host
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
+
+
+@cache
+def _upload_type(library: Any) -> Any:
+    """The request body as aiohttp takes it."""
+
+    class Upload(library.Payload):  # type: ignore[misc]  # the base is known at run time only
+        """Writes the body, noting that it leaves; aiohttp sends the headers together with its first piece."""
+
+        def __init__(
+            self,
+            body: bytes,
+            dispatch: Dispatch,
+            watched: "WeakKeyDictionary[Any, Callable[[], bool]]",
+            timeout: float,
+        ) -> None:
+            super().__init__(body)
+            self._body = body
+            self._dispatch = dispatch
+            self._watched = watched
+            self._timeout = timeout
+            self._transport: asyncio.Transport | None = None
+            self.begun = False
+            self.found_useless = False
+
+        @property
+        def size(self) -> int:
+            return len(self._body)
+
+        def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+            return self._body.decode(encoding, errors)
+
+        async def write(self, writer: Any) -> None:
+            transport, protocol = writer.transport, writer.protocol
+            self.begun, self._transport = True, transport
+            has_news = self._watched.get(protocol)
+            if has_news is None:
+                has_news = self._watched[protocol] = watch(transport)
+            elif protocol.should_close or transport is None or transport.is_closing() or has_news():
+                self.found_useless = True
+                raise ConnectionError("the connection has ended")
+            last = max(0, len(self._body) - _PIECE)
+            for start in range(0, last, _PIECE):
+                if has_news():
+                    # A reply already. To be refused what is written would lose it: it is read first.
+                    await asyncio.sleep(0)
+                await writer.write(self._body[start : min(start + _PIECE, last)], drain=False)
+                async with asyncio.timeout(self._timeout):
+                    await writer.drain()
+            if self._dispatch.called_off:
+                raise asyncio.CancelledError
+            self._dispatch.sent = True
+            await writer.write(self._body[last:], drain=False)
+
+        async def write_with_length(self, writer: Any, _content_length: int | None) -> None:
+            await self.write(writer)
+
+        def abandon(self) -> None:
+            """End the connection at once: it would be shut down in order, which waits for the server."""
+            if self._transport is not None:
+                self._transport.abort()
+
+    return Upload

@@ -1,0 +1,130 @@
+"""What the back ends over asyncio libraries have in common: one coroutine makes an exchange."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Mapping
+from typing import Any, cast
+
+from executionkit.provider._http.proxies import Proxy
+from executionkit.provider._http.transport import (
+    CLOSED,
+    TOO_LARGE,
+    Dispatch,
+    Endpoint,
+    Incoming,
+    Reply,
+    TransportError,
+)
+
+
+class ExchangingTransport(ABC):
+    """Posts, or streams, by one and the same exchange."""
+
+    proxy: Proxy | None = None
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._called_off: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    @abstractmethod
+    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        """Post the body and read the reply; the body of one that is handed on to `incoming` is not in it."""
+
+    @abstractmethod
+    def _outcome(self, exc: Exception) -> Reply | TransportError:
+        """What to make of an exception of the library's."""
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Close the connections."""
+
+    async def aclose(self) -> None:
+        """End the exchanges under way, and close the connections."""
+        self._closed = True
+        for task in self._under_way:
+            # As asyncio.timeout does it. Nothing else ends one that is still connecting.
+            self._called_off.add(task)
+            task.cancel()
+        await self._close()
+
+    async def _make(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        """Make an exchange that `aclose` can end."""
+        if self._closed:
+            raise TransportError(CLOSED)
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        cancelling = task.cancelling()
+        self._under_way.add(task)
+        try:
+            return await self._exchange(body, dispatch, incoming)
+        except asyncio.CancelledError:
+            if task in self._called_off and task.cancelling() - 1 <= cancelling:
+                raise TransportError(CLOSED) from None
+            raise
+        finally:
+            self._under_way.discard(task)
+            if task in self._called_off:
+                self._called_off.discard(task)
+                task.uncancel()
+
+    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
+        """Post the body and read the whole reply."""
+        try:
+            return await self._make(body, dispatch, None)
+        except TransportError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
+            outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
+        # Raised out here, so that the library's exception is not in the context: it holds the request.
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome
+
+    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+        """Post the body and hand the reply over while it arrives."""
+
+        # A task of its own reads, because a library's streams have to be closed by the task that opened them.
+        def stop() -> None:
+            dispatch.called_off = True
+            task.cancel()
+
+        incoming = Incoming(self._endpoint.max_bytes, stop)
+        task = asyncio.ensure_future(self._forward(body, dispatch, incoming))
+        task.add_done_callback(lambda _: incoming.end(TransportError(CLOSED)))
+        return incoming
+
+    async def _forward(self, body: bytes, dispatch: Dispatch, incoming: Incoming) -> None:
+        outcome: Reply | TransportError | None = None
+        try:
+            await self._make(body, dispatch, incoming)
+        except TransportError as fault:
+            outcome = fault
+        except Exception as exc:  # noqa: BLE001  # a fault whatever it is, as in `post`
+            outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
+        if isinstance(outcome, Reply):
+            incoming.begin(outcome.status, outcome.headers)
+            outcome = None
+        incoming.end(outcome)
+
+    async def _receive(
+        self, status: int, headers: Mapping[str, str], parts: AsyncIterable[bytes], incoming: Incoming | None
+    ) -> Reply:
+        """Read a body into the reply, or hand it on."""
+        if incoming is not None:
+            incoming.begin(status, headers)
+            async for part in parts:
+                incoming.feed(part)
+            return Reply(status, headers, b"")
+        limit = self._endpoint.max_bytes
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise TransportError(TOO_LARGE.format(limit))
+        read: list[bytes] = []
+        size = 0
+        async for part in parts:
+            read.append(part)
+            size += len(part)
+            if size > limit:
+                raise TransportError(TOO_LARGE.format(limit))
+        return Reply(status, headers, b"".join(read))

@@ -1,0 +1,279 @@
+"""One kept-alive HTTP/1.1 connection over blocking sockets: dial, send, read."""
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from executionkit._text import describe
+from executionkit.provider._http.proxies import proxy_for
+from executionkit.provider._http.stdlib_replies import Listener, read_reply
+from executionkit.provider._http.tls import default_context, trusting
+from executionkit.provider._http.transport import (
+    BROKEN,
+    CLOSED,
+    CONNECT,
+    LATE,
+    SILENT,
+    ConnectError,
+    Dispatch,
+    Endpoint,
+    ProxyRefusedError,
+    Reply,
+    TransportError,
+)
+
+_PIECE = 16_384
+"""The last bytes of a request, sent in one go: small enough that a free socket buffer takes them whole."""
+
+
+class Call:
+    """One request on its way through a worker thread, abortable from the thread of the event loop.
+
+    Holding the socket under a lock makes two things exact: a request is aborted before its last bytes are
+    sent or after, and a socket is shut down only while this request is the one that uses it.
+
+    Args:
+        body: What to post.
+        dispatch: Where to note that it leaves.
+        silence: The most seconds the server may be silent; None where aborting is what ends the wait, which
+            spares the socket a look at the clock, and the thread a fight for the interpreter, at each step.
+    """
+
+    arriving: Listener | None = None
+
+    def __init__(self, body: bytes, dispatch: Dispatch, silence: float | None) -> None:
+        self.body = body
+        self.silence = silence
+        self._dispatch = dispatch
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+
+    @property
+    def aborted(self) -> bool:
+        """Whether nobody waits for the reply any more."""
+        return self._dispatch.called_off
+
+    def hold(self, sock: socket.socket | None) -> None:
+        """Say which socket the call is using now; None when it is done with it."""
+        with self._lock:
+            self._socket = sock
+            if self._dispatch.called_off and sock is not None:
+                raise TransportError(CLOSED)
+
+    def send(self, sock: socket.socket, message: bytes) -> None:
+        """Send the request, the last piece of it only when the call was not aborted."""
+        last = max(0, len(message) - _PIECE)
+        view = memoryview(message)
+        for start in range(0, last, _PIECE):
+            # Each by itself: a time limit on the socket is one on the whole of a sendall.
+            sock.sendall(view[start : min(start + _PIECE, last)])
+        with self._lock:
+            if self._dispatch.called_off:
+                raise TransportError(CLOSED)
+            self._dispatch.sent = True
+            sock.sendall(view[last:])
+
+    def abort(self) -> None:
+        """End the call now: whatever its thread is waiting for in the socket returns at once."""
+        # The wait is for a sendall of one piece, microseconds; the limit is for a peer that stopped reading,
+        # and then the shutdown is what ends it.
+        locked = self._lock.acquire(timeout=0.05)
+        try:
+            self._dispatch.called_off = True
+            if self._socket is not None:
+                # Not SSLSocket.shutdown, which drops the encryption first: what the other thread sends at
+                # that moment would leave in the clear.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        except OSError:
+            pass  # not connected yet, or no longer
+        finally:
+            if locked:
+                self._lock.release()
+
+
+class Dialer:
+    """Makes connections to one endpoint, through the environment's proxy if there is one."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._context = trusting(default_context) if endpoint.scheme == "https" else None
+        self._address = endpoint.host, endpoint.port
+        self._answered: object = None
+        self._tunnel = b""
+        target, extra = endpoint.target, ""
+        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "stdlib")
+        if self.proxy is not None:
+            self._address = self.proxy.host, self.proxy.port
+            if self.proxy.authorization:
+                extra = f"Proxy-Authorization: {self.proxy.authorization.reveal()}\r\n"
+            if self._context is None:
+                target = endpoint.url
+            else:
+                place = endpoint.authority
+                place = place if endpoint.port != 443 else f"{place}:443"
+                self._tunnel = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{extra}\r\n".encode()
+                extra = ""
+        lines = "".join(f"{name}: {value.reveal()}\r\n" for name, value in endpoint.headers)
+        head = f"POST {target} HTTP/1.1\r\nHost: {endpoint.authority}\r\n{lines}{extra}Content-Length: "
+        self._head = head.encode("latin-1")
+
+    def message(self, body: bytes) -> bytes:
+        """The whole request, head and body in one piece."""
+        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+
+    def dial(self, hold: Callable[[socket.socket], None]) -> socket.socket:
+        """Connect, handing every socket to `hold` before waiting on it."""
+        sock = None
+        limit = self.endpoint.connect_timeout
+        deadline = time.monotonic() + limit
+        try:
+            sock = self._connect(hold, deadline)
+            return self._prepare(sock, hold, deadline)
+        except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
+            if sock is not None:
+                sock.close()
+            is_late = isinstance(exc, TimeoutError) and exc.errno is None  # not the system's own
+            words = LATE.format(limit) if is_late else CONNECT.format(describe(exc))
+            fault = exc if isinstance(exc, TransportError) else ConnectError(words)
+        raise fault
+
+    def _connect(self, hold: Callable[[socket.socket], None], deadline: float) -> socket.socket:
+        failure = OSError("the name has no address")
+        found = socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM)
+        # The one that answered comes first: so what a dead one takes of the time is lost only once.
+        found.sort(key=lambda place: place[4] != self._answered)
+        for number, (family, kind, protocol, _, address) in enumerate(found):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(_until(deadline) / (len(found) - number))
+                hold(sock)
+                sock.connect(address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except (OSError, TransportError) as exc:
+                sock.close()
+                if isinstance(exc, TransportError):
+                    raise
+                failure = exc
+            else:
+                self._answered = address
+                return sock
+        raise failure
+
+    def _prepare(
+        self, sock: socket.socket, hold: Callable[[socket.socket], None], deadline: float
+    ) -> socket.socket:
+        sock.settimeout(_until(deadline))
+        if self._tunnel:
+            sock.sendall(self._tunnel)
+            response = http.client.HTTPResponse(sock, method="CONNECT")
+            try:
+                response.begin()
+            finally:
+                response.close()
+            if response.status != 200:
+                raise ProxyRefusedError(response.status)
+        if self._context is not None:
+            host = self.endpoint.host
+            sock = self._context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            try:
+                hold(sock)
+                sock.settimeout(_until(deadline))
+                sock.do_handshake()
+            except BaseException:
+                sock.close()  # the wrapped socket has taken the descriptor over from the bare one
+                raise
+        return sock
+
+
+def _until(deadline: float) -> float:
+    """The seconds that are left."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+class Connection:
+    """A connection that stays open from one call to the next."""
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+        self._socket: socket.socket | None = None
+
+    def exchange(self, call: Call) -> Reply:
+        """Post the call's body and read the whole reply; one handed on as it arrives has no body here.
+
+        A connection that the server has closed meanwhile is replaced before anything is sent on it.
+        """
+        kept = False
+        try:
+            if self._socket is not None and not _is_idle(self._socket):
+                self.close()
+            if self._socket is None:
+                self._socket = self._dialer.dial(call.hold)
+            else:
+                call.hold(self._socket)
+            if self._socket.gettimeout() != call.silence:
+                self._socket.settimeout(call.silence)
+            reply, kept = self._converse(self._socket, call)
+        except TransportError as exc:
+            fault = exc
+        except Exception as exc:  # noqa: BLE001  # a thread must hand back an outcome, whatever happened
+            fault = _fault(exc, call)
+        else:
+            return reply
+        finally:
+            call.hold(None)
+            if not kept:
+                self.close()
+        raise TransportError(CLOSED) if call.aborted else fault
+
+    def _converse(self, sock: socket.socket, call: Call) -> tuple[Reply, bool]:
+        limit = self._dialer.endpoint.max_bytes
+        try:
+            call.send(sock, self._dialer.message(call.body))
+        except (ConnectionError, ssl.SSLError):
+            # A server that won't read a request to its end may have said why before it hung up.
+            with suppress(OSError, http.client.HTTPException):
+                reply, _ = read_reply(sock, limit, call.arriving)
+                return reply, False
+            raise
+        return read_reply(sock, limit, call.arriving)
+
+    def close(self) -> None:
+        """Close the socket, if there is one."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+
+def _fault(exc: Exception, call: Call) -> TransportError:
+    # One with a number is the system's, which has given the connection up, and no limit of ours.
+    if isinstance(exc, TimeoutError) and exc.errno is None and call.silence is not None:
+        return TransportError(SILENT.format(call.silence))
+    return TransportError(f"{BROKEN} ({describe(exc)})")
+
+
+# Where there is no such flag, on Windows, the socket itself must be told not to wait.
+_AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
+
+
+def _is_idle(sock: socket.socket) -> bool:
+    """Whether the socket is open with nothing to read: anything there would be the end, or not for us."""
+    if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        return False
+    try:
+        # A socket with a time limit waits that long, whatever the flags say.
+        if not _AT_ONCE or sock.gettimeout() is not None:
+            sock.settimeout(0)
+        # Beneath the encryption, where SSLSocket would refuse to peek.
+        socket.socket.recv(sock, 1, socket.MSG_PEEK | _AT_ONCE)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

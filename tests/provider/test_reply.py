@@ -1,0 +1,274 @@
+"""From bytes to a response: nothing that came through is lost, nothing that isn't a reply gets through."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loopback import completion
+
+from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit.provider._failures import Reporter
+from executionkit.provider._http.transport import Reply
+from executionkit.provider._reply import interpret
+from executionkit.provider._secrets import Secret
+from executionkit.responses import LLMResponse
+
+KEY = "sk-very-secret-key-0123456789"
+REPORT = Reporter("llm.example", "m", (Secret(KEY),))
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+NAMES = """
+    choices message content text tool_calls function name arguments id usage prompt_tokens finish_reason
+    error code type detail delta function_call reasoning refusal
+"""
+names = st.sampled_from(NAMES.split())
+any_json = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(names | st.text(max_size=3), inner, max_size=5)
+    ),
+)
+
+
+def read(payload: Any, status: int = 200, **headers: str) -> LLMResponse | LLMError:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return interpret(Reply(status, {k.replace("_", "-"): v for k, v in headers.items()}, body), 10**6, REPORT)
+
+
+def response(payload: Any) -> LLMResponse:
+    outcome = read(payload)
+    assert isinstance(outcome, LLMResponse)
+    return outcome
+
+
+def error(payload: Any, status: int = 200, **headers: str) -> LLMError:
+    outcome = read(payload, status, **headers)
+    assert isinstance(outcome, LLMError)
+    return outcome
+
+
+def message(**fields: Any) -> LLMResponse:
+    return response({"choices": [{"message": fields}]})
+
+
+def call(**function: Any) -> Any:
+    (found,) = message(tool_calls=[{"id": "c1", "function": {"name": "f", **function}}]).tool_calls
+    return found
+
+
+# Whatever comes
+
+
+@given(st.binary(), st.integers(0, 999), st.sampled_from(["", "gzip", "br"]))
+def test_any_bytes_make_a_response_or_an_error(body: bytes, status: int, encoding: str) -> None:
+    outcome = interpret(Reply(status, {"content-encoding": encoding}, body), 10**6, REPORT)
+    assert isinstance(outcome, (LLMResponse, LLMError))
+
+
+@given(any_json)
+def test_any_json_makes_a_response_or_an_error(payload: Any) -> None:
+    outcome = read(payload)
+    assert isinstance(outcome, (LLMResponse, LLMError))
+    if isinstance(outcome, LLMResponse):
+        outcome.content.encode()
+        assert outcome.total_tokens >= 0
+
+
+@given(st.dictionaries(names, any_json))
+def test_whatever_is_in_a_message_is_a_response(fields: dict[str, Any]) -> None:
+    found = message(**fields)
+    assert found.finish_reason in ("stop", "tool_calls")
+    for wanted in found.tool_calls:
+        assert isinstance(wanted.arguments, dict)
+        assert isinstance(wanted.name, str)
+        assert isinstance(wanted.id, str)
+
+
+@given(any_json, st.integers(300, 599))
+def test_any_error_body_makes_an_error_without_the_key(payload: Any, status: int) -> None:
+    found = error({"error": payload, "detail": KEY}, status)
+    assert found.status_code == status
+    assert KEY not in str(found)
+
+
+# A reply
+
+
+def test_everything_a_reply_can_say() -> None:
+    payload = completion("hello", reasoning_content="hm", refusal="no")
+    found = response(payload)
+    assert found == LLMResponse("hello", (), "stop", payload["usage"], payload, reasoning="hm", refusal="no")
+    assert message(content=None, reasoning="thought").reasoning == "thought"
+
+
+def test_content_in_its_forms() -> None:
+    assert message(content=None).content == ""
+    assert message().content == ""
+    assert (
+        message(
+            content=[{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]
+        ).content
+        == "ab"
+    )
+    assert response({"choices": [{"text": "old style"}]}).content == "old style"
+
+
+def test_further_choices_are_alternatives_without_a_usage_of_their_own() -> None:
+    choices = [
+        {"message": {"content": "a"}},
+        {"message": {"content": "b"}, "finish_reason": "length"},
+        {"finish_reason": "content_filter"},
+    ]
+    found = response({"choices": choices, "usage": {"completion_tokens": 7}})
+    assert (found.content, found.output_tokens) == ("a", 7)
+    assert [(each.content, each.finish_reason) for each in found.alternatives] == [
+        ("b", "length"),
+        ("", "content_filter"),
+    ]
+    assert [each.reported_output_tokens for each in found.alternatives] == [None, None]
+    assert response({"choices": choices[:1]}).alternatives == ()
+
+
+def test_what_is_no_choice_does_not_spoil_those_beside_it() -> None:
+    choices = [{"error": {"message": "overloaded"}}, None, {"message": {"content": "b"}}, {}]
+    found = response({"choices": choices})
+    assert (found.content, found.alternatives) == ("b", ())
+
+
+def test_a_reply_withheld_by_a_filter_has_no_message() -> None:
+    found = response({"choices": [{"finish_reason": "content_filter", "index": 0}]})
+    assert found.was_filtered
+    assert found.content == ""
+
+
+def test_finish_reason_where_none_is_given() -> None:
+    assert message(content="x").finish_reason == "stop"
+    assert message(tool_calls=[{"function": {"name": "f"}}]).finish_reason == "tool_calls"
+    odd = response({"choices": [{"message": {}, "finish_reason": 3}]})
+    assert odd.finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "usage", [None, [], "x", 3, {"prompt_tokens": None}, {"prompt_tokens": -1}, {"x": {}}]
+)
+def test_usage_of_any_shape(usage: Any) -> None:
+    assert response({**completion(), "usage": usage}).total_tokens == 0
+
+
+# Tool calls
+
+
+@pytest.mark.parametrize(
+    ("raw", "arguments"),
+    [("", {}), (" \n", {}), (None, {}), ("{}", {}), ('{"x": 1}', {"x": 1}), ({"x": 1}, {"x": 1})],
+)
+def test_arguments_that_are_an_object(raw: Any, arguments: dict[str, Any]) -> None:
+    found = call(arguments=raw)
+    assert (found.arguments, found.invalid_arguments) == (arguments, None)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"x":1,}',
+        "[1]",
+        "null",
+        "1",
+        '"{}"',
+        "{'x': 1}",
+        '{"x": NaN}',
+        '{"x": 1} x',
+        "[" * 100_000,
+        "1" * 5000,
+    ],
+)
+def test_arguments_that_are_none_keep_their_text(raw: str) -> None:
+    found = call(arguments=raw)
+    assert (found.arguments, found.invalid_arguments) == ({}, raw)
+
+
+@pytest.mark.parametrize("raw", [[1], 3, True])
+def test_arguments_that_are_not_even_text(raw: Any) -> None:
+    found = call(arguments=raw)
+    assert (found.arguments, found.invalid_arguments) == ({}, json.dumps(raw))
+
+
+def test_tool_calls_with_parts_missing() -> None:
+    found = message(tool_calls=[{}, 3, {"id": None, "function": None}, {"id": "c", "function": {"name": 5}}])
+    assert [(c.id, c.name, c.arguments) for c in found.tool_calls] == [
+        ("", "", {}),
+        ("", "", {}),
+        ("c", "", {}),
+    ]
+    assert message(tool_calls=None).tool_calls == ()
+    assert message(tool_calls={"id": "c"}).tool_calls == ()
+
+
+def test_the_form_before_tool_calls() -> None:
+    (found,) = message(function_call={"name": "f", "arguments": '{"x": 1}'}).tool_calls
+    assert (found.id, found.name, found.arguments) == ("", "f", {"x": 1})
+
+
+# A failure with status 200
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (429, RateLimitError),
+        ("429", RateLimitError),
+        ("rate_limit_exceeded", RateLimitError),
+        ("too_many_requests", RateLimitError),
+        ("insufficient_quota", PermanentError),
+        ("invalid_request_error", PermanentError),
+        ("context_length_exceeded", PermanentError),
+        (401, PermanentError),
+        (502, ProviderError),
+        ("server_error", ProviderError),
+        (None, ProviderError),
+        (True, ProviderError),
+    ],
+)
+def test_an_error_within_a_200(code: Any, kind: type[LLMError]) -> None:
+    for payload in (
+        {"error": {"message": "why", "code": code}},
+        {"choices": [{"error": {"message": "why", "code": code}}]},
+    ):
+        found = error(payload)
+        assert type(found) is kind
+        assert found.status_code == 200
+        assert "llm.example answered 200 with an error: why" in str(found)
+
+
+def test_an_error_beside_an_answer() -> None:
+    assert response({**completion("fine"), "error": None}).content == "fine"
+    partial = {
+        "choices": [{"message": {"content": "so far"}, "finish_reason": "error", "error": {"code": 502}}]
+    }
+    assert response(partial).content == "so far"
+    nothing = {"choices": [{"message": {"content": ""}, "finish_reason": "error", "error": {"code": 502}}]}
+    assert type(error(nothing)) is ProviderError
+
+
+def test_what_is_no_reply_is_shown_in_part_and_without_the_key() -> None:
+    found = error({"hello": KEY, "rest": "x " * 100_000})
+    assert type(found) is ProviderError
+    assert "no chat completion (no message in it)" in str(found)
+    assert '{"hello": "[REDACTED]"' in str(found)
+    assert len(str(found)) < 1000
+    assert "(empty)" in str(error(b" "))
+
+
+def test_a_senseless_count_costs_no_answer() -> None:
+    body = json.dumps(completion("paid for")).replace(
+        '"completion_tokens": 2', f'"completion_tokens": {"9" * 5000}'
+    )
+    assert response(body.encode()).content == "paid for"
+
+
+def test_a_key_in_another_encoding_is_no_less_secret() -> None:
+    shown = str(interpret(Reply(500, {}, f"your key {KEY} is wrong".encode("utf-16-le")), 10**6, REPORT))
+    assert "[REDACTED]" in shown
+    assert "very" not in shown

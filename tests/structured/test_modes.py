@@ -1,0 +1,143 @@
+"""The servers' modes for structured output: what is sent, what counts as refused, what is remembered."""
+
+from typing import Any
+
+import pytest
+
+from executionkit import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit._structured.modes import ModeMemory, refuses_mode, refuses_room, request_fields
+
+CLOSED: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"$ref": "#/$defs/b"}},
+    "required": ["a", "b"],
+    "$defs": {"b": {"type": "object", "properties": {"c": {"type": "null"}}, "required": ["c"]}},
+}
+
+
+def test_what_each_mode_sends() -> None:
+    schema = {"type": "object"}
+    assert request_fields("none", schema) == {}
+    assert request_fields("json_object", schema) == {"response_format": {"type": "json_object"}}
+    assert request_fields("json_object_schema", schema) == {
+        "response_format": {"type": "json_object", "schema": schema}
+    }
+    assert request_fields("json_schema", schema) == {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "reply", "schema": schema, "strict": False},
+        }
+    }
+
+
+def sent(schema: dict[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = request_fields("json_schema", schema)["response_format"]["json_schema"]
+    return described
+
+
+def test_a_schema_that_needs_every_property_is_closed_and_strict() -> None:
+    described = sent(CLOSED)
+    assert described["strict"] is True
+    assert described["schema"]["additionalProperties"] is False
+    assert described["schema"]["$defs"]["b"]["additionalProperties"] is False
+    assert "additionalProperties" not in CLOSED
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {**CLOSED, "required": ["a"]},  # a model made to fill in what is optional invents it
+        {**CLOSED, "additionalProperties": True},
+        {**CLOSED, "minProperties": 1},
+        {"type": "object"},
+        {"type": ["object", "null"]},
+        {**CLOSED, "properties": {"a": {"type": "object"}, "b": {"type": "null"}}},
+        {**CLOSED, "properties": {"a": True, "b": {"type": "null"}}},
+        {**CLOSED, "properties": {"a": {"items": {"pattern": "x"}}, "b": {"anyOf": [{"type": "null"}]}}},
+    ],
+)
+def test_any_other_schema_is_sent_as_it_is(schema: dict[str, Any]) -> None:
+    assert sent(schema) == {"name": "reply", "schema": schema, "strict": False}
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        PermanentError(
+            "Invalid parameter: 'response_format' of type 'json_schema' is not supported", status_code=400
+        ),
+        PermanentError("response_format.type must be one of text", status_code=422),
+        PermanentError("Unrecognized request argument supplied: response_format", status_code=400),
+        PermanentError("failed to parse grammar", status_code=400),
+        PermanentError("Failed to initialize samplers: std::exception", status_code=400),
+        PermanentError("json mode is not available here"),
+        ProviderError("JSON schema conversion failed", status_code=500),
+        PermanentError("structured outputs are not implemented", status_code=501),
+    ],
+)
+def test_a_refused_mode(exc: LLMError) -> None:
+    assert refuses_mode(exc)
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        PermanentError("no such model", status_code=400),
+        PermanentError("wrong key: see the schema", status_code=401),
+        RateLimitError("response_format", status_code=429),
+        ProviderError("response_format", status_code=503),
+        ProviderError("response_format"),
+    ],
+)
+def test_no_refused_mode(exc: LLMError) -> None:
+    assert not refuses_mode(exc)
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "is_refused"),
+    [
+        ("max_tokens is too large: 8192. This model supports at most 4096", 400, True),
+        ("'max_completion_tokens' exceeds the limit", 400, True),
+        ("max_new_tokens must be <= 512", 422, True),
+        ("no such model", 400, False),
+        ("max_tokens", 401, False),
+    ],
+)
+def test_refused_room(message: str, status: int, is_refused: bool) -> None:
+    assert refuses_room(PermanentError(message, status_code=status)) is is_refused
+
+
+class Backend:
+    """Can be hashed, and referred to weakly."""
+
+
+def test_a_mode_is_remembered_for_each_provider_and_schema() -> None:
+    memory, one, other = ModeMemory(), Backend(), Backend()
+    memory.learn(one, {"type": "object", "required": []}, "none")
+    assert memory.recall(one, {"required": [], "type": "object"}) == "none"
+    assert memory.recall(one, {"type": "object"}) is None
+    assert memory.recall(other, {"type": "object", "required": []}) is None
+
+
+def test_only_so_many_schemas_are_remembered() -> None:
+    memory, backend = ModeMemory(), Backend()
+    for number in range(1000):
+        memory.learn(backend, {"const": number}, "none")
+    known = [number for number in range(1000) if memory.recall(backend, {"const": number})]
+    assert known[-1] == 999
+    assert len(known) < 300
+
+
+def test_a_provider_that_is_gone_is_forgotten() -> None:
+    memory, backend = ModeMemory(), Backend()
+    memory.learn(backend, {}, "none")
+    assert len(memory) == 1
+    del backend
+    assert len(memory) == 0
+
+
+@pytest.mark.parametrize("odd", [{"unhashable": 1}, ("not weakly",)])
+def test_a_provider_that_cannot_be_remembered_is_none_the_worse(odd: object) -> None:
+    memory = ModeMemory()
+    memory.learn(odd, {}, "none")
+    assert memory.recall(odd, {}) is None
