@@ -52,7 +52,7 @@ clean: ## Remove everything made here
 
 # The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
 $(VENV)/.base: EXTRAS :=
-$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,orjson,test,types
+$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,test,types
 $(VENV)/.dev: EXTRAS := dev
 $(VENV)/.base $(VENV)/.test $(VENV)/.dev: $(VENV)/.made-with pyproject.toml
 	@scripts/install $(VENV) "$(EXTRAS)"

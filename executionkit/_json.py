@@ -1,45 +1,94 @@
-"""JSON, by orjson where it is installed; what comes of it is what the standard library makes of it."""
+"""JSON: reading it, writing it, and the values it is made of."""
 
-import importlib
 import json
-from functools import cache
-from math import isfinite
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeGuard
 
-from executionkit._shapes import is_mapping, is_sequence
 from executionkit._text import well_formed
 
-_LONG = 16_384
-"""From how many bytes on looking for integers that orjson can't hold may take longer than orjson saves."""
 
-_DIGITS = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)).ljust(256)
-_BEYOND_64_BITS = b"0" * 19
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether it is a mapping of whatever kind."""
+    return isinstance(value, Mapping)
 
 
-@cache
-def _orjson() -> Any:
-    """The module, None where it is not installed."""
-    try:
-        return importlib.import_module("orjson")
-    except ImportError:
-        return None
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a sequence of things, as strings and bytes are not."""
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+
+
+def is_collection(value: object) -> TypeGuard[Collection[Any]]:
+    """Whether it is a collection of things, as strings are not."""
+    return isinstance(value, Collection) and not isinstance(value, str)
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def an_object(value: object) -> dict[str, Any] | None:
+    """The value if it is a parsed JSON object, else None."""
+    return value if _is_object(value) else None
+
+
+def a_list(value: object) -> list[Any]:
+    """The value if it is a parsed JSON array, else an empty one."""
+    return value if _is_list(value) else []
+
+
+def a_text(value: object) -> str:
+    """The value if it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def plain(value: Any) -> Any:
+    """Copy mappings, lists and tuples into dicts and lists, however deep; leave everything else as it is."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value  # most are, and asking for a Mapping takes ten times as long
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def copied(value: Any) -> Any:
+    """Copy mappings, lists and tuples, however deep, as dicts, lists and tuples; leave everything else."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    # A tuple stays one: it may be what a vote was counted by.
+    return tuple(map(copied, value)) if type(value) is tuple else value
+
+
+def as_dicts(value: Any) -> Any:
+    """Tell dataclasses and pydantic models as dicts, and tuples as lists, however deep."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
+    elif not isinstance(value, type) and hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: as_dicts(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_dicts(item) for item in value]
+    return value
 
 
 def loads(data: bytes | str) -> Any:
-    """The value; an integer of more digits than Python converts becomes a float.
+    """Parse JSON; an integer of more digits than Python converts becomes a float.
 
     Raises:
-        ValueError: It is no JSON.
-        RecursionError: It is nested too deep.
+        ValueError: The text is not JSON.
+        RecursionError: The JSON is nested too deep.
     """
-    orjson = _orjson()
-    if orjson is not None and len(data) < _LONG:
-        try:
-            raw = data.encode() if isinstance(data, str) else data
-            if _BEYOND_64_BITS not in raw.translate(_DIGITS):  # or they would be floats
-                return orjson.loads(raw)
-        except (ValueError, RecursionError):
-            pass  # json takes more: NaN, lone surrogates, UTF-16; and its words are the known ones
     try:
         return json.loads(data)
     except json.JSONDecodeError:
@@ -57,30 +106,7 @@ def dumps(value: object) -> bytes:
         TypeError: Something in it has no JSON form.
         RecursionError: It is nested too deep.
     """
-    orjson = _orjson()
-    if orjson is not None:
-        try:
-            if _is_plain(value):
-                encoded: bytes = orjson.dumps(value)
-                return encoded
-        except (TypeError, RecursionError):
-            pass  # lone surrogates, integers beyond 64 bits, too deep for orjson
     return well_formed(_ENCODER.encode(value)).encode()
-
-
-def _is_plain(value: object) -> bool:
-    """Whether orjson writes it as json does; it makes null of NaN, and text of what json refuses."""
-    kind = type(value)
-    if isinstance(value, dict) and kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or not (type(item) is str or _is_plain(item)):
-                return False
-        return True
-    if isinstance(value, list) and kind is list:
-        return all(map(_is_plain, value))
-    if isinstance(value, float) and kind is float:
-        return isfinite(value)
-    return kind is str or kind is int or kind is bool or value is None
 
 
 def _as_json(value: object) -> dict[Any, Any] | list[Any]:

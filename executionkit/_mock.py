@@ -9,7 +9,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeGuard, cast
 
-from executionkit.responses import LLMResponse, size_of
+from executionkit._text import size_of
+from executionkit.responses import LLMResponse
 from executionkit.streaming import (
     ReasoningDelta,
     RefusalDelta,

@@ -61,3 +61,9 @@ def describe(exc: BaseException) -> str:
         beneath = group[0] if group else beneath.__cause__ or beneath.__context__
     text = one_line(str(shown))
     return shorten(f"{type(shown).__name__}: {text}" if text else type(shown).__name__, 300)
+
+
+def size_of(text: str) -> int:
+    """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
+    # ASCII knows its size; encoding would make the cost of a call grow with the length of its reply.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

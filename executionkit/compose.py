@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit import _checks as checks
-from executionkit._hints import warn_of_unknown_keyword, warn_the_caller
+from executionkit._checks import warn_of_unknown_keyword, warn_the_caller
+from executionkit._json import as_dicts, copied
 from executionkit.cost import tighter
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
-from executionkit.responses import copied
-from executionkit.types import PatternResult, TokenUsage, as_dicts
+from executionkit.types import PatternResult, TokenUsage
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import Final
 
-from executionkit.responses import LLMResponse, size_of
+from executionkit._text import size_of
+from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 
 UNLIMITED: Final = TokenUsage()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+from executionkit._json import plain
+
 _T = TypeVar("_T")
 
 _INPUT = ("input_tokens", "prompt_tokens")
@@ -16,29 +18,6 @@ _OUTPUT = ("output_tokens", "completion_tokens")
 def rebuild(cls: type[_T], values: dict[str, Any]) -> _T:
     """Make `cls` anew from its field values: what pickling and deep-copying a value object call."""
     return cls(**values)
-
-
-def plain(value: Any) -> Any:
-    """Copy mappings, lists and tuples into dicts and lists, however deep; leave everything else as it is."""
-    if value is None or isinstance(value, (str, int, float)):
-        return value  # most are, and asking for a Mapping takes ten times as long
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
-
-
-def copied(value: Any) -> Any:
-    """Copy mappings, lists and tuples, however deep, as dicts, lists and tuples; leave everything else."""
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, Mapping):
-        return {key: copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copied(item) for item in value]
-    # A tuple stays one: it may be what a vote was counted by.
-    return tuple(map(copied, value)) if type(value) is tuple else value
 
 
 def text_of(content: object) -> str:
@@ -58,12 +37,6 @@ def text_of(content: object) -> str:
     if isinstance(content, Sequence) and not isinstance(content, (bytes, bytearray)):
         return "".join(text_of(part) for part in content if not isinstance(part, (int, float)))
     return ""
-
-
-def size_of(text: str) -> int:
-    """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
-    # ASCII knows its size; encoding would make the cost of a call grow with the length of its reply.
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def token_count(value: object) -> int | None:

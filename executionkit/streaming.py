@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Never, Self, SupportsIndex, TypeAlias
 
-from executionkit.responses import LLMResponse, ToolCall, size_of
+from executionkit._text import size_of
+from executionkit.responses import LLMResponse, ToolCall
 
 _BYTES_PER_TOKEN: Final = 4
 """The usual rule of thumb, about right in any script; used only where a server reports no usage at all."""

@@ -3,15 +3,16 @@
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from executionkit._json import as_dicts, copied, plain
 from executionkit._schema import check_schema
 from executionkit.protocols import LLMProvider
-from executionkit.responses import copied, plain, rebuild
+from executionkit.responses import rebuild
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -179,19 +180,6 @@ class PatternResult(Generic[T_co]):
             "cost": cost,
             "metadata": plain(self.metadata),
         }
-
-
-def as_dicts(value: Any) -> Any:
-    """Tell dataclasses and pydantic models as dicts, and tuples as lists, however deep."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
-    elif not isinstance(value, type) and hasattr(value, "model_dump"):
-        value = value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {key: as_dicts(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_dicts(item) for item in value]
-    return value
 
 
 _RESULT_FIELDS = frozenset(f.name for f in fields(PatternResult))

@@ -15,9 +15,9 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json", "_shapes"}
+GROUND = {"_text", "_json"}
 VALUES = GROUND | {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
-CORE = VALUES | {"_checks", "_hints", "cost", "engine"}
+CORE = VALUES | {"_checks", "cost", "engine"}
 JUDGES = {"_judge", "_comparing", "_evaluating", "evaluators"}
 APPLICATION = CORE | JUDGES | {"_structured", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
@@ -25,17 +25,15 @@ APPLICATION = CORE | JUDGES | {"_structured", "field_vote", "patterns", "compose
 # dotted name is that module alone.
 MAY_IMPORT: dict[str, set[str]] = {
     "_text": set(),
-    "_shapes": set(),
-    "_json": {"_shapes", "_text"},
+    "_json": {"_text"},
     "_schema": GROUND,
     "responses": GROUND,
-    "streaming": {"responses"},
+    "streaming": GROUND | {"responses"},
     "protocols": {"responses", "streaming"},
     "events": {"responses", "streaming"},
     "types": GROUND | {"_schema", "protocols", "responses"},
     "errors": {"types"},
     "_checks": VALUES,
-    "_hints": set(),
     "cost": VALUES,
     "engine": VALUES | {"_checks", "cost"},
     "_structured": CORE,

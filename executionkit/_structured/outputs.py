@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
+from executionkit._json import plain
 from executionkit._schema import check_schema, find_errors
 from executionkit._structured.structure import OutputAdapter
 from executionkit._structured.typed_dicts import for_pydantic
-from executionkit.responses import plain
 
 T = TypeVar("T")
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
+from executionkit._text import size_of
 from executionkit.cost import UNLIMITED, CostTracker, remaining
 from executionkit.engine.parallel import waiting_tasks
 from executionkit.errors import BudgetExhaustedError
-from executionkit.responses import LLMResponse, size_of
+from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 
 Limit = Literal["llm_calls", "output_tokens", "input_tokens"]

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
 from executionkit import _checks as checks
+from executionkit._text import size_of
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine.bill import enrich, without_cost
 from executionkit.engine.budget import Hold, Meter, Metering, Request
@@ -20,7 +21,7 @@ from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, wait
 from executionkit.engine.stream import MeteredStream, Opened, opened, refuse_own_cancellation
 from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider, StreamingProvider
-from executionkit.responses import LLMResponse, size_of
+from executionkit.responses import LLMResponse
 from executionkit.streaming import ReplyStream, StreamEvent
 from executionkit.types import TokenUsage
 

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from executionkit._json import plain
 from executionkit._schema import find_errors
 from executionkit.engine.parallel import look_at, spawn
 from executionkit.errors import ToolError
 from executionkit.protocols import LLMProvider
-from executionkit.responses import ToolCall, plain
+from executionkit.responses import ToolCall
 from executionkit.types import Tool
 
 _log = logging.getLogger("executionkit.tools")

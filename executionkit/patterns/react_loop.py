@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Never, cast
 
 from executionkit import _checks as checks
-from executionkit._hints import warn_of_unknown_keyword
+from executionkit._checks import warn_of_unknown_keyword
 from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run

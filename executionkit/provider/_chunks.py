@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from executionkit._shapes import a_list, a_text, an_object
-from executionkit._text import well_formed
+from executionkit._json import a_list, a_text, an_object
+from executionkit._text import size_of, well_formed
 from executionkit.provider._reply import response_from
 from executionkit.provider._tool_calls import CallFragments
-from executionkit.responses import LLMResponse, size_of, text_of
+from executionkit.responses import LLMResponse, text_of
 from executionkit.streaming import (
     Finish,
     ReasoningDelta,

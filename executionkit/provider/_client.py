@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
 from executionkit import _checks as checks
+from executionkit._json import plain
 from executionkit._text import describe
 from executionkit.errors import LLMError, PermanentError
 from executionkit.provider import _settings
@@ -27,7 +28,7 @@ from executionkit.provider._reply import interpret
 from executionkit.provider._request import Form, compose
 from executionkit.provider._secrets import LostSecret, Secret
 from executionkit.provider._stream import Limits, ProviderStream
-from executionkit.responses import LLMResponse, plain, rebuild
+from executionkit.responses import LLMResponse, rebuild
 from executionkit.streaming import ReplyStream
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any, NamedTuple, Self
 
-from executionkit._shapes import a_list, a_text, an_object
+from executionkit._json import a_list, a_text, an_object
 from executionkit._text import beginning, one_line, shorten
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._http.proxies import Proxy

@@ -5,8 +5,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from executionkit._json import loads
-from executionkit._shapes import a_list, a_text, an_object
+from executionkit._json import a_list, a_text, an_object, loads
 from executionkit._text import describe, well_formed
 from executionkit.errors import LLMError
 from executionkit.provider._failures import Reporter

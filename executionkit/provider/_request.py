@@ -4,8 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from executionkit import _checks as checks
-from executionkit._json import dumps
-from executionkit._shapes import is_mapping, is_sequence
+from executionkit._json import dumps, is_mapping, is_sequence
 
 _OWN_FIELDS = {
     "messages": "pass the messages as complete()'s first argument",

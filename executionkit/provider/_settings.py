@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from executionkit._shapes import is_collection, is_mapping
+from executionkit._json import is_collection, is_mapping
 from executionkit.provider._http.transport import default_port
 from executionkit.provider._request import encode, own_field
 from executionkit.provider._secrets import LostSecret, Secret

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from executionkit._json import loads
-from executionkit._shapes import an_object
+from executionkit._json import an_object, loads
 from executionkit._text import describe
 from executionkit.errors import LLMError
 from executionkit.provider._chunks import Assembly, failure_in

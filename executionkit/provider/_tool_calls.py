@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from executionkit._shapes import a_text, an_object
+from executionkit._json import a_text, an_object
 from executionkit.streaming import ToolCallDelta
 
 

@@ -41,7 +41,7 @@ from executionkit import (
     refine_loop,
     structured,
 )
-from executionkit.responses import plain
+from executionkit._json import plain
 from executionkit.testing import ChatRequest, Fault, Ledger, LocalEndpoint, MockCall, Model
 
 DOCS = Path(__file__).parents[2] / "docs" / "patterns"

@@ -17,7 +17,7 @@ from executionkit import (
     react_loop_sync,
     refine_loop,
 )
-from executionkit._hints import unknown_keyword
+from executionkit._checks import unknown_keyword
 
 
 @pytest.mark.parametrize(
