@@ -14,14 +14,15 @@ from executionkit._text import describe
 from executionkit.errors import LLMError, PermanentError
 from executionkit.provider import _settings
 from executionkit.provider._failures import Reporter
-from executionkit.provider._http.backends import Backend, open_transport
+from executionkit.provider._http.faults import TransportError
 from executionkit.provider._http.per_loop import PerLoop
 from executionkit.provider._http.transport import (
     AsyncHTTPClient,
+    Backend,
     Dispatch,
     Endpoint,
     Transport,
-    TransportError,
+    open_transport,
 )
 from executionkit.provider._redaction import redact
 from executionkit.provider._reply import interpret

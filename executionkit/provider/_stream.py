@@ -13,14 +13,9 @@ from executionkit._text import describe
 from executionkit.errors import LLMError
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
-from executionkit.provider._http.transport import (
-    TOO_LARGE,
-    Dispatch,
-    Incoming,
-    Reply,
-    Transport,
-    TransportError,
-)
+from executionkit.provider._http.faults import TOO_LARGE, TransportError
+from executionkit.provider._http.incoming import Incoming
+from executionkit.provider._http.transport import Dispatch, Reply, Transport
 from executionkit.provider._reply import interpret
 from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
 from executionkit.provider._unpacking import Unpacker

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping
 
-from executionkit.provider._http.transport import TOO_LARGE
+from executionkit.provider._http.faults import TOO_LARGE
 
 
 class Unpacker:

@@ -5,16 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Mapping
 from typing import Any, cast
 
+from executionkit.provider._http.faults import CLOSED, TOO_LARGE, TransportError
+from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy
-from executionkit.provider._http.transport import (
-    CLOSED,
-    TOO_LARGE,
-    Dispatch,
-    Endpoint,
-    Incoming,
-    Reply,
-    TransportError,
-)
+from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
 
 
 class ExchangingTransport(ABC):

@@ -9,22 +9,20 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from executionkit._text import describe
-from executionkit.provider._http.proxies import proxy_for
-from executionkit.provider._http.stdlib_replies import Listener, read_reply
-from executionkit.provider._http.tls import default_context, trusting
-from executionkit.provider._http.transport import (
+from executionkit.provider._http.faults import (
     BROKEN,
     CLOSED,
     CONNECT,
     LATE,
     SILENT,
     ConnectError,
-    Dispatch,
-    Endpoint,
     ProxyRefusedError,
-    Reply,
     TransportError,
 )
+from executionkit.provider._http.proxies import proxy_for
+from executionkit.provider._http.stdlib_replies import Listener, read_reply
+from executionkit.provider._http.tls import default_context, trusting
+from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
 
 _PIECE = 16_384
 """The last bytes of a request, sent in one go: small enough that a free socket buffer takes them whole."""

@@ -8,7 +8,8 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from executionkit.provider._http.transport import TOO_LARGE, Reply, TransportError
+from executionkit.provider._http.faults import TOO_LARGE, TransportError
+from executionkit.provider._http.transport import Reply
 
 _HEADER = re.compile(rb"(?:(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\r\n\0]*)?(?:\r?\n)?")
 """A header line, one that goes on with the last, or the empty one that ends them (RFC 9112, 5)."""

@@ -382,7 +382,6 @@ async def test_who_is_cancelled_while_addresses_race_leaves_no_connection(
     server.hold()
     with silent_address() as silent:
         resolve_to(monkeypatch, silent, ("127.0.0.1", server.port))
-        monkeypatch.setattr("executionkit.provider._http.sockets._HEAD_START", 0.0)
         async with make(base_url="http://two.example/v1", connect_timeout=0.5) as provider:
             for turns in range(1, 40):
                 call = asyncio.ensure_future(provider.complete(USER))
