@@ -25,7 +25,9 @@ class ConnectError(TransportError):
 def connect_error(words: str) -> ConnectError:
     """The fault for a connection that did not come about; `words` are the library's."""
     if _NO_TLS.search(words):
-        words = "no TLS is spoken on this port: a URL that begins with https:// may have to begin with http://"
+        words = (
+            "no TLS is spoken on this port: a URL that begins with https:// may have to begin with http://"
+        )
     return ConnectError(CONNECT.format(words))
 
 

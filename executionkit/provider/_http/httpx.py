@@ -96,7 +96,7 @@ class HttpxTransport(_HttpxExchange):
             proxy=None if self.proxy is None else self._way(self.proxy, create),
         )
         self._timeouts = [
-            # Connecting has a limit of its own, proxies and handshakes included, and waits for no other request.
+            # Connecting has a limit of its own, and no request waits for another's connection.
             {"read": silence, "write": silence}
             for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
@@ -336,8 +336,8 @@ async def _refuse_other_than_200(
 async def _in_scope(anyio: Any, dispatch: Dispatch, run: Callable[[], Awaitable[T]]) -> T:
     """Run in a task of its own, and cancel that task by a cancel scope.
 
-    httpx, unlike httpx2, loses connections when asyncio cancels it at the wrong moment. It is prepared for the
-    cancel scopes of anyio, which comes with it.
+    httpx, unlike httpx2, loses connections when asyncio cancels it at the wrong moment. It is prepared for
+    the cancel scopes of anyio, which comes with it.
     """
     scope = anyio.CancelScope()
 
