@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import select
 import socket
 from collections.abc import Callable
 from functools import cache
@@ -10,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from executionkit._text import describe, unquoted
-from executionkit.provider._http.exchange import ExchangingTransport
+from executionkit.provider._http.exchange import ExchangingTransport, watch
 from executionkit.provider._http.faults import (
     BROKEN,
     LATE,
@@ -174,19 +173,6 @@ def _canonical(host: str) -> str:
         return host
 
 
-def _watch(transport: Any) -> Callable[[], bool]:
-    """Tells of a kept connection whether there is something to read: its end, or nothing that is for us.
-
-    It asks the system, because the event loop hears of it only in its next turn.
-    """
-    descriptor = transport.get_extra_info("socket").fileno()
-    if hasattr(select, "poll"):
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        return lambda: bool(waiting.poll(0))
-    return lambda: bool(select.select([descriptor], [], [], 0)[0])  # pragma: no cover - Windows has no poll
-
-
 @cache
 def _upload_type(library: Any) -> Any:
     """The request body as aiohttp takes it."""
@@ -222,7 +208,7 @@ def _upload_type(library: Any) -> Any:
             self.begun, self._transport = True, transport
             has_news = self._watched.get(protocol)
             if has_news is None:
-                has_news = self._watched[protocol] = _watch(transport)
+                has_news = self._watched[protocol] = watch(transport.get_extra_info("socket"))
             elif protocol.should_close or transport is None or transport.is_closing() or has_news():
                 self.found_useless = True
                 raise ConnectionError("the connection has ended")

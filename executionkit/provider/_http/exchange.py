@@ -1,8 +1,9 @@
 """What the back ends over asyncio libraries have in common: one coroutine makes an exchange."""
 
 import asyncio
+import select
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any, cast
 
 from executionkit.provider._http.faults import CLOSED, TOO_LARGE, TransportError
@@ -127,3 +128,15 @@ class ExchangingTransport(ABC):
             if size > limit:
                 raise TransportError(TOO_LARGE.format(limit))
         return Reply(status, headers, b"".join(read))
+
+
+def watch(sock: Any) -> Callable[[], bool]:
+    """Tells whether a connection that is kept has something to read: its end, or a reply to no request.
+
+    It asks the system, because the event loop hears of it only in its next turn.
+    """
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(sock.fileno(), select.POLLIN)
+        return lambda: bool(waiting.poll(0))
+    return lambda: bool(select.select([sock], [], [], 0)[0])  # pragma: no cover - Windows has no poll

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from executionkit._text import describe, unquoted
-from executionkit.provider._http.exchange import ExchangingTransport
+from executionkit.provider._http.exchange import ExchangingTransport, watch
 from executionkit.provider._http.faults import (
     BROKEN,
     LATE,
@@ -92,16 +92,16 @@ class HttpxTransport(_HttpxExchange):
             self._library.AsyncHTTPTransport,
             verify=secure,
             trust_env=False,
-            limits=self._library.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE),
+            limits=self._library.Limits(max_connections=1, keepalive_expiry=None),
             proxy=None if self.proxy is None else self._way(self.proxy, create),
         )
         self._timeouts = [
-            # Connecting has a limit of its own, and no request waits for another's connection.
-            {"read": silence, "write": silence}
+            # What matters of connecting is its end, proxies and handshakes included: see `_exchange`.
+            {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
             for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
-        self._idle: deque[tuple[Any, float]] = deque()
-        self._all: set[Any] = set()
+        self._idle: deque[_Line] = deque()
+        self._all: set[_Line] = set()
 
     def _way(self, proxy: Proxy, create: Callable[[], ssl.SSLContext]) -> Any:
         scheme = proxy.scheme
@@ -119,15 +119,14 @@ class HttpxTransport(_HttpxExchange):
         )
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
-        transport = self._idle.pop()[0] if self._idle else self._open()
-        self._all.add(transport)
+        line = await self._kept()
+        # The connection stands once the body is asked for.
+        connecting = asyncio.timeout(None if line.stands else self._endpoint.connect_timeout)
+        upload = self._upload(body, dispatch, None if line.stands else partial(connecting.reschedule, None))
         newest = _NewestStream()
-        connecting = asyncio.timeout(self._endpoint.connect_timeout)
         try:
             async with connecting:
-                # The connection stands once the body is asked for.
-                upload = self._upload(body, dispatch, partial(connecting.reschedule, None))
-                response = await self._begin(transport, upload, newest, incoming)
+                response = await self._begin(line, upload, newest, incoming)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers.raw
             }
@@ -136,30 +135,30 @@ class HttpxTransport(_HttpxExchange):
             await response.aclose()
         except BaseException as exc:
             await newest.aclose()
-            await self._drop(transport)
+            await self._drop(line)
             if isinstance(exc, TimeoutError) and connecting.expired():
                 raise ConnectError(LATE.format(self._endpoint.connect_timeout)) from None
             raise
-        if self._closed or _has_surplus(transport, response):
-            await self._drop(transport)
-        else:
-            await self._keep(transport)
+        await self._keep(line, response)
         return reply
 
     async def _begin(
-        self, transport: Any, upload: Any, newest: "_NewestStream", incoming: Incoming | None
+        self, line: "_Line", upload: Any, newest: "_NewestStream", incoming: Incoming | None
     ) -> Any:
         """Send the request and read the head of the reply."""
-        trace = newest if self.proxy is None else partial(_refuse_other_than_200, newest, upload)
+        extensions: dict[str, Any] = {"timeout": self._timeouts[incoming is not None]}
+        if not line.stands:
+            through = self.proxy is not None
+            extensions["trace"] = partial(_refuse_other_than_200, newest, upload) if through else newest
         request = self._library.Request(
             "POST",
             self._url,
             headers=[*self._headers, (b"Content-Length", b"%d" % upload.size)],
             stream=upload,
-            extensions={"timeout": self._timeouts[incoming is not None], "trace": trace},
+            extensions=extensions,
         )
         try:
-            return await transport.handle_async_request(request)
+            return await line.transport.handle_async_request(request)
         except Exception as exc:
             # This went wrong between here and the proxy, before there was a way to the server.
             if self.proxy is None or upload.begun or self._closed or isinstance(exc, ConnectError):
@@ -167,34 +166,72 @@ class HttpxTransport(_HttpxExchange):
             fault, words = self._outcome(exc), self._words(exc)
         raise fault if isinstance(fault, ConnectError) else connect_error(words)
 
-    async def _keep(self, transport: Any) -> None:
-        now = asyncio.get_running_loop().time()
-        self._idle.append((transport, now))
-        if self._idle[0][1] < now - KEEP_ALIVE:
-            await self._drop(self._idle.popleft()[0])
+    async def _kept(self) -> "_Line":
+        """The line that was used last and still stands, else a new one."""
+        while self._idle:
+            line = self._idle.pop()
+            if line.since > asyncio.get_running_loop().time() - KEEP_ALIVE and not line.has_news():
+                return line
+            await self._drop(line)
+        line = _Line(self._open())
+        self._all.add(line)
+        return line
 
-    async def _drop(self, transport: Any) -> None:
-        self._all.discard(transport)
-        await transport.aclose()
+    async def _keep(self, line: "_Line", response: Any) -> None:
+        stream = response.extensions["network_stream"]
+        if self._closed or _has_surplus(line.transport, stream if self._endpoint.scheme == "https" else None):
+            await self._drop(line)
+            return
+        if not line.stands:
+            line.stands = True
+            line.has_news = watch(stream.get_extra_info("socket"))
+        line.since = asyncio.get_running_loop().time()
+        self._idle.append(line)
+        if self._idle[0].since < line.since - KEEP_ALIVE:
+            await self._drop(self._idle.popleft())
+
+    async def _drop(self, line: "_Line") -> None:
+        self._all.discard(line)
+        await line.transport.aclose()
 
     async def _close(self) -> None:
         self._idle.clear()
-        closing = [self._drop(transport) for transport in self._all]
+        closing = [self._drop(line) for line in self._all]
         # Shielded, so that all are closed where waiting for it is cancelled.
         await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
 
 
-def _has_surplus(transport: Any, response: Any) -> bool:
+class _Line:
+    """A transport of one connection.
+
+    Attributes:
+        transport: The transport.
+        stands: Whether it has served a request, so that the next finds it connected.
+        has_news: Whether there is something to read while no request is under way.
+        since: When it became idle.
+    """
+
+    __slots__ = ("has_news", "since", "stands", "transport")
+
+    has_news: Callable[[], bool]
+    since: float
+
+    def __init__(self, transport: Any) -> None:
+        self.transport = transport
+        self.stands = False
+
+
+def _has_surplus(transport: Any, encrypted: Any) -> bool:
     """Whether more was read than the reply, which would be taken for the answer to the next request.
 
-    The rest of a TLS record is found through public names. h11's state has none: where it is not found, the
-    connection is kept, as httpx itself keeps it.
+    Args:
+        transport: h11's state in it has no public name. Where it is not found, the connection is kept, as httpx
+            itself keeps it.
+        encrypted: The stream, if it is over TLS: a record may hold more than was asked for.
     """
-    stream = response.extensions.get("network_stream")
-    encrypted = stream.get_extra_info("ssl_object") if stream else None
     if encrypted is not None:
         try:
-            encrypted.read(1)
+            encrypted.get_extra_info("ssl_object").read(1)
         except ssl.SSLWantReadError:
             pass
         else:
