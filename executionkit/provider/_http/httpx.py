@@ -1,4 +1,4 @@
-"""The back end over httpx or httpx2, by their public transports."""
+"""The back end over httpx or httpx2: the pools of their cores, or a caller's own client."""
 
 import asyncio
 import importlib
@@ -6,11 +6,11 @@ import importlib.util
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from functools import cache, partial
+from functools import partial
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from executionkit._text import describe, unquoted
 from executionkit.provider._http.exchange import ExchangingTransport, watch
@@ -41,24 +41,27 @@ _PIECE = 65_536
 
 
 class _HttpxExchange(ExchangingTransport):
-    """What both transports share: the request, the reply, the names of the faults."""
+    """What both transports share: the headers, and the names of the faults.
+
+    Args:
+        library: httpx, httpx2 or the core of one of them. Their exceptions have the same names.
+        endpoint: Where requests go.
+    """
 
     def __init__(self, library: ModuleType, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        # Any: one of two modules of the same shape, neither of which need be installed.
+        # Any: modules of the same shape, none of which need be installed.
         self._library: Any = library
         self._url = self._library.URL(endpoint.url)
         headers = [("Host", endpoint.authority)]
         headers += [(name, value.reveal()) for name, value in endpoint.headers]
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-        self._upload = _upload_type(library)
+
+    def _headers_for(self, body: bytes) -> list[tuple[bytes, bytes]]:
+        return [*self._headers, (b"Content-Length", b"%d" % len(body))]
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
         library = self._library
-        if isinstance(exc, library.HTTPStatusError):
-            # A hook of the caller's client called raise_for_status(). The status tells more than that.
-            failure: Any = exc
-            return Reply(failure.response.status_code, dict(failure.response.headers), b"")
         if isinstance(exc, library.ConnectTimeout):
             return ConnectError(LATE.format(self._endpoint.connect_timeout))
         if isinstance(exc, library.ProxyError) and (status := re.match(r"[1-9]\d\d\b", str(exc))):
@@ -75,26 +78,27 @@ class _HttpxExchange(ExchangingTransport):
 
 
 class HttpxTransport(_HttpxExchange):
-    """Posts through `AsyncHTTPTransport`s, each of one connection.
+    """Posts through pools of one connection each.
 
-    A pool looks at all of its connections for every request. One transport for each request at once costs the
-    same however many there are. The transport that was used last is used next: its connection is the least
-    likely to be closed by now.
+    A pool looks at all of its connections for every request. A pool for each request at once costs the same
+    however many there are. The one that was used last is used next: its connection is the least likely to be
+    closed by now.
     """
 
     def __init__(self, library: ModuleType, endpoint: Endpoint) -> None:
-        super().__init__(library, endpoint)
-        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, library.__name__)
-        create = self._library.create_ssl_context
+        super().__init__(
+            importlib.import_module("httpcore" if library.__name__ == "httpx" else "httpcore2"), endpoint
+        )
+        name, create = library.__name__, library.create_ssl_context
+        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, name)
         # A bare context trusts nobody and costs nothing. It is for connections that never use it.
         secure = trusting(create) if endpoint.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._open = partial(
-            self._library.AsyncHTTPTransport,
-            verify=secure,
-            trust_env=False,
-            limits=self._library.Limits(max_connections=1, keepalive_expiry=None),
-            proxy=None if self.proxy is None else self._way(self.proxy, create),
+        make = (
+            self._library.AsyncConnectionPool
+            if self.proxy is None
+            else self._through(self.proxy, name, create)
         )
+        self._open: Callable[[], Any] = partial(make, ssl_context=secure, max_connections=1)
         self._timeouts = [
             # What matters of connecting is its end, proxies and handshakes included: see `_exchange`.
             {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
@@ -103,35 +107,38 @@ class HttpxTransport(_HttpxExchange):
         self._idle: deque[_Line] = deque()
         self._all: set[_Line] = set()
 
-    def _way(self, proxy: Proxy, create: Callable[[], ssl.SSLContext]) -> Any:
-        scheme = proxy.scheme
-        if scheme.startswith("socks"):
-            if importlib.util.find_spec("socksio") is None:
-                raise ImportError(
-                    f"{proxy.variable} names a proxy of the kind {scheme}, and socksio is not installed: "
-                    f'pip install "{self._library.__name__}[socks]"'
-                )
-            scheme = "socks5"  # both kinds leave the server's name to the proxy; old versions know only one
-        return self._library.Proxy(
-            f"{scheme}://{proxy.authority}",
-            auth=(proxy.user.reveal(), proxy.password.reveal()) if proxy.authorization else None,
-            ssl_context=trusting(create) if scheme == "https" else None,
-        )
+    def _through(
+        self, proxy: Proxy, library: str, create: Callable[[], ssl.SSLContext]
+    ) -> Callable[..., Any]:
+        """How to make a pool that goes through the proxy."""
+        core = self._library
+        url = core.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/")
+        login = (proxy.user.reveal().encode(), proxy.password.reveal().encode())
+        auth = login if proxy.authorization else None
+        if not proxy.scheme.startswith("socks"):
+            encrypted = trusting(create) if proxy.scheme == "https" else None
+            return partial(core.AsyncHTTPProxy, url, auth, proxy_ssl_context=encrypted)
+        if importlib.util.find_spec("socksio") is None:
+            raise ImportError(
+                f"{proxy.variable} names a proxy of the kind {proxy.scheme}, and socksio is not installed: "
+                f'pip install "{library}[socks]"'
+            )
+        return partial(core.AsyncSOCKSProxy, url, auth)
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
         line = await self._kept()
         # The connection stands once the body is asked for.
         connecting = asyncio.timeout(None if line.stands else self._endpoint.connect_timeout)
-        upload = self._upload(body, dispatch, None if line.stands else partial(connecting.reschedule, None))
+        upload = _Upload(body, dispatch, None if line.stands else partial(connecting.reschedule, None))
         newest = _NewestStream()
         try:
             async with connecting:
                 response = await self._begin(line, upload, newest, incoming)
             headers = {
-                name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers.raw
+                name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
             async with aclosing(aiter(response.stream)) as parts:
-                reply = await self._receive(response.status_code, headers, parts, incoming)
+                reply = await self._receive(response.status, headers, parts, incoming)
             await response.aclose()
         except BaseException as exc:
             await newest.aclose()
@@ -143,7 +150,7 @@ class HttpxTransport(_HttpxExchange):
         return reply
 
     async def _begin(
-        self, line: "_Line", upload: Any, newest: "_NewestStream", incoming: Incoming | None
+        self, line: "_Line", upload: "_Upload", newest: "_NewestStream", incoming: Incoming | None
     ) -> Any:
         """Send the request and read the head of the reply."""
         extensions: dict[str, Any] = {"timeout": self._timeouts[incoming is not None]}
@@ -153,12 +160,12 @@ class HttpxTransport(_HttpxExchange):
         request = self._library.Request(
             "POST",
             self._url,
-            headers=[*self._headers, (b"Content-Length", b"%d" % upload.size)],
-            stream=upload,
+            headers=self._headers_for(upload.body),
+            content=upload,
             extensions=extensions,
         )
         try:
-            return await line.transport.handle_async_request(request)
+            return await line.pool.handle_async_request(request)
         except Exception as exc:
             # This went wrong between here and the proxy, before there was a way to the server.
             if self.proxy is None or upload.begun or self._closed or isinstance(exc, ConnectError):
@@ -179,7 +186,8 @@ class HttpxTransport(_HttpxExchange):
 
     async def _keep(self, line: "_Line", response: Any) -> None:
         stream = response.extensions["network_stream"]
-        if self._closed or _has_surplus(line.transport, stream if self._endpoint.scheme == "https" else None):
+        held = line.pool.connections
+        if self._closed or not held or self._has_surplus(held[0], stream):
             await self._drop(line)
             return
         if not line.stands:
@@ -190,9 +198,26 @@ class HttpxTransport(_HttpxExchange):
         if self._idle[0].since < line.since - KEEP_ALIVE:
             await self._drop(self._idle.popleft())
 
+    def _has_surplus(self, connection: Any, stream: Any) -> bool:
+        """Whether more was read than the reply, which would be taken for the answer to the next request.
+
+        h11's state has no public name. Where it is not found, the connection is kept, as httpx keeps it.
+        """
+        if self._endpoint.scheme == "https":
+            try:
+                stream.get_extra_info("ssl_object").read(1)  # a TLS record may hold more than was asked for
+            except ssl.SSLWantReadError:
+                pass
+            else:
+                return True
+        while (inner := getattr(connection, "_connection", None)) is not None:
+            connection = inner
+        state = getattr(connection, "_h11_state", None)
+        return state is not None and bool(state.trailing_data[0])
+
     async def _drop(self, line: "_Line") -> None:
         self._all.discard(line)
-        await line.transport.aclose()
+        await line.pool.aclose()
 
     async def _close(self) -> None:
         self._idle.clear()
@@ -202,45 +227,23 @@ class HttpxTransport(_HttpxExchange):
 
 
 class _Line:
-    """A transport of one connection.
+    """A pool of one connection.
 
     Attributes:
-        transport: The transport.
+        pool: The pool.
         stands: Whether it has served a request, so that the next finds it connected.
         has_news: Whether there is something to read while no request is under way.
         since: When it became idle.
     """
 
-    __slots__ = ("has_news", "since", "stands", "transport")
+    __slots__ = ("has_news", "pool", "since", "stands")
 
     has_news: Callable[[], bool]
     since: float
 
-    def __init__(self, transport: Any) -> None:
-        self.transport = transport
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
         self.stands = False
-
-
-def _has_surplus(transport: Any, encrypted: Any) -> bool:
-    """Whether more was read than the reply, which would be taken for the answer to the next request.
-
-    Args:
-        transport: h11's state in it has no public name. Where it is not found, the connection is kept, as httpx
-            itself keeps it.
-        encrypted: The stream, if it is over TLS: a record may hold more than was asked for.
-    """
-    if encrypted is not None:
-        try:
-            encrypted.get_extra_info("ssl_object").read(1)
-        except ssl.SSLWantReadError:
-            pass
-        else:
-            return True
-    held: Any = next(iter(getattr(getattr(transport, "_pool", None), "connections", ())), None)
-    while (inner := getattr(held, "_connection", None)) is not None:
-        held = inner
-    state = getattr(held, "_h11_state", None)
-    return state is not None and bool(state.trailing_data[0])
 
 
 class ClientTransport(_HttpxExchange):
@@ -280,8 +283,8 @@ class ClientTransport(_HttpxExchange):
         request = self._client.build_request(
             "POST",
             self._url,
-            headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
-            content=self._upload(body, dispatch),
+            headers=self._headers_for(body),
+            content=_Upload(body, dispatch),
             timeout=self._timeout,
             extensions={"trace": newest},
         )
@@ -292,53 +295,53 @@ class ClientTransport(_HttpxExchange):
                 await newest.aclose()
             raise
 
+    def _outcome(self, exc: Exception) -> Reply | TransportError:
+        if isinstance(exc, self._library.HTTPStatusError):
+            # A hook of the client called raise_for_status(). The status tells more than that.
+            failure: Any = exc
+            return Reply(failure.response.status_code, dict(failure.response.headers), b"")
+        return super()._outcome(exc)
+
     async def _close(self) -> None:
         """Leave the client as it is."""
 
 
-@cache
-def _upload_type(library: Any) -> Any:
-    """The request's body, as a class of this library."""
+class _Upload:
+    """The body of a request. It notes when its last piece leaves; by then the headers are out.
 
-    class Upload(library.AsyncByteStream):  # type: ignore[misc]  # the base is known at run time only
-        """Notes when the last piece of the body leaves. The headers are out when the first is asked for.
+    It is an object and not an async generator, because an abandoned generator leaves a task behind.
 
-        It is an object and not an async generator, because an abandoned generator leaves a task behind.
-        """
+    Args:
+        body: What to post.
+        dispatch: Where to note that it has left.
+        connected: Called when the first piece is asked for: the connection stands.
+    """
 
-        def __init__(
-            self, body: bytes, dispatch: Dispatch, connected: Callable[[], None] | None = None
-        ) -> None:
-            self._body = body
-            self._dispatch = dispatch
-            self._connected = connected
-            self._start = 0
+    def __init__(self, body: bytes, dispatch: Dispatch, connected: Callable[[], None] | None = None) -> None:
+        self.body = body
+        self._dispatch = dispatch
+        self._connected = connected
+        self._start = 0
 
-        @property
-        def size(self) -> int:
-            return len(self._body)
+    @property
+    def begun(self) -> bool:
+        """Whether it was asked for; until then the connection is being made."""
+        return self._start > 0
 
-        @property
-        def begun(self) -> bool:
-            """Whether it was asked for; until then the connection is being made."""
-            return self._start > 0
+    def __aiter__(self) -> Self:
+        return self
 
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return self
-
-        async def __anext__(self) -> bytes:
-            start, end = self._start, self._start + _PIECE
-            if not start and self._connected is not None:
-                self._connected()
-            if start >= len(self._body):
-                raise StopAsyncIteration
-            if self._dispatch.called_off:
-                raise asyncio.CancelledError
-            self._start = end
-            self._dispatch.sent = end >= len(self._body)
-            return self._body[start:end]
-
-    return Upload
+    async def __anext__(self) -> bytes:
+        start, end = self._start, self._start + _PIECE
+        if not start and self._connected is not None:
+            self._connected()
+        if start >= len(self.body):
+            raise StopAsyncIteration
+        if self._dispatch.called_off:
+            raise asyncio.CancelledError
+        self._start = end
+        self._dispatch.sent = end >= len(self.body)
+        return self.body[start:end]
 
 
 class _NewestStream:
@@ -361,7 +364,7 @@ class _NewestStream:
 
 
 async def _refuse_other_than_200(
-    newest: _NewestStream, upload: Any, event: str, info: dict[str, Any]
+    newest: _NewestStream, upload: _Upload, event: str, info: dict[str, Any]
 ) -> None:
     """The same `trace` extension, taking no answer to CONNECT but 200, as the other back ends do."""
     await newest(event, info)
