@@ -36,7 +36,7 @@ from executionkit.provider._http.transport import (
 
 T = TypeVar("T")
 
-_PIECE = 65_536
+_PIECE = 262_144
 """Bytes of a request that are written at a time."""
 
 
