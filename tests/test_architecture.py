@@ -131,6 +131,17 @@ def test_a_part_imports_only_what_it_may(part: str) -> None:
     assert not wrong
 
 
+def test_the_http_back_ends_know_nothing_of_chat() -> None:
+    here = "executionkit.provider._http."
+    allowed = {"executionkit._text", "executionkit.provider._secrets"}
+    wrong = [
+        f"{i.module} -> {i.target}"
+        for i in OURS
+        if i.module.startswith(here) and not i.target.startswith(here) and i.target not in allowed
+    ]
+    assert not wrong
+
+
 def test_no_pattern_imports_another() -> None:
     wrong = [
         f"{i.module} -> {i.target}"

@@ -15,7 +15,7 @@ from executionkit.provider._secrets import Secret
 Backend: TypeAlias = Literal["auto", "httpx2", "httpx", "aiohttp", "stdlib"]
 """The HTTP libraries a Provider can use; "auto" takes the first of the others that is installed."""
 
-LOWEST = {"httpx2": "2.0", "httpx": "0.27", "aiohttp": "3.12"}
+LOWEST = {"httpx2": "2", "httpx": "0.27", "aiohttp": "3.12"}
 """The lowest version of each library that serves, in the order in which "auto" tries them."""
 
 KEEP_ALIVE = 60.0
@@ -136,7 +136,7 @@ def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient
         from executionkit.provider._http.httpx import ClientTransport
 
         return ClientTransport(_library_of(client), endpoint, client)
-    library = _newest() if backend == "auto" else None if backend == "stdlib" else _usable(backend)
+    library = _chosen() if backend == "auto" else None if backend == "stdlib" else _usable(backend)
     if library is None:
         from executionkit.provider._http.stdlib import StdlibTransport
 
@@ -152,34 +152,38 @@ def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient
 
 def _usable(name: str) -> ModuleType:
     library = importlib.import_module(name)
-    version = str(library.__version__)
-    if _numbers(version) < _numbers(LOWEST[name]):
-        raise _TooOldError(f"{name} {version} is too old: executionkit needs {name}>={LOWEST[name]}")
+    if why := _too_old(library):
+        raise ImportError(why)
     return library
 
 
-class _TooOldError(ImportError):
-    """A library is installed, in a version that does not serve."""
+def _too_old(library: ModuleType) -> str:
+    """Why a library does not serve; empty where it does."""
+    name, version = library.__name__, str(library.__version__)
+    if _numbers(version) >= _numbers(LOWEST[name]):
+        return ""
+    return f"{name} {version} is too old: executionkit needs {name}>={LOWEST[name]}"
 
 
 def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
-def _newest() -> ModuleType | None:
+def _chosen() -> ModuleType | None:
     """The library that "auto" takes; None where only the standard library serves."""
-    too_old: list[str] = []
     found = None
+    complaints: list[str] = []
     for name in LOWEST:
         try:
-            found = _usable(name)
-        except _TooOldError as exc:
-            too_old.append(str(exc))
+            library = importlib.import_module(name)
         except ImportError:
             continue
+        if why := _too_old(library):
+            complaints.append(why)
         else:
+            found = library
             break
-    for why in too_old:
+    for why in complaints:
         _warn_once(f"{why}. Using {found.__name__ if found else 'the standard library'} instead.")
     return found
 

@@ -297,7 +297,10 @@ async def test_tls_to_a_server_that_has_none(server: Server, make: MakeProvider)
     error = await failure(make(base_url=f"https://127.0.0.1:{server.port}/v1"))
     assert type(error) is ProviderError
     assert not error.dispatched
-    assert "could not connect" in str(error)
+    assert str(error) == (
+        f"127.0.0.1:{server.port}: could not connect (no TLS is spoken on this port: "
+        "a URL that begins with https:// may have to begin with http://)"
+    )
 
 
 # Limits
