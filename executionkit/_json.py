@@ -1,11 +1,11 @@
 """JSON: reading it, writing it, and the values it is made of."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeGuard
 
-from executionkit._text import well_formed
+from executionkit._text import shorten, well_formed
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
@@ -23,22 +23,29 @@ def is_collection(value: object) -> TypeGuard[Collection[Any]]:
     return isinstance(value, Collection) and not isinstance(value, str)
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+def is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a JSON array as Python holds one; read-only copies are tuples."""
+    return isinstance(value, (list, tuple))
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is a parsed JSON object."""
     return isinstance(value, dict)
 
 
-def _is_list(value: object) -> TypeGuard[list[Any]]:
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether it is a parsed JSON array."""
     return isinstance(value, list)
 
 
 def an_object(value: object) -> dict[str, Any] | None:
     """The value if it is a parsed JSON object, else None."""
-    return value if _is_object(value) else None
+    return value if is_object(value) else None
 
 
 def a_list(value: object) -> list[Any]:
     """The value if it is a parsed JSON array, else an empty one."""
-    return value if _is_list(value) else []
+    return value if is_list(value) else []
 
 
 def a_text(value: object) -> str:
@@ -69,8 +76,13 @@ def copied(value: Any) -> Any:
     return tuple(map(copied, value)) if type(value) is tuple else value
 
 
+def is_record(value: object) -> bool:
+    """Whether it is an instance of a dataclass or a pydantic model."""
+    return not isinstance(value, type) and (is_dataclass(value) or hasattr(value, "model_dump"))
+
+
 def as_dicts(value: Any) -> Any:
-    """Tell dataclasses and pydantic models as dicts, and tuples as lists, however deep."""
+    """Turn dataclasses and pydantic models into dicts, and tuples into lists, however deep."""
     if is_dataclass(value) and not isinstance(value, type):
         value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
     elif not isinstance(value, type) and hasattr(value, "model_dump"):
@@ -80,6 +92,48 @@ def as_dicts(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_dicts(item) for item in value]
     return value
+
+
+def canonical(value: object) -> Hashable:
+    """Make a value that is equal for two JSON values exactly where they are: 1 is 1.0, true is not 1."""
+    if isinstance(value, bool):
+        return "boolean", value
+    if is_mapping(value):
+        return "object", frozenset((name, canonical(item)) for name, item in value.items())
+    if is_array(value):
+        return "array", tuple(map(canonical, value))
+    return value
+
+
+def canonical_text(value: Any) -> str:
+    """Write JSON so that values that are equal by `canonical` have the same text.
+
+    Raises:
+        ValueError: An integer has more digits than Python writes.
+        RecursionError: The value is nested too deep.
+    """
+    return json.dumps(_same_numbers(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _same_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _same_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_same_numbers(item) for item in value]
+    # Beyond 2**53 a float stands for many integers.
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
+
+
+def show(value: object, limit: int = 60) -> str:
+    """A value as JSON, cut to `limit` characters, for models and people to read."""
+    try:
+        return shorten(json.dumps(value, ensure_ascii=False, default=_shown), limit)
+    except ValueError:  # an int of more digits than Python is willing to write
+        return "a number too long to show"
+
+
+def _shown(value: object) -> object:
+    return dict(value) if is_mapping(value) else repr(value)
 
 
 def loads(data: bytes | str) -> Any:

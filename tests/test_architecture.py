@@ -18,7 +18,7 @@ PACKAGE = Path(_SPEC.origin).parent
 GROUND = {"_text", "_json"}
 VALUES = GROUND | {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "cost", "engine"}
-JUDGES = {"_judge", "_comparing", "_evaluating", "evaluators"}
+JUDGES = {"_judge", "evaluators"}
 APPLICATION = CORE | JUDGES | {"_structured", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
@@ -38,12 +38,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": VALUES | {"_checks", "cost"},
     "_structured": CORE,
     "_judge": CORE,
-    "_comparing": CORE | {"_judge"},
-    "_evaluating": CORE,
     "evaluators": CORE | JUDGES,
     "provider": VALUES | {"_checks"},
     "answers": CORE | {"_structured"},
-    "field_vote": VALUES,
+    "field_vote": GROUND,
     "patterns": CORE | JUDGES | {"_structured"},
     "compose": CORE,
     "kit": CORE | {"_structured", "patterns", "compose"},

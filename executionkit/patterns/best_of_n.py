@@ -6,12 +6,12 @@ from itertools import permutations
 from typing import Any, Literal
 
 from executionkit import _checks as checks
-from executionkit._evaluating import for_task
+from executionkit._text import collapsed
 from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import PatternError
-from executionkit.evaluators import Pairwise, Rubric
+from executionkit.evaluators import Pairwise, Rubric, for_task
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Verdict
@@ -214,7 +214,7 @@ async def _compare_all(
     texts = {index: candidates.replies[index].content for index in candidates.answered}
     twins: dict[str, list[int]] = {}
     for index, text in texts.items():
-        twins.setdefault(" ".join(text.split()), []).append(index)
+        twins.setdefault(collapsed(text), []).append(index)
     different = [indexes[0] for indexes in twins.values()]
     pairs = list(permutations(different, 2))
 

@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
+from executionkit._json import is_list, is_object
 from executionkit.responses import text_of
 from executionkit.testing._http import Reply, error_reply
 
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"})
-
-
-def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a parsed JSON value is an object."""
-    return isinstance(value, dict)
 
 
 def masked(headers: Mapping[str, str]) -> dict[str, str]:
@@ -110,7 +106,7 @@ def _bad_field(body: dict[str, Any]) -> tuple[str, str] | None:
     model, messages = body.get("model"), body.get("messages")
     if not isinstance(model, str) or not model:
         return "model", "You must provide a model parameter."
-    if not _is_list(messages) or not messages or not all(map(is_object, messages)):
+    if not is_list(messages) or not messages or not all(map(is_object, messages)):
         return "messages", "'messages' must be a non-empty array of objects."
     for name in ("max_tokens", "max_completion_tokens"):
         limit = body.get(name)
@@ -132,7 +128,7 @@ def _bad_field(body: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _are_tools(tools: object) -> bool:
-    return _is_list(tools) and bool(tools) and all(map(_is_tool, tools))
+    return is_list(tools) and bool(tools) and all(map(_is_tool, tools))
 
 
 def _is_tool(tool: object) -> bool:
@@ -165,8 +161,4 @@ def _bad_conversation(messages: list[dict[str, Any]]) -> tuple[str, str] | None:
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if is_object(item)] if _is_list(value) else []
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
+    return [item for item in value if is_object(item)] if is_list(value) else []

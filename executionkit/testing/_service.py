@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from typing import Any, TypeAlias
 
 from executionkit import _checks as checks
+from executionkit._json import is_object
 from executionkit.responses import LLMResponse
 from executionkit.testing._completions import completion
 from executionkit.testing._faults import Answer, Body, Fault, checked_answer
 from executionkit.testing._gate import Gate
 from executionkit.testing._http import Head, Reply, error_body, error_reply, event, json_body
 from executionkit.testing._ledger import Books
-from executionkit.testing._requests import ChatRequest, is_object, masked, refusal
+from executionkit.testing._requests import ChatRequest, masked, refusal
 
 Model: TypeAlias = Callable[[ChatRequest], Answer | Awaitable[Answer]]
 """A simulated model: given the request, it returns what to reply; a plain or an async function."""
