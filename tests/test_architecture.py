@@ -25,6 +25,8 @@ APPLICATION = CORE | JUDGES | {"_structured", "field_vote", "patterns", "compose
 # dotted name is that module alone.
 MAY_IMPORT: dict[str, set[str]] = {
     "_text": set(),
+    "_lazy": set(),
+    "_version": set(),
     "_json": {"_text"},
     "_schema": GROUND,
     "responses": GROUND,
@@ -39,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_structured": CORE,
     "_judge": CORE,
     "evaluators": CORE | JUDGES,
-    "provider": VALUES | {"_checks"},
+    "provider": VALUES | {"_checks", "_version"},
     "answers": CORE | {"_structured"},
     "field_vote": GROUND,
     "patterns": CORE | JUDGES | {"_structured"},
@@ -49,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},
-    "__init__": APPLICATION | {"provider"},
+    "__init__": APPLICATION | {"provider", "_lazy", "_version"},
     "__main__": {"_demo"},
 }
 
@@ -92,8 +94,7 @@ def imports_of(path: Path) -> Iterator[Import]:
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, f"{module}: relative imports hide the arrows, write them out"
                 for alias in child.names:
-                    if eager or alias.name != "__version__":  # a fact about the package, no part of it
-                        yield Import(module, _target(child.module or "", alias.name), eager)
+                    yield Import(module, _target(child.module or "", alias.name), eager)
             else:
                 inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
                 yield from visit(child, eager=eager and not inside)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from executionkit._json import is_collection, is_mapping
+from executionkit._version import __version__
 from executionkit.provider._http.transport import default_port
 from executionkit.provider._request import encode, own_field
 from executionkit.provider._secrets import LostSecret, Secret
@@ -109,8 +110,6 @@ def secret_headers(headers: object, *, has_key: bool) -> Mapping[str, Secret]:
 
 def all_headers(key: Secret, extra: Mapping[str, Secret]) -> tuple[tuple[str, Secret], ...]:
     """The headers of every request, but Host and Content-Length; the extra ones replace ours."""
-    from executionkit import __version__  # at the top it would be a circle
-
     own = {
         "Accept": "application/json",
         "User-Agent": f"executionkit/{__version__}",
