@@ -38,7 +38,7 @@ PACKAGE = Path(executionkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PUBLIC: dict[str, Any] = {
     **{name: getattr(testing, name) for name in testing.__all__},
-    **{name: getattr(executionkit, name) for name in executionkit.__all__},
+    **{name: getattr(executionkit, name) for name in vars(executionkit)["__all__"]},
     "answers": answers,
     "testing": testing,
 }
