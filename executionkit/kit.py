@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit.compose import pipe
@@ -97,14 +97,15 @@ class Kit:
         """Everything spent through the kit so far; zero with `track_cost=False`."""
         return self._run.usage
 
-    best_of_n = _method(best_of_n)
-    consensus = _method(consensus)
-    map_reduce = _method(map_reduce)
+    # Final, so that the types inferred here count as declared.
+    best_of_n: Final = _method(best_of_n)
+    consensus: Final = _method(consensus)
+    map_reduce: Final = _method(map_reduce)
     # mypy: `**` could take `provider` once more.
-    pipe = _method(pipe)  # type: ignore[arg-type]
-    react = _method(react_loop)  # type: ignore[arg-type]
-    refine = _method(refine_loop)
-    structured = _method(structured)
+    pipe: Final = _method(pipe)  # type: ignore[arg-type]
+    react: Final = _method(react_loop)  # type: ignore[arg-type]
+    refine: Final = _method(refine_loop)
+    structured: Final = _method(structured)
 
     def stream(
         self,

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from executionkit.compose import pipe
 from executionkit.patterns.best_of_n import best_of_n
@@ -47,10 +47,11 @@ def _blocking(pattern: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
     return run
 
 
-best_of_n_sync = _blocking(best_of_n)
-consensus_sync = _blocking(consensus)
-map_reduce_sync = _blocking(map_reduce)
-pipe_sync = _blocking(pipe)
-react_loop_sync = _blocking(react_loop)
-refine_loop_sync = _blocking(refine_loop)
-structured_sync = _blocking(structured)
+# Final, so that the types inferred here count as declared.
+best_of_n_sync: Final = _blocking(best_of_n)
+consensus_sync: Final = _blocking(consensus)
+map_reduce_sync: Final = _blocking(map_reduce)
+pipe_sync: Final = _blocking(pipe)
+react_loop_sync: Final = _blocking(react_loop)
+refine_loop_sync: Final = _blocking(refine_loop)
+structured_sync: Final = _blocking(structured)
