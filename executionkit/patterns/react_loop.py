@@ -161,13 +161,7 @@ async def react_loop(
         retry=retry,
         salvage=lambda: {"messages": list(transcript.messages), **vars(counters)},
     ) as run:
-        if getattr(run, "supports_tools", False) is not True:
-            has = (
-                f"says {run.supports_tools!r}" if hasattr(run, "supports_tools") else "has no such attribute"
-            )
-            raise TypeError(
-                f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
-            )
+        _require_tool_support(run, provider)
         toolbox = Toolbox(by_name, run, tool_timeout)
         schemas = [tool.to_schema() for tool in by_name.values()] or None
 
@@ -189,6 +183,14 @@ async def react_loop(
         raise MaxIterationsError(
             f"no final answer within max_rounds={max_rounds}; allow more rounds, or go on from the "
             "transcript in metadata['messages']"
+        )
+
+
+def _require_tool_support(run: Run, provider: object) -> None:
+    if getattr(run, "supports_tools", False) is not True:
+        has = f"says {run.supports_tools!r}" if hasattr(run, "supports_tools") else "has no such attribute"
+        raise TypeError(
+            f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
         )
 
 
