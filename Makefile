@@ -52,7 +52,7 @@ clean: ## Remove everything made here
 
 # The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
 $(VENV)/.base: EXTRAS :=
-$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,test,types
+$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,test
 $(VENV)/.dev: EXTRAS := dev
 $(VENV)/.look: EXTRAS := look
 $(VENV)/.base $(VENV)/.test $(VENV)/.dev $(VENV)/.look: $(VENV)/.made-with pyproject.toml
