@@ -24,6 +24,11 @@ def one_line(text: str) -> str:
     return _GAPS.sub(" ", well_formed(text)).strip()
 
 
+def collapsed(text: str) -> str:
+    """Turn every run of whitespace into one space, and drop it at both ends."""
+    return " ".join(text.split())
+
+
 def shorten(text: str, limit: int) -> str:
     """Cut to `limit` characters, ending in an ellipsis when something is missing."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
