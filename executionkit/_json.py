@@ -142,7 +142,7 @@ def _as_json(value: object) -> dict[Any, Any] | list[Any]:
         return dict(value)
     if is_sequence(value):
         return list(value)
-    raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
+    raise TypeError(f"a value of type {type(value).__name__} can't be sent as JSON")
 
 
 # Made once: json.dumps() makes an encoder anew for every call with options.
