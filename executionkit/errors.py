@@ -179,5 +179,5 @@ def mark_not_dispatched(exc: BaseException) -> None:
 
 
 def was_dispatched(exc: BaseException) -> bool:
-    """Whether the request that raised `exc` may have reached the server; True where nothing says otherwise."""
+    """Whether the request that ended with `exc` may have reached the server; True unless it is marked."""
     return getattr(exc, "dispatched", True) is not False

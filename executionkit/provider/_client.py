@@ -112,8 +112,11 @@ class Provider:
         extra = settings.secret_headers(headers or {}, has_key=bool(key))
         values = {
             # The init-only values stay here, because dataclasses.replace() looks for them.
-            **{"api_key": key, "headers": extra, "http_client": http_client},
-            **{"extra_body": plain(self.extra_body), "omit": frozenset(self.omit)},
+            "api_key": key,
+            "headers": extra,
+            "http_client": http_client,
+            "extra_body": plain(self.extra_body),
+            "omit": frozenset(self.omit),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -279,14 +282,18 @@ class Provider:
 
     def __repr__(self) -> str:
         values = self._values()
-        secrets = (values["api_key"], *values["headers"].values())
-        shown = {"base_url": redact(self.base_url, secrets), "model": self.model, "api_key": values["api_key"]}
+        key, headers = values["api_key"], dict(values["headers"])
+        shown = {
+            "base_url": redact(self.base_url, (key, *headers.values())),
+            "model": self.model,
+            "api_key": key,
+        }
         for spec in fields(self)[2:]:
             default = spec.default_factory() if spec.default_factory is not MISSING else spec.default
             if not spec.kw_only or values[spec.name] != default:
                 shown[spec.name] = values[spec.name]
-        if values["headers"]:
-            shown["headers"] = dict(values["headers"])
+        if headers:
+            shown["headers"] = headers
         if values["http_client"] is not None:
             shown["http_client"] = values["http_client"]
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

@@ -1,4 +1,4 @@
-"""Tool calls: read from the message of a whole reply, or put together from the fragments of a streamed one."""
+"""Tool calls: read from a whole reply, or put together from the fragments of a streamed one."""
 
 import json
 from collections.abc import Mapping

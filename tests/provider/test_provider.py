@@ -158,7 +158,7 @@ def test_a_setting_out_of_range(name: str, value: Any) -> None:
 @pytest.mark.parametrize("setting", ["base_url", "model", "api_key", "max_tokens_field", "headers"])
 def test_an_unset_environment_variable_is_hinted_at(setting: str) -> None:
     value = {"X-A": None} if setting == "headers" else None
-    with pytest.raises(ValueError, match=rf"^{setting}.* got None;.*environment variable is not set") as caught:
+    with pytest.raises(ValueError, match=rf"^{setting}.* got None;.*variable is not set") as caught:
         Provider(**{"base_url": URL, "model": "m", setting: value})  # type: ignore[arg-type]  # the mistake
     assert ('api_key=""' in str(caught.value)) == (setting == "api_key")
 
