@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from executionkit._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from executionkit._mock import MockProvider
     from executionkit.compose import PatternStep, PipeResult, pipe
@@ -73,8 +75,6 @@ if TYPE_CHECKING:
         Tool,
         VotingStrategy,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DEFAULT_RETRY",

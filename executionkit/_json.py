@@ -1,44 +1,46 @@
-"""JSON: reading it, writing it, and the values it is made of."""
+"""JSON: reading and writing it, telling its kinds of value apart, copying and comparing values."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from executionkit._text import well_formed
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    """Whether it is a mapping of whatever kind."""
+    """Whether it is a mapping of any kind."""
     return isinstance(value, Mapping)
 
 
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
-    """Whether it is a sequence of things, as strings and bytes are not."""
+    """Whether it is a sequence other than a string or bytes."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
 
 
 def is_collection(value: object) -> TypeGuard[Collection[Any]]:
-    """Whether it is a collection of things, as strings are not."""
+    """Whether it is a collection other than a string."""
     return isinstance(value, Collection) and not isinstance(value, str)
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is a parsed JSON object."""
     return isinstance(value, dict)
 
 
-def _is_list(value: object) -> TypeGuard[list[Any]]:
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether it is a parsed JSON array."""
     return isinstance(value, list)
 
 
 def an_object(value: object) -> dict[str, Any] | None:
     """The value if it is a parsed JSON object, else None."""
-    return value if _is_object(value) else None
+    return value if is_object(value) else None
 
 
 def a_list(value: object) -> list[Any]:
     """The value if it is a parsed JSON array, else an empty one."""
-    return value if _is_list(value) else []
+    return value if is_list(value) else []
 
 
 def a_text(value: object) -> str:
@@ -82,6 +84,32 @@ def as_dicts(value: Any) -> Any:
     return value
 
 
+def canonical(value: object) -> str:
+    """Write a value as JSON in one form: two values have the same text exactly where JSON holds them equal.
+
+    The order of keys doesn't matter, 1 and 1.0 are the same, 1 and true are not. A value that JSON does not
+    have is written as its `repr`.
+    """
+    form = _one_form(value)
+    return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+
+
+def _one_form(value: object) -> object:
+    if is_mapping(value):
+        return {str(key): _one_form(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_one_form(item) for item in cast("Sequence[object]", value)]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INT:
+        return hex(value)
+    return value
+
+
+_LONGEST_INT = 2_000
+"""In bits. Python refuses to write integers of many digits; this is less than its strictest limit."""
+
+
 def loads(data: bytes | str) -> Any:
     """Parse JSON; an integer of more digits than Python converts becomes a float.
 
@@ -114,7 +142,7 @@ def _as_json(value: object) -> dict[Any, Any] | list[Any]:
         return dict(value)
     if is_sequence(value):
         return list(value)
-    raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
+    raise TypeError(f"a value of type {type(value).__name__} can't be sent as JSON")
 
 
 # Made once: json.dumps() makes an encoder anew for every call with options.

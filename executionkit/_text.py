@@ -24,6 +24,11 @@ def one_line(text: str) -> str:
     return _GAPS.sub(" ", well_formed(text)).strip()
 
 
+def collapsed(text: str) -> str:
+    """Turn every run of whitespace into one space, and drop it at both ends."""
+    return " ".join(text.split())
+
+
 def shorten(text: str, limit: int) -> str:
     """Cut to `limit` characters, ending in an ellipsis when something is missing."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
@@ -61,6 +66,11 @@ def describe(exc: BaseException) -> str:
         beneath = group[0] if group else beneath.__cause__ or beneath.__context__
     text = one_line(str(shown))
     return shorten(f"{type(shown).__name__}: {text}" if text else type(shown).__name__, 300)
+
+
+def words_of(text: str) -> list[str]:
+    """Split a text into words, each with the whitespace before it; joined they are the text again."""
+    return re.findall(r"\s*\S+|\s+", text)
 
 
 def size_of(text: str) -> int:

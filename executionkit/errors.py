@@ -171,3 +171,13 @@ class ToolError(Exception):
             return PRICES[item]
         ```
     """
+
+
+def mark_not_dispatched(exc: BaseException) -> None:
+    """Note on an exception of any class that the request never left: it is not counted as a call."""
+    vars(exc)["dispatched"] = False
+
+
+def was_dispatched(exc: BaseException) -> bool:
+    """Whether the request that ended with `exc` may have reached the server; True unless it is marked."""
+    return getattr(exc, "dispatched", True) is not False

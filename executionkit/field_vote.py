@@ -5,8 +5,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
-from executionkit._json import plain
-from executionkit._schema import canonical
+from executionkit._json import canonical, plain
 
 T = TypeVar("T")
 

@@ -24,6 +24,7 @@ APPLICATION = CORE | JUDGES | {"_structured", "field_vote", "patterns", "compose
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
 MAY_IMPORT: dict[str, set[str]] = {
+    "_version": set(),
     "_text": set(),
     "_json": {"_text"},
     "_schema": GROUND,
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_comparing": CORE | {"_judge"},
     "_evaluating": CORE,
     "evaluators": CORE | JUDGES,
-    "provider": VALUES | {"_checks"},
+    "provider": VALUES | {"_checks", "_version"},
     "answers": CORE | {"_structured"},
     "field_vote": VALUES,
     "patterns": CORE | JUDGES | {"_structured"},
@@ -51,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},
-    "__init__": APPLICATION | {"provider"},
+    "__init__": APPLICATION | {"provider", "_version"},
     "__main__": {"_demo"},
 }
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from executionkit._schema._values import canonical, cut, show
+from executionkit._json import canonical
+from executionkit._schema._values import show
+from executionkit._text import shorten
 
 Assertion: TypeAlias = Callable[[Any, Any, Mapping[str, Any]], str | None]
 """(the keyword's argument, the value, the schema it stands in) -> what is wrong, or None."""
@@ -14,7 +16,7 @@ def _enum(argument: Sequence[Any], value: Any, _: Mapping[str, Any]) -> str | No
     wanted = canonical(value)
     if any(canonical(choice) == wanted for choice in argument):
         return None
-    return f"expected one of {cut(', '.join(map(show, argument)), 200)}, got {show(value)}"
+    return f"expected one of {shorten(', '.join(map(show, argument)), 200)}, got {show(value)}"
 
 
 def _const(argument: Any, value: Any, _: Mapping[str, Any]) -> str | None:
@@ -91,7 +93,7 @@ def _required(argument: Sequence[str], value: Mapping[str, Any], _: Mapping[str,
 def named(names: Sequence[str]) -> str:
     """Names of properties, quoted, after the fitting noun."""
     noun = "property" if len(names) == 1 else "properties"
-    return f"{noun} {cut(', '.join(map(show, names)), 200)}"
+    return f"{noun} {shorten(', '.join(map(show, names)), 200)}"
 
 
 ASSERTIONS: Final[dict[str, tuple[str | None, Assertion]]] = {

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from executionkit._json import is_sequence
 from executionkit._schema._keywords import ASSERTIONS, named
 from executionkit._schema._values import (
     MAX_DEPTH,
-    cut,
     follow,
-    is_array,
     is_integer,
     kind,
     nests_deeper,
     read_pointer,
     show,
 )
+from executionkit._text import shorten
 
 _MAX_STEPS: Final = 100_000
 """How many times a schema may be applied in one check: alternatives that recurse multiply."""
@@ -40,7 +40,7 @@ def find_errors(value: object, schema: Schema, *, limit: int = 5) -> list[str]:
     if nests_deeper(value, MAX_DEPTH):
         return [f"nested more than {MAX_DEPTH} levels deep"]
     try:
-        errors = islice(_Judge(schema).errors(value, schema, _Place("", 0)), limit)
+        errors = islice(_Check(schema).errors(value, schema, _Place("", 0)), limit)
         return [f"{_end(path)}: {problem}" if path else problem for path, problem in errors]
     except _GaveUp as exc:
         return [str(exc)]
@@ -75,7 +75,7 @@ class _Place(NamedTuple):
         return self.path, problem
 
 
-class _Judge:
+class _Check:
     """One check of one value."""
 
     def __init__(self, root: Schema) -> None:
@@ -131,26 +131,26 @@ def _types(schema: Mapping[str, Any]) -> str:
     return " or ".join(names)
 
 
-# Applicators: (judge, argument, value, schema, place) -> errors.
+# Applicators: (check, argument, value, schema, place) -> errors.
 
 
-def _ref(judge: _Judge, argument: str, value: Any, _: Mapping[str, Any], place: _Place) -> Iterator[_Error]:
-    yield from judge.errors(value, follow(judge.root, read_pointer(argument)), place.same())
+def _ref(check: _Check, argument: str, value: Any, _: Mapping[str, Any], place: _Place) -> Iterator[_Error]:
+    yield from check.errors(value, follow(check.root, read_pointer(argument)), place.same())
 
 
 def _all_of(
-    judge: _Judge, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     for part in argument:
-        yield from judge.errors(value, part, place.same())
+        yield from check.errors(value, part, place.same())
 
 
 def _any_of(
-    judge: _Judge, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     reasons: list[_Error] = []
     for choice in argument:
-        reason = next(judge.errors(value, choice, place.same()), None)
+        reason = next(check.errors(value, choice, place.same()), None)
         if reason is None:
             return
         reasons.append(reason)
@@ -162,35 +162,35 @@ def _any_of(
             f"{path[len(place.path) :].lstrip('.')}: {problem}".removeprefix(": ")
             for path, problem in reasons
         )
-        yield place.error(cut(f"fits none of the alternatives ({' | '.join(dict.fromkeys(told))})", 300))
+        yield place.error(shorten(f"fits none of the alternatives ({' | '.join(dict.fromkeys(told))})", 300))
 
 
 def _one_of(
-    judge: _Judge, argument: Sequence[Schema], value: Any, schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Sequence[Schema], value: Any, schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    fitting = [str(number) for number, choice in enumerate(argument, 1) if judge.fits(value, choice, place)]
+    fitting = [str(number) for number, choice in enumerate(argument, 1) if check.fits(value, choice, place)]
     if not fitting:
-        yield from _any_of(judge, argument, value, schema, place)
+        yield from _any_of(check, argument, value, schema, place)
     elif len(fitting) > 1:
         yield place.error(f"fits more than one of the alternatives (numbers {', '.join(fitting)})")
 
 
 def _not(
-    judge: _Judge, argument: Schema, value: Any, _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Any, _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    if judge.fits(value, argument, place):
+    if check.fits(value, argument, place):
         yield place.error(f"must not fit {show(argument)}, got {show(value)}")
 
 
 def _if(
-    judge: _Judge, argument: Schema, value: Any, schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Any, schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    branch = "then" if judge.fits(value, argument, place) else "else"
-    yield from judge.errors(value, schema.get(branch, True), place.same())
+    branch = "then" if check.fits(value, argument, place) else "else"
+    yield from check.errors(value, schema.get(branch, True), place.same())
 
 
 def _properties(
-    judge: _Judge,
+    check: _Check,
     argument: Mapping[str, Schema],
     value: Mapping[str, Any],
     _: Mapping[str, Any],
@@ -198,11 +198,11 @@ def _properties(
 ) -> Iterator[_Error]:
     for name, rule in argument.items():
         if name in value:
-            yield from judge.errors(value[name], rule, place.member(name))
+            yield from check.errors(value[name], rule, place.member(name))
 
 
 def _pattern_properties(
-    judge: _Judge,
+    check: _Check,
     argument: Mapping[str, Schema],
     value: Mapping[str, Any],
     _: Mapping[str, Any],
@@ -211,68 +211,68 @@ def _pattern_properties(
     for pattern, rule in argument.items():
         for name, item in value.items():
             if re.search(pattern, name):
-                yield from judge.errors(item, rule, place.member(name))
+                yield from check.errors(item, rule, place.member(name))
 
 
 def _additional_properties(
-    judge: _Judge, argument: Schema, value: Mapping[str, Any], schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Mapping[str, Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     known = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
     names = [name for name in value if name not in known and not any(re.search(p, name) for p in patterns)]
     if argument is not False:
         for name in names:
-            yield from judge.errors(value[name], argument, place.member(name))
+            yield from check.errors(value[name], argument, place.member(name))
     elif names:
         allowed = f"; allowed: {', '.join(map(show, known))}" if known else ""
-        yield place.error(cut(f"unknown {named(names)}{allowed}", 300))
+        yield place.error(shorten(f"unknown {named(names)}{allowed}", 300))
 
 
 def _property_names(
-    judge: _Judge, argument: Schema, value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     for name in value:
-        for _path, problem in judge.errors(name, argument, place.same()):
+        for _path, problem in check.errors(name, argument, place.same()):
             yield place.error(f"property name {show(name)}: {problem}")
 
 
 def _dependent(
-    judge: _Judge, argument: Mapping[str, Any], value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Mapping[str, Any], value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     for name, needs in argument.items():
         if name not in value:
             continue
-        if is_array(needs):
+        if is_sequence(needs):
             missing = [other for other in needs if other not in value]
             if missing:
                 yield place.error(f"{show(name)} also needs {named(missing)}")
         else:
-            yield from judge.errors(value, needs, place.same())
+            yield from check.errors(value, needs, place.same())
 
 
 def _prefix_items(
-    judge: _Judge, argument: Sequence[Schema], value: Sequence[Any], _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Sequence[Schema], value: Sequence[Any], _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     for index, (item, rule) in enumerate(zip(value, argument, strict=False)):
-        yield from judge.errors(item, rule, place.item(index))
+        yield from check.errors(item, rule, place.item(index))
 
 
 def _items(
-    judge: _Judge, argument: Any, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Any, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    if is_array(argument):  # what is now prefixItems
-        yield from _prefix_items(judge, argument, value, schema, place)
+    if is_sequence(argument):  # what is now prefixItems
+        yield from _prefix_items(check, argument, value, schema, place)
         start, rest = len(argument), schema.get("additionalItems", True)
     else:
         start, rest = len(schema.get("prefixItems", ())), argument
     for index in range(start, len(value)):
-        yield from judge.errors(value[index], rest, place.item(index))
+        yield from check.errors(value[index], rest, place.item(index))
 
 
 def _contains(
-    judge: _Judge, argument: Schema, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    count = sum(judge.fits(item, argument, place) for item in value)
+    count = sum(check.fits(item, argument, place) for item in value)
     least, most = schema.get("minContains", 1), schema.get("maxContains")
     if count < least:
         yield place.error(f"must have at least {show(least)} items that fit {show(argument)}, has {count}")
@@ -280,7 +280,7 @@ def _contains(
         yield place.error(f"must have at most {show(most)} items that fit {show(argument)}, has {count}")
 
 
-_Applicator: TypeAlias = Callable[[_Judge, Any, Any, Mapping[str, Any], _Place], Iterator[_Error]]
+_Applicator: TypeAlias = Callable[[_Check, Any, Any, Mapping[str, Any], _Place], Iterator[_Error]]
 
 # The kind of value a keyword speaks about; None for every kind.
 _APPLICATORS: Final[dict[str, tuple[str | None, _Applicator]]] = {

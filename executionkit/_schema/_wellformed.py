@@ -5,20 +5,19 @@ from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
+from executionkit._json import is_mapping, is_sequence
 from executionkit._schema._values import (
     MAX_DEPTH,
     Tokens,
-    cut,
     follow,
-    is_array,
     is_integer,
-    is_object,
     kind,
     nests_deeper,
     pointer,
     read_pointer,
     show,
 )
+from executionkit._text import shorten
 
 _MAX_IN_PLACE: Final = 50
 """How many schemas may apply to one and the same value, through `$ref`, `allOf` and their like."""
@@ -68,7 +67,7 @@ def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
             there or to itself without end, nests more than 100 levels deep, or uses a keyword that can't be
             checked. The message has the place as a JSON pointer.
     """
-    if not is_object(schema):
+    if not is_mapping(schema):
         raise ValueError(
             f"parameters must be a JSON Schema object, got a value of type {type(schema).__name__}"
         )
@@ -101,20 +100,20 @@ def _fail(place: Tokens, problem: str) -> ValueError:
 def _require_json(value: object, place: Tokens) -> None:
     """The schema is sent to the server, annotations included: all of it must be JSON."""
     if kind(value) is None:
-        raise _fail(place, f"{cut(repr(value), 60)} is not a JSON value")
-    if is_object(value):
+        raise _fail(place, f"{shorten(repr(value), 60)} is not a JSON value")
+    if is_mapping(value):
         for name, item in value.items():
             if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - it is users' data
                 raise _fail(place, f"the key {name!r} is not a string")
             _require_json(item, (*place, name))
-    elif is_array(value):
+    elif is_sequence(value):
         for index, item in enumerate(value):
             _require_json(item, (*place, str(index)))
 
 
 def _require_object(schema: Mapping[str, Any]) -> None:
     types = schema.get("type", "object")
-    if types != "object" and not (is_array(types) and "object" in types):
+    if types != "object" and not (is_sequence(types) and "object" in types):
         raise ValueError(f'parameters must describe an object: type must be "object", got {show(types)}')
 
 
@@ -136,7 +135,7 @@ def _check_one(root: Mapping[str, Any], place: Tokens) -> Iterator[tuple[Tokens,
     schema = follow(root, place)
     if isinstance(schema, bool):
         return
-    if not is_object(schema):
+    if not is_mapping(schema):
         raise _fail(place, f"must be a schema (an object, true or false), got {show(schema)}")
     if place and "$id" in schema:
         raise _fail(place, "$id is supported at the root only")
@@ -165,17 +164,17 @@ def _target(root: Mapping[str, Any], ref: str, place: Tokens) -> Tokens:
 
 
 def _children(keyword: str, argument: Any) -> list[Tokens]:
-    if keyword in _SCHEMA_ARRAY or (keyword == "items" and is_array(argument)):
+    if keyword in _SCHEMA_ARRAY or (keyword == "items" and is_sequence(argument)):
         return [(str(index),) for index in range(len(argument))]
     if keyword in _SCHEMA_OBJECT:
         return [(name,) for name in argument]
     if keyword == "dependencies":
-        return [(name,) for name, needs in argument.items() if not is_array(needs)]
+        return [(name,) for name, needs in argument.items() if not is_sequence(needs)]
     return [()] if keyword in _SCHEMA else []
 
 
 def _is_type(value: Any) -> bool:
-    names = value if is_array(value) else [value]
+    names = value if is_sequence(value) else [value]
     return len(names) > 0 and all(name in _TYPES for name in names)
 
 
@@ -184,7 +183,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_names(value: Any) -> bool:
-    return is_array(value) and all(isinstance(name, str) for name in value)
+    return is_sequence(value) and all(isinstance(name, str) for name in value)
 
 
 def _is_pattern(value: Any) -> bool:
@@ -209,13 +208,13 @@ _SHAPES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     **_of({"required"}, _is_names, "an array of strings"),
     **_of(
         {"dependentRequired"},
-        lambda value: is_object(value) and all(map(_is_names, value.values())),
+        lambda value: is_mapping(value) and all(map(_is_names, value.values())),
         "an object of arrays of strings",
     ),
     **_of(
         {"dependencies"},
         lambda value: (
-            is_object(value) and all(_is_names(needs) or not is_array(needs) for needs in value.values())
+            is_mapping(value) and all(_is_names(needs) or not is_sequence(needs) for needs in value.values())
         ),
         "an object of schemas and arrays of strings",
     ),
@@ -235,7 +234,7 @@ _SHAPES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     **_of(_SCHEMA_OBJECT, _is("object"), "an object of schemas"),
     **_of(
         {"patternProperties"},
-        lambda value: is_object(value) and all(map(_is_pattern, value)),
+        lambda value: is_mapping(value) and all(map(_is_pattern, value)),
         "an object of schemas, each under a regular expression that Python understands",
     ),
 }

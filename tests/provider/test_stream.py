@@ -177,9 +177,18 @@ async def test_half_a_surrogate_pair_waits_for_the_other(server: Server, make: M
     assert response.content == "a😀b\ufffd" == text(events)
 
 
-async def test_gzip(server: Server, make: MakeProvider) -> None:
-    packed = gzip.compress((frames(*HELLO) + DONE).encode())
-    server.script = http(packed, "200 OK", EVENT_STREAM, "Content-Encoding: gzip")
+async def test_gzip_byte_by_byte(server: Server, make: MakeProvider) -> None:
+    # Most of the bytes unpack to nothing by themselves, which is not the end of the stream.
+    first, rest = (frames(*HELLO) + DONE).encode()[:40], (frames(*HELLO) + DONE).encode()[40:]
+    packed = gzip.compress(first) + gzip.compress(rest) + b"\0\0"
+
+    async def script(_: Request, connection: Connection) -> None:
+        await connection.send(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
+        for byte in packed:
+            await connection.send(b"1\r\n%c\r\n" % byte)
+        await connection.send(b"0\r\n\r\n")
+
+    server.script = script
     async with make() as provider:
         assert (await collected(provider))[1].content == "Hello"
 
