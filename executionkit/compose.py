@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._checks import warn_of_unknown_keyword, warn_the_caller
-from executionkit._json import as_dicts, copied
+from executionkit._json import as_dicts, copied, is_record
 from executionkit.cost import tighter
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -221,13 +221,7 @@ def _charge_unmetered(run: Run, before: TokenUsage, told: TokenUsage) -> None:
 def _as_prompt(value: object) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, (Mapping, list, tuple)) or _is_record(value):
+    is_text = is_dataclass(value) and type(value).__str__ is not object.__str__
+    if isinstance(value, (Mapping, list, tuple)) or (is_record(value) and not is_text):
         return json.dumps(as_dicts(value), ensure_ascii=False, default=str)
     return str(value)
-
-
-def _is_record(value: object) -> bool:
-    """Whether it is a model, or a dataclass without a text form of its own: a repr is no prompt."""
-    if is_dataclass(value):
-        return type(value).__str__ is object.__str__
-    return hasattr(value, "model_dump")

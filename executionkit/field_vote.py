@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
-from executionkit._json import canonical, plain
+from executionkit._json import as_dicts, canonical, is_record
 
 T = TypeVar("T")
 
@@ -95,12 +95,8 @@ def _winner(ballots: Sequence[Hashable]) -> tuple[int, int]:
 
 
 def _as_object(value: object) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return cast("dict[str, Any]", plain(value))
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if not isinstance(value, type) and hasattr(value, "model_dump"):
-        return cast("dict[str, Any]", cast("Any", value).model_dump(mode="json"))
+    if isinstance(value, Mapping) or is_record(value):
+        return cast("dict[str, Any]", as_dicts(value))
     raise ValueError(f"values must be mappings, dataclasses or models, got {value!r}")
 
 

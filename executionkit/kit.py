@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast, overload
 
 from executionkit import _checks as checks
-from executionkit._structured.structure import OutputAdapter, Validator
+from executionkit._structured.outputs import OutputAdapter, Validator
 from executionkit.compose import PatternStep, PipeResult, pipe
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run

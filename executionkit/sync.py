@@ -7,7 +7,7 @@ from functools import wraps
 from types import UnionType
 from typing import Any, ParamSpec, TypeVar, Unpack, cast, overload
 
-from executionkit._structured.structure import OutputAdapter, Validator
+from executionkit._structured.outputs import OutputAdapter, Validator
 from executionkit.compose import PatternStep, PipeResult, pipe
 from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus

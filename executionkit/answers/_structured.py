@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from types import UnionType
 from typing import Any, Generic, TypeVar, overload
 
-from executionkit._structured.structure import OutputAdapter
+from executionkit._structured.outputs import OutputAdapter
 from executionkit.answers._text import canonical_json
 
 T = TypeVar("T")

@@ -1,10 +1,11 @@
 """Reading an answer as text: a box, a tag, the last line, JSON in one form."""
 
-import json
 import re
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Final, TypeVar, overload
+from typing import Final, TypeVar, overload
 
+from executionkit._json import canonical
+from executionkit._text import collapsed
 from executionkit.answers._declared import Declared, boxes, tags
 from executionkit.engine.json_extraction import extract_json
 from executionkit.engine.thoughts import without_thoughts
@@ -22,7 +23,7 @@ def boxed(text: str) -> str | None:
         assert answers.boxed(r"So \boxed{x = 2}.") == "x = 2"
         ```
     """
-    return _collapsed(_last(boxes(without_thoughts(text))))
+    return collapsed(_last(boxes(without_thoughts(text)))) or None
 
 
 @overload
@@ -59,17 +60,13 @@ def tagged(
 
     def read(text: str) -> Hashable | None:
         found = _last(tags(without_thoughts(text), tag))
-        return _collapsed(found) if then is None else then(found)
+        return (collapsed(found) or None) if then is None else then(found)
 
     return read
 
 
 def _last(places: Iterable[Declared]) -> str:
     return max(places, default=_NOWHERE).text
-
-
-def _collapsed(text: str) -> str | None:
-    return " ".join(text.split()) or None
 
 
 _NOWHERE: Final = Declared(-1, "", is_marked=True)
@@ -89,7 +86,7 @@ def last_line(text: str) -> str | None:
     """
     for line in reversed(without_thoughts(text).splitlines()):
         if not _RULE.fullmatch(line):
-            return _collapsed(_PREFIX.sub("", line).strip("*` \t"))
+            return collapsed(_PREFIX.sub("", line).strip("*` \t")) or None
     return None
 
 
@@ -109,17 +106,6 @@ def canonical_json(text: str) -> str | None:
         ```
     """
     try:
-        return json.dumps(
-            _canonical(extract_json(text)), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        return canonical(extract_json(text))
     except (ValueError, RecursionError):
         return None
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    # Beyond 2**53 a float stands for many integers.
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value

@@ -6,12 +6,12 @@ from itertools import permutations
 from typing import Any, Literal
 
 from executionkit import _checks as checks
-from executionkit._evaluating import for_task
-from executionkit.engine.parallel import fan_out, merged, told
+from executionkit._text import collapsed
+from executionkit.engine.parallel import fan_out, fan_out_strict, told
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import PatternError
-from executionkit.evaluators import Pairwise, Rubric
+from executionkit.evaluators import Pairwise, Rubric, for_task
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Verdict
@@ -182,15 +182,13 @@ async def best_of_n(
                 raise _TargetReached
 
         run.require(calls=num_samples + _judging_calls(evaluator, num_samples))
-        outcomes = await fan_out(
-            sample, num_samples, max_concurrency, on_failure="start no more", when_failed=run.halt
-        )
+        outcomes = await fan_out(sample, num_samples, max_concurrency, on_failure=run.halt)
         is_reached = any(isinstance(exc, _TargetReached) for exc in outcomes.failures.values())
         # A call that the end of the run has cancelled did not fail.
         ended = (_TargetReached, asyncio.CancelledError)
         failures = [told(exc) for _, exc in sorted(outcomes.failures.items()) if not isinstance(exc, ended)]
-        if outcomes.failures and not is_reached:
-            raise merged(outcomes.failures.values())
+        if not is_reached:
+            outcomes.results()
         if not candidates.answered:
             raise PatternError(
                 f"none of {num_samples} samples gave an answer: every reply was empty or filtered"
@@ -214,7 +212,7 @@ async def _compare_all(
     texts = {index: candidates.replies[index].content for index in candidates.answered}
     twins: dict[str, list[int]] = {}
     for index, text in texts.items():
-        twins.setdefault(" ".join(text.split()), []).append(index)
+        twins.setdefault(collapsed(text), []).append(index)
     different = [indexes[0] for indexes in twins.values()]
     pairs = list(permutations(different, 2))
 
@@ -222,11 +220,7 @@ async def _compare_all(
         first, second = pairs[number]
         candidates.verdicts[first, second] = await judge.compare(prompt, texts[first], texts[second], run)
 
-    outcomes = await fan_out(
-        judge_pair, len(pairs), max_concurrency, on_failure="start no more", when_failed=run.halt
-    )
-    if outcomes.failures:
-        raise merged(outcomes.failures.values())
+    await fan_out_strict(judge_pair, len(pairs), max_concurrency, on_failure=run.halt)
     for indexes in twins.values() if len(different) > 1 else ():
         won = sum(_won(candidates.verdicts, indexes[0], other) for other in different if other != indexes[0])
         for index in indexes:

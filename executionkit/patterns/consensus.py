@@ -8,9 +8,8 @@ from executionkit import _checks as checks
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import ConsensusFailedError
-from executionkit.patterns._reading import Reader, check_key
 from executionkit.patterns._sampling import Samples
-from executionkit.patterns._voting import Votes, certainty, check_stop, stop_rule
+from executionkit.patterns._voting import Reader, Votes, certainty, check_key, check_stop, stop_rule
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage, VotingStrategy
 

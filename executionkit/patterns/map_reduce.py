@@ -1,12 +1,12 @@
 """`map_reduce`: a prompt over each of many inputs in parallel, another over the results, in a tree."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from executionkit import _checks as checks
-from executionkit.engine.parallel import fan_out, merged, told
+from executionkit.engine.parallel import fan_out_strict, merged, told
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import (
@@ -191,20 +191,13 @@ async def map_reduce(
                     raise
                 progress.skipped[index] = exc
 
-        async def each(job: Callable[[int], Awaitable[None]], count: int) -> None:
-            outcomes = await fan_out(
-                job, count, max_concurrency, on_failure="start no more", when_failed=run.halt
-            )
-            if outcomes.failures:
-                raise merged(outcomes.failures.values())
-
         async def reduce(results: Sequence[str]) -> LLMResponse:
             reply = await ask(_reduction(reduce_prompt, results), f"the reduction of {len(results)} results")
             progress.reduce_calls += 1
             return reply
 
         run.require(calls=len(inputs) + 1)
-        await each(map_one, len(inputs))
+        await fan_out_strict(map_one, len(inputs), max_concurrency, on_failure=run.halt)
         if not progress.mapped:
             raise merged([progress.skipped[index] for index in sorted(progress.skipped)])
 
@@ -217,7 +210,7 @@ async def map_reduce(
                 if number not in progress.partial:
                     progress.partial[number] = (await reduce(groups[number])).content
 
-            await each(reduce_group, len(groups))
+            await fan_out_strict(reduce_group, len(groups), max_concurrency, on_failure=run.halt)
             level = [progress.partial[number] for number in range(len(groups))]
 
         reply = await reduce(level)

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from executionkit import _checks as checks
-from executionkit._evaluating import for_task
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError
+from executionkit.evaluators import for_task
 from executionkit.events import DraftScored, DraftStarted, EventCallback
 from executionkit.patterns._narrator import Narrator
 from executionkit.protocols import LLMProvider

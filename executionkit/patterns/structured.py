@@ -6,7 +6,7 @@ from types import UnionType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args, overload
 
 from executionkit import _checks as checks
-from executionkit._structured.structure import OutputAdapter, Rung, SchemaMode, Validator
+from executionkit._structured.outputs import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
@@ -173,7 +173,7 @@ async def structured(
     `["parse_attempts"]`, `["repair_attempts"]`, `["validated"]`, `["truncated_responses"]` and
     `["rung_costs"]` (usage as dicts).
     """
-    from executionkit._structured.attempts import Climb
+    from executionkit._structured.attempts import Attempts
     from executionkit._structured.modes import MEMORY, MODES
     from executionkit._structured.outputs import output_for
 
@@ -185,7 +185,7 @@ async def structured(
         checks.at_least(max_tokens, max_tokens_limit=max_tokens_limit)
     if validator is not None and not callable(validator):
         raise ValueError(f"validator must be a callable or None, got {validator!r}")
-    climb = Climb(
+    attempts = Attempts(
         output_for(output),
         validator,
         temperature=temperature,
@@ -195,20 +195,20 @@ async def structured(
         mode="none",
         is_fixed=schema_mode != "auto",
     )
-    async with Run("structured", provider, max_cost=max_cost, retry=retry, salvage=climb.salvage) as run:
-        schema = climb.output.schema
+    async with Run("structured", provider, max_cost=max_cost, retry=retry, salvage=attempts.salvage) as run:
+        schema = attempts.output.schema
         if schema is not None:
             known = MEMORY.recall(run.target, schema) if schema_mode == "auto" else schema_mode
-            climb.mode = known or MODES[0]
-        value = await climb.up(prompt, run)
+            attempts.mode = known or MODES[0]
+        value = await attempts.make(prompt, run)
         return StructuredResult(
             value=value,
             cost=run.usage,
-            parse_attempts=climb.parse_attempts,
-            repair_attempts=climb.repair_attempts,
+            parse_attempts=attempts.parse_attempts,
+            repair_attempts=attempts.repair_attempts,
             validated=schema is not None or validator is not None,
-            mended=climb.mended,
-            truncated_responses=climb.truncated_responses,
-            schema_mode=climb.mode,
-            rung_costs=dict(climb.rung_costs),
+            mended=attempts.mended,
+            truncated_responses=attempts.truncated_responses,
+            schema_mode=attempts.mode,
+            rung_costs=dict(attempts.rung_costs),
         )

@@ -533,5 +533,5 @@ async def test_its_page_in_the_documentation_names_every_keyword_and_figure(patt
 
 def test_every_pattern_of_the_package_is_in_the_table() -> None:
     package = Path(inspect.getfile(executionkit)).parent / "patterns"
-    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "base"}
+    modules = {path.stem for path in package.glob("[!_]*.py")} - {"base"}
     assert modules == {pattern.name for pattern in PATTERNS}
