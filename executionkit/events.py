@@ -80,7 +80,7 @@ class DraftScored:
 
 
 PatternEvent: TypeAlias = RoundStarted | ToolStarted | Observation | DraftStarted | DraftScored | StreamEvent
-"""The steps of a pattern, and between them the events of the replies themselves."""
+"""An event of a pattern, or of a reply of the model in between."""
 
 EventCallback: TypeAlias = Callable[[PatternEvent], Awaitable[object] | object]
-"""Takes an event; a plain or an async function. What it returns is not used."""
+"""A function of one event, sync or async. Its return value is ignored."""

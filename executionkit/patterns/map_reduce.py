@@ -19,10 +19,10 @@ from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage
 
 MapPrompt: TypeAlias = str | Callable[[str], str]
-"""A text with `{input}` where the input goes (at the end where it has none), or a function of the input."""
+"""A text with `{input}` where the input goes (by default at the end), or a function of the input."""
 
 ReducePrompt: TypeAlias = str | Callable[[Sequence[str]], str]
-"""A text with `{results}` where they go (at the end where it has none), or a function of the results."""
+"""A text with `{results}` where the results go (by default at the end), or a function of the results."""
 
 _SEPARATOR = "\n\n---\n\n"
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 ModeChoice: TypeAlias = Literal["auto", "json_schema", "json_object_schema", "json_object", "none"]
-"""A server's mode for structured output; "auto" finds out."""
+"""A server's mode for structured output. "auto" finds the best one that the server accepts."""
 
 
 class StructuredOptions(TypedDict, total=False):
