@@ -4,19 +4,19 @@
 
 Without a file it plays `data/arithmetic_replies.jsonl`. `data/README.md` says where that comes from.
 
-Two other formats are read. Both have a question on each line, with eight samples or more. "invalid" stands for
-a reply without a readable answer, which abstains.
+Two other formats are read. Both have a question on each line, with eight samples or more. "invalid"
+stands for a reply without a readable answer, which abstains.
 
 - `{"gold": "A", "samples": ["A", "B", "invalid", ...]}`
-- `{"doc_id": 0, "target": "A", "resps": [["A", "D"], ["invalid"], ...]}`: ranked votes, as in data/Votes.jsonl
-  of https://github.com/szu-tera/RankedVotingSC. The first choices vote, and of lines with the same `doc_id`
-  the first counts.
+- `{"doc_id": 0, "target": "A", "resps": [["A", "D"], ["invalid"], ...]}`: ranked votes, as in
+  data/Votes.jsonl of https://github.com/szu-tera/RankedVotingSC. The first choices vote, and of lines
+  with the same `doc_id` the first counts.
 
-Every question is asked in the recorded order and in random orders, the same ones for every rule. Votes of forty
-are drawn from the first eight samples with replacement.
+Every question is asked in the recorded order and in random orders, the same ones for every rule. Votes
+of forty are drawn from the first eight samples with replacement.
 
-The status is 1 when a vote stopped by "decided" has another winner than the full vote, or when a vote paid for
-a sample that it did not need.
+The status is 1 when a vote stopped by "decided" has another winner than the full vote, or when a vote
+paid for a sample that it did not need.
 """
 
 import argparse
