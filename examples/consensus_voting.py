@@ -1,7 +1,7 @@
 """Classify by vote, and let a person decide if the samples disagree.
 
-A model that is unsure contradicts itself, so the agreement shows which answers to check. The vote ends as soon
-as the remaining samples can't change the winner.
+A model that is unsure contradicts itself, so the agreement shows which answers to check. The vote ends as
+soon as the remaining samples can't change the winner.
 """
 
 import asyncio

@@ -33,7 +33,7 @@ async def main() -> None:
                 max_concurrency=2,  # no more than the server runs at once (OLLAMA_NUM_PARALLEL)
             )
         except PermanentError as error:
-            raise SystemExit(f"{error}\nIs the model pulled? `ollama list` shows the models you have.") from error
+            raise SystemExit(f"{error}\nIs the model pulled? `ollama list` lists your models.") from error
         except ProviderError as error:
             raise SystemExit(f"{error}\nIs the server running? `ollama serve` starts it.") from error
     print(result.value)

@@ -40,7 +40,9 @@ async def main() -> None:
     for line in invoice.lines:
         print(f"{line.count} x {line.what:<8} {line.price:>6.2f}")
     print(f"{invoice.number:<12} {invoice.total:>6.2f}")
-    print(f"asked again {result.repair_attempts} times, slips mended here: {result.mended}")
+    print(
+        f"{result.repair_attempts} requests after the first; mistakes corrected without one: {result.mended}"
+    )
     for rung, cost in result.rung_costs.items():
         print(f"{rung:<12} {cost.llm_calls} calls, {cost.input_tokens + cost.output_tokens} tokens")
 

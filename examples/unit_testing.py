@@ -1,7 +1,7 @@
 """Test code that uses the patterns. Run `pytest examples/unit_testing.py`, or run this file as a program.
 
-`MockProvider` answers from a script, without a network. `LocalEndpoint` is a server on this machine that fails
-on demand. The tests don't wait and don't need a plugin.
+`MockProvider` answers from a script, without a network. `LocalEndpoint` is a server on this machine that
+fails on demand. The tests don't wait and don't need a plugin.
 """
 
 import pytest
