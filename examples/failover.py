@@ -1,7 +1,7 @@
 """When one provider is rate limited, use the next one.
 
 Any object with a `complete` like this one is a provider, so patterns, budgets and kits work with it. It
-raises each refusal again. The pattern then retries, the retry goes to the next provider, and every attempt counts.
+raises each refusal again. The pattern then retries with the next provider, and every attempt counts.
 """
 
 import asyncio
