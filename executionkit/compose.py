@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeGuard, TypeVar, cast
 from executionkit import _checks as checks
 from executionkit._checks import warn_of_unknown_keyword, warn_the_caller
 from executionkit._json import as_dicts, copied, is_record
-from executionkit.cost import tighter
+from executionkit.cost import minus, tighter
+from executionkit.engine import bill
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
@@ -191,16 +192,14 @@ async def _run_step(
     if max_budget is not None and taker.takes("max_cost"):
         own = keywords.get("max_cost")
         keywords["max_cost"] = tighter(run.left, own) if isinstance(own, TokenUsage) else run.left
-    before = run.usage
+    before, since = run.usage, bill.now()
     try:
         pending = cast("Callable[..., object]", taker.step)(run, prompt, **keywords)
         if not inspect.isawaitable(pending):
             raise TypeError(f"pipe: a step must be async, {taker.step!r} returned {pending!r}")
         result = await pending
     except BaseException as exc:
-        cost = getattr(exc, "cost", None)  # on foreign errors too, where a run has put it
-        if isinstance(cost, TokenUsage):
-            _charge_unmetered(run, before, cost)
+        _charge_unmetered(run, before, bill.cost_of(exc, since=since))
         raise
     if not _is_result(result):
         raise TypeError(f"pipe: a step must return a PatternResult, {taker.step!r} returned {result!r}")
@@ -214,14 +213,7 @@ def _is_result(value: object) -> TypeGuard[PatternResult[Any]]:
 
 def _charge_unmetered(run: Run, before: TokenUsage, told: TokenUsage) -> None:
     """Count what a step says it spent beyond what went through the run: by a provider of its own."""
-    now = run.usage
-    run.charge(
-        TokenUsage(
-            told.input_tokens - (now.input_tokens - before.input_tokens),
-            told.output_tokens - (now.output_tokens - before.output_tokens),
-            told.llm_calls - (now.llm_calls - before.llm_calls),
-        )
-    )
+    run.charge(minus(told, minus(run.usage, before)))
 
 
 def _as_prompt(value: object) -> str:
