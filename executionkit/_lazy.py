@@ -43,9 +43,8 @@ def install(package: str) -> bool:
 
 def _homes(package: ModuleType) -> dict[str, str]:
     """The module of each name that the package's source imports; empty where there is no source."""
-    spec = package.__spec__
     try:
-        source: str = getattr(spec.loader, "get_data")(spec.origin).decode()  # noqa: B009 - few loaders have it
+        source: str = vars(package)["__loader__"].get_data(package.__file__).decode()
     except (AttributeError, OSError, UnicodeDecodeError):  # frozen, deleted, or byte code
         return {}
     return {

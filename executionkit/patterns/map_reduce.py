@@ -61,10 +61,17 @@ class MapReduceResult(PatternResult[str]):
 
 
 @dataclass(slots=True)
-class _Progress:
-    """What was mapped and reduced so far."""
+class _MapReduce:
+    """One run: its settings, and what was mapped and reduced so far."""
 
-    count: int
+    inputs: tuple[str, ...]
+    map_prompt: MapPrompt
+    reduce_prompt: ReducePrompt
+    skips: bool
+    max_reduce_chars: int
+    max_concurrency: int
+    temperature: float
+    max_tokens: int
     mapped: dict[int, str] = field(default_factory=dict[int, str])
     skipped: dict[int, ExecutionKitError] = field(default_factory=dict[int, ExecutionKitError])
     partial: dict[int, str] = field(default_factory=dict[int, str])
@@ -73,7 +80,7 @@ class _Progress:
 
     @property
     def results(self) -> list[str | None]:
-        return [self.mapped.get(index) for index in range(self.count)]
+        return [self.mapped.get(index) for index in range(len(self.inputs))]
 
     @property
     def failed(self) -> list[FailedInput]:
@@ -83,6 +90,56 @@ class _Progress:
     def salvage(self) -> dict[str, Any]:
         partial = [self.partial[number] for number in sorted(self.partial)]
         return {"map_results": self.results, "failed": self.failed, "reduce_results": partial}
+
+    async def map(self, run: Run) -> list[str]:
+        """Map every input; the results of those that were not skipped, in their order."""
+
+        async def map_one(index: int) -> None:
+            prompt = _filled(self.map_prompt, "{input}", self.inputs[index])
+            try:
+                self.mapped[index] = (await self._ask(run, prompt, f"input {index}")).content
+            except (LLMError, PatternError) as exc:
+                if not self.skips or not concerns_one_request(exc):
+                    raise
+                self.skipped[index] = exc
+
+        await fan_out_strict(map_one, len(self.inputs), self.max_concurrency, on_failure=run.halt)
+        if not self.mapped:
+            raise merged([self.skipped[index] for index in sorted(self.skipped)])
+        return [self.mapped[index] for index in sorted(self.mapped)]
+
+    async def reduce(self, run: Run, results: list[str]) -> LLMResponse:
+        """Reduce in groups of neighbours, level by level, until one request can hold what is left."""
+        while len(groups := _groups(results, self.max_reduce_chars)) > 1:
+            results = await self._reduce_level(run, groups)
+        return await self._reduce_once(run, results)
+
+    async def _reduce_level(self, run: Run, groups: list[list[str]]) -> list[str]:
+        # A single result at the end has nothing to be reduced with yet.
+        self.partial = {number: group[0] for number, group in enumerate(groups) if len(group) == 1}
+
+        async def reduce_group(number: int) -> None:
+            if number not in self.partial:
+                self.partial[number] = (await self._reduce_once(run, groups[number])).content
+
+        await fan_out_strict(reduce_group, len(groups), self.max_concurrency, on_failure=run.halt)
+        return [self.partial[number] for number in range(len(groups))]
+
+    async def _reduce_once(self, run: Run, results: Sequence[str]) -> LLMResponse:
+        prompt = _reduction(self.reduce_prompt, results)
+        reply = await self._ask(run, prompt, f"the reduction of {len(results)} results")
+        self.reduce_calls += 1
+        return reply
+
+    async def _ask(self, run: Run, prompt: str, what: str) -> LLMResponse:
+        reply = await run.complete(
+            [{"role": "user", "content": prompt}], temperature=self.temperature, max_tokens=self.max_tokens
+        )
+        self.truncated += reply.was_truncated
+        if reply.was_filtered or not reply.content.strip():
+            why = reply.refusal or reply.finish_reason
+            raise PatternError(f"the reply to {what} has no text ({why})")
+        return reply
 
 
 async def map_reduce(
@@ -170,61 +227,27 @@ async def map_reduce(
     checks.one_of(("raise", "skip"), on_failure=on_failure)
     checks.at_least(1, max_reduce_chars=max_reduce_chars, max_concurrency=max_concurrency)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
-    inputs = tuple(inputs)
-    progress = _Progress(len(inputs))
-
-    async with Run("map_reduce", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
-
-        async def ask(prompt: str, what: str) -> LLMResponse:
-            reply = await run.complete(
-                [{"role": "user", "content": prompt}], temperature=temperature, max_tokens=max_tokens
-            )
-            progress.truncated += reply.was_truncated
-            if reply.was_filtered or not reply.content.strip():
-                why = reply.refusal or reply.finish_reason
-                raise PatternError(f"the reply to {what} has no text ({why})")
-            return reply
-
-        async def map_one(index: int) -> None:
-            prompt = _filled(map_prompt, "{input}", inputs[index])
-            try:
-                progress.mapped[index] = (await ask(prompt, f"input {index}")).content
-            except (LLMError, PatternError) as exc:
-                if on_failure == "raise" or not concerns_one_request(exc):
-                    raise
-                progress.skipped[index] = exc
-
-        async def reduce(results: Sequence[str]) -> LLMResponse:
-            reply = await ask(_reduction(reduce_prompt, results), f"the reduction of {len(results)} results")
-            progress.reduce_calls += 1
-            return reply
-
-        run.require(calls=len(inputs) + 1)
-        await fan_out_strict(map_one, len(inputs), max_concurrency, on_failure=run.halt)
-        if not progress.mapped:
-            raise merged([progress.skipped[index] for index in sorted(progress.skipped)])
-
-        level = [progress.mapped[index] for index in sorted(progress.mapped)]
-        while len(groups := _groups(level, max_reduce_chars)) > 1:
-            # A single result at the end has nothing to be reduced with yet.
-            progress.partial = {n: group[0] for n, group in enumerate(groups) if len(group) == 1}
-
-            async def reduce_group(number: int, groups: list[list[str]] = groups) -> None:
-                if number not in progress.partial:
-                    progress.partial[number] = (await reduce(groups[number])).content
-
-            await fan_out_strict(reduce_group, len(groups), max_concurrency, on_failure=run.halt)
-            level = [progress.partial[number] for number in range(len(groups))]
-
-        reply = await reduce(level)
+    job = _MapReduce(
+        tuple(inputs),
+        map_prompt,
+        reduce_prompt,
+        on_failure == "skip",
+        max_reduce_chars=max_reduce_chars,
+        max_concurrency=max_concurrency,
+        temperature=temperature,
+        max_tokens=max_tokens,
+    )
+    async with Run("map_reduce", provider, max_cost=max_cost, retry=retry, salvage=job.salvage) as run:
+        run.require(calls=len(job.inputs) + 1)
+        reply = await job.reduce(run, await job.map(run))
         return MapReduceResult(
             value=reply.content,
             cost=run.usage,
-            map_count=len(inputs),
-            map_results=progress.results,
-            reduce_calls=progress.reduce_calls,
-            failed=progress.failed,
-            truncated_responses=progress.truncated,
+            map_count=len(job.inputs),
+            map_results=job.results,
+            reduce_calls=job.reduce_calls,
+            failed=job.failed,
+            truncated_responses=job.truncated,
             finish_reason=reply.finish_reason,
         )
 

@@ -62,16 +62,7 @@ class StructuredResult(PatternResult[T_co]):
 async def structured(
     provider: LLMProvider,
     prompt: str,
-    output: type[T],
-    *,
-    validator: Validator[T] | None = None,
-    **options: Unpack[StructuredOptions],
-) -> StructuredResult[T]: ...
-@overload
-async def structured(
-    provider: LLMProvider,
-    prompt: str,
-    output: OutputAdapter[T],
+    output: type[T] | OutputAdapter[T],
     *,
     validator: Validator[T] | None = None,
     **options: Unpack[StructuredOptions],

@@ -514,7 +514,7 @@ async def test_the_metadata_keys_of_results_and_errors_are_documented(pattern: P
 @every_pattern
 def test_it_is_exported_with_its_twin_and_is_a_method_of_kit(pattern: Pattern) -> None:
     assert getattr(executionkit, pattern.name) is pattern.function
-    assert {pattern.name, f"{pattern.name}_sync"} <= set(executionkit.__all__)
+    assert {pattern.name, f"{pattern.name}_sync"} <= set(vars(executionkit)["__all__"])
     assert callable(getattr(Kit(MockProvider()), pattern.kit))
 
 
