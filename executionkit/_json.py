@@ -1,7 +1,7 @@
-"""JSON: reading it, writing it, and the values it is made of."""
+"""JSON: reading and writing it, telling its kinds of value apart, copying and comparing values."""
 
 import json
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeGuard
 
@@ -9,17 +9,17 @@ from executionkit._text import shorten, well_formed
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    """Whether it is a mapping of whatever kind."""
+    """Whether it is a mapping of any kind."""
     return isinstance(value, Mapping)
 
 
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
-    """Whether it is a sequence of things, as strings and bytes are not."""
+    """Whether it is a sequence other than a string or bytes."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
 
 
 def is_collection(value: object) -> TypeGuard[Collection[Any]]:
-    """Whether it is a collection of things, as strings are not."""
+    """Whether it is a collection other than a string."""
     return isinstance(value, Collection) and not isinstance(value, str)
 
 
@@ -94,34 +94,30 @@ def as_dicts(value: Any) -> Any:
     return value
 
 
-def canonical(value: object) -> Hashable:
-    """Make a value that is equal for two JSON values exactly where they are: 1 is 1.0, true is not 1."""
-    if isinstance(value, bool):
-        return "boolean", value
+def canonical(value: object) -> str:
+    """Write a value as JSON in one form: two values have the same text exactly where JSON holds them equal.
+
+    The order of keys doesn't matter, 1 and 1.0 are the same, 1 and true are not. A value that JSON does not
+    have is written as its `repr`.
+    """
+    form = _one_form(value)
+    return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+
+
+def _one_form(value: object) -> object:
     if is_mapping(value):
-        return "object", frozenset((name, canonical(item)) for name, item in value.items())
+        return {str(key): _one_form(item) for key, item in value.items()}
     if is_array(value):
-        return "array", tuple(map(canonical, value))
+        return [_one_form(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INT:
+        return hex(value)
     return value
 
 
-def canonical_text(value: Any) -> str:
-    """Write JSON so that values that are equal by `canonical` have the same text.
-
-    Raises:
-        ValueError: An integer has more digits than Python writes.
-        RecursionError: The value is nested too deep.
-    """
-    return json.dumps(_same_numbers(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _same_numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _same_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_same_numbers(item) for item in value]
-    # Beyond 2**53 a float stands for many integers.
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
+_LONGEST_INT = 2_000
+"""In bits. Python refuses to write integers of many digits; this is less than its strictest limit."""
 
 
 def show(value: object, limit: int = 60) -> str:
@@ -168,7 +164,7 @@ def _as_json(value: object) -> dict[Any, Any] | list[Any]:
         return dict(value)
     if is_sequence(value):
         return list(value)
-    raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
+    raise TypeError(f"a value of type {type(value).__name__} can't be sent as JSON")
 
 
 # Made once: json.dumps() makes an encoder anew for every call with options.

@@ -68,6 +68,11 @@ def describe(exc: BaseException) -> str:
     return shorten(f"{type(shown).__name__}: {text}" if text else type(shown).__name__, 300)
 
 
+def words_of(text: str) -> list[str]:
+    """Split a text into words, each with the whitespace before it; joined they are the text again."""
+    return re.findall(r"\s*\S+|\s+", text)
+
+
 def size_of(text: str) -> int:
     """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
     # ASCII knows its size; encoding would make the cost of a call grow with the length of its reply.

@@ -1,4 +1,4 @@
-"""Models as evaluators: `Rubric` scores one text, `Pairwise` says which of two is better."""
+"""Models as judges: `Rubric` scores one text, `Pairwise` compares two."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -36,19 +36,18 @@ class _Judge:
 
 @dataclass(frozen=True)
 class Rubric(_Judge):
-    """A judge that holds a text against criteria: an evaluator for `best_of_n` and `refine_loop`.
+    """A model that scores a text against your criteria: an evaluator for `best_of_n` and `refine_loop`.
 
-    It is asked for its reasons and a number from 0 to 10 (temperature 0.1), read for certain or asked for
-    once more. The task and the text are fenced in tags with a random name, which neither can close from
-    inside. One call for each text, two where the reply has to be asked for again.
+    The model gives its reasons and a number from 0 to 10, at temperature 0.1. If the number can't be read,
+    the model is asked once more. So a text takes one call, or two. The task and the text are fenced in tags
+    with a random name, which neither can close from inside.
 
     Example:
         ```python
         from executionkit import MockProvider, Rubric, best_of_n
 
-        provider = MockProvider(
-            ["We are sorry.", "It names no date. Score: 4"]
-        )  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider(["We are sorry.", "It names no date. Score: 4"])
         rubric = Rubric("Apologises once, names a date.")
         result = await best_of_n(
             provider, "Answer the complaint.", evaluator=rubric, num_samples=1
@@ -58,14 +57,14 @@ class Rubric(_Judge):
 
     Attributes:
         criteria: What counts, in your own words.
-        judge: The model that judges; None asks the one that is judged. Its calls count against the budget
-            of the pattern it works for.
-        max_chars: What it is shown of the task, and of the text, at the most; at least 1.
-        max_tokens: The room of a reply that is asked for again; at least 1.
+        judge: The model that judges. Its calls count against the budget of the pattern that it works for.
+            Defaults to the pattern's own provider.
+        max_chars: Maximum characters shown of the task, and of the text; at least 1.
+        max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1.
 
     Raises:
         ValueError: A setting is out of range.
-        TypeError: `judge` is no provider.
+        TypeError: `judge` has no `complete` method.
     """
 
     criteria: str
@@ -75,7 +74,7 @@ class Rubric(_Judge):
     max_tokens: int = 4096
 
     async def __call__(self, text: str, provider: LLMProvider, *, task: str = "") -> Evaluation:
-        """Score a text, in [0, 1], with the judge's reasons as feedback.
+        """Score a text, in [0, 1]. The judge's reasons are the feedback.
 
         Raises:
             PatternError: The judge's replies can't be read.
@@ -94,17 +93,17 @@ class Rubric(_Judge):
 
 @dataclass(frozen=True)
 class Pairwise(_Judge):
-    """A judge that says which of two texts is better, for `best_of_n`.
+    """A model that says which of two texts is better, for `best_of_n`.
 
-    It sees every two in both orders, and is believed where both times it says the same: judges favour a
-    position (GPT-4 agreed with itself after a swap in 65 % of the cases: Zheng et al., "Judging
-    LLM-as-a-Judge with MT-Bench and Chatbot Arena", NeurIPS 2023). Anything else is a tie. For n texts these
-    are n * (n - 1) calls.
+    Models favour a position: GPT-4 gave the same verdict after a swap in 65 % of cases (Zheng et al.,
+    "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", NeurIPS 2023). So the model sees each pair in
+    both orders. If its two verdicts disagree, the pair is a tie. Comparing n texts takes n * (n - 1) calls.
 
     Example:
         ```python
         from executionkit import MockProvider, Pairwise, best_of_n
 
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
         provider = MockProvider(
             ["Tea.", "Tea, hot and strong.", "Better: B", "Better: A"]
         )
@@ -116,15 +115,15 @@ class Pairwise(_Judge):
         ```
 
     Attributes:
-        criteria: What counts, in your own words; "" leaves it to the task.
-        judge: The model that judges; None asks the one that is judged. Its calls count against the budget
-            of the pattern it works for.
-        max_chars: What it is shown of the task, and of each text, at the most; at least 1.
-        max_tokens: The room of a reply that is asked for again; at least 1.
+        criteria: What counts, in your own words. "" leaves it to the task.
+        judge: The model that judges. Its calls count against the budget of the pattern that it works for.
+            Defaults to the pattern's own provider.
+        max_chars: Maximum characters shown of the task, and of each text; at least 1.
+        max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1.
 
     Raises:
         ValueError: A setting is out of range.
-        TypeError: `judge` is no provider.
+        TypeError: `judge` has no `complete` method.
     """
 
     criteria: str = ""
@@ -134,7 +133,7 @@ class Pairwise(_Judge):
     max_tokens: int = 4096
 
     async def compare(self, task: str, first: str, second: str, provider: LLMProvider) -> Verdict:
-        """Which of two texts is better, shown in this order: "first", "second" or "tie".
+        """Compare two texts, shown in this order: "first", "second" or "tie".
 
         Raises:
             PatternError: The judge's replies can't be read.

@@ -57,23 +57,24 @@ def _with_self(signature: inspect.Signature) -> inspect.Signature:
 
 
 class Kit:
-    """A session: the patterns as methods on one provider, with a running total.
+    """A session: the patterns as methods on one provider, with a running total of what they spent.
 
-    The total includes what failed and cancelled calls spent. A kit belongs to one event loop at a time.
+    The total includes failed and cancelled calls. A kit belongs to one event loop at a time.
 
     Example:
         ```python
         from executionkit import Kit, MockProvider
 
-        kit = Kit(MockProvider(["Paris"]))  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        kit = Kit(MockProvider(["Paris"]))
         capital = await kit.consensus("The capital of France?", num_samples=3)
         await kit.refine(f"Describe {capital}.", evaluator=lambda text, provider: 1.0)
         assert kit.usage.llm_calls == 4
         ```
 
     Args:
-        provider: What answers.
-        track_cost: False leaves `usage` at zero.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
+        track_cost: Whether to keep the total. False leaves `usage` at zero.
 
     Raises:
         TypeError: `provider` has no `complete` method.
@@ -89,7 +90,7 @@ class Kit:
 
     @property
     def metered(self) -> LLMProvider:
-        """The provider whose calls count towards `usage`: give it to patterns and steps of your own."""
+        """A provider whose calls count in `usage`. Give it to patterns and steps of your own."""
         return self._run if self._track_cost else self.provider
 
     @property
@@ -117,16 +118,17 @@ class Kit:
         retry: RetryConfig | None = None,
         **kwargs: Any,
     ) -> ReplyStream:
-        """Stream one answer; what it spends counts towards `usage` however the stream ends.
+        """Stream one answer. Its cost counts in `usage`, however the stream ends.
 
-        Entering sends the request and waits for the first event; until then failures are retried. A stream
-        that is left early, or breaks off, is one call; of its tokens `usage` has what the server had reported
-        by then, and against a ceiling on output tokens it counts in full.
+        Entering the stream sends the request and waits for the first event. A failure before that event is
+        retried. A stream that is left early, or breaks off, is one call. Its tokens count as far as the
+        server has reported them, and in full against a ceiling on output tokens.
 
         Example:
             ```python
             from executionkit import Kit, MockProvider, TextDelta
 
+            # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
             kit = Kit(MockProvider(["Once upon a time."]))
             async with kit.stream("Tell me a story.") as events:
                 async for event in events:
@@ -135,16 +137,17 @@ class Kit:
             ```
 
         Args:
-            prompt: The user's message, or a conversation in the OpenAI chat form.
-            temperature: Sampling temperature; None leaves it to the provider's default.
-            max_tokens: The most tokens the answer may have; None leaves it to the provider's default.
-            max_cost: The ceiling for this answer, retries included; None is no limit.
-            retry: How a call that fails before its first event is repeated; None means `DEFAULT_RETRY`.
-            **kwargs: Further request fields (`tools`, `stop`, `seed`, ...).
+            prompt: The user message, or a conversation in the form of the chat completions API.
+            temperature: Sampling temperature, in [0, 2]. Defaults to the provider's own.
+            max_tokens: Maximum tokens in the reply; at least 1. Defaults to the provider's own.
+            max_cost: Maximum calls and tokens for this answer, retries included. Defaults to no limit.
+            retry: How a call that fails before its first event is retried. Defaults to `DEFAULT_RETRY`: up to
+                3 retries.
+            **kwargs: Further fields of the request (`tools`, `stop`, `seed`, ...).
 
         Returns:
-            The stream; its `response` is at hand afterwards. Errors leave it as they would leave a pattern,
-            `.cost` included.
+            The stream. Its `response` is available when the stream has ended. Errors have `.cost` and
+            `.metadata`, as those of a pattern.
 
         Raises:
             TypeError: The provider can't stream.

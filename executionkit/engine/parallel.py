@@ -3,12 +3,11 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
-from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from executionkit import _checks as checks
+from executionkit.engine.bill import add_note
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
@@ -109,32 +108,9 @@ class _Enough(Exception):  # noqa: N818 - a signal, not an error
     """Ends the wait for the workers: one failure was enough."""
 
 
-_WORKS_FOR: Final[ContextVar[tuple[object, ...]]] = ContextVar("executionkit_works_for", default=())
-
-
 def spawn(*work: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
-    """Tasks for parts of the current one's work, which waits for them."""
-    token = waits_for_what_it_starts()
-    try:
-        return [asyncio.create_task(part) for part in work]
-    finally:
-        waits_no_more(token)
-
-
-def waits_for_what_it_starts() -> Token[tuple[object, ...]]:
-    """Take the current task to wait for whatever it starts, until `waits_no_more`."""
-    return _WORKS_FOR.set(waiting_tasks())
-
-
-def waits_no_more(token: Token[tuple[object, ...]]) -> None:
-    """Take that back; nothing happens in another task's context, which knows nothing of it."""
-    with suppress(ValueError):
-        _WORKS_FOR.reset(token)
-
-
-def waiting_tasks() -> tuple[object, ...]:
-    """The current task and those that wait for it: none of them does anything else while it waits."""
-    return (*_WORKS_FOR.get(), asyncio.current_task())
+    """One task for each part of the work; see `reap`."""
+    return [asyncio.create_task(part) for part in work]
 
 
 def is_being_cancelled() -> bool:
@@ -185,9 +161,9 @@ def merged(failures: Iterable[E]) -> E:
     for text in texts:
         counts[text] = counts.get(text, 0) + 1
     for text, times in list(counts.items())[:_NOTES_AT_MOST]:
-        chosen.add_note(f"also failed ({times} times): {text}" if times > 1 else f"also failed: {text}")
+        add_note(chosen, f"also failed ({times} times): {text}" if times > 1 else f"also failed: {text}")
     if len(counts) > _NOTES_AT_MOST:
-        chosen.add_note(f"and {len(counts) - _NOTES_AT_MOST} other errors")
+        add_note(chosen, f"and {len(counts) - _NOTES_AT_MOST} other errors")
     return chosen
 
 

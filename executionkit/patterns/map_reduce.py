@@ -19,10 +19,10 @@ from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage
 
 MapPrompt: TypeAlias = str | Callable[[str], str]
-"""A text with `{input}` where the input goes (at the end where it has none), or a function of the input."""
+"""A text with `{input}` where the input goes (by default at the end), or a function of the input."""
 
 ReducePrompt: TypeAlias = str | Callable[[Sequence[str]], str]
-"""A text with `{results}` where they go (at the end where it has none), or a function of the results."""
+"""A text with `{results}` where the results go (by default at the end), or a function of the results."""
 
 _SEPARATOR = "\n\n---\n\n"
 
@@ -31,8 +31,8 @@ class FailedInput(TypedDict):
     """An input that was skipped.
 
     Attributes:
-        index: Which one.
-        error: What was wrong: the error's type and message.
+        index: Position of the input.
+        error: Type and message of its error.
     """
 
     index: int
@@ -41,14 +41,14 @@ class FailedInput(TypedDict):
 
 @dataclass(frozen=True)
 class MapReduceResult(PatternResult[str]):
-    """What the last reduction said; `score` is None.
+    """The last reduction's reply. `score` is None.
 
     Attributes:
-        map_count: How many inputs there were.
-        map_results: What each input came to, in their order; None for those that failed.
-        reduce_calls: How many reductions it took: 1, or more where the results exceed the size limit.
-        failed: The inputs that were skipped, in their order, each with what was wrong.
-        truncated_responses: Replies cut off by `max_tokens`; they count like any other.
+        map_count: Number of inputs.
+        map_results: The reply to each input, in input order; None for one that was skipped.
+        reduce_calls: Number of reductions: 1, or more if the results exceed `max_reduce_chars`.
+        failed: The inputs that were skipped, in input order, each with its error.
+        truncated_responses: Replies cut off by `max_tokens`. They count like any other.
         finish_reason: Why the model stopped writing the value ("stop", "length", ...).
     """
 
@@ -158,17 +158,16 @@ async def map_reduce(
 ) -> MapReduceResult:
     """Put each input through one prompt, and all results through another.
 
-    For more text than fits into one request: the chapters of a book, the reviews of a product. Results that
-    are too long for one request are reduced in groups of neighbours, and so are these reductions, until one
-    is left; their order stays.
+    Use it for more text than fits into one request, such as the chapters of a book or the reviews of a
+    product. Results that are too long for one request are reduced in groups of neighbours, and these
+    reductions again, until one is left. The order is kept.
 
     Example:
         ```python
         from executionkit import MockProvider, map_reduce
 
-        provider = MockProvider(
-            ["dry scones", "a slow bill", "scones and bills"]
-        )  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider(["dry scones", "a slow bill", "scones and bills"])
         result = await map_reduce(
             provider,
             ["The scones were dry.", "The bill took an hour."],
@@ -181,39 +180,43 @@ async def map_reduce(
         ```
 
     Args:
-        provider: What answers.
-        inputs: What is mapped; at least one.
-        map_prompt: A text in which `{input}` stands for the input (it follows at the end where there is no
-            `{input}`), or a function that makes the prompt of it.
-        reduce_prompt: A text in which `{results}` stands for the results, one below the other (they follow
-            at the end where there is no `{results}`), or a function that makes the prompt of a list of them.
-            It is given partial reductions as well.
-        on_failure: What an input that fails for good means: "raise" the error, or "skip" and report it. Only
-            what concerns that input alone is skipped: a call that fails again and again, a refused request,
-            a reply without text; a wrong key, an unknown model and a spent budget are raised all the same.
-        max_reduce_chars: How many characters of results a request is given at the most; at least 1. Two
-            results go together even where they exceed it: otherwise there would be no end.
-        temperature: Sampling temperature in [0, 2].
-        max_tokens: The most tokens one reply may have; at least 1.
-        max_concurrency: How many requests may be in flight at once; at least 1.
-        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
-        max_cost: The ceiling for all of it; None is no limit.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
+        inputs: The texts; at least one.
+        map_prompt: A text in which `{input}` stands for the input, or a function that makes the prompt from
+            an input. If the text has no `{input}`, the input is added at the end. Other braces stay as they
+            are.
+        reduce_prompt: A text in which `{results}` stands for the results, or a function that makes the prompt
+            from a list of results. If the text has no `{results}`, they are added at the end. It must be able
+            to take its own replies, because partial reductions are reduced too.
+        on_failure: What to do with an input that fails for good: "raise" the error, or "skip" the input and
+            report it. An input is skipped if its calls fail again and again, its request is refused, or its
+            reply has no text. A wrong key, an unknown model, an exhausted budget and a failed reduction are
+            always raised.
+        max_reduce_chars: Maximum characters of results in one request; at least 1. Two results go together
+            even if they exceed it, because otherwise there would be no end. 40,000 characters are some
+            10,000 tokens of English.
+        temperature: Sampling temperature, in [0, 2].
+        max_tokens: Maximum tokens in one reply; at least 1.
+        max_concurrency: Maximum requests in flight at once; at least 1.
+        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        max_cost: Maximum calls and tokens for mapping and reducing together, retries included. Defaults to no
+            limit.
 
     Returns:
-        What the last reduction said. `metadata` keys: `map_count`, `map_results`, `reduce_calls`, `failed`,
-        `truncated_responses`, `finish_reason`.
+        A `MapReduceResult`, which explains the `metadata` keys: `map_count`, `map_results`, `reduce_calls`,
+        `failed`, `truncated_responses`, `finish_reason`.
 
     Raises:
-        ValueError: A parameter is out of range; nothing was called.
-        BudgetExhaustedError: The calls left can't pay for every input and one reduction (before the first
-            call), or the budget ran out on the way.
-        TypeError: `map_prompt` or `reduce_prompt` returned something else than a str.
-        PatternError: A reply had no text, where that is not skipped.
-        LLMError: A call failed for good, where that is not skipped. Of several inputs' failures the first
-            is raised; so it is where every input failed.
+        ValueError: A parameter is out of range. No call was made.
+        TypeError: A function given as prompt returned something other than a str.
+        BudgetExhaustedError: The calls left can't pay for every input and one reduction (raised before the
+            first call), or the budget ran out on the way.
+        PatternError: A reply has no text, and is not skipped.
+        LLMError: A call failed for good, and is not skipped. If several inputs failed, or all of them, the
+            first error is raised.
 
-    Every error has `.metadata["map_results"]`, `["failed"]` and `["reduce_results"]` (of the level being
-    reduced) of what was already paid for.
+    Every error has the `.metadata["map_results"]`, `["failed"]` and `["reduce_results"]` already paid for.
+    The last one belongs to the level being reduced.
     """
     if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Sequence) or not inputs:
         raise ValueError(f"inputs must be a sequence of at least one text, got {inputs!r}")

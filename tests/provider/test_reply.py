@@ -1,5 +1,6 @@
 """From bytes to a response: nothing that came through is lost, nothing that isn't a reply gets through."""
 
+import gzip
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from loopback import completion
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.transport import Reply
-from executionkit.provider._reply import interpret
+from executionkit.provider._reply import Unpacker, interpret
 from executionkit.provider._secrets import Secret
 from executionkit.responses import LLMResponse
 
@@ -65,6 +66,28 @@ def call(**function: Any) -> Any:
 def test_any_bytes_make_a_response_or_an_error(body: bytes, status: int, encoding: str) -> None:
     outcome = interpret(Reply(status, {"content-encoding": encoding}, body), 10**6, REPORT)
     assert isinstance(outcome, (LLMResponse, LLMError))
+
+
+@given(
+    st.lists(st.binary(max_size=40), min_size=1, max_size=3),
+    st.sampled_from([b"", b"\0\0", b"\x1f", b"\x1f\0\x1f\x8b", b"padding"]),
+    st.integers(1, 30),
+)
+def test_gzip_is_undone_the_same_whole_and_in_pieces(parts: list[bytes], padding: bytes, size: int) -> None:
+    packed = b"".join(map(gzip.compress, parts)) + padding
+    unpacker = Unpacker({"content-encoding": "gzip"}, 10**6)
+    pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
+    assert b"".join(map(unpacker.feed, pieces)) == b"".join(parts)
+    unpacker.finish()
+    whole = Unpacker({"content-encoding": "gzip"}, 10**6)
+    assert whole.feed(packed) == b"".join(parts)
+
+
+def test_a_compressed_body_that_is_cut_off_is_an_error() -> None:
+    packed = gzip.compress(json.dumps(completion()).encode())
+    outcome = interpret(Reply(200, {"content-encoding": "gzip"}, packed[:-3]), 10**6, REPORT)
+    assert isinstance(outcome, ProviderError)
+    assert "the compressed body is cut off" in str(outcome)
 
 
 @given(any_json)
@@ -255,7 +278,7 @@ def test_an_error_beside_an_answer() -> None:
 def test_what_is_no_reply_is_shown_in_part_and_without_the_key() -> None:
     found = error({"hello": KEY, "rest": "x " * 100_000})
     assert type(found) is ProviderError
-    assert "no chat completion (no message in it)" in str(found)
+    assert "not a chat completion (no message in it)" in str(found)
     assert '{"hello": "[REDACTED]"' in str(found)
     assert len(str(found)) < 1000
     assert "(empty)" in str(error(b" "))
