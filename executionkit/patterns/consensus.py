@@ -59,6 +59,7 @@ class ConsensusResult(PatternResult[str]):
     failures: tuple[str, ...] = ()
 
 
+@checks.keywords
 async def consensus(
     provider: LLMProvider,
     prompt: str,

@@ -120,6 +120,7 @@ class _Progress:
         return paid
 
 
+@checks.keywords
 async def refine_loop(
     provider: LLMProvider,
     prompt: str,
