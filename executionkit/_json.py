@@ -1,9 +1,10 @@
 """JSON: reading and writing it, telling its kinds of value apart, copying and comparing values."""
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeGuard, cast
+from typing import Any, Final, TypeGuard, cast
 
 from executionkit._text import well_formed
 
@@ -108,6 +109,19 @@ def _one_form(value: object) -> object:
 
 _LONGEST_INT = 2_000
 """In bits. Python refuses to write integers of many digits; this is less than its strictest limit."""
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+STRICT: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+"""Decodes what the standard calls JSON: NaN and numbers beyond a float's range are a ValueError."""
 
 
 def loads(data: bytes | str) -> Any:

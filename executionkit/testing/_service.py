@@ -28,7 +28,8 @@ CHAT, MODELS = "/v1/chat/completions", "/v1/models"
 class Gate:
     """Holds requests back until the test releases them, in order of arrival.
 
-    `LocalEndpoint.hold` returns one. As a context manager it releases everything on leaving. `release` may be called from any thread.
+    `LocalEndpoint.hold` returns one. As a context manager it releases everything on leaving. `release` may be
+    called from any thread.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
