@@ -1,4 +1,4 @@
-"""How a stream may be used, and what comes of other uses: a provider's own and a run's; closing it, on every back end."""
+"""How a stream may be used, a provider's own or a run's: once, by one task, in one event loop; and its end."""
 
 import asyncio
 import copy
