@@ -35,7 +35,7 @@ types: $(VENV)/.dev ## Check the types with mypy and pyright
 docs: $(VENV)/.dev ## Build the documentation into site/
 	@scripts/docs
 
-look: docs ## Look at every page of the site with a headless Chromium, which must be there
+look: docs $(VENV)/.look ## Look at every page of the site with a headless Chromium, which must be there
 	@$(BIN) scripts/look_at_docs.py $(ARGS)
 
 bench: $(VENV)/.test ## Measure what the library costs
@@ -52,9 +52,10 @@ clean: ## Remove everything made here
 
 # The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
 $(VENV)/.base: EXTRAS :=
-$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,test,types
+$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,test
 $(VENV)/.dev: EXTRAS := dev
-$(VENV)/.base $(VENV)/.test $(VENV)/.dev: $(VENV)/.made-with pyproject.toml
+$(VENV)/.look: EXTRAS := look
+$(VENV)/.base $(VENV)/.test $(VENV)/.dev $(VENV)/.look: $(VENV)/.made-with pyproject.toml
 	@scripts/install $(VENV) "$(EXTRAS)"
 	@touch $@
 

@@ -4,9 +4,9 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, TypeGuard
 
-from executionkit._text import well_formed
+from executionkit._text import shorten, well_formed
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
@@ -22,6 +22,11 @@ def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
 def is_collection(value: object) -> TypeGuard[Collection[Any]]:
     """Whether it is a collection other than a string."""
     return isinstance(value, Collection) and not isinstance(value, str)
+
+
+def is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a JSON array as Python holds one; read-only copies are tuples."""
+    return isinstance(value, (list, tuple))
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -72,8 +77,13 @@ def copied(value: Any) -> Any:
     return tuple(map(copied, value)) if type(value) is tuple else value
 
 
+def is_record(value: object) -> bool:
+    """Whether it is an instance of a dataclass or a pydantic model."""
+    return not isinstance(value, type) and (is_dataclass(value) or hasattr(value, "model_dump"))
+
+
 def as_dicts(value: Any) -> Any:
-    """Tell dataclasses and pydantic models as dicts, and tuples as lists, however deep."""
+    """Turn dataclasses and pydantic models into dicts, and tuples into lists, however deep."""
     if is_dataclass(value) and not isinstance(value, type):
         value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
     elif not isinstance(value, type) and hasattr(value, "model_dump"):
@@ -98,8 +108,8 @@ def canonical(value: object) -> str:
 def _one_form(value: object) -> object:
     if is_mapping(value):
         return {str(key): _one_form(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_one_form(item) for item in cast("Sequence[object]", value)]
+    if is_array(value):
+        return [_one_form(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int) and value.bit_length() > _LONGEST_INT:
@@ -122,6 +132,18 @@ def _finite(digits: str) -> float:
 
 STRICT: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 """Decodes what the standard calls JSON: NaN and numbers beyond a float's range are a ValueError."""
+
+
+def show(value: object, limit: int = 60) -> str:
+    """A value as JSON, cut to `limit` characters, for models and people to read."""
+    try:
+        return shorten(json.dumps(value, ensure_ascii=False, default=_shown), limit)
+    except ValueError:  # an int of more digits than Python is willing to write
+        return "a number too long to show"
+
+
+def _shown(value: object) -> object:
+    return dict(value) if is_mapping(value) else repr(value)
 
 
 def loads(data: bytes | str) -> Any:

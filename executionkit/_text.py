@@ -25,7 +25,7 @@ def one_line(text: str) -> str:
 
 
 def collapsed(text: str) -> str:
-    """Turn every run of whitespace into one space, and drop it at both ends."""
+    """Strip surrounding whitespace, and turn every inner run of it into one space."""
     return " ".join(text.split())
 
 

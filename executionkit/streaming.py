@@ -10,7 +10,7 @@ from typing import Any, Final, Never, Self, SupportsIndex, TypeAlias
 from executionkit._text import size_of
 from executionkit.responses import LLMResponse, ToolCall
 
-_BYTES_PER_TOKEN: Final = 4
+BYTES_PER_TOKEN: Final = 4
 """The usual rule of thumb, about right in any script; used only where a server reports no usage at all."""
 
 _SPENT = "a stream serves one request and is entered once: call `stream` again for another request"
@@ -314,8 +314,8 @@ class Tally:
 def estimated_usage(prompt_bytes: int, reply_bytes: int) -> dict[str, Any]:
     """Token counts worked out from lengths, marked as such; see `LLMResponse.usage_is_estimated`."""
     return {
-        "prompt_tokens": prompt_bytes // _BYTES_PER_TOKEN,
-        "completion_tokens": -(-reply_bytes // _BYTES_PER_TOKEN),
+        "prompt_tokens": prompt_bytes // BYTES_PER_TOKEN,
+        "completion_tokens": -(-reply_bytes // BYTES_PER_TOKEN),
         "estimated": True,
     }
 

@@ -317,10 +317,13 @@ async def test_a_step_that_knows_nothing_of_budgets_is_bound_by_the_pipe_s() -> 
 @pytest.mark.parametrize(
     ("budget", "told"),
     [
-        (TokenUsage(llm_calls=5), "llm_calls is used up: 3 calls asked for, 2 left (spent 3 of 5)"),
-        (TokenUsage(llm_calls=3), "llm_calls is used up: 3 calls asked for, 0 left (spent 3 of 3)"),
-        (TokenUsage(output_tokens=22), "output_tokens is used up: spent 25 of 22"),
-        (TokenUsage(input_tokens=45), "input_tokens is used up: spent 50 of 45"),
+        (
+            TokenUsage(llm_calls=5),
+            "3 calls are needed, but the budget has only 2 llm_calls left: spent 3 of 5",
+        ),
+        (TokenUsage(llm_calls=3), "the budget of llm_calls is used up: spent 3 of 3"),
+        (TokenUsage(output_tokens=22), "the budget of output_tokens is used up: spent 25 of 22"),
+        (TokenUsage(input_tokens=45), "the budget of input_tokens is used up: spent 50 of 45"),
     ],
 )
 async def test_when_the_whole_budget_is_out_the_error_tells_of_the_whole(
@@ -330,7 +333,7 @@ async def test_when_the_whole_budget_is_out_the_error_tells_of_the_whole(
     vote = partial(consensus, num_samples=3)
     with pytest.raises(BudgetExhaustedError) as caught:
         await pipe(provider, "q", vote, vote, max_budget=budget)
-    assert str(caught.value).startswith(f"pipe: the budget of {told};")
+    assert str(caught.value).startswith(f"pipe: {told};")
     assert caught.value.cost == TokenUsage(
         10 * provider.call_count, 5 * provider.call_count, provider.call_count
     )

@@ -462,13 +462,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "remote": ({"$ref": "https://example.org/s.json"}, "is not a reference into the same schema"),
     "another file": ({"$ref": "other.json#/a"}, "is not a reference into the same schema"),
     "anchor": ({"$anchor": "a", "items": {"$ref": "#a"}}, "is not a reference into the same schema"),
-    "itself": ({"$ref": "#"}, "parameters refer to themselves without end: # -> #"),
+    "itself": ({"$ref": "#"}, "parameters must not refer to themselves without end: # -> #"),
     "in a circle": (
         {
             "$ref": "#/$defs/a",
             "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}]}, "b": {"not": {"$ref": "#/$defs/a"}}},
         },
-        "parameters refer to themselves without end: ",
+        "parameters must not refer to themselves without end: ",
     ),
     "in a circle nobody enters": (
         {"$defs": {"a": {"if": {"$ref": "#/$defs/a"}}}},
@@ -478,7 +478,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "in a circle by dependencies": ({"dependencies": {"a": {"$ref": "#"}}}, "themselves without end"),
     "an example": (
         {"name": "str", "title": "str"},
-        'parameters have no keyword of JSON Schema, got {"name": "str", "title": "str"}; an example',
+        'parameters must have a keyword of JSON Schema, got {"name": "str", "title": "str"}; an example',
     ),
     "a long chain": (
         {"$defs": {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(100)} | {"d100": {}}},
@@ -756,7 +756,7 @@ def test_a_schema_too_deep_is_refused(levels: int, keyword: str) -> None:
     schema: Any = {}
     for _ in range(levels):
         schema = {keyword: schema}
-    with pytest.raises(ValueError, match="parameters nest more than 100 levels deep"):
+    with pytest.raises(ValueError, match="parameters must not nest more than 100 levels deep"):
         check_schema(schema)
 
 

@@ -1,11 +1,10 @@
-"""The keywords that judge a value by itself."""
+"""The keywords that test a value without a schema inside them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from executionkit._json import canonical
-from executionkit._schema._values import show
+from executionkit._json import canonical, show
 from executionkit._text import shorten
 
 Assertion: TypeAlias = Callable[[Any, Any, Mapping[str, Any]], str | None]

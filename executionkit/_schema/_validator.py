@@ -5,17 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from executionkit._json import is_sequence
+from executionkit._json import is_array, show
 from executionkit._schema._keywords import ASSERTIONS, named
-from executionkit._schema._values import (
-    MAX_DEPTH,
-    follow,
-    is_integer,
-    kind,
-    nests_deeper,
-    read_pointer,
-    show,
-)
+from executionkit._schema._values import MAX_DEPTH, follow, is_integer, kind, nests_deeper, read_pointer
 from executionkit._text import shorten
 
 _MAX_STEPS: Final = 100_000
@@ -242,7 +234,7 @@ def _dependent(
     for name, needs in argument.items():
         if name not in value:
             continue
-        if is_sequence(needs):
+        if is_array(needs):
             missing = [other for other in needs if other not in value]
             if missing:
                 yield place.error(f"{show(name)} also needs {named(missing)}")
@@ -260,7 +252,7 @@ def _prefix_items(
 def _items(
     check: _Check, argument: Any, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    if is_sequence(argument):  # what is now prefixItems
+    if is_array(argument):  # what is now prefixItems
         yield from _prefix_items(check, argument, value, schema, place)
         start, rest = len(argument), schema.get("additionalItems", True)
     else:

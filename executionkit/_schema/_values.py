@@ -1,11 +1,9 @@
-"""JSON values: their kinds and depth, how they are shown, and pointers into a document."""
+"""JSON as Python holds it: the kinds of value, depth, and pointers into a document."""
 
-import json
 from collections.abc import Collection
 from typing import Any, Final
 
-from executionkit._json import is_mapping, is_sequence
-from executionkit._text import shorten
+from executionkit._json import is_array, is_mapping, show
 
 MAX_DEPTH: Final = 100
 """How deep a schema or a value may nest, and how many schemas may apply inside each other.
@@ -27,7 +25,7 @@ def kind(value: object) -> str | None:
         return "string"
     if is_mapping(value):
         return "object"
-    if is_sequence(value):
+    if is_array(value):
         return "array"
     # NaN and the infinities: Python's parser makes them of `NaN` and 1e999, a tool expects neither.
     if isinstance(value, int) or (isinstance(value, float) and value - value == 0):
@@ -45,23 +43,11 @@ def nests_deeper(value: object, limit: int) -> bool:
     items: Collection[Any]
     if is_mapping(value):
         items = value.values()
-    elif is_sequence(value):
+    elif is_array(value):
         items = value
     else:
         return False
     return limit == 0 or any(nests_deeper(item, limit - 1) for item in items)
-
-
-def show(value: object, limit: int = 60) -> str:
-    """A value as JSON, cut to `limit` characters: models and people both read it."""
-    try:
-        return shorten(json.dumps(value, ensure_ascii=False, default=_plain), limit)
-    except ValueError:  # an int of more digits than Python is willing to write
-        return "a number too long to show"
-
-
-def _plain(value: object) -> object:
-    return dict(value) if is_mapping(value) else repr(value)
 
 
 def pointer(tokens: Tokens) -> str:
@@ -92,7 +78,7 @@ def follow(document: object, tokens: Tokens) -> Any:
     for token in tokens:
         if is_mapping(document):
             document = document[token]
-        elif is_sequence(document) and token.isdecimal() and len(token) < 9:
+        elif is_array(document) and token.isdecimal() and len(token) < 9:
             document = document[int(token)]
         else:
             raise LookupError(token)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
-from executionkit._json import is_mapping, is_sequence
+from executionkit._json import is_array, is_mapping, show
 from executionkit._schema._values import (
     MAX_DEPTH,
     Tokens,
@@ -15,7 +15,6 @@ from executionkit._schema._values import (
     nests_deeper,
     pointer,
     read_pointer,
-    show,
 )
 from executionkit._text import shorten
 
@@ -73,11 +72,11 @@ def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
         )
     if not schema.keys() & _KEYWORDS and not all(map(_is_annotation, schema)):
         raise ValueError(
-            f"parameters have no keyword of JSON Schema, got {show(schema)}; an example of the values is no "
-            'schema, which describes them: {"type": "object", "properties": ...}'
+            f"parameters must have a keyword of JSON Schema, got {show(schema)}; an example of the "
+            'values is no schema, which describes them: {"type": "object", "properties": ...}'
         )
     if nests_deeper(schema, MAX_DEPTH):
-        raise ValueError(f"parameters nest more than {MAX_DEPTH} levels deep")
+        raise ValueError(f"parameters must not nest more than {MAX_DEPTH} levels deep")
     _require_json(schema, ())
     if not any_type:
         _require_object(schema)
@@ -106,14 +105,14 @@ def _require_json(value: object, place: Tokens) -> None:
             if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - it is users' data
                 raise _fail(place, f"the key {name!r} is not a string")
             _require_json(item, (*place, name))
-    elif is_sequence(value):
+    elif is_array(value):
         for index, item in enumerate(value):
             _require_json(item, (*place, str(index)))
 
 
 def _require_object(schema: Mapping[str, Any]) -> None:
     types = schema.get("type", "object")
-    if types != "object" and not (is_sequence(types) and "object" in types):
+    if types != "object" and not (is_array(types) and "object" in types):
         raise ValueError(f'parameters must describe an object: type must be "object", got {show(types)}')
 
 
@@ -124,7 +123,7 @@ def _require_an_end(in_place: dict[Tokens, list[Tokens]]) -> None:
             height[place] = 1 + max((height[target] for target in in_place[place]), default=0)
     except CycleError as exc:
         cycle = " -> ".join(map(pointer, reversed(exc.args[1])))
-        raise ValueError(f"parameters refer to themselves without end: {cycle}") from None
+        raise ValueError(f"parameters must not refer to themselves without end: {cycle}") from None
     place = max(height, key=height.__getitem__)
     if height[place] > _MAX_IN_PLACE:
         raise _fail(place, f"more than {_MAX_IN_PLACE} schemas would apply inside each other to one value")
@@ -164,17 +163,17 @@ def _target(root: Mapping[str, Any], ref: str, place: Tokens) -> Tokens:
 
 
 def _children(keyword: str, argument: Any) -> list[Tokens]:
-    if keyword in _SCHEMA_ARRAY or (keyword == "items" and is_sequence(argument)):
+    if keyword in _SCHEMA_ARRAY or (keyword == "items" and is_array(argument)):
         return [(str(index),) for index in range(len(argument))]
     if keyword in _SCHEMA_OBJECT:
         return [(name,) for name in argument]
     if keyword == "dependencies":
-        return [(name,) for name, needs in argument.items() if not is_sequence(needs)]
+        return [(name,) for name, needs in argument.items() if not is_array(needs)]
     return [()] if keyword in _SCHEMA else []
 
 
 def _is_type(value: Any) -> bool:
-    names = value if is_sequence(value) else [value]
+    names = value if is_array(value) else [value]
     return len(names) > 0 and all(name in _TYPES for name in names)
 
 
@@ -183,7 +182,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_names(value: Any) -> bool:
-    return is_sequence(value) and all(isinstance(name, str) for name in value)
+    return is_array(value) and all(isinstance(name, str) for name in value)
 
 
 def _is_pattern(value: Any) -> bool:
@@ -214,7 +213,7 @@ _SHAPES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     **_of(
         {"dependencies"},
         lambda value: (
-            is_mapping(value) and all(_is_names(needs) or not is_sequence(needs) for needs in value.values())
+            is_mapping(value) and all(_is_names(needs) or not is_array(needs) for needs in value.values())
         ),
         "an object of schemas and arrays of strings",
     ),

@@ -59,7 +59,7 @@ def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], int]:
     value = _decode(text.strip("\ufeff \t\r\n"))
     if value is not None:
         return value, 0
-    for start, end in _fenced_blocks(text, thought):
+    for start, end in fenced_blocks(text, thought):
         value = _decode(text[start:end].strip())
         if value is not None:
             return value, start
@@ -102,7 +102,7 @@ def _is_thought(start: int, end: int, thought: list[Span]) -> bool:
 # Fenced blocks
 
 
-def _fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
+def fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
     """The content of every fenced block, by the rules of CommonMark but for the indentation."""
     mark = ""
     start = 0

@@ -3,25 +3,32 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
-from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from executionkit import _checks as checks
+from executionkit.engine.bill import add_note
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
 _NOTES_AT_MOST = 5
 
+OnFailure: TypeAlias = Literal["go on", "cancel the rest"] | Callable[[], object]
+
 
 @dataclass(slots=True)
 class Outcomes(Generic[T]):
-    """What became of each job, by index, in the order they ended; a job in neither was not run to its end."""
+    """How each job ended, by index, in the order they ended; a job that did not end is in neither."""
 
     values: dict[int, T] = field(default_factory=dict)
     failures: dict[int, BaseException] = field(default_factory=dict)
+
+    def results(self) -> list[T]:
+        """The values, in the order of the indexes; raises the first failure, with the others in its notes."""
+        if self.failures:
+            raise merged(self.failures.values())
+        return [self.values[index] for index in sorted(self.values)]
 
 
 async def fan_out(
@@ -29,22 +36,21 @@ async def fan_out(
     count: int,
     max_concurrency: int,
     *,
-    on_failure: Literal["go on", "start no more", "cancel the rest"],
-    when_failed: Callable[[], object] | None = None,
+    on_failure: OnFailure,
 ) -> Outcomes[T]:
     """Run `job(0)` to `job(count - 1)`, at most `max_concurrency` at a time.
 
-    Awaitables are made inside the workers, when their turn comes, so that none is ever left unawaited.
+    Each awaitable is made inside a worker, when its turn comes, so that none is ever left unawaited.
+
+    A failure is any `Exception`, and a CancelledError that the job raised although its task was not
+    cancelled. Any other exception stops all jobs and is raised.
 
     Args:
         job: Makes the awaitable of one index.
         count: How many there are.
         max_concurrency: How many may run at once.
-        on_failure: What a failure means for the other jobs.
-        when_failed: Called after each failure.
-
-    A failure is any `Exception`, and a CancelledError that the job raised though nobody cancelled it. What
-    else a job may raise stops all of them and goes through.
+        on_failure: The effect of a failure on the other jobs. A callback, such as `Run.halt`, is called after
+            each failure: no further job is started, and the running ones go on.
     """
     outcomes = Outcomes[T]()
     indexes = iter(range(count))
@@ -62,8 +68,8 @@ async def fan_out(
                     raise
                 outcomes.failures[index] = exc
                 stopped = stopped or on_failure != "go on"
-                if when_failed is not None:
-                    when_failed()
+                if callable(on_failure):
+                    on_failure()
                 if on_failure == "cancel the rest":
                     raise _Enough from None
 
@@ -84,36 +90,27 @@ async def fan_out(
     return outcomes
 
 
+async def fan_out_strict(
+    job: Callable[[int], Awaitable[T]], count: int, max_concurrency: int, *, on_failure: OnFailure
+) -> list[T]:
+    """Run the jobs as `fan_out` does, all or nothing.
+
+    Returns:
+        The results, in the order of the indexes.
+
+    Raises:
+        Exception: The first failure, with the others in its notes; see `merged`.
+    """
+    return (await fan_out(job, count, max_concurrency, on_failure=on_failure)).results()
+
+
 class _Enough(Exception):  # noqa: N818 - a signal, not an error
     """Ends the wait for the workers: one failure was enough."""
 
 
-_WORKS_FOR: Final[ContextVar[tuple[object, ...]]] = ContextVar("executionkit_works_for", default=())
-
-
 def spawn(*work: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
-    """Tasks for parts of the current one's work, which waits for them."""
-    token = waits_for_what_it_starts()
-    try:
-        return [asyncio.create_task(part) for part in work]
-    finally:
-        waits_no_more(token)
-
-
-def waits_for_what_it_starts() -> Token[tuple[object, ...]]:
-    """Take the current task to wait for whatever it starts, until `waits_no_more`."""
-    return _WORKS_FOR.set(waiting_tasks())
-
-
-def waits_no_more(token: Token[tuple[object, ...]]) -> None:
-    """Take that back; nothing happens in another task's context, which knows nothing of it."""
-    with suppress(ValueError):
-        _WORKS_FOR.reset(token)
-
-
-def waiting_tasks() -> tuple[object, ...]:
-    """The current task and those that wait for it: none of them does anything else while it waits."""
-    return (*_WORKS_FOR.get(), asyncio.current_task())
+    """One task for each part of the work; see `reap`."""
+    return [asyncio.create_task(part) for part in work]
 
 
 def is_being_cancelled() -> bool:
@@ -164,9 +161,9 @@ def merged(failures: Iterable[E]) -> E:
     for text in texts:
         counts[text] = counts.get(text, 0) + 1
     for text, times in list(counts.items())[:_NOTES_AT_MOST]:
-        chosen.add_note(f"also failed ({times} times): {text}" if times > 1 else f"also failed: {text}")
+        add_note(chosen, f"also failed ({times} times): {text}" if times > 1 else f"also failed: {text}")
     if len(counts) > _NOTES_AT_MOST:
-        chosen.add_note(f"and {len(counts) - _NOTES_AT_MOST} other errors")
+        add_note(chosen, f"and {len(counts) - _NOTES_AT_MOST} other errors")
     return chosen
 
 
@@ -194,10 +191,7 @@ async def gather_strict(coros: Iterable[Awaitable[T]], max_concurrency: int = 10
         Exception: The first failure, as it is (never an ExceptionGroup), after the rest were cancelled
             and awaited. Errors that others raised meanwhile are in its notes.
     """
-    outcomes = await _gather(coros, max_concurrency, "cancel the rest")
-    if outcomes.failures:
-        raise merged(outcomes.failures.values())
-    return [outcomes.values[index] for index in sorted(outcomes.values)]
+    return (await _gather(coros, max_concurrency, "cancel the rest")).results()
 
 
 async def gather_resilient(
@@ -232,9 +226,7 @@ async def gather_resilient(
     return [every[index] for index in sorted(every)]
 
 
-async def _gather(
-    coros: Iterable[Awaitable[T]], max_concurrency: int, on_failure: Literal["go on", "cancel the rest"]
-) -> Outcomes[T]:
+async def _gather(coros: Iterable[Awaitable[T]], max_concurrency: int, on_failure: OnFailure) -> Outcomes[T]:
     jobs: list[Awaitable[T]] = []
     try:
         jobs.extend(coros)  # what an iterator made before it failed is in the list all the same

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
 from executionkit import _checks as checks
+from executionkit.engine.bill import add_note
 from executionkit.errors import BudgetExhaustedError, LLMError, PermanentError, ProviderError, RateLimitError
 
 P = ParamSpec("P")
@@ -157,7 +158,7 @@ async def retrying(
                 raise
             if failures > config.max_retries:
                 if failures > 1:
-                    exc.add_note(f"gave up after {failures} attempts")
+                    add_note(exc, f"gave up after {failures} attempts")
                 raise
             wait = _wait_before_retry(exc, failures, config)
             if wait is None:

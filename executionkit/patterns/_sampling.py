@@ -81,8 +81,7 @@ class Samples:
                 partial(self._request, run, batches),
                 len(batches),
                 self._max_concurrency,
-                on_failure="start no more",
-                when_failed=run.halt,
+                on_failure=run.halt,
             )
             if outcomes.failures:
                 for index, failure in outcomes.failures.items():

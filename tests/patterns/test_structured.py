@@ -171,7 +171,7 @@ async def test_a_refusal_is_the_error_of_the_exhausted() -> None:
 async def test_the_last_reply_is_quoted_but_not_all_of_it() -> None:
     with pytest.raises(PatternError) as caught:
         await structured(MockProvider(["Sure! " + "x" * 300]), "q", max_retries=0)
-    assert f"the last one, 'Sure! {'x' * 194}': there is no JSON" in str(caught.value)
+    assert f"The last reply, 'Sure! {'x' * 194}': there is no JSON" in str(caught.value)
 
 
 @pytest.mark.parametrize("retries", [0, 2])

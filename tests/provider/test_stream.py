@@ -145,7 +145,7 @@ async def test_what_is_not_reported_is_estimated_and_says_so(server: Server, mak
     assert events.response.usage_is_estimated
     assert events.response.reported_output_tokens is None
     assert run.usage.output_tokens == 0  # reported tokens only
-    assert run._meter.tracker.charged_output == 2
+    assert run._meter.estimates.output_tokens == 2
 
 
 @pytest.mark.parametrize("end", ["", DONE, "data: [DONE]", "data:[DONE]\n", ": bye\n\n"])
@@ -530,8 +530,8 @@ async def test_leaving_early_closes_the_connection_and_counts_what_was_seen(
         assert events.partial.content == "Hel"
         assert events.partial.finish_reason == "incomplete"
         assert run.usage.llm_calls == len(server.requests) == 1
-        assert run._meter.tracker.assumed_output == 1
-        assert run._meter.tracker.assumed_input > 0
+        assert run._meter.estimates.output_tokens == 1
+        assert run._meter.estimates.input_tokens > 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -599,7 +599,7 @@ async def test_a_failure_before_the_first_event_is_retried_and_none_after_it(
             await drain(run, [])
         assert run.usage.llm_calls == len(server.requests) == 4
         assert caught.value.cost == run.usage
-        assert run._meter.tracker.assumed_output == 1
+        assert run._meter.estimates.output_tokens == 1
 
 
 async def test_who_is_cancelled_while_a_finished_stream_ends_leaves_no_connection(

@@ -1,4 +1,4 @@
-"""How a stream may be used, a provider's own or a run's: once, by one task, in one event loop; and its end."""
+"""How a stream may be used: once, by one task, in one event loop; and how it ends."""
 
 import asyncio
 import copy
@@ -227,9 +227,9 @@ async def test_the_estimate_of_a_stream_left_early_has_the_prompt(server: Server
         run = Run("run", provider)
         async with run.stream(USER) as events:
             assert await anext(events) == TextDelta("Hel")
-        ledger = run._meter.tracker
-        assert events.partial.input_tokens == ledger.assumed_input > 0
-        assert events.partial.output_tokens == ledger.assumed_output == 1
+        assumed = run._meter.estimates
+        assert events.partial.input_tokens == assumed.input_tokens > 0
+        assert events.partial.output_tokens == assumed.output_tokens == 1
         assert events.partial.usage_is_estimated
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from executionkit import MockProvider, PatternError, structured_sync
-from executionkit._structured.mending import MAX_CHARS, find_broken, is_doubtful, mend
+from executionkit._structured.parser import MAX_CHARS, find_broken, is_doubtful, mend
 from executionkit.engine.json_extraction import locate_json
 
 
