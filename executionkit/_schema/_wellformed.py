@@ -1,4 +1,4 @@
-"""What a tool's schema must be: well formed, free of what can't be checked, and of endless references."""
+"""Checking a schema itself: well formed, without unsupported keywords, without endless references."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
