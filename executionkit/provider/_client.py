@@ -144,8 +144,9 @@ class Provider:
         object.__setattr__(self, "_session", session)
 
     def _check(self, http_client: AsyncHTTPClient | None) -> None:
-        settings.check_name(self.model, "model")
-        settings.check_name(self.max_tokens_field, "max_tokens_field")
+        for name in ("model", "max_tokens_field"):
+            if not settings.text(getattr(self, name), name):
+                raise ValueError(f"{name} must not be empty")
         checks.between(0.0, 2.0, default_temperature=self.default_temperature)
         checks.at_least(
             1, default_max_tokens=self.default_max_tokens, max_response_bytes=self.max_response_bytes

@@ -61,16 +61,6 @@ def text(value: object, name: str, hint: str = "") -> str:
     return value
 
 
-def check_name(value: object, setting: str) -> None:
-    """Require a str that is not empty.
-
-    Raises:
-        ValueError: It is empty, or something else.
-    """
-    if not text(value, setting):
-        raise ValueError(f"{setting} must not be empty")
-
-
 def address(base_url: object) -> tuple[str, str, int, str]:
     """Read a base URL: its scheme, host and port, and the request target.
 
