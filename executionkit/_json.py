@@ -1,9 +1,10 @@
 """JSON: reading and writing it, telling its kinds of value apart, copying and comparing values."""
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from executionkit._text import shorten, well_formed
 
@@ -56,8 +57,8 @@ def a_text(value: object) -> str:
 def plain(value: Any) -> Any:
     """Copy mappings, lists and tuples into dicts and lists, however deep; leave everything else as it is."""
     if value is None or isinstance(value, (str, int, float)):
-        return value  # most are, and asking for a Mapping takes ten times as long
-    if isinstance(value, Mapping):
+        return value  # first, because most values are scalars, and the check for a Mapping is slow
+    if isinstance(value, (dict, Mapping)):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
@@ -72,7 +73,7 @@ def copied(value: Any) -> Any:
         return {key: copied(item) for key, item in value.items()}
     if isinstance(value, list):
         return [copied(item) for item in value]
-    # A tuple stays one: it may be what a vote was counted by.
+    # A tuple stays a tuple, because it may be the key of a vote.
     return tuple(map(copied, value)) if type(value) is tuple else value
 
 
@@ -120,6 +121,19 @@ _LONGEST_INT = 2_000
 """In bits. Python refuses to write integers of many digits; this is less than its strictest limit."""
 
 
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+STRICT: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+"""Decodes what the standard calls JSON: NaN and numbers beyond a float's range are a ValueError."""
+
+
 def show(value: object, limit: int = 60) -> str:
     """A value as JSON, cut to `limit` characters, for models and people to read."""
     try:
@@ -144,16 +158,16 @@ def loads(data: bytes | str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # A senseless count must not cost a paid answer.
+        # An absurd count must not make a paid reply fail.
         return json.loads(data, parse_int=float)
 
 
 def dumps(value: object) -> bytes:
-    """Compact JSON in UTF-8; lone surrogates, which UTF-8 can't carry, become U+FFFD.
+    """Write compact JSON in UTF-8. Lone surrogates become U+FFFD, because UTF-8 can't carry them.
 
     Raises:
         ValueError: A number is NaN or infinite, or the value contains itself.
-        TypeError: Something in it has no JSON form.
+        TypeError: A value in it has no JSON form.
         RecursionError: It is nested too deep.
     """
     return well_formed(_ENCODER.encode(value)).encode()
@@ -167,5 +181,5 @@ def _as_json(value: object) -> dict[Any, Any] | list[Any]:
     raise TypeError(f"a value of type {type(value).__name__} can't be sent as JSON")
 
 
-# Made once: json.dumps() makes an encoder anew for every call with options.
+# Made once, because json.dumps() makes a new encoder for every call with options.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_json)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from executionkit._json import plain
+from executionkit._json import STRICT, plain
 
 _T = TypeVar("_T")
 
@@ -60,13 +60,6 @@ def token_count(value: object) -> int | None:
     return None
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_STRICT = json.JSONDecoder(parse_constant=_refuse)
-
-
 def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
     """Read arguments that are not a mapping: the object, or {} and the text if it is not a JSON object."""
     if given is None or (isinstance(given, str) and not given.strip()):
@@ -74,7 +67,7 @@ def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
     if not isinstance(given, str):
         return {}, json.dumps(given, default=repr)
     try:
-        found: object = _STRICT.decode(given)
+        found: object = STRICT.decode(given)
     except (ValueError, RecursionError):
         return {}, given
     return (cast("dict[str, Any]", found), None) if isinstance(found, dict) else ({}, given)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executionkit import LLMResponse, ToolCall
@@ -214,6 +214,7 @@ NAMES = [
 DETAILS = st.dictionaries(st.sampled_from(["cached_tokens", "reasoning_tokens"]), JSON)
 
 
+@settings(max_examples=50)
 @given(JSON | st.dictionaries(st.sampled_from(NAMES), JSON | DETAILS))
 def test_no_usage_block_ever_raises_or_subtracts(usage: Any) -> None:
     reply = LLMResponse("x", usage=usage)
@@ -229,6 +230,7 @@ def test_no_usage_block_ever_raises_or_subtracts(usage: Any) -> None:
         assert count >= 0
 
 
+@settings(max_examples=50)
 @given(JSON)
 def test_no_content_ever_raises(content: Any) -> None:
     assert isinstance(LLMResponse(content).content, str)

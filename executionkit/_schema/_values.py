@@ -16,7 +16,7 @@ Tokens = tuple[str, ...]
 
 
 def kind(value: object) -> str | None:
-    """The JSON type of a value, "number" for every number; None for what JSON does not have."""
+    """The JSON type of a value, "number" for every number; None if it is not a JSON value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -27,14 +27,14 @@ def kind(value: object) -> str | None:
         return "object"
     if is_array(value):
         return "array"
-    # NaN and the infinities: Python's parser makes them of `NaN` and 1e999, a tool expects neither.
+    # Not NaN and the infinities: Python's parser returns them for `NaN` and 1e999, but no tool expects them.
     if isinstance(value, int) or (isinstance(value, float) and value - value == 0):
         return "number"
     return None
 
 
 def is_integer(value: object) -> bool:
-    """Whether a value is a whole number; 3.0 is one, as JSON has no other way to tell."""
+    """Whether a value is a whole number. 3.0 is one too, because JSON has a single type of number."""
     return kind(value) == "number" and value % 1 == 0  # type: ignore[operator]  # kind() narrows it
 
 
@@ -51,7 +51,7 @@ def nests_deeper(value: object, limit: int) -> bool:
 
 
 def pointer(tokens: Tokens) -> str:
-    """Write a JSON pointer as a URI fragment, the way `$ref` has it."""
+    """Write a JSON pointer as a URI fragment, as in a `$ref`."""
     return "/".join(["#", *(token.replace("~", "~0").replace("/", "~1") for token in tokens)])
 
 
@@ -70,7 +70,7 @@ def read_pointer(ref: str) -> Tokens:
 
 
 def follow(document: object, tokens: Tokens) -> Any:
-    """What a pointer points at.
+    """Find the value that a pointer points at.
 
     Raises:
         LookupError: Nothing is there.

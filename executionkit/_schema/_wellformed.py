@@ -1,4 +1,4 @@
-"""What a tool's schema must be: well formed, free of what can't be checked, and of endless references."""
+"""Checking a schema itself: well formed, without unsupported keywords, without endless references."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ from executionkit._schema._values import (
 from executionkit._text import shorten
 
 _MAX_IN_PLACE: Final = 50
-"""How many schemas may apply to one and the same value, through `$ref`, `allOf` and their like."""
+"""The most schemas that may apply to one value, through `$ref`, `allOf` and similar keywords."""
 
 _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 
@@ -50,21 +50,21 @@ _IN_PLACE: Final = {
 
 
 def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
-    """Require a JSON Schema that `find_errors` can hold a tool's arguments against.
+    """Require a JSON Schema that `find_errors` can check arguments against.
 
-    The dialect is Draft 2020-12, with the older spellings that are still being generated and can't be
-    mistaken: `items` as an array with `additionalItems`, `dependencies`, true and false for
-    `exclusiveMinimum` and `exclusiveMaximum`, OpenAPI's `nullable` (null passes the `type` beside it).
-    `format`, content keywords and unknown ones are annotations. Keywords beside a `$ref` apply as well.
+    The dialect is Draft 2020-12, with the older spellings that are still generated and can't be mistaken:
+    `items` as an array with `additionalItems`, `dependencies`, true and false for `exclusiveMinimum` and
+    `exclusiveMaximum`, and OpenAPI's `nullable`, which lets null pass the `type` beside it. `format`, content
+    keywords and unknown keywords are annotations. Keywords beside a `$ref` apply too.
 
     Args:
         schema: The schema.
-        any_type: Take a schema of something else than an object too.
+        any_type: Accept a schema of any type, not only of an object.
 
     Raises:
-        ValueError: The schema is malformed or none at all, describes no object, refers to what isn't
-            there or to itself without end, nests more than 100 levels deep, or uses a keyword that can't be
-            checked. The message has the place as a JSON pointer.
+        ValueError: The schema is malformed, does not describe an object, refers to a place that is missing or
+            to itself without end, nests more than 100 levels deep, or uses a keyword that can't be checked.
+            The message holds the place as a JSON pointer.
     """
     if not is_mapping(schema):
         raise ValueError(
@@ -73,7 +73,7 @@ def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
     if not schema.keys() & _KEYWORDS and not all(map(_is_annotation, schema)):
         raise ValueError(
             f"parameters must have a keyword of JSON Schema, got {show(schema)}; an example of the "
-            'values is no schema, which describes them: {"type": "object", "properties": ...}'
+            'values is not a schema; a schema describes them: {"type": "object", "properties": ...}'
         )
     if nests_deeper(schema, MAX_DEPTH):
         raise ValueError(f"parameters must not nest more than {MAX_DEPTH} levels deep")
@@ -97,7 +97,7 @@ def _fail(place: Tokens, problem: str) -> ValueError:
 
 
 def _require_json(value: object, place: Tokens) -> None:
-    """The schema is sent to the server, annotations included: all of it must be JSON."""
+    """Require JSON throughout, because the schema is sent to the server with its annotations."""
     if kind(value) is None:
         raise _fail(place, f"{shorten(repr(value), 60)} is not a JSON value")
     if is_mapping(value):

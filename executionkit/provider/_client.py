@@ -10,8 +10,7 @@ from executionkit import _checks as checks
 from executionkit._json import plain
 from executionkit.provider import _settings as settings
 from executionkit.provider._failures import Reporter
-from executionkit.provider._http.backends import Backend
-from executionkit.provider._http.transport import AsyncHTTPClient, Endpoint
+from executionkit.provider._http.transport import AsyncHTTPClient, Backend, Endpoint
 from executionkit.provider._redaction import redact
 from executionkit.provider._request import Arguments, Form, all_headers
 from executionkit.provider._secrets import LostSecret
@@ -144,8 +143,9 @@ class Provider:
         object.__setattr__(self, "_session", session)
 
     def _check(self, http_client: AsyncHTTPClient | None) -> None:
-        settings.check_name(self.model, "model")
-        settings.check_name(self.max_tokens_field, "max_tokens_field")
+        for name in ("model", "max_tokens_field"):
+            if not settings.text(getattr(self, name), name):
+                raise ValueError(f"{name} must not be empty")
         checks.between(0.0, 2.0, default_temperature=self.default_temperature)
         checks.at_least(
             1, default_max_tokens=self.default_max_tokens, max_response_bytes=self.max_response_bytes

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from executionkit._json import is_collection, is_mapping
-from executionkit.provider._http.transport import TransportError, default_port
+from executionkit.provider._http.faults import TransportError
+from executionkit.provider._http.transport import default_port
 from executionkit.provider._request import encode, own_field
 from executionkit.provider._secrets import LostSecret, Secret
 
@@ -59,16 +60,6 @@ def text(value: object, name: str, hint: str = "") -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a str, got {type(value).__name__}")
     return value
-
-
-def check_name(value: object, setting: str) -> None:
-    """Require a str that is not empty.
-
-    Raises:
-        ValueError: It is empty, or something else.
-    """
-    if not text(value, setting):
-        raise ValueError(f"{setting} must not be empty")
 
 
 def address(base_url: object) -> tuple[str, str, int, str]:

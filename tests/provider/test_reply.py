@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import completion
 
@@ -90,6 +90,7 @@ def test_a_compressed_body_that_is_cut_off_is_an_error() -> None:
     assert "the compressed body is cut off" in str(outcome)
 
 
+@settings(max_examples=50)
 @given(any_json)
 def test_any_json_makes_a_response_or_an_error(payload: Any) -> None:
     outcome = read(payload)
@@ -99,6 +100,7 @@ def test_any_json_makes_a_response_or_an_error(payload: Any) -> None:
         assert outcome.total_tokens >= 0
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(names, any_json))
 def test_whatever_is_in_a_message_is_a_response(fields: dict[str, Any]) -> None:
     found = message(**fields)
@@ -109,6 +111,7 @@ def test_whatever_is_in_a_message_is_a_response(fields: dict[str, Any]) -> None:
         assert isinstance(wanted.id, str)
 
 
+@settings(max_examples=50)
 @given(any_json, st.integers(300, 599))
 def test_any_error_body_makes_an_error_without_the_key(payload: Any, status: int) -> None:
     found = error({"error": payload, "detail": KEY}, status)
