@@ -4,9 +4,9 @@ Aim: at most 15 microseconds a call, however many samples there are and however 
 
 The model is a MockProvider that answers at once, so both columns contain the work of the mock. The times are
 processor time. Waiting for other programs does not count; sharing a core with them does, and can add half as
-much again. The garbage collector is off while the clock runs, as in timeit, because the mock keeps a record of
-every call. Each figure is the median of several repetitions. Bare and pattern take turns, so that a machine
-that slows down affects both alike. `added` is the median of the differences of these pairs, with its middle half.
+much again. The garbage collector is off while the clock runs, as in timeit, because the mock keeps a record
+of every call. Each figure is the median of several repetitions. Bare and pattern take turns, so that a
+machine that slows down affects both alike. `added` is the median of the differences, with its middle half.
 
 Not shown: HTTP, JSON and TLS, which cost a real call milliseconds; memory; the time that calls wait for each
 other under a budget on tokens; the threads that run plain functions given as tools.
@@ -316,10 +316,10 @@ async def main() -> int:
         await table("consensus: flat in the length of the reply", TEXTS),
     ]
     print(
-        "\nThree kinds of lines have no aim. A tool run is compared with asyncio's task and time limit; most of\n"
-        "what it adds is the check of its arguments against schema and signature. Equal texts in different\n"
-        "objects must be read once each to be compared, and gather reads none. Each call of structured is a\n"
-        "pattern of its own: it prepares the schema, sends it, and checks the reply."
+        "\nThree kinds of lines have no aim. A tool run is compared with asyncio's task and time limit;\n"
+        "most of what it adds is the check of its arguments. Equal texts in different objects must be\n"
+        "read once each to be compared, and gather reads none. Each call of structured is a pattern of\n"
+        "its own: it prepares the schema, sends it, and checks the reply."
     )
     return int(not all(met))
 

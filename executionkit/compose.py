@@ -101,7 +101,7 @@ async def pipe(
         *steps: Patterns, partials of patterns, or async functions `(provider, prompt) -> PatternResult`. A
             value that is not a string becomes the next prompt as JSON text if it is a dict, list, tuple,
             model, or a dataclass without a `__str__` of its own, and as `str(value)` otherwise.
-        max_budget: Maximum calls and tokens for all steps together, retries included. What is left of it goes
+        max_budget: Maximum calls and tokens for all steps together, retries included. The rest of it goes
             to each step as `max_cost`; a negative field means that nothing is left. Defaults to no limit.
         **shared_kwargs: Keywords for every step that has a parameter of that name and did not preset it with
             `functools.partial`. `retry` also holds for the calls of steps that don't take it. `max_cost` is a

@@ -56,7 +56,7 @@ class Rubric(_Judge):
         ```
 
     Attributes:
-        criteria: What counts, in your own words.
+        criteria: The criteria, in your own words.
         judge: The model that judges. Its calls count against the budget of the pattern that it works for.
             Defaults to the pattern's own provider.
         max_chars: Maximum characters shown of the task, and of the text; at least 1.
@@ -115,7 +115,7 @@ class Pairwise(_Judge):
         ```
 
     Attributes:
-        criteria: What counts, in your own words. "" leaves it to the task.
+        criteria: The criteria, in your own words. "" leaves it to the task.
         judge: The model that judges. Its calls count against the budget of the pattern that it works for.
             Defaults to the pattern's own provider.
         max_chars: Maximum characters shown of the task, and of each text; at least 1.

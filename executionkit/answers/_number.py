@@ -155,10 +155,10 @@ def number(text: str) -> int | float | None:
     is a little more than one. Other notations abstain, because they could be misread: "3,5", "1.234,56" and
     "1.234.567" need `european_number`.
 
-    Currencies, units and percent signs are ignored: 42 km, 42 m, 42 % and 42 are one vote. Fractions (3/4, 3
-    1/2, \frac{3}{4}), powers of ten (1.5e3, 1.5 × 10^3) and scales in words (1.5 million) are read. Texts
+    Currencies, units and percent signs are ignored: 42 km, 42 m, 42 % and 42 are one vote. Fractions (3/4,
+    3 1/2, \frac{3}{4}), powers of ten (1.5e3, 1.5 × 10^3) and scales in words (1.5 million) are read. Texts
     that may mean something else abstain: ranges, bounds ("at least 3"), dates, times, ordinals, "5k" and
-    "5M", numbers in words, and two numbers of which neither is declared as the answer.
+    "5M", numbers in words, and several numbers if none is declared as the answer.
 
     Example:
         ```python

@@ -92,7 +92,7 @@ def structured(output: object = None) -> StructuredReader[Any]:
         A `StructuredReader`.
 
     Raises:
-        ValueError: `output` is none of these, or can't be checked.
+        ValueError: `output` is something else, or can't be checked.
         ImportError: `output` is a type, and pydantic is not installed.
     """
     return StructuredReader(output)

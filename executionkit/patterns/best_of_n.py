@@ -103,8 +103,8 @@ async def best_of_n(
 ) -> BestOfNResult:
     """Write several candidates in parallel, judge each, and return the best.
 
-    Use it for texts, code and plans. There no two samples agree word for word, so `consensus` has nothing to
-    count. The candidates are independent of each other. Of two with the same score the earlier one wins.
+    Use it for texts, code and plans: no two samples agree word for word, so `consensus` has nothing to count.
+    The candidates are independent of each other. If two have the same score, the earlier one wins.
 
     Example:
         ```python

@@ -188,7 +188,7 @@ async def map_reduce(
         reduce_prompt: A text in which `{results}` stands for the results, or a function that makes the prompt
             from a list of results. If the text has no `{results}`, they are added at the end. It must be able
             to take its own replies, because partial reductions are reduced too.
-        on_failure: What to do with an input that fails for good: "raise" the error, or "skip" the input and
+        on_failure: How to treat an input that fails for good: "raise" the error, or "skip" the input and
             report it. An input is skipped if its calls fail again and again, its request is refused, or its
             reply has no text. A wrong key, an unknown model, an exhausted budget and a failed reduction are
             always raised.

@@ -141,9 +141,12 @@ async def refine_loop(
     """Write an answer, score it, and ask for a better one until it is good enough or stops improving.
 
     Each improvement starts from the best text so far, its score and the evaluator's feedback, with the latest
-    other attempts beside it. The best-scoring text is returned, whatever the last one scored. Of two with the
-    same score the earlier one is kept. This is Self-Refine (Madaan et al., "Self-Refine: Iterative Refinement
-    with Self-Feedback", NeurIPS 2023), which found that feedback that says what to change beats a bare score.
+    other attempts beside it. The best-scoring text is returned, whatever the last one scored. If two have the
+    same score, the earlier one is kept. A reply that the server's content filter withheld scores 0 and is not
+    shown to the evaluator.
+
+    This is Self-Refine (Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", NeurIPS 2023).
+    It found that feedback that says what to change beats a bare score.
 
     A model that judges its own reasoning without any outside fact tends to abandon right answers (Huang et
     al., "Large Language Models Cannot Self-Correct Reasoning Yet", ICLR 2024). For answers that are right or
@@ -190,12 +193,10 @@ async def refine_loop(
             a time, and the loop waits for it. An exception that it raises is logged and counted. Replies are
             then streamed, if the provider can stream. A stream that breaks off after its first event is not
             retried.
-        on_budget: What to do when the budget ends on the way: "raise" the error, or "return" the best text so
+        on_budget: How to treat a budget that ends on the way: "raise" the error, or "return" the best text so
             far with `stop_reason` "budget". Without any text the error is raised in both cases.
         attempts_shown: How many attempts the next request shows once there is feedback: the best one and the
             latest others; at least 1. Without feedback it shows the best text and its score.
-
-    A reply that the server's content filter withheld scores 0 and is not shown to the evaluator.
 
     Returns:
         A `RefineResult`, which explains the `metadata` keys: `iterations`, `converged`, `score_history`,

@@ -131,7 +131,7 @@ async def structured(
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
         prompt: The task. A description of the form that the reply must have is added to it.
-        output: What the value must be: a pydantic model, a dataclass, a TypedDict or any other type that
+        output: The form of the value: a pydantic model, a dataclass, a TypedDict or any other type that
             pydantic's TypeAdapter accepts, or a TypeAdapter (these need the extra `pydantic`); or a JSON
             Schema as a mapping. Defaults to any JSON object or array.
         validator: A check that no type can express: a function of the value, sync or async. It accepts by

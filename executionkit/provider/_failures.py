@@ -7,15 +7,9 @@ from typing import Any, NamedTuple, Self
 from executionkit._json import a_list, a_text, an_object
 from executionkit._text import beginning, describe, one_line, shorten
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit.provider._http.faults import ConnectError, ProxyRefusedError, TransportError, status_line
 from executionkit.provider._http.proxies import Proxy
-from executionkit.provider._http.transport import (
-    ConnectError,
-    Dispatch,
-    ProxyRefusedError,
-    Reply,
-    TransportError,
-    status_line,
-)
+from executionkit.provider._http.transport import Dispatch, Reply
 from executionkit.provider._redaction import redact
 from executionkit.provider._retry_after import retry_after
 from executionkit.provider._secrets import Secret

@@ -9,7 +9,8 @@ from executionkit._json import a_list, a_text, an_object, loads
 from executionkit._text import describe, well_formed
 from executionkit.errors import LLMError
 from executionkit.provider._failures import Reporter
-from executionkit.provider._http.transport import TOO_LARGE, Reply
+from executionkit.provider._http.faults import TOO_LARGE
+from executionkit.provider._http.transport import Reply
 from executionkit.provider._tool_calls import tool_calls_of
 from executionkit.responses import LLMResponse, text_of
 

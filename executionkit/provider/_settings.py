@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from executionkit._json import is_collection, is_mapping
-from executionkit.provider._http.transport import TransportError, default_port
+from executionkit.provider._http.faults import TransportError
+from executionkit.provider._http.transport import default_port
 from executionkit.provider._request import encode, own_field
 from executionkit.provider._secrets import LostSecret, Secret
 

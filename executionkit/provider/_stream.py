@@ -12,14 +12,9 @@ from executionkit._text import describe
 from executionkit.errors import LLMError, mark_not_dispatched
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
-from executionkit.provider._http.transport import (
-    TOO_LARGE,
-    Dispatch,
-    Incoming,
-    Reply,
-    Transport,
-    TransportError,
-)
+from executionkit.provider._http.faults import TOO_LARGE, TransportError
+from executionkit.provider._http.incoming import Incoming
+from executionkit.provider._http.transport import Dispatch, Reply, Transport
 from executionkit.provider._reply import Unpacker, interpret
 from executionkit.provider._settings import Limits
 from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
