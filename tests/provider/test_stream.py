@@ -486,7 +486,7 @@ async def test_more_than_may_come(server: Server, make: MakeProvider, body: str)
 
 
 async def test_a_whole_reply_of_more_than_may_come(server: Server, make_one: MakeProvider) -> None:
-    async def script(_: Request, connection: Connection) -> None:
+    async def script(request: Request, connection: Connection) -> None:
         await connection.send(HEAD + piece(json.dumps(completion("x"))[:-1]))
         for _ in range(50):
             await connection.send(piece(" " * 100))
