@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit import _checks as checks
-from executionkit._checks import warn_of_unknown_keyword, warn_the_caller
+from executionkit._callables import misfit, signature_of
 from executionkit._json import as_dicts, copied, is_record
 from executionkit.cost import minus, tighter
 from executionkit.engine import bill
@@ -128,12 +128,11 @@ async def pipe(
     takers = [_Taker(step) for step in steps]
     retry = shared_kwargs.get("retry")
     own_retry = retry if isinstance(retry, RetryConfig) else None  # for steps that know nothing of retries
-    for name in shared_kwargs:
-        is_used = any(taker.takes(name) for taker in takers) or (name == "retry" and own_retry is not None)
-        if steps and not is_used:
-            warn_of_unknown_keyword("pipe", name, *steps)
+    _check_keywords(takers, shared_kwargs)
+    for taker in takers:
+        taker.check(shared_kwargs, has_budget=max_budget is not None)
     if max_budget is None and "max_cost" in shared_kwargs and len(steps) > 1:
-        warn_the_caller(
+        checks.warn_the_caller(
             "pipe: max_cost is a ceiling for each step by itself, and max_budget the one for all of them; "
             "set the steps' own by functools.partial"
         )
@@ -160,6 +159,18 @@ async def pipe(
         )
 
 
+def _check_keywords(takers: "list[_Taker]", shared: Mapping[str, object]) -> None:
+    """Refuse a keyword that no step takes if it is misspelt or has a meaning elsewhere; else warn of it."""
+    theirs = {name for taker in takers for name in taker.names}
+    for name, value in shared.items():
+        if any(taker.takes(name) for taker in takers) or (name == "retry" and isinstance(value, RetryConfig)):
+            continue
+        why = ": wherever it is taken it is set already" if name in theirs else ""
+        if not why:
+            checks.refuse_keyword("pipe", name, value, ("provider", "prompt", "max_budget", *theirs))
+        checks.warn_the_caller(f"pipe: the keyword {name!r} is ignored{why}")
+
+
 class _Taker:
     """A step and the keywords it has parameters for."""
 
@@ -172,10 +183,12 @@ class _Taker:
         while isinstance(inner, functools.partial):
             preset = {**inner.keywords, **preset}
             inner = inner.func
-        parameters = list(inspect.signature(step).parameters.values())
+        signature = signature_of(step)
+        parameters = list(signature.parameters.values()) if signature else []
         positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         self._named = named - set(positional[:2]) - set(preset)
+        self.names = named
         self._preset = set(preset)
         # A catch-all called `_` takes keywords only to drop them, as react_loop's does.
         self._open = any(p.kind is p.VAR_KEYWORD and p.name != "_" for p in parameters)
@@ -183,6 +196,14 @@ class _Taker:
     def takes(self, name: str) -> bool:
         """Whether the step is to be given a shared keyword of this name."""
         return name in self._named or (self._open and name not in self._preset)
+
+    def check(self, shared: Mapping[str, object], *, has_budget: bool) -> None:
+        """Require that the step can be called with what it will be given."""
+        keywords = {name: value for name, value in shared.items() if self.takes(name)}
+        if has_budget and self.takes("max_cost"):
+            keywords["max_cost"] = None
+        if why := misfit(self.step, None, "", **keywords):
+            raise TypeError(f"pipe: a step is called with (provider, prompt), {self.step!r} can't be: {why}")
 
 
 async def _run_step(

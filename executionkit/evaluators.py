@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 from executionkit import _checks as checks
+from executionkit._callables import signature_of
 from executionkit.engine.convergence import validate_score
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
@@ -152,15 +153,17 @@ class Pairwise(_Judge):
 
 
 def for_task(scorer: Scorer, task: str) -> Callable[[str, LLMProvider], Awaitable[Evaluation]]:
-    """`scorer` as an async function that always gives a checked `Evaluation`; it is told the task if it asks.
+    """Make `scorer` an async function that returns a checked `Evaluation`; it is given the task if it asks.
 
     Raises:
-        ValueError: (by the function) The score is not a number in [0, 1].
+        ValueError: `scorer` can't be called with a text and a provider. The function raises it for a score
+            that is not a number in [0, 1].
         TypeError: (by the function) The feedback is not a str.
     """
     ask = cast("Callable[..., object]", scorer)
     if _wants_task(scorer):
         ask = partial(ask, task=task)
+    checks.called_with("text", "provider", evaluator=ask)
 
     async def evaluate(text: str, provider: LLMProvider) -> Evaluation:
         outcome = ask(text, provider)
@@ -176,10 +179,8 @@ def for_task(scorer: Scorer, task: str) -> Callable[[str, LLMProvider], Awaitabl
 
 
 def _wants_task(scorer: Callable[..., object]) -> bool:
-    try:
-        parameters = list(inspect.signature(scorer).parameters.values())
-    except (TypeError, ValueError):  # some callables written in C have none
-        return False
+    signature = signature_of(scorer)
+    parameters = signature.parameters.values() if signature else ()
     # The first two are given by position, whatever they are called.
     return any(
         p.name == "task" and (p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and index > 1))

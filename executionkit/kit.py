@@ -153,6 +153,12 @@ class Kit:
             TypeError: The provider can't stream.
             ValueError: `prompt` is neither a text nor a conversation, or another parameter is out of range.
         """
+        for name, value in kwargs.items():
+            if isinstance(value, (TokenUsage, RetryConfig)):  # no request field: it would be no ceiling
+                meant = "max_cost" if isinstance(value, TokenUsage) else "retry"
+                raise TypeError(
+                    f"stream() got an unexpected keyword argument {name!r}; did you mean {meant!r}?"
+                )
         checks.budget(max_cost=max_cost)
         if temperature is not None:
             checks.between(0.0, 2.0, temperature=temperature)

@@ -35,10 +35,12 @@ def _blocking(pattern: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(pattern(*args, **kwargs))
-        raise RuntimeError(
-            f"{name}_sync() can't run inside a running event loop: use `await {name}(...)` there"
-        )
+            pass
+        else:
+            raise RuntimeError(
+                f"{name}_sync() can't run inside a running event loop: use `await {name}(...)` there"
+            )
+        return asyncio.run(pattern(*args, **kwargs))
 
     run.__module__, run.__name__, run.__qualname__ = __name__, f"{name}_sync", f"{name}_sync"
     run.__doc__ = _DOC.format(name=name, doc=inspect.getdoc(pattern))

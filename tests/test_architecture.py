@@ -15,7 +15,7 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json"}
+GROUND = {"_text", "_json", "_callables"}
 VALUES = GROUND | {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
@@ -25,10 +25,11 @@ APPLICATION = CORE | JUDGES | {"_structured", "field_vote", "patterns", "compose
 # dotted name is that module alone.
 MAY_IMPORT: dict[str, set[str]] = {
     "_text": set(),
+    "_callables": set(),
     "_lazy": set(),
     "_version": set(),
     "_json": {"_text"},
-    "_schema": GROUND,
+    "_schema": {"_text", "_json"},
     "responses": GROUND,
     "streaming": GROUND | {"responses"},
     "protocols": {"responses", "streaming"},

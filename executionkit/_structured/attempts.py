@@ -13,6 +13,7 @@ from executionkit._structured.modes import (
 )
 from executionkit._structured.outputs import Output, Rung, SchemaMode, UnfitError, Validator
 from executionkit._structured.parser import read_json, validate
+from executionkit.cost import minus
 from executionkit.engine.run import Run
 from executionkit.errors import LLMError, PatternError
 from executionkit.responses import LLMResponse
@@ -170,13 +171,7 @@ class Attempts(Generic[T]):
         return not self.is_fixed and self.mode != MODES[-1] and refuses_mode(exc)
 
     def _charge(self, rung: Rung, before: TokenUsage, run: Run) -> None:
-        now = run.usage
-        spent = TokenUsage(
-            now.input_tokens - before.input_tokens,
-            now.output_tokens - before.output_tokens,
-            now.llm_calls - before.llm_calls,
-        )
-        self.rung_costs[rung] = self.rung_costs.get(rung, TokenUsage()) + spent
+        self.rung_costs[rung] = self.rung_costs.get(rung, TokenUsage()) + minus(run.usage, before)
 
     async def _read(self, reply: LLMResponse) -> T:
         found, self.mended = read_json(reply)

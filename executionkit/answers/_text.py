@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, TypeVar, overload
 
+from executionkit import _checks as checks
 from executionkit._json import canonical
 from executionkit._text import collapsed
 from executionkit.answers._declared import Declared, boxes, tags
@@ -64,8 +65,7 @@ def tagged(
     """
     if not isinstance(tag, str) or not re.fullmatch(r"[A-Za-z][\w.-]*", tag):
         raise ValueError(f"tag must be the name of a tag, such as 'answer', got {tag!r}")
-    if then is not None and not callable(then):
-        raise ValueError(f"then must be a function of a text or None, got {then!r}")
+    checks.called_with("text", then=then)
 
     def read(text: str) -> Hashable | None:
         found = _last(tags(without_thoughts(text), tag))

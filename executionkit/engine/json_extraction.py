@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, Final
 
+from executionkit._text import shorten
 from executionkit.engine.thoughts import Span, thoughts
 
 
@@ -65,8 +66,7 @@ def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], int]:
             return value, start
     found = _best_in_prose(text, thought)
     if found is None:
-        shown = text if len(text) <= 80 else f"{text[:79]}…"
-        raise ValueError(f"no JSON object or array in {shown!r}")
+        raise ValueError(f"no JSON object or array in {shorten(text, 80)!r}")
     return found
 
 

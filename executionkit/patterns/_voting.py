@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Hashable, Iterator
 from typing import Literal, TypeAlias
 
+from executionkit import _checks as checks
 from executionkit._text import collapsed, shorten
 from executionkit.responses import LLMResponse
 
@@ -13,9 +14,10 @@ Key: TypeAlias = Callable[[str], Hashable | None]
 
 
 def check_key(key: object) -> None:
-    """Require a plain callable or None."""
-    if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
-        raise ValueError(f"key must be a plain (not async) function of a reply's text or None, got {key!r}")
+    """Require a plain function of a text, or None."""
+    checks.called_with("text", key=key)
+    if inspect.iscoroutinefunction(key):
+        raise ValueError(f"key must be a plain function, not an async one, got {key!r}")
 
 
 class Reader:

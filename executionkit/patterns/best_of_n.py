@@ -88,6 +88,7 @@ class _Field:
         return paid
 
 
+@checks.keywords
 async def best_of_n(
     provider: LLMProvider,
     prompt: str,

@@ -59,6 +59,7 @@ class ConsensusResult(PatternResult[str]):
     failures: tuple[str, ...] = ()
 
 
+@checks.keywords
 async def consensus(
     provider: LLMProvider,
     prompt: str,
@@ -169,27 +170,29 @@ async def consensus(
     async with Run(
         "consensus", provider, max_cost=max_cost, retry=retry, salvage=lambda: {"responses": samples.texts}
     ) as run:
-        # For all samples, early stop or not: a vote that begins must be able to end. Whoever has less may ask
-        # for a smaller ceiling, which costs nothing; half a vote costs and gives no answer. An early stop may
-        # come to asking for one sample at a time, whatever a request could hold.
+        # For all samples, early stop or not: half a vote costs money and gives no answer. An early stop may
+        # end up with one sample to a request, however many a request could hold.
         at_a_time = choices_per_request if stop == "all" else 1
         run.require(calls=-(-num_samples // at_a_time), replies=num_samples)
         while window := needed(votes, num_samples - samples.asked):
             for sample in await samples.take(run, window):
                 votes.add(sample, reader.answer(sample, samples.replies[sample]))
-
-        if votes.winner is None:
-            raise ConsensusFailedError(
-                f"none of {len(samples.replies)} samples gave an answer: every reply was empty or filtered"
-                + (", or `key` read none in it" if key else "")
-            )
-        if is_unanimous and len(votes.counts) > 1:
-            raise ConsensusFailedError(
-                f"the vote was not unanimous: {len(votes.counts)} different answers in "
-                f"{len(samples.replies)} samples, {votes.most} for the most common; all of them are in "
-                "metadata['responses']"
-            )
+        _require_a_winner(votes, len(samples.replies), has_key=key is not None, is_unanimous=is_unanimous)
         return _result(votes, samples, num_samples, run.usage)
+
+
+def _require_a_winner(votes: Votes, count: int, *, has_key: bool, is_unanimous: bool) -> None:
+    if votes.winner is None:
+        raise ConsensusFailedError(
+            f"none of {count} samples gave an answer: every reply was empty or filtered"
+            + (", or `key` found no answer in it" if has_key else "")
+            + "; the replies are in metadata['responses']"
+        )
+    if is_unanimous and len(votes.counts) > 1:
+        raise ConsensusFailedError(
+            f"the vote was not unanimous: {len(votes.counts)} different answers in {count} samples, "
+            f"{votes.most} for the most common; the replies are in metadata['responses']"
+        )
 
 
 def _result(votes: Votes, samples: Samples, num_samples: int, cost: TokenUsage) -> ConsensusResult:

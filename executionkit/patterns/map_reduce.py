@@ -142,6 +142,7 @@ class _MapReduce:
         return reply
 
 
+@checks.keywords
 async def map_reduce(
     provider: LLMProvider,
     inputs: Sequence[str],
@@ -221,9 +222,13 @@ async def map_reduce(
     if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Sequence) or not inputs:
         raise ValueError(f"inputs must be a sequence of at least one text, got {inputs!r}")
     checks.text(**{f"inputs[{index}]": text for index, text in enumerate(inputs)})
-    for name, prompt in (("map_prompt", map_prompt), ("reduce_prompt", reduce_prompt)):
+    for name, prompt, given in (
+        ("map_prompt", map_prompt, "input"),
+        ("reduce_prompt", reduce_prompt, "results"),
+    ):
         if not callable(prompt) and not isinstance(prompt, str):
             raise ValueError(f"{name} must be a str or a function that makes one, got {prompt!r}")
+        checks.called_with(given, **{name: prompt if callable(prompt) else None})
     checks.one_of(("raise", "skip"), on_failure=on_failure)
     checks.at_least(1, max_reduce_chars=max_reduce_chars, max_concurrency=max_concurrency)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Never, cast
 
 from executionkit import _checks as checks
-from executionkit._checks import warn_of_unknown_keyword
 from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -56,6 +55,7 @@ class _Counters:
     messages_trimmed: int = 0
 
 
+@checks.keywords
 async def react_loop(
     provider: ToolCallingProvider,
     prompt: str,
@@ -152,8 +152,6 @@ async def react_loop(
     takes, and beside it `["rounds"]`, `["tool_calls_made"]`, `["truncated_responses"]`,
     `["truncated_observations"]` and `["messages_trimmed"]`.
     """
-    for name in _:
-        warn_of_unknown_keyword("react_loop", name, react_loop)
     checks.text(prompt=prompt)
     checks.at_least(1, max_rounds=max_rounds, max_observation_chars=max_observation_chars)
     if max_history_messages is not None:
@@ -173,13 +171,7 @@ async def react_loop(
         retry=retry,
         salvage=lambda: {"messages": list(transcript.messages), **vars(counters)},
     ) as run:
-        if getattr(run, "supports_tools", False) is not True:
-            has = (
-                f"says {run.supports_tools!r}" if hasattr(run, "supports_tools") else "has no such attribute"
-            )
-            raise TypeError(
-                f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
-            )
+        _require_tool_support(run, provider)
         toolbox = Toolbox(by_name, run, tool_timeout)
         schemas = [tool.to_schema() for tool in by_name.values()] or None
 
@@ -201,6 +193,14 @@ async def react_loop(
         raise MaxIterationsError(
             f"no final answer within max_rounds={max_rounds}; allow more rounds, or go on from the "
             "transcript in metadata['messages']"
+        )
+
+
+def _require_tool_support(run: Run, provider: object) -> None:
+    if getattr(run, "supports_tools", False) is not True:
+        has = f"says {run.supports_tools!r}" if hasattr(run, "supports_tools") else "has no such attribute"
+        raise TypeError(
+            f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
         )
 
 

@@ -8,7 +8,7 @@ from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError
-from executionkit.evaluators import for_task
+from executionkit.evaluators import Rubric, for_task
 from executionkit.events import DraftScored, DraftStarted, EventCallback
 from executionkit.patterns._narrator import Narrator
 from executionkit.protocols import LLMProvider
@@ -120,6 +120,7 @@ class _Progress:
         return paid
 
 
+@checks.keywords
 async def refine_loop(
     provider: LLMProvider,
     prompt: str,
@@ -225,14 +226,8 @@ async def refine_loop(
     detector = ConvergenceDetector(delta_threshold, patience, score_threshold=target_score)
     progress = _Progress()
     narrator = Narrator("refine_loop", on_event)
-
-    async def ask_the_model(text: str, judging: LLMProvider) -> Evaluation:
-        # Not at the top: its regular expressions take time to compile.
-        from executionkit._judge import judge
-
-        return await judge(prompt, text, judging, max_chars=max_eval_chars, max_tokens=max_tokens)
-
-    evaluate = for_task(evaluator or ask_the_model, prompt)
+    default = Rubric("", max_chars=max_eval_chars, max_tokens=max_tokens)
+    evaluate = for_task(default if evaluator is None else evaluator, prompt)
 
     async with Run("refine_loop", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
         stop_reason: StopReason = "max_iterations"

@@ -85,6 +85,7 @@ async def structured(
     validator: Validator[Any] | None = None,
     **options: Unpack[StructuredOptions],
 ) -> StructuredResult[Any]: ...
+@checks.keywords
 async def structured(
     provider: LLMProvider,
     prompt: str,
@@ -175,8 +176,7 @@ async def structured(
     checks.one_of(get_args(ModeChoice), schema_mode=schema_mode)
     if max_tokens_limit is not None:
         checks.at_least(max_tokens, max_tokens_limit=max_tokens_limit)
-    if validator is not None and not callable(validator):
-        raise ValueError(f"validator must be a callable or None, got {validator!r}")
+    checks.called_with("value", validator=validator)
     attempts = Attempts(
         output_for(output),
         validator,

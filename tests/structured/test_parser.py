@@ -89,6 +89,7 @@ def test_without_the_library_nothing_is_mended(monkeypatch: pytest.MonkeyPatch) 
         ('[1] says so.\n```json\n{"a": 1,}\n```\nBye [2].', '{"a": 1,}'),
         ('```\nno json\n```\n{"a": 1,}', '{"a": 1,}'),
         ('```json\n{"a": 1,', '{"a": 1,'),
+        ('~~~\n{"a": 1,}\n~~~\nSee {b}.', '{"a": 1,}'),
         ('<think>{"x": 1,}</think>{"a": 1,}', '{"a": 1,}'),
         ('{"x": 1,}</think>{"a": 1,}', '{"a": 1,}'),
     ],
