@@ -44,7 +44,7 @@ PUBLIC: dict[str, Any] = {
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 READERS = {name: getattr(answers, name) for name in answers.__all__ if name.islower()}
-EXTRAS = set(PROJECT["optional-dependencies"]) - {"test", "types", "docs", "dev"}
+EXTRAS = set(PROJECT["optional-dependencies"]) - {"test", "types", "docs", "mutants", "dev"}
 BACKENDS = set(typing.get_args(_backends.Backend))
 
 
