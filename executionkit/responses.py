@@ -44,17 +44,15 @@ def token_count(value: object) -> int | None:
     Integers, finite floats and strings of digits are counts. Null, booleans, negative numbers and anything
     else are not. So a broken usage block can't make a paid reply fail, and can't reduce the cost.
     """
-    if type(value) is int:  # first, because nearly every server sends it; a bool doesn't get here
-        return value if value >= 0 else None
     if value is None or isinstance(value, bool):
         return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
     if isinstance(value, str):
         try:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, int):
-        return value if value >= 0 else None
     if isinstance(value, float) and math.isfinite(value) and value >= 0:
         return int(value)
     return None

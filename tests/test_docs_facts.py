@@ -128,7 +128,7 @@ def test_a_name_that_is_not_there_is_found() -> None:
 
 
 def test_the_extras_and_back_ends_named_are_those_there_are() -> None:
-    extras = set(PROJECT["optional-dependencies"]) - {"test", "types", "docs", "look", "dev"}
+    extras = set(PROJECT["optional-dependencies"]) - {"test", "types", "docs", "look", "mutants", "dev"}
     bracketed = re.findall(r"(?:executionkit|pip install \"?\.)\[([\w, -]+)\]", TEXT)
     named = {extra.strip() for names in bracketed for extra in names.split(",")}
     assert named <= extras | {"dev", "test"}

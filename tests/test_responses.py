@@ -298,7 +298,14 @@ def test_finish_reasons(reason: str, truncated: bool, filtered: bool) -> None:
 
 @pytest.mark.parametrize(
     ("given", "invalid"),
-    [(None, None), ('{"x": 1', '{"x": 1'), ('{"x": NaN}', '{"x": NaN}'), ([1], "[1]"), (3, "3")],
+    [
+        (None, None),
+        ('{"x": 1', '{"x": 1'),
+        ('{"x": NaN}', '{"x": NaN}'),
+        ('{"x": 1e999}', '{"x": 1e999}'),
+        ([1], "[1]"),
+        (3, "3"),
+    ],
 )
 def test_arguments_that_are_no_mapping_are_kept_as_invalid(given: Any, invalid: str | None) -> None:
     call = ToolCall("1", "look", given)
@@ -306,5 +313,5 @@ def test_arguments_that_are_no_mapping_are_kept_as_invalid(given: Any, invalid: 
 
 
 def test_arguments_handed_on_as_json_text_are_read() -> None:
-    call = ToolCall("1", "look", cast("Any", '{"x": [1]}'))
-    assert (call.arguments, call.invalid_arguments) == ({"x": [1]}, None)
+    call = ToolCall("1", "look", cast("Any", '{"x": [1.5]}'))
+    assert (call.arguments, call.invalid_arguments) == ({"x": [1.5]}, None)

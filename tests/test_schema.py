@@ -681,6 +681,8 @@ def test_messages_stay_short_however_long_the_value() -> None:
 
 def test_a_number_too_long_to_write_has_a_message_too() -> None:
     assert check({"type": "string"}, 10**5000) == ["x: expected string, got a number too long to show"]
+    assert check({"const": 1}, 10**5000) == ["x: expected 1, got a number too long to show"]
+    assert check({"uniqueItems": True}, [10**5000, 10**5001]) == []
 
 
 def nested(levels: int, inner: Any = None) -> Any:

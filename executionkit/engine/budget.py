@@ -121,7 +121,14 @@ class Room:
 
 
 _ROOMS: Final[WeakKeyDictionary[CostTracker, Room]] = WeakKeyDictionary()
-"""The rooms of trackers that callers brought: several runs may share one."""
+
+
+def room_of(tracker: CostTracker) -> Room:
+    """The room of a tracker that several runs may share."""
+    room = _ROOMS.get(tracker)
+    if room is None:
+        room = _ROOMS[tracker] = Room()
+    return room
 
 
 class Meter:
@@ -138,7 +145,7 @@ class Meter:
         self.max_cost = max_cost
         self.tracker: CostTracker = CostTracker() if tracker is None else tracker
         self.estimates = estimates_of(self.tracker)
-        self.room: Room = Room() if tracker is None else _ROOMS.setdefault(tracker, Room())
+        self.room: Room = Room() if tracker is None else room_of(tracker)
         self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit] | None = None
 
     @property

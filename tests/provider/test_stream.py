@@ -485,6 +485,36 @@ async def test_more_than_may_come(server: Server, make: MakeProvider, body: str)
     assert "larger than max_response_bytes (2000)" in str(error)
 
 
+async def test_a_whole_reply_of_more_than_may_come(server: Server, make_one: MakeProvider) -> None:
+    async def script(request: Request, connection: Connection) -> None:
+        await connection.send(HEAD + piece(json.dumps(completion("x"))[:-1]))
+        for _ in range(50):
+            await connection.send(piece(" " * 100))
+
+    server.script = script
+    _, error = await failure(make_one(max_response_bytes=2000))
+    assert "larger than max_response_bytes (2000)" in str(error)
+
+
+async def test_a_stream_that_can_not_be_unpacked_any_more(server: Server, make_one: MakeProvider) -> None:
+    packed = gzip.compress(frames(*HELLO[:2]).encode())
+    head = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    go_on = server.gate()
+
+    async def script(_: Request, connection: Connection) -> None:
+        await connection.send(head + b"%x\r\n%b\r\n" % (len(packed), packed))
+        await go_on.wait()
+        await connection.send(b"4\r\n\x1f\x8b\xff\xff\r\n0\r\n\r\n")
+
+    server.script = script
+    async with make_one() as provider, provider.stream(USER) as events:
+        assert await anext(events) == TextDelta("Hel")
+        go_on.open()
+        with pytest.raises(ProviderError, match=r"not a chat completion \(error: Error -3") as caught:
+            await anext(events)
+    assert caught.value.metadata["partial_text"] == "Hel"
+
+
 async def test_nothing_listens(make: MakeProvider, server: Server) -> None:
     server.stop()
     _, error = await failure(make())

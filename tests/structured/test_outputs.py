@@ -234,7 +234,9 @@ def test_an_instance_in_place_of_its_class_is_refused_with_what_to_write(output:
 
 
 def test_an_example_in_place_of_a_schema_is_refused_in_a_whole_sentence() -> None:
-    with pytest.raises(ValueError, match=r"^output must have a keyword .* is not a schema;"):
+    with pytest.raises(
+        ValueError, match=r"^output must have a keyword of JSON Schema, got .* is not a schema;"
+    ):
         output_for({"name": "str"})
 
 
