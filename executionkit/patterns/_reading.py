@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
+from executionkit.engine.bill import add_note
 from executionkit.responses import LLMResponse
 
 Key: TypeAlias = Callable[[str], Hashable | None]
@@ -50,7 +51,7 @@ class Reader:
                 self._known[text] = _countable(self._key(text))
             except Exception as exc:
                 shown = text if len(text) <= 80 else f"{text[:79]}…"
-                exc.add_note(f"raised by `key`, reading sample {sample}: {shown!r}")
+                add_note(exc, f"raised by `key`, reading sample {sample}: {shown!r}")
                 raise
         return self._known[text]
 
