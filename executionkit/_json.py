@@ -1,6 +1,7 @@
 """JSON: reading it, writing it, and the values it is made of."""
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeGuard
@@ -96,6 +97,28 @@ def loads(data: bytes | str) -> Any:
     except ValueError:
         # A senseless count must not cost a paid answer.
         return json.loads(data, parse_int=float)
+
+
+def loads_strict(text: str) -> Any:
+    """Parse JSON as RFC 8259 has it: without NaN and Infinity, and without numbers beyond a float.
+
+    Raises:
+        ValueError: The text is not such JSON, or has an integer of more digits than Python converts.
+        RecursionError: The JSON is nested too deep.
+    """
+    return _STRICT.decode(text)
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def dumps(value: object) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from executionkit._json import plain
+from executionkit._json import loads_strict, plain
 
 _T = TypeVar("_T")
 
@@ -61,13 +61,6 @@ def token_count(value: object) -> int | None:
     return None
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_STRICT = json.JSONDecoder(parse_constant=_refuse)
-
-
 def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
     """Arguments that came as no mapping: the object their text is, or empty and the text when it is none."""
     if given is None or (isinstance(given, str) and not given.strip()):
@@ -75,7 +68,7 @@ def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
     if not isinstance(given, str):
         return {}, json.dumps(given, default=repr)
     try:
-        found: object = _STRICT.decode(given)
+        found: object = loads_strict(given)
     except (ValueError, RecursionError):
         return {}, given
     return (cast("dict[str, Any]", found), None) if isinstance(found, dict) else ({}, given)
