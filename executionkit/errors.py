@@ -174,10 +174,10 @@ class ToolError(Exception):
 
 
 def mark_not_dispatched(exc: BaseException) -> None:
-    """Mark an exception, of any type, as that of a request that never left this process: it is no call."""
+    """Note on an exception of any class that the request never left: it is not counted as a call."""
     vars(exc)["dispatched"] = False
 
 
 def was_dispatched(exc: BaseException) -> bool:
-    """Whether the request that failed may have left this process: unless the exception says no."""
+    """Whether the request that ended with `exc` may have reached the server; True unless it is marked."""
     return getattr(exc, "dispatched", True) is not False

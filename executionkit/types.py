@@ -9,6 +9,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from executionkit._callables import misfit_of_names
 from executionkit._json import as_dicts, copied, plain
 from executionkit._schema import check_schema
 from executionkit.protocols import LLMProvider
@@ -235,7 +236,8 @@ class Tool:
         timeout: Seconds it may take; a finite number more than 0.
 
     Raises:
-        ValueError: A field is out of range, or the schema is malformed or uses what can't be checked.
+        ValueError: A field is out of range, the schema is malformed or uses what can't be checked, or
+            `execute` can't be called with the arguments that the schema describes.
     """
 
     name: str
@@ -257,7 +259,18 @@ class Tool:
         if not is_number or not 0 < self.timeout < math.inf:
             raise ValueError(f"timeout must be a finite number > 0 (seconds), got {self.timeout!r}")
         check_schema(self.parameters)
+        self._check_call()
         object.__setattr__(self, "parameters", _read_only(self.parameters))
+
+    def _check_call(self) -> None:
+        schema = self.parameters
+        declared = {*schema.get("properties", ()), *schema.get("required", ())}
+        # Schemas inside such a keyword may declare more, and so may a schema that declares nothing.
+        is_whole = bool(declared) and not schema.keys() & {"$ref", "allOf", "anyOf", "oneOf", "if"}
+        # `react_loop` hands the provider to a parameter of this name.
+        why = misfit_of_names(self.execute, declared, {"provider"} if is_whole else None)
+        if why:
+            raise ValueError(f"execute must take the arguments in parameters, got {self.execute!r}: {why}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {f.name: getattr(self, f.name) for f in fields(self)}

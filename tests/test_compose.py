@@ -169,21 +169,6 @@ async def test_a_preset_of_partial_wins_over_a_shared_keyword() -> None:
     ]
 
 
-async def test_a_misspelt_keyword_warns_and_names_the_likely_meant_one() -> None:
-    with pytest.warns(
-        UserWarning, match="pipe: the keyword 'num_smaples' is ignored; did you mean 'num_samples'"
-    ) as met:
-        await pipe(MockProvider(["a"]), "q", consensus, num_smaples=3)
-    assert met[0].filename == __file__
-
-
-async def test_react_loop_s_catch_all_does_not_hide_a_misspelt_keyword() -> None:
-    with pytest.warns(
-        UserWarning, match="pipe: the keyword 'max_round' is ignored; did you mean 'max_rounds'"
-    ):
-        await pipe(MockProvider(["a"]), "q", partial(react_loop, tools=[]), max_round=3)
-
-
 async def test_react_loop_s_catch_all_is_not_handed_what_another_step_takes() -> None:
     provider = MockProvider(["a"])
     await pipe(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from executionkit._json import loads_strict
+from executionkit._json import STRICT
 from executionkit._text import shorten
 from executionkit.engine.thoughts import Span, thoughts
 
@@ -60,7 +60,7 @@ def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], int]:
     value = _decode(text.strip("\ufeff \t\r\n"))
     if value is not None:
         return value, 0
-    for start, end in _fenced_blocks(text, thought):
+    for start, end in fenced_blocks(text, thought):
         value = _decode(text[start:end].strip())
         if value is not None:
             return value, start
@@ -72,7 +72,7 @@ def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], int]:
 
 def _decode(text: str) -> dict[str, Any] | list[Any] | None:
     try:
-        value = loads_strict(text)
+        value = STRICT.decode(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, (dict, list)) else None
@@ -87,7 +87,7 @@ def _is_thought(start: int, end: int, thought: list[Span]) -> bool:
 # Fenced blocks
 
 
-def _fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
+def fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
     """The content of every fenced block, by the rules of CommonMark but for the indentation."""
     mark = ""
     start = 0

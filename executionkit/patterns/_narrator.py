@@ -5,6 +5,7 @@ import inspect
 import logging
 from typing import Any
 
+from executionkit import _checks as checks
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.run import Run
 from executionkit.events import EventCallback, PatternEvent
@@ -30,8 +31,7 @@ class Narrator:
     """
 
     def __init__(self, name: str, on_event: EventCallback | None) -> None:
-        if on_event is not None and not callable(on_event):
-            raise ValueError(f"on_event must be a callable or None, got {on_event!r}")
+        checks.called_with("event", on_event=on_event)
         self.listens: bool = on_event is not None
         self.errors: int = 0
         self._name = name

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from executionkit._callables import signature_of
 from executionkit._json import plain
 from executionkit._schema import find_errors
 from executionkit.engine.parallel import look_at, spawn
@@ -107,7 +108,7 @@ class _Function(NamedTuple):
 
     @classmethod
     def of(cls, tool: Tool) -> "_Function":
-        signature = _signature(tool.execute, follow_wrapped=False)
+        signature = signature_of(tool.execute, follow_wrapped=False)
         parameters = signature.parameters.values() if signature is not None else ()
         named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         return cls(
@@ -199,16 +200,9 @@ def _is_async(function: object) -> bool:
 
 
 def _wants_provider(tool: Tool) -> bool:
-    signature = _signature(tool.execute, follow_wrapped=True)
+    signature = signature_of(tool.execute)
     declared = tool.parameters.get("properties", {})
     return signature is not None and "provider" in signature.parameters and "provider" not in declared
-
-
-def _signature(function: Callable[..., object], *, follow_wrapped: bool) -> inspect.Signature | None:
-    try:
-        return inspect.signature(function, follow_wrapped=follow_wrapped)
-    except (TypeError, ValueError):  # some callables written in C have none
-        return None
 
 
 def _as_text(result: object) -> str:

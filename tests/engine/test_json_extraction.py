@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from executionkit import answers
 from executionkit._judge import read_score
-from executionkit._structured.mending import find_broken
+from executionkit._structured.parser import find_broken
 from executionkit.engine.json_extraction import extract_json
 from executionkit.engine.thoughts import without_thoughts
 

@@ -39,7 +39,7 @@ async def test_without_a_key_the_answer_is_the_text_with_its_whitespace_collapse
 
 async def test_nobody_having_an_answer_is_a_failure_that_says_why() -> None:
     with pytest.raises(
-        ConsensusFailedError, match=r"none of 3 samples gave an answer.*`key` read none"
+        ConsensusFailedError, match=r"none of 3 samples gave an answer.*`key` found no answer"
     ) as caught:
         await consensus(MockProvider(["x", "", "y"]), "q", num_samples=3, key=answers.number)
     assert caught.value.metadata["responses"] == ["x", "", "y"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import select
 import socket
 from collections.abc import Callable
 from functools import cache
@@ -10,23 +11,19 @@ from weakref import WeakKeyDictionary
 
 from executionkit._text import describe, unquoted
 from executionkit.provider._http.exchange import ExchangingTransport
-from executionkit.provider._http.proxies import proxy_for
-from executionkit.provider._http.sockets import watch
-from executionkit.provider._http.tls import default_context, trusting
-from executionkit.provider._http.transport import (
+from executionkit.provider._http.faults import (
     BROKEN,
-    CONNECT,
-    KEEP_ALIVE,
     LATE,
     SILENT,
     ConnectError,
-    Dispatch,
-    Endpoint,
-    Incoming,
     ProxyRefusedError,
-    Reply,
     TransportError,
+    connect_error,
 )
+from executionkit.provider._http.incoming import Incoming
+from executionkit.provider._http.proxies import proxy_for
+from executionkit.provider._http.tls import default_context, trusting
+from executionkit.provider._http.transport import KEEP_ALIVE, Dispatch, Endpoint, Reply
 
 _PIECE = 65_536
 """The bytes of a request that are written before looking whether the server takes them."""
@@ -131,7 +128,7 @@ class AiohttpTransport(ExchangingTransport):
                 raise
             fault = self._outcome(exc)
             why = self._words(exc)
-        raise fault if isinstance(fault, ConnectError) else ConnectError(CONNECT.format(why))
+        raise fault if isinstance(fault, ConnectError) else connect_error(why)
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
         library = self._library
@@ -141,7 +138,7 @@ class AiohttpTransport(ExchangingTransport):
         if isinstance(exc, library.ConnectionTimeoutError):
             return ConnectError(LATE.format(self._endpoint.connect_timeout))
         if isinstance(exc, (library.ClientConnectorError, library.InvalidURL)):
-            return ConnectError(CONNECT.format(self._words(exc)))
+            return connect_error(self._words(exc))
         if isinstance(exc, TimeoutError):
             return TransportError(SILENT.format(self._endpoint.timeout))
         return TransportError(f"{BROKEN} ({self._words(exc)})")
@@ -175,6 +172,19 @@ def _canonical(host: str) -> str:
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
         return host
+
+
+def _watch(transport: Any) -> Callable[[], bool]:
+    """Tells of a kept connection whether there is something to read: its end, or nothing that is for us.
+
+    It asks the system, because the event loop hears of it only in its next turn.
+    """
+    descriptor = transport.get_extra_info("socket").fileno()
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        return lambda: bool(waiting.poll(0))
+    return lambda: bool(select.select([descriptor], [], [], 0)[0])  # pragma: no cover - Windows has no poll
 
 
 @cache
@@ -212,7 +222,7 @@ def _upload_type(library: Any) -> Any:
             self.begun, self._transport = True, transport
             has_news = self._watched.get(protocol)
             if has_news is None:
-                has_news = self._watched[protocol] = watch(transport)
+                has_news = self._watched[protocol] = _watch(transport)
             elif protocol.should_close or transport is None or transport.is_closing() or has_news():
                 self.found_useless = True
                 raise ConnectionError("the connection has ended")

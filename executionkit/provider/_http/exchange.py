@@ -5,16 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Mapping
 from typing import Any, cast
 
+from executionkit.provider._http.faults import CLOSED, TOO_LARGE, TransportError
+from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy
-from executionkit.provider._http.transport import (
-    CLOSED,
-    TOO_LARGE,
-    Dispatch,
-    Endpoint,
-    Incoming,
-    Reply,
-    TransportError,
-)
+from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
 
 
 class ExchangingTransport(ABC):
@@ -26,6 +20,7 @@ class ExchangingTransport(ABC):
         self._endpoint = endpoint
         self._under_way: set[asyncio.Task[Any]] = set()
         self._called_off: set[asyncio.Task[Any]] = set()
+        self._readers: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @abstractmethod
@@ -48,6 +43,8 @@ class ExchangingTransport(ABC):
             self._called_off.add(task)
             task.cancel()
         await self._close()
+        if self._readers:
+            await asyncio.wait(self._readers)
 
     async def _make(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
         """Make an exchange that `aclose` can end."""
@@ -92,6 +89,8 @@ class ExchangingTransport(ABC):
         incoming = Incoming(self._endpoint.max_bytes, stop)
         task = asyncio.ensure_future(self._forward(body, dispatch, incoming))
         task.add_done_callback(lambda _: incoming.end(TransportError(CLOSED)))
+        task.add_done_callback(self._readers.discard)
+        self._readers.add(task)
         return incoming
 
     async def _forward(self, body: bytes, dispatch: Dispatch, incoming: Incoming) -> None:

@@ -7,16 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
+from executionkit.provider._http.faults import CLOSED, TransportError
+from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.stdlib_connection import Call, Connection, Dialer
-from executionkit.provider._http.transport import (
-    CLOSED,
-    KEEP_ALIVE,
-    Dispatch,
-    Endpoint,
-    Incoming,
-    Reply,
-    TransportError,
-)
+from executionkit.provider._http.transport import KEEP_ALIVE, Dispatch, Endpoint, Reply
 
 T = TypeVar("T")
 

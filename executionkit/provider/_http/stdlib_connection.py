@@ -1,33 +1,50 @@
-"""One kept-alive HTTP/1.1 connection over blocking sockets: dial, send, read."""
+"""One kept-alive HTTP/1.1 connection over blocking sockets: dial, send, read.
 
+`http.client` reads the replies. Its `HTTPConnection` is not used: it makes the head anew for each request,
+sends it apart from the body, and shows its socket only once it is connected, too late to end a connect.
+"""
+
+import http
 import http.client
+import io
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any, Protocol
 
 from executionkit._text import describe
-from executionkit.provider._http.proxies import proxy_for
-from executionkit.provider._http.stdlib_replies import Listener, read_reply
-from executionkit.provider._http.tls import default_context, trusting
-from executionkit.provider._http.transport import (
+from executionkit.provider._http.faults import (
     BROKEN,
     CLOSED,
-    CONNECT,
     LATE,
     SILENT,
+    TOO_LARGE,
     ConnectError,
-    Dispatch,
-    Endpoint,
     ProxyRefusedError,
-    Reply,
     TransportError,
+    connect_error,
 )
+from executionkit.provider._http.proxies import proxy_for
+from executionkit.provider._http.tls import default_context, trusting
+from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
 
 _PIECE = 16_384
 """The last bytes of a request, sent in one go: small enough that a free socket buffer takes them whole."""
+
+
+class Listener(Protocol):
+    """Takes a reply while it arrives."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the head."""
+        ...
+
+    def feed(self, part: bytes) -> None:
+        """Take the next part of the body."""
+        ...
 
 
 class Call:
@@ -137,8 +154,8 @@ class Dialer:
             if sock is not None:
                 sock.close()
             is_late = isinstance(exc, TimeoutError) and exc.errno is None  # not the system's own
-            words = LATE.format(limit) if is_late else CONNECT.format(describe(exc))
-            fault = exc if isinstance(exc, TransportError) else ConnectError(words)
+            unmade = ConnectError(LATE.format(limit)) if is_late else connect_error(describe(exc))
+            fault = exc if isinstance(exc, TransportError) else unmade
         raise fault
 
     def _connect(self, hold: Callable[[socket.socket], None], deadline: float) -> socket.socket:
@@ -239,10 +256,10 @@ class Connection:
         except (ConnectionError, ssl.SSLError):
             # A server that won't read a request to its end may have said why before it hung up.
             with suppress(OSError, http.client.HTTPException):
-                reply, _ = read_reply(sock, limit, call.arriving)
+                reply, _ = _read_reply(sock, limit, call.arriving)
                 return reply, False
             raise
-        return read_reply(sock, limit, call.arriving)
+        return _read_reply(sock, limit, call.arriving)
 
     def close(self) -> None:
         """Close the socket, if there is one."""
@@ -277,3 +294,85 @@ def _is_idle(sock: socket.socket) -> bool:
     except OSError:
         return False
     return False
+
+
+def _read_reply(sock: socket.socket, limit: int, listener: Listener | None) -> tuple[Reply, bool]:
+    """Read one reply; also tell whether the connection may be used again."""
+    reader = _Reader(sock)
+    response = http.client.HTTPResponse(reader, method="POST")  # type: ignore[arg-type]  # asks it for makefile() alone
+    try:
+        _read_head(response)
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        if listener is None:
+            body = _read_body(response, limit)
+        else:
+            body = b""
+            listener.begin(response.status, headers)
+            while part := response.read1(65_536):
+                listener.feed(part)
+        if response.length:  # what is still to come of the declared length; read() itself doesn't mind
+            raise http.client.IncompleteRead(b"", response.length)
+    finally:
+        response.close()
+    ends = response.will_close or response.status == http.HTTPStatus.SWITCHING_PROTOCOLS
+    return Reply(response.status, headers, body), not (ends or reader.has_surplus)
+
+
+def _read_head(response: http.client.HTTPResponse) -> None:
+    """Read the final head, and refuse one that can be read in two ways."""
+    response.begin()
+    while 101 < response.status < 200:  # an interim reply (RFC 9110, 15.2); http.client skips only 100
+        response.headers = None  # type: ignore[assignment]  # or begin() would think that it has begun
+        response.begin()
+    if response.headers.defects:  # from there on http.client takes the headers for the body
+        raise http.client.HTTPException("a malformed header line")
+    # Of several lengths http.client takes the first, and it has no objection to a sign or an underscore.
+    stated = ",".join(response.headers.get_all("Content-Length", []))
+    lengths = {length.strip() for length in stated.split(",")}
+    if stated and not (len(lengths) == 1 and lengths.pop().isdecimal()):
+        raise http.client.HTTPException(f"its Content-Length is {stated!r}")
+
+
+def _read_body(response: http.client.HTTPResponse, limit: int) -> bytes:
+    declared = response.length or 0
+    parts: list[bytes] = []
+    size = 0
+    while max(declared, size) <= limit and (part := response.read(min(65_536, limit + 1 - size))):
+        parts.append(part)
+        size += len(part)
+    if max(declared, size) > limit:
+        raise TransportError(TOO_LARGE.format(limit))
+    return b"".join(parts)
+
+
+class _Source(io.RawIOBase):
+    """Reads from a socket until it is told to stop."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.stopped = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        return None if self.stopped else self._socket.recv_into(buffer)
+
+
+class _Reader(io.BufferedReader):
+    """Reads one reply. Once it is closed, `has_surplus` tells whether more had come than was read."""
+
+    has_surplus = False
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._source = _Source(sock)
+        super().__init__(self._source)
+
+    def makefile(self, _mode: str) -> "_Reader":
+        return self
+
+    def close(self) -> None:
+        if not self.closed:
+            self._source.stopped = True
+            self.has_surplus = bool(self.peek())
+        super().close()

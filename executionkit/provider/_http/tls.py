@@ -3,18 +3,16 @@
 import os
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ssl import SSLContext
-
-_Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 def trusting(create: "Callable[[], SSLContext]") -> "SSLContext":
     """A TLS context made by `create`, shared by all who ask for the same: making one costs 15 ms.
 
-    What SSL_CERT_FILE or SSL_CERT_DIR names is read anew once it has changed.
+    A file that SSL_CERT_FILE names is read anew once it has changed.
 
     Raises:
         OSError: It can't be read; the text names the variable and the path.
@@ -22,7 +20,7 @@ def trusting(create: "Callable[[], SSLContext]") -> "SSLContext":
     variable = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "")
     path = os.environ.get(variable, "")
     try:
-        return _context(create, variable, path, _stamp(variable, path))
+        return _context(create, variable, path, _changed(variable, path))
     except OSError as exc:
         if not variable:
             raise
@@ -30,15 +28,14 @@ def trusting(create: "Callable[[], SSLContext]") -> "SSLContext":
     raise OSError(f"{variable} names {path!r}, which can't be used ({why})")
 
 
-def _stamp(variable: str, path: str) -> _Stamp:
-    """What tells a file or a directory from what it was before."""
-    places = [path] if variable else []
+def _changed(variable: str, path: str) -> int:
+    """When the file was last changed; OpenSSL itself looks into directories anew."""
+    if variable == "SSL_CERT_FILE":
+        return os.stat(path).st_mtime_ns
     if variable == "SSL_CERT_DIR":
-        # OpenSSL takes several, and passes over those that are not there; here one of them has to be.
-        places = [place for place in path.split(os.pathsep) if os.path.isdir(place)] or places
-        os.listdir(places[0])
-    found = [os.stat(place) for place in places]
-    return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
+        # OpenSSL takes several, and passes over those that are not there. Here one of them has to be.
+        os.listdir(next(filter(os.path.isdir, path.split(os.pathsep)), path))
+    return 0
 
 
 def default_context() -> "SSLContext":
@@ -57,5 +54,5 @@ def default_context() -> "SSLContext":
 
 
 @lru_cache(maxsize=16)
-def _context(create: "Callable[[], SSLContext]", _variable: str, _path: str, _stamp: _Stamp) -> "SSLContext":
+def _context(create: "Callable[[], SSLContext]", _variable: str, _path: str, _time: int) -> "SSLContext":
     return create()

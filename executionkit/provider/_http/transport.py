@@ -1,23 +1,25 @@
-"""What a back end is, what it is told and what it hands back."""
+"""What a back end is told and what it is; the choice among the back ends."""
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+import importlib
+import re
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
+from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._secrets import Secret
 
+Backend: TypeAlias = Literal["auto", "httpx2", "httpx", "aiohttp", "stdlib"]
+"""The HTTP libraries a Provider can use; "auto" takes the first of the others that is installed."""
+
+LOWEST = {"httpx2": "2.0", "httpx": "0.27", "aiohttp": "3.12"}
+"""The lowest version of each library that serves, in the order in which "auto" tries them."""
+
 KEEP_ALIVE = 60.0
 """Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""
-
-# The wording of faults is shared, so that the same failure reads the same whichever back end met it.
-CONNECT = "could not connect ({})"
-LATE = "could not connect within {:g} s (connect_timeout)"
-BROKEN = "the connection broke before the reply was complete"
-SILENT = "nothing was heard for {:g} s (timeout)"
-TOO_LARGE = "the reply is larger than max_response_bytes ({})"
-CLOSED = "the provider was closed while the request was under way"
 
 
 class Endpoint(NamedTuple):
@@ -86,140 +88,6 @@ class Dispatch:
         self.sent = False
 
 
-class TransportError(Exception):
-    """No reply came, and why, in words; never chained to what a library raised, which may hold headers."""
-
-
-class ConnectError(TransportError):
-    """No connection came about, so nothing was sent."""
-
-
-class ProxyRefusedError(ConnectError):
-    """The proxy answered CONNECT with something else than 200.
-
-    Args:
-        status: What it answered.
-    """
-
-    def __init__(self, status: int) -> None:
-        super().__init__(CONNECT.format(f"the proxy answered {status_line(status)}"))
-        self.status = status
-
-
-def status_line(status: int) -> str:
-    """A status with the words that are usual for it; what servers put there can be anything."""
-    from http import HTTPStatus  # not at the top: importing the library must not load it
-
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
-
-
-class Incoming:
-    """The head of a reply, and its body piece by piece; fed and read in the same event loop.
-
-    The back end reads ahead of the reader, up to `limit` bytes: a slow reader does not make a fast server
-    look stalled, nor does it hold the connection.
-
-    Args:
-        limit: The most bytes to keep unread.
-        stop: Ends the request at once; called at most once, and not after the end.
-    """
-
-    def __init__(self, limit: int, stop: Callable[[], None]) -> None:
-        self._limit = limit
-        self._stop = stop
-        self._head: tuple[int, Mapping[str, str]] | None = None
-        self._parts: deque[bytes] = deque()
-        self._unread = 0
-        self._ended = False
-        self._fault: TransportError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    # What the back end calls.
-
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """The head has come: the status, and the headers by their names in lower case."""
-        self._head = status, headers
-        self._wake()
-
-    def feed(self, part: bytes) -> None:
-        """More of the body has come, as it was sent: still compressed."""
-        if self._ended or not part:
-            return
-        self._parts.append(part)
-        self._unread += len(part)
-        if self._unread > self._limit:
-            self._stop()
-            self.end(TransportError(TOO_LARGE.format(self._limit)))
-        self._wake()
-
-    def end(self, fault: TransportError | None = None) -> None:
-        """Nothing more will come: the body is complete, or `fault` tells why not. The first call counts."""
-        if not self._ended:
-            self._ended = True
-            self._fault = fault
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    # What the reader calls.
-
-    async def head(self) -> tuple[int, Mapping[str, str]]:
-        """Wait for the head.
-
-        Raises:
-            TransportError: None comes.
-        """
-        while self._head is None:
-            if self._ended:
-                raise self._fault or TransportError(BROKEN)
-            await self._news()
-        return self._head
-
-    async def read(self) -> bytes:
-        """The next piece of the body, b"" at its end.
-
-        Raises:
-            TransportError: It broke off, and everything that came before has been read.
-        """
-        while not self._parts:
-            if self._ended:
-                if self._fault is not None:
-                    raise self._fault
-                return b""
-            await self._news()
-        part = self._parts.popleft()
-        self._unread -= len(part)
-        return part
-
-    async def wait_ended(self, seconds: float) -> None:
-        """Wait, for so long at the most, until nothing more will come."""
-        try:
-            async with asyncio.timeout(seconds):
-                while not self._ended:
-                    await self._news()
-        except TimeoutError:
-            pass
-
-    def close(self) -> None:
-        """End the request if it is under way."""
-        if not self._ended:
-            self._stop()
-            self.end()
-        self._parts.clear()
-
-    async def _news(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-
 class Transport(Protocol):
     """A back end: it posts to one endpoint, within one event loop, as many requests at once as asked for.
 
@@ -254,3 +122,74 @@ class AsyncHTTPClient(Protocol):
     async def send(self, request: Any, /) -> Any:
         """Send a request."""
         ...
+
+
+def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient | None) -> Transport:
+    """Make a transport on the chosen back end, or on the caller's client when there is one.
+
+    Raises:
+        ImportError: The chosen library is not installed, or too old.
+        OSError: The CA bundle named by the environment can't be read.
+        ValueError: The back end can't use the proxy named by the environment, or can't send a header.
+    """
+    if client is not None:
+        from executionkit.provider._http.httpx import ClientTransport
+
+        return ClientTransport(_library_of(client), endpoint, client)
+    library = _newest() if backend == "auto" else None if backend == "stdlib" else _usable(backend)
+    if library is None:
+        from executionkit.provider._http.stdlib import StdlibTransport
+
+        return StdlibTransport(endpoint)
+    if library.__name__ == "aiohttp":
+        from executionkit.provider._http.aiohttp import AiohttpTransport
+
+        return AiohttpTransport(endpoint)
+    from executionkit.provider._http.httpx import HttpxTransport
+
+    return HttpxTransport(library, endpoint)
+
+
+def _usable(name: str) -> ModuleType:
+    library = importlib.import_module(name)
+    version = str(library.__version__)
+    if _numbers(version) < _numbers(LOWEST[name]):
+        raise _TooOldError(f"{name} {version} is too old: executionkit needs {name}>={LOWEST[name]}")
+    return library
+
+
+class _TooOldError(ImportError):
+    """A library is installed, in a version that does not serve."""
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def _newest() -> ModuleType | None:
+    """The library that "auto" takes; None where only the standard library serves."""
+    too_old: list[str] = []
+    found = None
+    for name in LOWEST:
+        try:
+            found = _usable(name)
+        except _TooOldError as exc:
+            too_old.append(str(exc))
+        except ImportError:
+            continue
+        else:
+            break
+    for why in too_old:
+        _warn_once(f"{why}. Using {found.__name__ if found else 'the standard library'} instead.")
+    return found
+
+
+@cache
+def _warn_once(text: str) -> None:
+    warnings.warn(text, UserWarning, stacklevel=2)
+
+
+def _library_of(client: AsyncHTTPClient) -> ModuleType:
+    # By the class it descends from, so that a subclass defined elsewhere is recognised.
+    roots = {cls.__module__.partition(".")[0] for cls in type(client).__mro__}
+    return _usable("httpx2" if "httpx2" in roots else "httpx")

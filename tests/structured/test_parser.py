@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from executionkit import MockProvider, PatternError, structured_sync
-from executionkit._structured.mending import MAX_CHARS, find_broken, is_doubtful, mend
+from executionkit._structured.parser import MAX_CHARS, find_broken, is_doubtful, mend
 from executionkit.engine.json_extraction import locate_json
 
 
@@ -89,6 +89,7 @@ def test_without_the_library_nothing_is_mended(monkeypatch: pytest.MonkeyPatch) 
         ('[1] says so.\n```json\n{"a": 1,}\n```\nBye [2].', '{"a": 1,}'),
         ('```\nno json\n```\n{"a": 1,}', '{"a": 1,}'),
         ('```json\n{"a": 1,', '{"a": 1,'),
+        ('~~~\n{"a": 1,}\n~~~\nSee {b}.', '{"a": 1,}'),
         ('<think>{"x": 1,}</think>{"a": 1,}', '{"a": 1,}'),
         ('{"x": 1,}</think>{"a": 1,}', '{"a": 1,}'),
     ],
