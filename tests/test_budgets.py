@@ -8,9 +8,10 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVarTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -45,6 +46,8 @@ from executionkit.engine.budget import room_of
 from executionkit.engine.run import Run
 from executionkit.errors import was_dispatched
 from executionkit.testing import ChatRequest, Fault, Ledger, LocalEndpoint
+
+Ts = TypeVarTuple("Ts")
 
 DEFAULT_MAX_TOKENS = 40
 
@@ -264,12 +267,30 @@ mishaps = st.sampled_from(
 picks = st.integers(0, 50)
 
 
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Knows when nothing is left to run."""
+
+    scheduled = 0
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        self.scheduled += 1
+        return super().call_soon(callback, *args, context=context)
+
+    async def quiet(self) -> None:
+        before = -1
+        while self.scheduled != before + 1:  # more than this coroutine itself was scheduled
+            before = self.scheduled
+            await asyncio.sleep(0)
+
+
 class Interleaving(RuleBasedStateMachine):
     """What both machines have: an endpoint, a loop that runs only when told to, and ways to end a request."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
+        self.loop = CountingLoop()
         self.endpoint = Endpoint()
         self.tasks: list[asyncio.Task[Any]] = []
 
@@ -279,13 +300,7 @@ class Interleaving(RuleBasedStateMachine):
 
     def go(self) -> None:
         """Run until everything waits for a request, or for a wait before a retry, to be ended."""
-
-        async def turns() -> None:
-            # Those that wait for room wake one after the other.
-            for _ in range(40 + 4 * sum(not task.done() for task in self.tasks)):
-                await asyncio.sleep(0)
-
-        self.loop.run_until_complete(turns())
+        self.loop.run_until_complete(self.loop.quiet())
 
     def content(self, entry: Entry, pick: int) -> LLMResponse:
         return LLMResponse("x")

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from executionkit import _checks as checks
 from executionkit._text import collapsed, shorten
+from executionkit.engine.bill import add_note
 from executionkit.responses import LLMResponse
 
 Key: TypeAlias = Callable[[str], Hashable | None]
@@ -47,7 +48,7 @@ class Reader:
             try:
                 self._known[text] = _countable(self._key(text))
             except Exception as exc:
-                exc.add_note(f"raised by `key`, reading sample {sample}: {shorten(text, 80)!r}")
+                add_note(exc, f"raised by `key`, reading sample {sample}: {shorten(text, 80)!r}")
                 raise
         return self._known[text]
 
