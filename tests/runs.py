@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from executionkit import LLMResponse, RetryConfig, TokenUsage
-from executionkit.cost import Estimates
+from executionkit.cost import Tokens
 from executionkit.engine.budget import Hold, Room
 from executionkit.engine.run import Run
 
@@ -48,7 +48,7 @@ class Ledgered(Run):
     """A run that shows the tokens it assumes for replies without usage, and those set aside."""
 
     @property
-    def assumed(self) -> Estimates:
+    def assumed(self) -> Tokens:
         return self._meter.estimates
 
     @property
