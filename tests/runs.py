@@ -57,7 +57,12 @@ class Ledgered(Run):
 
 
 def holds_nothing(*runs: Ledgered) -> bool:
-    return all(run.room.held_output == run.room.held_input == 0 for run in runs)
+    return all(is_empty(run.room) for run in runs)
+
+
+def is_empty(room: Room) -> bool:
+    held = [(tokens.input_tokens, tokens.output_tokens) for tokens in (room.calls, room.streams)]
+    return held == [(0, 0), (0, 0)]
 
 
 class Pauses:

@@ -66,16 +66,6 @@ class Room:
     )
     _places: int = 0
 
-    @property
-    def held_input(self) -> int:
-        """Input tokens set aside for calls and streams together."""
-        return self.calls.input_tokens + self.streams.input_tokens
-
-    @property
-    def held_output(self) -> int:
-        """Output tokens set aside for calls and streams together."""
-        return self.calls.output_tokens + self.streams.output_tokens
-
     def hold(self, hold: Hold) -> None:
         """Set tokens aside for a call that is about to be dispatched."""
         held = self.streams if hold.is_stream else self.calls
@@ -87,7 +77,8 @@ class Room:
         held = self.streams if hold.is_stream else self.calls
         held.input_tokens -= hold.input_tokens
         held.output_tokens -= hold.output_tokens
-        self.wake_next()
+        if self._line:
+            self.wake_next()
 
     def join(self) -> int:
         """A place in the line, behind all places given before."""
@@ -150,13 +141,14 @@ class Meter:
 
     def require_any(self, left: TokenUsage) -> None:
         """Refuse a call when nothing is left of some limit."""
-        for limit in _LIMITS:
-            if getattr(left, limit) < 0:
-                refusal = BudgetExhaustedError(self._used_up(limit))
-                if self._refusals is None:
-                    self._refusals = WeakKeyDictionary()
-                self._refusals[refusal] = limit
-                raise refusal
+        if left.llm_calls >= 0 and left.output_tokens >= 0 and left.input_tokens >= 0:
+            return
+        limit = next(limit for limit in _LIMITS if getattr(left, limit) < 0)
+        refusal = BudgetExhaustedError(self._used_up(limit))
+        if self._refusals is None:
+            self._refusals = WeakKeyDictionary()
+        self._refusals[refusal] = limit
+        raise refusal
 
     def require(self, limit: Limit, left: int, needed: int, noun: str) -> None:
         """Refuse a call that needs more of a limit than is left; 0 left is no limit."""
@@ -169,18 +161,22 @@ class Meter:
 
         It waits for calls only: beside open streams it gets the output tokens that they have left.
         """
-        room, free = self.room, left.output_tokens - self.room.held_output
-        if left.output_tokens and free < reply:
-            if room.calls.output_tokens:
-                return room
-            if free < choices:
-                problem = f"open streams have set aside the last {room.streams.output_tokens:,} output_tokens"
-                advice = "read them to their end first, or open them with a smaller max_tokens"
-                raise BudgetExhaustedError(self._message(problem, "output_tokens", advice))
-            reply = free
-        free = left.input_tokens - room.held_input
-        is_short = left.input_tokens and free < min(prompt, left.input_tokens)
-        return room if is_short and room.calls.input_tokens else reply
+        calls, streams = self.room.calls, self.room.streams
+        if left.output_tokens:
+            free = left.output_tokens - calls.output_tokens - streams.output_tokens
+            if free < reply:
+                if calls.output_tokens:
+                    return self.room
+                if free < choices:
+                    problem = f"open streams have set aside the last {streams.output_tokens:,} output_tokens"
+                    advice = "read them to their end first, or open them with a smaller max_tokens"
+                    raise BudgetExhaustedError(self._message(problem, "output_tokens", advice))
+                reply = free
+        if left.input_tokens and calls.input_tokens:
+            free = left.input_tokens - calls.input_tokens - streams.input_tokens
+            if free < min(prompt, left.input_tokens):
+                return self.room
+        return reply
 
     def update_message(self, exc: BaseException) -> None:
         """Bring a refusal of this meter up to date: calls in flight when it was raised have ended since."""
@@ -260,11 +256,12 @@ class Meters:
         lefts = [(meter, meter.left) for meter in self._meters]
         for meter, left in lefts:
             meter.require_any(left)
-        for meter, left in lefts:
-            meter.require("output_tokens", left.output_tokens, request.choices, "choices")
-        prompt, size = self._prompt(request, lefts) if self._limit_prompts else (0, 0)
         reply = (request.max_tokens or request.default_max_tokens) * request.choices
-        reply = min((reply, *(left.output_tokens for _, left in lefts if left.output_tokens)))
+        for meter, left in lefts:
+            if left.output_tokens:
+                meter.require("output_tokens", left.output_tokens, request.choices, "choices")
+                reply = min(reply, left.output_tokens)
+        prompt, size = self._prompt(request, lefts) if self._limit_prompts else (0, 0)
         for meter, left in lefts:
             fitting = meter.fitting(left, prompt, reply, request.choices)
             if isinstance(fitting, Room):
