@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def signature_of(function: Callable[..., object], *, follow_wrapped: bool = True) -> inspect.Signature | None:
-    """The signature of a function; None where it has none, as some written in C."""
+    """The signature of a function; None if it can't be found out, as for some that are written in C."""
     try:
         return inspect.signature(function, follow_wrapped=follow_wrapped)
     except (TypeError, ValueError):

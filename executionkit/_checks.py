@@ -1,4 +1,4 @@
-"""Checks of arguments: a helper for each kind of range, and keywords that no function takes."""
+"""Checks of arguments: ranges, functions of the caller's, and keywords that a function does not take."""
 
 import inspect
 import math
@@ -23,7 +23,7 @@ def at_least(minimum: int, **values: object) -> None:
 
 
 def between(low: float, high: float, **values: object) -> None:
-    """Require each named value to be a number in [low, high]; NaN is in no range."""
+    """Require each named value to be a number in [low, high]; NaN is refused."""
     for name, value in values.items():
         number = _finite(value)
         if number is None or not low <= number <= high:
@@ -95,7 +95,7 @@ def called_with(*parameters: str, **functions: object) -> None:
 def keywords(pattern: F) -> F:
     """Decorate an async function so that it names the right word for a keyword that it does not take.
 
-    A keyword that means nothing here is a plain TypeError, or a warning where there is a `**_` to take it.
+    Any other unknown keyword is Python's own TypeError. A function with a `**_` ignores it with a warning.
     """
     code = pattern.__code__
     known = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
@@ -116,7 +116,7 @@ def keywords(pattern: F) -> F:
 def refuse_keyword(owner: str, given: str, value: object, known: Iterable[str]) -> None:
     """Raise a TypeError for a keyword that is nearly one of `known`, or that has a meaning elsewhere.
 
-    Such a keyword is meant seriously, as a ceiling or an approval is: it can't be ignored.
+    Ignoring a ceiling or an approval that the caller asked for would be dangerous.
     """
     import difflib  # not at the top: only mistakes need it
 
@@ -142,12 +142,12 @@ def warn_the_caller(text: str) -> None:
 
 
 def _folded(name: str) -> str:
-    """A keyword without what spellings differ in: `maxCosts` and `max_cost` are the same."""
+    """A keyword in a form in which `maxCosts` and `max_cost` are the same."""
     return name.replace("_", "").lower().removesuffix("s")
 
 
 def _advice(given: str, names: Mapping[str, str]) -> str:
-    """What to use in place of a keyword of other libraries; "" where it means nothing."""
+    """Advice for a keyword of other libraries; "" if it is not known."""
     from fnmatch import fnmatchcase  # not at the top: only mistakes need it
 
     for words, ours, advice in _ELSEWHERE:

@@ -4,6 +4,7 @@ import re
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 # Not `ast`: that takes ten times as long, and would be most of what `import executionkit` costs.
 _IMPORT = re.compile(r"^    from ([\w.]+) import (?:\(([^()]*)\)|(.+))$", re.MULTILINE)
@@ -43,8 +44,9 @@ def install(package: str) -> bool:
 
 def _homes(package: ModuleType) -> dict[str, str]:
     """The module of each name that the package's source imports; empty where there is no source."""
+    loader: Any = getattr(package.__spec__, "loader", None)  # Any: few kinds of loaders have `get_data`
     try:
-        source: str = vars(package)["__loader__"].get_data(package.__file__).decode()
+        source: str = loader.get_data(package.__file__).decode()
     except (AttributeError, OSError, UnicodeDecodeError):  # frozen, deleted, or byte code
         return {}
     return {

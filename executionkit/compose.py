@@ -233,7 +233,7 @@ def _is_result(value: object) -> TypeGuard[PatternResult[Any]]:
 
 
 def _charge_unmetered(run: Run, before: TokenUsage, told: TokenUsage) -> None:
-    """Count what a step says it spent beyond what went through the run: by a provider of its own."""
+    """Count the spend that a step reports beyond what went through the run, on a provider of its own."""
     run.charge(minus(told, minus(run.usage, before)))
 
 

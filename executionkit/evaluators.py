@@ -15,7 +15,7 @@ from executionkit.types import Evaluation, Scorer, Verdict
 
 
 class _Judge:
-    """What both kinds of judges are told; the fields are declared by each, since a base would add its own."""
+    """Settings of `Rubric` and `Pairwise`. Each declares the fields itself, to keep `criteria` positional."""
 
     criteria: str
     judge: LLMProvider | None

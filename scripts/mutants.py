@@ -15,7 +15,8 @@ It works on copies of the tree, never on the tree itself:
    faults are planted after code has moved, or has changed elsewhere.
 3. Each fault is planted by itself. The tests that reach its line run, the fast ones first, until one of
    them fails or takes far longer than before. A line that runs on import counts as reached by every test
-   that runs a line of its module. A fault that no test reaches is not noticed.
+   that runs a line of its module, and by those that run none at all but look at signatures, for example.
+   A fault that no test reaches is not noticed.
 4. The tests that noticed something run once more, without a fault. One that still fails noticed nothing.
 
 The exit status is 0 if at least `--aim` per cent of the faults were noticed, else 1. A fault that makes no
@@ -134,9 +135,13 @@ class Outcome(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """The seconds that each test takes; for each file the tests that reach a line, and the lines to skip."""
+    """The seconds that each test takes; for each file the tests that reach a line, and the lines to skip.
+
+    The tests `outside` reach no line: they look at signatures, or at what another process prints.
+    """
 
     seconds: dict[str, float]
+    outside: set[str]
     reached: dict[str, dict[int, set[str]]]
     skipped: dict[str, set[int]]
 
@@ -215,7 +220,8 @@ def record(tree: Path, jobs: int) -> Recording:
             }
             reached[str(Path(name).relative_to(tree / PACKAGE))] = tests
         skipped = {path: set(coverage.analysis2(str(tree / PACKAGE / path))[2]) for path in reached}
-    return Recording(seconds, reached, skipped)
+    inside = set().union(*(tests for lines in reached.values() for tests in lines.values()))
+    return Recording(seconds, seconds.keys() - inside, reached, skipped)
 
 
 def pytest(tree: Path, arguments: Sequence[str], limit: float) -> tuple[int | None, str]:
@@ -487,7 +493,7 @@ def reaching(mutant: Mutant, recording: Recording) -> list[str]:
     if mutant.lines:
         tests = by_line.get(mutant.lines[0]) or set().union(*(by_line.get(line, ()) for line in mutant.lines))
     else:
-        tests = set().union(*by_line.values())
+        tests = set().union(*by_line.values(), recording.outside)
     # Tests that are equally fast, from as many files as possible.
     ordered = sorted(tests, key=lambda test: (recording.seconds.get(test, 0.0), rank("", test)))
     sums = itertools.accumulate(recording.seconds.get(test, 0.0) for test in ordered)

@@ -1,4 +1,4 @@
-"""What structured output is to become: a checked type, JSON that fits a schema, or any JSON."""
+"""The forms of structured output: a checked type, JSON that fits a schema, or any JSON."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 SchemaMode: TypeAlias = Literal["json_schema", "json_object_schema", "json_object", "none"]
-"""From the strictest to none at all; "json_object_schema" is a json_object with the schema beside it."""
+"""A server's mode, the strictest first; "json_object_schema" is a json_object with the schema beside it."""
 
 Rung: TypeAlias = Literal["ask", "fallback", "more_tokens", "repair"]
 """The purpose of a call: the first request, a mode that was refused, more room, a request with the errors."""
@@ -161,26 +161,26 @@ def _adapter(output: object) -> OutputAdapter[Any]:
 
 def _validated(adapter: OutputAdapter[T], value: Any) -> T:
     try:
-        # As JSON, not as Python values: strict types then take what JSON can say of them.
+        # As JSON, not as Python values: strict types take a date, say, from JSON text only.
         return adapter.validate_json(json.dumps(value))
     except RecursionError:
         raise UnfitError("nested too deeply to be checked") from None
     except ValueError as exc:
-        raise UnfitError(*_told(exc)) from None
+        raise UnfitError(*_error_lines(exc)) from None
 
 
-def _told(exc: ValueError) -> list[str]:
+def _error_lines(exc: ValueError) -> list[str]:
     """The errors of pydantic's ValidationError, each with its place and the value found there."""
     entries = getattr(exc, "errors", None)
     if not callable(entries):
         return [str(exc)]
-    told: list[str] = []
+    lines: list[str] = []
     for entry in cast("list[dict[str, Any]]", entries(include_url=False, include_context=False)):
         place = _place(entry["loc"])
         got = "" if entry["type"] == "missing" else f", got {_shown(entry['input'])}"
-        told.append(f"{place}{': ' if place else ''}{entry['msg']}{got}")
-    more = len(told) - MOST_ERRORS
-    return [*told[:MOST_ERRORS], f"and {more} more"] if more > 0 else told
+        lines.append(f"{place}{': ' if place else ''}{entry['msg']}{got}")
+    more = len(lines) - MOST_ERRORS
+    return [*lines[:MOST_ERRORS], f"and {more} more"] if more > 0 else lines
 
 
 def _place(location: tuple[int | str, ...]) -> str:

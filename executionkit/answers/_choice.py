@@ -51,7 +51,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         rf"(?=[\s*_`\"'”]*(?:\Z|[)}}\].:,;!?$]|\n)|\s+(?:because|since|as|for|which|[-–—(])(?:\s|\Z)|\s*[-–—]\s)"
         r"[\s*_`\"'”)}\]$.:–—-]*"
     )
-    # Anywhere: in brackets, or a capital that is no article, as which "A" begins a sentence, and no pronoun.
+    # Anywhere: a letter in brackets, or a capital that is neither an article ("A dog") nor a pronoun ("I").
     within = "(?<=[a-z,;] )A|" if "A" in upper else ""
     alone = re.compile(
         rf"\(({either})\)|(?<![\w'’-])({within}(?!(?:A|I)\s+(?!{_VERB})[a-z])[{upper}])(?![\w'’-])"

@@ -73,7 +73,7 @@ class Toolbox:
         if timed_out:
             return f"Error: {tool.name} did not finish within {limit:g} seconds."
         if task.cancelled():
-            # The tool raised CancelledError itself: nobody cancelled this run.
+            # The tool raised CancelledError itself; this run was not cancelled.
             return f"Error: {tool.name} failed with CancelledError."
         exc = task.exception()
         if isinstance(exc, ToolError):
@@ -94,7 +94,7 @@ class _Function(NamedTuple):
         execute: The function.
         is_async: Whether it is called in the event loop, not in a thread.
         wants_provider: Whether it is handed the run as `provider`.
-        signature: Its own, where it is a wrapper, not that of what it wraps; None when it has none.
+        signature: Its own signature, not that of a function it wraps; None if it can't be found out.
         accepted: The names it takes as keywords, those taken by a `**` parameter apart.
         required: Those of its parameters that have no default.
     """
@@ -193,8 +193,8 @@ async def _abandon(task: "asyncio.Future[str]", name: str, grace: float) -> None
 
 
 def _is_async(function: object) -> bool:
-    # What a decorator wraps does not count: the wrapper may block. Where it returns a coroutine after all,
-    # that is awaited here, whichever thread made it.
+    # A decorator counts, not the function that it wraps: it may block. A coroutine that it returns is
+    # awaited on the event loop, whichever thread made it.
     call = getattr(function, "__call__", None)  # noqa: B004 - the method is needed, not a yes or no
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 

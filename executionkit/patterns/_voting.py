@@ -11,7 +11,7 @@ from executionkit.engine.bill import add_note
 from executionkit.responses import LLMResponse
 
 Key: TypeAlias = Callable[[str], Hashable | None]
-"""`key(text)`: the answer in a reply's text, anything hashable; None, or NaN, when there is none."""
+"""`key(text)`: the answer in a reply's text, anything hashable; None, or NaN, if it has no answer."""
 
 
 def check_key(key: object) -> None:
@@ -27,7 +27,7 @@ class Reader:
     Reading a long text again for every vote would make a vote's cost grow with the length of the replies.
 
     Args:
-        key: What reads the text; None takes all of it, whitespace collapsed.
+        key: Reads the answer out of the text; None takes the whole text, whitespace collapsed.
     """
 
     def __init__(self, key: Key | None) -> None:
@@ -39,7 +39,7 @@ class Reader:
 
         Raises:
             TypeError: The key returned something that can't be counted.
-            Exception: What the key raised, with a note of the text it was given.
+            Exception: Any exception of the key, with a note of the text it was given.
         """
         text = reply.content
         if reply.was_filtered or not text.strip():
@@ -109,22 +109,22 @@ class Votes:
 
     @property
     def winner(self) -> Hashable | None:
-        """The answer with the most votes, of several the one seen first; None when nobody voted."""
+        """The answer with the most votes, of several the one seen first; None without any vote."""
         return self._top[0] if self._top else None
 
     @property
     def most(self) -> int:
-        """The winner's votes; 0 when nobody voted."""
+        """The winner's votes; 0 without any vote."""
         return self.counts[self._top[0]] if self._top else 0
 
     @property
     def second(self) -> int:
-        """The votes of the best answer but the winner; 0 when there is none."""
+        """The votes of the second best answer; 0 without one."""
         return self.counts[self._top[1]] if len(self._top) > 1 else 0
 
     @property
     def threat(self) -> int:
-        """How many votes the winner must have so that none of the others beats it as things stand.
+        """The votes that the winner needs at present so that no other answer beats it.
 
         An answer seen before the winner wins a tie with it, so it counts as one vote more.
         """
@@ -143,10 +143,10 @@ class Votes:
 
 
 StopRule: TypeAlias = Callable[[Votes, int], int]
-"""`rule(votes, left)`: the fewest of the `left` samples to come that could settle the vote, 0 once it is.
+"""`rule(votes, left)`: the fewest of the `left` remaining samples that could settle the vote; 0 once it is.
 
-Exact for the votes that settle it soonest, which nobody knows beforehand: whoever asks for that many at a
-time never asks for one too many.
+The number is exact for the votes that settle it soonest. A caller who takes that many samples at a time
+never takes one too many.
 """
 
 

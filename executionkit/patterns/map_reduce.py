@@ -261,7 +261,7 @@ def _made(name: str, prompt: object) -> str:
     if isinstance(prompt, str):
         return prompt
     if inspect.iscoroutine(prompt):
-        prompt.close()  # or it would warn that nobody awaited it
+        prompt.close()  # or Python would warn that it was never awaited
     raise TypeError(f"{name} must return a str and be a plain function, it returned {prompt!r}")
 
 

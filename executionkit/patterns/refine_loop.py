@@ -79,7 +79,7 @@ class RefineResult(PatternResult[str]):
 
 @dataclass(slots=True)
 class _Progress:
-    """What the loop has so far: what an error carries out of it."""
+    """The texts and scores so far, for the next request and for the metadata of an error."""
 
     replies: list[LLMResponse] = field(default_factory=list[LLMResponse])
     scores: list[float] = field(default_factory=list[float])
@@ -243,7 +243,7 @@ async def refine_loop(
                     max_tokens=max_tokens,
                 )
                 progress.replies.append(reply)
-                # What a filter has left is no text: nothing to ask an evaluator about.
+                # An evaluator can't judge the rest of a text that a filter withheld.
                 withheld = reply.was_filtered
                 progress.scored(Evaluation(0.0) if withheld else await evaluate(reply.content, run))
                 score, is_best = progress.scores[-1], progress.best == iteration

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executionkit import (
@@ -140,6 +140,7 @@ def test_a_result_with_any_answer_survives_pickling_and_turning_into_plain_data(
     assert told == [list(answer) if answer == () else told[0], 5]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(["1", "2.0", "2", "x", ""]), min_size=1, max_size=8))
 def test_what_the_ready_readers_read_goes_into_json(texts: list[str]) -> None:
     for key in (answers.number, answers.last_line, answers.canonical_json, answers.choice("12")):

@@ -598,12 +598,12 @@ def test_a_text_that_does_not_fit_says_how_long_it_was() -> None:
     assert text == "x" * 64 + "\n[truncated: 1000 characters in all]"
 
 
-@pytest.mark.parametrize("limit", range(1, 60))
-def test_no_limit_is_too_small_for_a_mark(limit: int) -> None:
-    text, was_cut = cut("x" * 60, limit)
-    assert was_cut
-    assert len(text) == limit
-    assert text.lstrip("x") in ("…", "\n[truncated: 60 characters in all]")
+def test_no_limit_is_too_small_for_a_mark() -> None:
+    for limit in range(1, 60):
+        text, was_cut = cut("x" * 60, limit)
+        assert was_cut
+        assert len(text) == limit
+        assert text.lstrip("x") in ("…", "\n[truncated: 60 characters in all]")
 
 
 async def test_what_a_tool_does_to_its_arguments_stays_with_it() -> None:

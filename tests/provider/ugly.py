@@ -47,7 +47,6 @@ MALFORMED = {
     "no name": b": bar",
     "a name beyond ASCII": b"X-\xc3\xbc: bar",
     "a bare CR": b"X-Foo: bar\rX-Bar: foo",
-    "a NUL": b"X-Foo: bar\0",
     "the first line of a mailbox": b"From me",
 }
 """Lines that are none of a reply's headers."""

@@ -59,8 +59,10 @@ def test_what_is_not_certain_is_left_alone(broken: str) -> None:
     assert mend(broken) is None
 
 
-@pytest.mark.parametrize("limit", [640, 4300])
-@pytest.mark.parametrize("form", ['{{"a": {}}}', '{{"a": -{},}}', '{{"b": "x", "a": [1, {}]', "{{a: {}}}"])
+@pytest.mark.parametrize(
+    ("form", "limit"),
+    [('{{"a": {}}}', 640), ('{{"a": -{},}}', 1000), ('{{"b": "x", "a": [1, {}]', 640), ("{{a: {}}}", 640)],
+)
 def test_an_integer_that_python_does_not_read_is_no_text(form: str, limit: int) -> None:
     before = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(limit)

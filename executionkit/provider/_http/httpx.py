@@ -116,8 +116,9 @@ class HttpxTransport(_HttpxExchange):
         transport = self._idle.pop()[0] if self._idle else self._open()
         self._all.add(transport)
         newest = _NewestStream()
+        connecting = asyncio.timeout(self._endpoint.connect_timeout)
         try:
-            async with asyncio.timeout(self._endpoint.connect_timeout) as connecting:
+            async with connecting:
                 # The connection stands once the body is asked for.
                 upload = self._upload(body, dispatch, partial(connecting.reschedule, None))
                 response = await self._begin(transport, upload, newest, incoming)
