@@ -12,8 +12,8 @@ UNLIMITED: Final = TokenUsage()
 
 
 @dataclass(slots=True, eq=False)
-class Estimates:
-    """Tokens of replies that came without usage: they count against a budget, and in no total.
+class Tokens:
+    """Two counts of tokens that go up and down.
 
     Attributes:
         input_tokens: Prompt tokens.
@@ -50,7 +50,7 @@ class CostTracker:
         self._calls = 0
         self._input = 0
         self._output = 0
-        self._estimates = Estimates()
+        self._estimates = Tokens()
 
     def __repr__(self) -> str:
         return f"CostTracker({self.to_usage()})"
@@ -102,8 +102,8 @@ class CostTracker:
         self._calls += max(0, usage.llm_calls)
 
 
-def estimates_of(tracker: CostTracker) -> Estimates:
-    """The estimates beside a tracker's totals; the engine adds its own to them."""
+def estimates_of(tracker: CostTracker) -> Tokens:
+    """The estimated tokens of replies without usage. They count against a budget, and not in the totals."""
     return tracker._estimates  # pyright: ignore[reportPrivateUsage]  # not for users, so no public attribute
 
 

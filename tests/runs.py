@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from executionkit import LLMResponse, RetryConfig, TokenUsage
-from executionkit.cost import Estimates
+from executionkit.cost import Tokens
 from executionkit.engine.budget import Hold, Room
 from executionkit.engine.run import Run
 
@@ -48,7 +48,7 @@ class Ledgered(Run):
     """A run that shows the tokens it assumes for replies without usage, and those set aside."""
 
     @property
-    def assumed(self) -> Estimates:
+    def assumed(self) -> Tokens:
         return self._meter.estimates
 
     @property
@@ -57,7 +57,12 @@ class Ledgered(Run):
 
 
 def holds_nothing(*runs: Ledgered) -> bool:
-    return all(run.room.held_output == run.room.held_input == 0 for run in runs)
+    return all(is_empty(run.room) for run in runs)
+
+
+def is_empty(room: Room) -> bool:
+    held = [(tokens.input_tokens, tokens.output_tokens) for tokens in (room.calls, room.streams)]
+    return held == [(0, 0), (0, 0)]
 
 
 class Pauses:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVarTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from runs import is_empty
 
 from executionkit import (
     CostTracker,
@@ -508,8 +509,7 @@ class NestedRuns(Interleaving):
         for node in self.nodes:
             under_way = (*self.endpoint.open, *self.endpoint.streams)
             if not any(entry.tag in node.below for entry in under_way):
-                room = room_of(node.tracker)
-                assert (room.held_input, room.held_output) == (0, 0)
+                assert is_empty(room_of(node.tracker))
 
     def teardown(self) -> None:
         super().teardown()

@@ -1,7 +1,7 @@
 """The bill on an error that leaves a run: what was spent, and what was already paid for.
 
-A program may raise one exception object many times, as a circuit breaker does. So the bill is marked with its
-time: a run takes off what earlier runs have put on an error before it adds its own.
+A program may raise one exception object many times, as a circuit breaker does. So a bill is marked with its
+time, and a run takes the bills of earlier runs off an error before it adds its own.
 """
 
 from itertools import count
@@ -15,18 +15,18 @@ _CLOCK: Final = count(1)
 
 
 def now() -> int:
-    """A number above all that were given before, to tell what came first."""
+    """A number above all numbers given before, to tell which of two events came first."""
     return next(_CLOCK)
 
 
 class _Mark:
-    """What runs have put on an error.
+    """A record of what runs have put on an error.
 
     Attributes:
-        at: When a run has last put its cost there; 0 when none has.
-        by: The beginning of that run.
-        metadata: The error's own, without that of any run.
-        notes: The notes, and when each was added.
+        at: The time at which a run last put its cost there; 0 if no cost is there.
+        by: The time at which that run began.
+        metadata: The error's own metadata, without that of any run.
+        notes: The notes, with the time at which each was added.
     """
 
     __slots__ = ("at", "by", "metadata", "notes")
@@ -47,8 +47,8 @@ def attach(exc: BaseException, name: str, usage: TokenUsage, paid: dict[str, Any
         exc: The error.
         name: The run's name.
         usage: What the run has spent.
-        paid: What it has paid for, for the metadata.
-        since: When the run began. What was put on the error before that is taken off.
+        paid: The results it has paid for, for the metadata.
+        since: The time at which the run began. Bills from before that are taken off the error.
     """
     _take_off(exc, since)
     mark = _mark(exc)
@@ -68,7 +68,7 @@ def attach(exc: BaseException, name: str, usage: TokenUsage, paid: dict[str, Any
 
 
 def take_off(exc: BaseException) -> None:
-    """Take the bill off an error that a provider has raised now: any there is of an earlier run."""
+    """Take the bills of earlier runs off an error that a provider has just raised."""
     _take_off(exc, now())
     if isinstance(exc, ExecutionKitError):
         exc.cost = TokenUsage()
@@ -77,26 +77,26 @@ def take_off(exc: BaseException) -> None:
 
 
 def cost_of(exc: BaseException, *, since: int) -> TokenUsage:
-    """The cost that an error tells of, unless a run has put it there before `since`."""
+    """The cost on an error, unless a run has put it there before `since`."""
     cost = getattr(exc, "cost", None)
     is_old = 0 < _mark(exc).at < since
     return cost if isinstance(cost, TokenUsage) and not is_old else TokenUsage()
 
 
 def add_note(exc: BaseException, note: str) -> None:
-    """Add a note for the run that the error leaves now; once, however often it is added."""
+    """Add a note that the next run to raise the same object takes off; the same text once only."""
     if note not in getattr(exc, "__notes__", ()):
         exc.add_note(note)
     _mark(exc).notes[note] = now()
 
 
 def _take_off(exc: BaseException, since: int) -> None:
-    """Take off what was put on an error before `since`."""
+    """Take the bills and notes from before `since` off an error."""
     mark = _mark(exc)
     for note in [note for note, added in mark.notes.items() if added < since]:
         del mark.notes[note]
-        if note in exc.__notes__:
-            exc.__notes__.remove(note)
+        if note in (notes := getattr(exc, "__notes__", [])):
+            notes.remove(note)
     if 0 < mark.at < since:
         mark.at = 0
         if mark.metadata is None:

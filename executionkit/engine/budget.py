@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from executionkit._text import size_of
-from executionkit.cost import UNLIMITED, CostTracker, estimates_of, remaining
+from executionkit.cost import UNLIMITED, CostTracker, Tokens, estimates_of, remaining
 from executionkit.errors import BudgetExhaustedError
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN
@@ -47,14 +47,6 @@ class Hold(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Held:
-    """Tokens set aside."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass(slots=True, eq=False)
 class Room:
     """The tokens set aside in one ledger, and the calls that wait in line for some of them.
 
@@ -66,23 +58,13 @@ class Room:
         tokens_per_byte: The highest rate of prompt tokens seen so far in this ledger; None before the first.
     """
 
-    calls: Held = field(default_factory=Held)
-    streams: Held = field(default_factory=Held)
+    calls: Tokens = field(default_factory=Tokens)
+    streams: Tokens = field(default_factory=Tokens)
     tokens_per_byte: float | None = None
     _line: list[tuple[int, "asyncio.Future[None]"]] = field(
         default_factory=list[tuple[int, "asyncio.Future[None]"]]
     )
     _places: int = 0
-
-    @property
-    def held_input(self) -> int:
-        """Input tokens set aside for calls and streams together."""
-        return self.calls.input_tokens + self.streams.input_tokens
-
-    @property
-    def held_output(self) -> int:
-        """Output tokens set aside for calls and streams together."""
-        return self.calls.output_tokens + self.streams.output_tokens
 
     def hold(self, hold: Hold) -> None:
         """Set tokens aside for a call that is about to be dispatched."""
@@ -95,7 +77,8 @@ class Room:
         held = self.streams if hold.is_stream else self.calls
         held.input_tokens -= hold.input_tokens
         held.output_tokens -= hold.output_tokens
-        self.wake_next()
+        if self._line:
+            self.wake_next()
 
     def join(self) -> int:
         """A place in the line, behind all places given before."""
@@ -158,13 +141,14 @@ class Meter:
 
     def require_any(self, left: TokenUsage) -> None:
         """Refuse a call when nothing is left of some limit."""
-        for limit in _LIMITS:
-            if getattr(left, limit) < 0:
-                refusal = BudgetExhaustedError(self._used_up(limit))
-                if self._refusals is None:
-                    self._refusals = WeakKeyDictionary()
-                self._refusals[refusal] = limit
-                raise refusal
+        if left.llm_calls >= 0 and left.output_tokens >= 0 and left.input_tokens >= 0:
+            return
+        limit = next(limit for limit in _LIMITS if getattr(left, limit) < 0)
+        refusal = BudgetExhaustedError(self._used_up(limit))
+        if self._refusals is None:
+            self._refusals = WeakKeyDictionary()
+        self._refusals[refusal] = limit
+        raise refusal
 
     def require(self, limit: Limit, left: int, needed: int, noun: str) -> None:
         """Refuse a call that needs more of a limit than is left; 0 left is no limit."""
@@ -172,12 +156,27 @@ class Meter:
             problem = f"{needed:,} {noun} are needed, but the budget has only {left:,} {limit} left"
             raise BudgetExhaustedError(self._message(problem, limit, f"allow more {limit} or ask for less"))
 
-    def refusal_beside_streams(self) -> BudgetExhaustedError:
-        """The error for a call to which open streams leave no output tokens."""
-        held = self.room.streams.output_tokens
-        problem = f"open streams have set aside the last {held:,} output_tokens"
-        advice = "read them to their end first, or open them with a smaller max_tokens"
-        return BudgetExhaustedError(self._message(problem, "output_tokens", advice))
+    def fitting(self, left: TokenUsage, prompt: int, reply: int, choices: int) -> int | Room:
+        """The output tokens for a call beside those in flight, or the room if the call has to wait.
+
+        It waits for calls only: beside open streams it gets the output tokens that they have left.
+        """
+        calls, streams = self.room.calls, self.room.streams
+        if left.output_tokens:
+            free = left.output_tokens - calls.output_tokens - streams.output_tokens
+            if free < reply:
+                if calls.output_tokens:
+                    return self.room
+                if free < choices:
+                    problem = f"open streams have set aside the last {streams.output_tokens:,} output_tokens"
+                    advice = "read them to their end first, or open them with a smaller max_tokens"
+                    raise BudgetExhaustedError(self._message(problem, "output_tokens", advice))
+                reply = free
+        if left.input_tokens and calls.input_tokens:
+            free = left.input_tokens - calls.input_tokens - streams.input_tokens
+            if free < min(prompt, left.input_tokens):
+                return self.room
+        return reply
 
     def update_message(self, exc: BaseException) -> None:
         """Bring a refusal of this meter up to date: calls in flight when it was raised have ended since."""
@@ -257,22 +256,17 @@ class Meters:
         lefts = [(meter, meter.left) for meter in self._meters]
         for meter, left in lefts:
             meter.require_any(left)
-        for meter, left in lefts:
-            meter.require("output_tokens", left.output_tokens, request.choices, "choices")
-        prompt, size = self._prompt(request, lefts) if self._limit_prompts else (0, 0)
         reply = (request.max_tokens or request.default_max_tokens) * request.choices
-        reply = min((reply, *(left.output_tokens for _, left in lefts if left.output_tokens)))
         for meter, left in lefts:
-            room, free = meter.room, left.output_tokens - meter.room.held_output
-            if left.output_tokens and free < reply:
-                if room.calls.output_tokens:
-                    return room
-                if free < request.choices:
-                    raise meter.refusal_beside_streams()
-                reply = free
-            free = left.input_tokens - room.held_input
-            if left.input_tokens and free < min(prompt, left.input_tokens) and room.calls.input_tokens:
-                return room
+            if left.output_tokens:
+                meter.require("output_tokens", left.output_tokens, request.choices, "choices")
+                reply = min(reply, left.output_tokens)
+        prompt, size = self._prompt(request, lefts) if self._limit_prompts else (0, 0)
+        for meter, left in lefts:
+            fitting = meter.fitting(left, prompt, reply, request.choices)
+            if isinstance(fitting, Room):
+                return fitting
+            reply = fitting
         max_tokens = reply // request.choices if self._limit_replies else request.max_tokens
         hold = Hold(max_tokens, prompt, reply, size, request.is_stream)
         for meter in self._meters:

@@ -1,4 +1,4 @@
-"""Running many calls at once: bounded, with results in order, one plain error, and no task left behind."""
+"""Running many calls at once: bounded, results in order, one plain error, no task left behind."""
 
 import asyncio
 import inspect
@@ -78,7 +78,7 @@ async def fan_out(
         if workers:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        stopped = True  # a job that swallows its cancellation must not be followed by another one
+        stopped = True  # no other job may follow one that swallows its cancellation
         await reap(workers)
     ends = [None if worker.cancelled() else worker.exception() for worker in workers]
     for end in ends:
@@ -86,7 +86,7 @@ async def fan_out(
             raise end
     if not outcomes.failures:
         for worker in workers:
-            worker.result()  # raises where somebody else cancelled a worker
+            worker.result()  # raises if a worker was cancelled from elsewhere
     return outcomes
 
 
@@ -114,19 +114,19 @@ def spawn(*work: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
 
 
 def is_being_cancelled() -> bool:
-    """Whether the current task was cancelled: else a CancelledError is somebody's own."""
+    """Whether the current task was cancelled: otherwise some code raised CancelledError by itself."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def look_at(task: asyncio.Future[Any]) -> None:
-    """Take notice of how a task ended, or asyncio complains that nobody did."""
+    """Retrieve a task's exception, or asyncio complains that it was never retrieved."""
     if not task.cancelled():
         task.exception()
 
 
 async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Cancel what still runs and wait for its end, however often we are cancelled ourselves meanwhile."""
+    """Cancel the tasks that still run and await their end, even if the caller is cancelled meanwhile."""
     pending = [task for task in tasks if not task.done()]
     cancelled: asyncio.CancelledError | None = None
     while pending:
@@ -144,17 +144,17 @@ async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
 
 
 def told(exc: BaseException) -> str:
-    """A failure in one line, for a result or a note."""
+    """A failure as text, for a result or a note."""
     return f"{type(exc).__name__}: {exc}"
 
 
 def merged(failures: Iterable[E]) -> E:
     """The one error to raise for several: the first given, with the others in its notes.
 
-    Give them in the order they came: the first is why the rest was stopped, and those after it may be what
-    the stop made of them (a call that was not retried any more).
+    Give them in the order they came. The first one stopped the rest, and later ones may come from the stop: a
+    call that was not retried any more.
     """
-    # Each object once: one request for several samples failed them all. An exception may lack a hash.
+    # Each object once: one request for several samples may fail them all. By id: an error may lack a hash.
     chosen, *rest = {id(exc): exc for exc in failures}.values()
     texts = [told(exc) for exc in rest]
     counts: dict[str, int] = {}
@@ -188,8 +188,8 @@ async def gather_strict(coros: Iterable[Awaitable[T]], max_concurrency: int = 10
 
     Raises:
         ValueError: `max_concurrency` is less than 1.
-        Exception: The first failure, as it is (never an ExceptionGroup), after the rest were cancelled
-            and awaited. Errors that others raised meanwhile are in its notes.
+        Exception: The first failure, never an ExceptionGroup, after the rest were cancelled and awaited.
+            The errors that others raised meanwhile are in its notes.
     """
     return (await _gather(coros, max_concurrency, "cancel the rest")).results()
 
@@ -199,7 +199,7 @@ async def gather_resilient(
 ) -> list[T | BaseException]:
     """Await all of `coros`, at most `max_concurrency` at a time; a failure is a result like any other.
 
-    So is the CancelledError of an awaitable that was cancelled on its own, while we were not.
+    The CancelledError of an awaitable is a result too, unless the caller itself was cancelled.
 
     Example:
         ```python
@@ -229,11 +229,11 @@ async def gather_resilient(
 async def _gather(coros: Iterable[Awaitable[T]], max_concurrency: int, on_failure: OnFailure) -> Outcomes[T]:
     jobs: list[Awaitable[T]] = []
     try:
-        jobs.extend(coros)  # what an iterator made before it failed is in the list all the same
+        jobs.extend(coros)  # if the iterator fails, the list has what it made before
         checks.at_least(1, max_concurrency=max_concurrency)
         return await fan_out(lambda index: jobs[index], len(jobs), max_concurrency, on_failure=on_failure)
     finally:
-        # What had no turn: a coroutine would warn that it was never awaited, a task would go on alone.
+        # For jobs without a turn: a coroutine would warn that it was never awaited, a task would go on.
         for job in jobs:
             if inspect.iscoroutine(job) and inspect.getcoroutinestate(job) == inspect.CORO_CREATED:
                 job.close()

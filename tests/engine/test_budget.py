@@ -18,6 +18,7 @@ from executionkit import (
     TokenUsage,
     consensus,
 )
+from executionkit.engine.budget import Hold, Meters, Request, Room
 from executionkit.engine.run import Run
 
 # -- a budget of calls -----------------------------------------------------------------------------------
@@ -325,6 +326,27 @@ async def test_waiting_calls_go_in_the_order_they_came() -> None:
         provider.waiting[0].answer(usage=used(10))
     await asyncio.gather(*tasks)
     assert [request.prompt for request in provider.requests] == ["0", "1", "2", "3"]
+
+
+async def test_the_end_of_a_call_makes_no_more_than_two_of_those_that_wait_check_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checks: list[Request] = []
+    try_hold = Meters.try_hold
+
+    def counted(meters: Meters, request: Request) -> Hold | Room:
+        checks.append(request)
+        return try_hold(meters, request)
+
+    monkeypatch.setattr(Meters, "try_hold", counted)
+    provider = HeldProvider()
+    run = Run("r", provider, max_cost=output(100))
+    tasks = [start(run, 100) for _ in range(100)]
+    for number in range(100):
+        await provider.arrived(number + 1)
+        provider.waiting[0].answer(usage=used(0))
+    await asyncio.gather(*tasks)
+    assert len(checks) <= 100 + 2 * 100
 
 
 async def test_of_those_that_wait_none_goes_before_one_that_came_earlier() -> None:
