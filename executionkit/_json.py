@@ -56,13 +56,12 @@ def a_text(value: object) -> str:
 
 def plain(value: Any) -> Any:
     """Copy mappings, lists and tuples into dicts and lists, however deep; leave everything else as it is."""
-    if value is None or isinstance(value, (str, int, float)):
-        return value  # first, because most values are scalars, and the check for a Mapping is slow
-    if isinstance(value, (dict, Mapping)):
-        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return value
+    # In this order because the check for a Mapping is slow, and most values are dicts or scalars.
+    if not isinstance(value, dict) and (isinstance(value, (str, int, float)) or not is_mapping(value)):
+        return value
+    return {key: item if type(item) is str else plain(item) for key, item in value.items()}
 
 
 def copied(value: Any) -> Any:
