@@ -19,7 +19,7 @@ GROUND = {"_text", "_json", "_callables"}
 VALUES = GROUND | {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
-APPLICATION = CORE | JUDGES | {"_structured", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
+APPLICATION = CORE | JUDGES | {"_output", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
@@ -39,16 +39,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_checks": VALUES,
     "cost": VALUES,
     "engine": VALUES | {"_checks", "cost"},
-    "_structured": CORE,
+    "_output": VALUES,
     "_judge": CORE,
     "evaluators": CORE | JUDGES,
     "provider": VALUES | {"_checks", "_version"},
-    "answers": CORE | {"_structured"},
+    "answers": CORE | {"_output"},
     "field_vote": GROUND,
-    "patterns": CORE | JUDGES | {"_structured"},
+    "patterns": CORE | JUDGES | {"_output"},
     "compose": CORE,
-    "kit": CORE | {"_structured", "patterns", "compose"},
-    "sync": CORE | {"_structured", "patterns", "compose"},
+    "kit": CORE | {"patterns", "compose"},
+    "sync": CORE | {"patterns", "compose"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},
@@ -60,7 +60,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 OPTIONAL = {
     "provider": {"httpx", "httpx2"},
     "engine": {"json_repair"},
-    "_structured": {"pydantic", "json_repair", "typing_extensions"},
+    "_output": {"pydantic", "typing_extensions"},
+    "patterns": {"json_repair"},
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from types import UnionType
 from typing import Any, Generic, TypeVar, overload
 
-from executionkit._structured.outputs import OutputAdapter
+from executionkit._output import OutputAdapter
 from executionkit.answers._text import canonical_json
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class StructuredReader(Generic[T]):
     """
 
     def __init__(self, output: object) -> None:
-        from executionkit._structured.outputs import output_for  # not at the top: few programs need it
+        from executionkit._output import output_for  # not at the top: few programs need it
 
         self._output = output_for(output)
 
@@ -26,7 +26,7 @@ class StructuredReader(Generic[T]):
         """Read the answer; None if there is no JSON, or it does not fit."""
         answer = canonical_json(text)
         if answer is not None:
-            from executionkit._structured.outputs import UnfitError
+            from executionkit._output import UnfitError
 
             try:
                 self.value(answer)

@@ -6,7 +6,7 @@ from types import UnionType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args, overload
 
 from executionkit import _checks as checks
-from executionkit._structured.outputs import OutputAdapter, Rung, SchemaMode, Validator
+from executionkit._output import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
@@ -166,9 +166,9 @@ async def structured(
     `["parse_attempts"]`, `["repair_attempts"]`, `["validated"]`, `["truncated_responses"]` and
     `["rung_costs"]` (as dicts).
     """
-    from executionkit._structured.attempts import Attempts
-    from executionkit._structured.modes import MEMORY, MODES
-    from executionkit._structured.outputs import output_for
+    from executionkit._output import output_for
+    from executionkit.patterns._attempts import Attempts
+    from executionkit.patterns._schema_modes import MEMORY, MODES
 
     checks.text(prompt=prompt)
     checks.at_least(0, max_retries=max_retries)

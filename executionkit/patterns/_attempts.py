@@ -4,18 +4,18 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from executionkit._structured.modes import (
+from executionkit._output import Output, Rung, SchemaMode, UnfitError, Validator
+from executionkit.cost import minus
+from executionkit.engine.run import Run
+from executionkit.errors import LLMError, PatternError
+from executionkit.patterns._json_reply import read_json, validate
+from executionkit.patterns._schema_modes import (
     MEMORY,
     MODES,
     refuses_mode,
     refuses_room,
     request_fields,
 )
-from executionkit._structured.outputs import Output, Rung, SchemaMode, UnfitError, Validator
-from executionkit._structured.parser import read_json, validate
-from executionkit.cost import minus
-from executionkit.engine.run import Run
-from executionkit.errors import LLMError, PatternError
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 

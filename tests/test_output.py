@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from executionkit._structured.outputs import MOST_ERRORS, UnfitError, output_for
+from executionkit._output import MOST_ERRORS, UnfitError, output_for
 
 
 class Item(BaseModel):

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from executionkit._structured.outputs import SchemaMode
+from executionkit._output import SchemaMode
 from executionkit.errors import LLMError, PermanentError
 
 MODES: Final[tuple[SchemaMode, ...]] = ("json_schema", "json_object_schema", "json_object", "none")

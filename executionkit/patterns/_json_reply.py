@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 from unicodedata import category
 
-from executionkit._structured.outputs import UnfitError, Validator
+from executionkit._output import UnfitError, Validator
 from executionkit.engine.json_extraction import fenced_blocks, locate_json
 from executionkit.engine.thoughts import Span, without_thoughts
 from executionkit.errors import ExecutionKitError
