@@ -65,7 +65,7 @@ AREAS = {  # how many faults, and where; a file belongs to the first area that n
         50,
         "engine/*.py _output.py evaluators.py _judge.py _checks.py "
         "patterns/_sampling.py patterns/_tools.py patterns/_transcript.py patterns/_narrator.py "
-        "patterns/_attempts.py patterns/_json_reply.py patterns/_schema_modes.py",
+        "patterns/_structured_attempts.py patterns/_structured_reply.py patterns/_structured_modes.py",
     ),
 }
 

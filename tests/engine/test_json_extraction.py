@@ -16,7 +16,7 @@ from executionkit import answers
 from executionkit._judge import read_score
 from executionkit.engine.json_extraction import extract_json
 from executionkit.engine.thoughts import without_thoughts
-from executionkit.patterns._json_reply import find_broken
+from executionkit.patterns._structured_reply import find_broken
 
 # What models send, and what is meant.
 REPLIES: dict[str, tuple[str, Any]] = {

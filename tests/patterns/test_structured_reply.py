@@ -6,7 +6,7 @@ import pytest
 
 from executionkit import MockProvider, PatternError, structured_sync
 from executionkit.engine.json_extraction import locate_json
-from executionkit.patterns._json_reply import MAX_CHARS, find_broken, is_doubtful, mend
+from executionkit.patterns._structured_reply import MAX_CHARS, find_broken, is_doubtful, mend
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from executionkit._output import Output, Rung, SchemaMode, UnfitError, Validator
 from executionkit.cost import minus
 from executionkit.engine.run import Run
 from executionkit.errors import LLMError, PatternError
-from executionkit.patterns._json_reply import read_json, validate
-from executionkit.patterns._schema_modes import (
+from executionkit.patterns._structured_modes import (
     MEMORY,
     MODES,
     refuses_mode,
     refuses_room,
     request_fields,
 )
+from executionkit.patterns._structured_reply import read_json, validate
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 
