@@ -12,7 +12,7 @@ export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs look bench interop build clean FORCE
+.PHONY: help demo test lint format types docs look bench mutants interop build clean FORCE
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -35,11 +35,14 @@ types: $(VENV)/.dev ## Check the types with mypy and pyright
 docs: $(VENV)/.dev ## Build the documentation into site/
 	@scripts/docs
 
-look: docs ## Look at every page of the site with a headless Chromium, which must be there
+look: docs $(VENV)/.look ## Look at every page of the site with a headless Chromium, which must be there
 	@$(BIN) scripts/look_at_docs.py $(ARGS)
 
 bench: $(VENV)/.test ## Measure what the library costs
 	@for benchmark in benchmarks/*.py; do $(BIN) "$$benchmark" || exit 1; done
+
+mutants: $(VENV)/.mutants ## Plant faults, and count how many the tests notice (ARGS="voting" plants some)
+	@$(BIN) scripts/mutants.py $(ARGS)
 
 interop: ## Drive real servers through the library (ARGS="aimock" tries one of them)
 	@scripts/interop $(ARGS)
@@ -52,9 +55,11 @@ clean: ## Remove everything made here
 
 # The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
 $(VENV)/.base: EXTRAS :=
-$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,test,types
+$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,test
 $(VENV)/.dev: EXTRAS := dev
-$(VENV)/.base $(VENV)/.test $(VENV)/.dev: $(VENV)/.made-with pyproject.toml
+$(VENV)/.look: EXTRAS := look
+$(VENV)/.mutants: EXTRAS := httpx,httpx2,aiohttp,test,mutants
+$(VENV)/.base $(VENV)/.test $(VENV)/.dev $(VENV)/.look $(VENV)/.mutants: $(VENV)/.made-with pyproject.toml
 	@scripts/install $(VENV) "$(EXTRAS)"
 	@touch $@
 

@@ -3,5 +3,6 @@
 from hypothesis import settings
 
 # Hypothesis' deadline is an assertion on time, which a busy machine fails.
-settings.register_profile("patient", settings(), deadline=None)
+# Half of the usual number of examples: the suite runs often, and its random parts add up.
+settings.register_profile("patient", settings(), deadline=None, max_examples=50)
 settings.load_profile("patient")

@@ -1,14 +1,22 @@
-"""What early stops save and cost: recorded votes played through the real `consensus`.
+"""Recorded replies, played through `consensus`: accuracy, calls and rounds of every stopping rule.
 
-    python benchmarks/consensus_replay.py votes.jsonl [--orderings 5] [--plot consensus_replay.svg]
+    python benchmarks/consensus_replay.py [votes.jsonl] [--orderings 5] [--plot consensus_replay.svg]
 
-A line of the file is a question, `{"gold": "A", "samples": ["A", "B", "invalid", ...]}`, with eight samples
-or more, where "invalid" is a reply without a readable answer; it abstains. Every question is asked in the
-recorded order and in random ones, the same for every rule. Votes of forty are drawn from the eight with
-replacement.
+Without a file it plays `data/arithmetic_replies.jsonl`. `data/README.md` says where that comes from.
 
-The status is 1 when a vote stopped by "decided" has another winner than the full vote, or when a sample was
-paid for that was not needed.
+Two other formats are read. Both have a question on each line, with eight samples or more. "invalid"
+stands for a reply without a readable answer, which abstains.
+
+- `{"gold": "A", "samples": ["A", "B", "invalid", ...]}`
+- `{"doc_id": 0, "target": "A", "resps": [["A", "D"], ["invalid"], ...]}`: ranked votes, as in
+  data/Votes.jsonl of https://github.com/szu-tera/RankedVotingSC. The first choices vote, and of lines
+  with the same `doc_id` the first counts.
+
+Every question is asked in the recorded order and in random orders, the same ones for every rule. Votes
+of forty are drawn from the first eight samples with replacement.
+
+The status is 1 when a vote stopped by "decided" has another winner than the full vote, or when a vote
+paid for a sample that it did not need.
 """
 
 import argparse
@@ -17,13 +25,14 @@ import json
 import random
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from executionkit import ConsensusFailedError, LLMResponse, consensus
+from executionkit import ConsensusFailedError, LLMResponse, answers, consensus
 
+DATA = Path(__file__).parent / "data" / "arithmetic_replies.jsonl"
 RECORDED = 8
 DRAWN = 40
 CEILINGS = (1, 3, 5, 7, RECORDED, DRAWN)
@@ -33,18 +42,19 @@ SEED = 20_230_519
 
 
 class Question(NamedTuple):
-    """A question's right answer and the samples recorded for it."""
+    """A question's right answer, its recorded replies, and the function that reads an answer from a reply."""
 
-    gold: str
+    gold: Hashable
     samples: list[str]
+    key: Callable[[str], Hashable | None]
 
 
 class Replay:
-    """Answers call after call with the next sample. Every reply takes one unit of a time of its own.
+    """A provider that answers each call with the next sample; every reply takes one unit of simulated time.
 
     Attributes:
-        calls: How many samples were asked for.
-        rounds: When the last reply came: how many model calls one after the other the vote took.
+        calls: The number of samples requested.
+        rounds: The simulated time of the last reply, which is the model calls made one after another.
     """
 
     def __init__(self, samples: list[str]) -> None:
@@ -53,7 +63,7 @@ class Replay:
         self.rounds = 0
 
     async def complete(self, messages: object, **_: Any) -> LLMResponse:
-        """Give the next sample, after the samples asked for at the same time have been asked for."""
+        """Return the next sample, after the other samples of the same round have been requested."""
         asked, index = self.rounds, self.calls
         self.calls += 1
         await asyncio.sleep(0)
@@ -63,7 +73,7 @@ class Replay:
 
 @dataclass
 class Figures:
-    """What one rule came to, over many votes."""
+    """The totals of one rule, over many votes."""
 
     votes: int = 0
     right: int = 0
@@ -72,33 +82,38 @@ class Figures:
 
     @property
     def accuracy(self) -> float:
-        """The share of votes that were won by the right answer, in percent."""
+        """The share of votes that the right answer won, in percent."""
         return 100 * self.right / self.votes
 
     @property
     def mean_calls(self) -> float:
-        """Samples paid for by a vote."""
+        """The samples that a vote pays for, on average."""
         return self.calls / self.votes
 
     @property
     def mean_rounds(self) -> float:
-        """Model calls one after the other in a vote."""
+        """The model calls that a vote makes one after another, on average."""
         return self.rounds / self.votes
 
 
-def read(text: str) -> Hashable | None:
-    """The answer of a recorded sample."""
+def letter(text: str) -> Hashable | None:
+    """Read the answer from a recorded vote."""
     return None if text == "invalid" else text
 
 
 async def play(
     question: Question, samples: list[str], rule: Any, max_concurrency: int, figures: Figures
 ) -> Hashable | None:
-    """One vote; returns its winner."""
+    """Hold one vote and return its winner."""
     replay = Replay(samples)
     try:
         result = await consensus(
-            replay, "q", num_samples=len(samples), stop=rule, key=read, max_concurrency=max_concurrency
+            replay,
+            "q",
+            num_samples=len(samples),
+            stop=rule,
+            key=question.key,
+            max_concurrency=max_concurrency,
         )
     except ConsensusFailedError:
         answer = None
@@ -114,14 +129,14 @@ async def play(
 
 
 def orders(question: Question, count: int, chance: random.Random) -> Iterator[tuple[list[str], list[str]]]:
-    """The recorded samples in `count` orders, the first as recorded, and with each a longer draw of them."""
+    """Return the samples in `count` orders, the first as recorded, each with a longer draw from them."""
     for index in range(count):
         samples = question.samples if not index else chance.sample(question.samples, RECORDED)
         yield samples, chance.choices(question.samples, k=DRAWN)
 
 
 async def compare(questions: list[Question], orderings: int) -> tuple[dict[tuple[Any, int], Figures], int]:
-    """All rules and ceilings; also in how many votes "decided" had another winner than "all"."""
+    """Measure all rules and ceilings; count the votes in which "decided" had another winner than "all"."""
     figures: dict[tuple[Any, int], Figures] = defaultdict(Figures)
     chance = random.Random(SEED)
     different = 0
@@ -137,7 +152,7 @@ async def compare(questions: list[Question], orderings: int) -> tuple[dict[tuple
 
 
 async def rounds(questions: list[Question]) -> dict[tuple[Any, int, int], Figures]:
-    """Rules, ceilings and concurrencies, in one ordering; the samples used don't depend on concurrency."""
+    """Measure all concurrencies, in one ordering."""
     figures: dict[tuple[Any, int, int], Figures] = defaultdict(Figures)
     chance = random.Random(SEED)
     for question in questions:
@@ -151,18 +166,19 @@ async def rounds(questions: list[Question]) -> dict[tuple[Any, int, int], Figure
 
 
 def plurality(questions: list[Question], *, invalid_votes: bool) -> float:
-    """The accuracy of the most common of the recorded samples, over all their orders; counted by hand."""
+    """Compute the accuracy of the most common sample over all orders, without the library's own vote."""
     right = 0.0
     for question in questions:
-        votes = Counter(sample for sample in question.samples if invalid_votes or sample != "invalid")
+        read = [question.key(sample) for sample in question.samples]
+        votes = Counter(answer for answer in read if invalid_votes or answer is not None)
         best = [answer for answer, count in votes.items() if count == max(votes.values())]
-        # Each of several comes first in as many orders as the others.
+        # Of several equally common answers, each comes first in as many orders as the others.
         right += best.count(question.gold) / max(1, len(best))
     return 100 * right / len(questions)
 
 
 def report(figures: dict[tuple[Any, int], Figures]) -> None:
-    """Print what each rule came to under each ceiling."""
+    """Print the figures of each rule under each ceiling."""
     print(f"{'samples':>7}  {'stop':<8} {'accuracy':>8} {'calls':>7} {'saved':>7} {'rounds':>7}")
     for ceiling in CEILINGS[1:]:
         for rule in RULES:
@@ -175,7 +191,7 @@ def report(figures: dict[tuple[Any, int], Figures]) -> None:
 
 
 def report_rounds(figures: dict[tuple[Any, int, int], Figures]) -> None:
-    """Print how many model calls one after the other each rule takes at each concurrency."""
+    """Print how many model calls one after another each rule takes at each concurrency."""
     print("rounds, by max_concurrency:")
     print(f"{'samples':>7}  {'stop':<8} {'calls':>7}", *(f"{width:>7}" for width in CONCURRENCIES))
     for ceiling in (RECORDED, DRAWN):
@@ -194,7 +210,7 @@ COLOURS = ("#555555", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00", "#5
 
 
 def plot(figures: dict[tuple[Any, int], Figures], path: Path) -> None:
-    """Draw accuracy over cost, a line for each rule and a point for each ceiling up to the recorded eight."""
+    """Draw accuracy over cost, with a line for each rule and a point for each ceiling up to eight."""
     ceilings = [ceiling for ceiling in CEILINGS if ceiling <= RECORDED]
     lines = {
         rule: [(figures[rule, n].mean_calls, figures[rule, n].accuracy) for n in ceilings] for rule in RULES
@@ -245,34 +261,50 @@ def _text(x: float, y: float, text: str, anchor: str, size: int = 13) -> str:
 
 
 def load(path: Path) -> list[Question]:
-    """Read the recorded votes; of more than eight samples the first eight."""
-    questions: list[Question] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        questions.append(Question(record["gold"], record["samples"][:RECORDED]))
-        if len(questions[-1].samples) < RECORDED:
-            raise SystemExit(f"line {len(questions)} has fewer than {RECORDED} samples")
+    """Read the recorded replies; of more than eight samples of a question, the first eight."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if "text" in lines[0]:
+        found = list(by_problem(lines).values())
+    elif "resps" in lines[0]:
+        first = {line["doc_id"]: line for line in reversed(lines)}
+        unique = [line for line in lines if first[line["doc_id"]] is line]
+        found = [Question(line["target"], [each[0] for each in line["resps"]], letter) for line in unique]
+    else:
+        found = [Question(line["gold"], line["samples"], letter) for line in lines]
+    questions = [question._replace(samples=question.samples[:RECORDED]) for question in found]
+    for index, question in enumerate(questions):
+        if len(question.samples) < RECORDED:
+            raise SystemExit(f"question {index} has fewer than {RECORDED} samples")
     return questions
 
 
+def by_problem(lines: list[dict[str, Any]]) -> dict[int, Question]:
+    """Gather the replies to each arithmetic problem."""
+    found: dict[int, Question] = {}
+    for line in lines:
+        question = found.setdefault(line["qid"], Question(line["gold"], [], answers.number))
+        question.samples.append(line["text"])
+    return found
+
+
 def main() -> int:
-    """Play the votes, print the tables, draw the plot."""
+    """Hold the votes, print the tables, draw the plot."""
     parser = argparse.ArgumentParser(description="Play recorded votes through consensus().")
-    parser.add_argument("votes", type=Path, nargs="?", help="recorded votes, a JSON object a line")
+    parser.add_argument(
+        "votes", type=Path, nargs="?", default=DATA, help="recorded votes, one JSON object on each line"
+    )
     parser.add_argument("--orderings", type=int, default=5, help="orders of the samples of each question")
     parser.add_argument("--plot", type=Path, help="where to draw accuracy over cost, as SVG")
     arguments = parser.parse_args()
-    if arguments.votes is None:
-        print("consensus_replay: no file of recorded votes given, nothing to play")
-        return 0
     questions = load(arguments.votes)
     abstaining, voting = (plurality(questions, invalid_votes=each) for each in (False, True))
-    print(f"{len(questions)} questions, {RECORDED} samples each, {arguments.orderings} orderings")
+    name, orderings = arguments.votes.name, arguments.orderings
+    print(f"{name}: {len(questions)} questions, {RECORDED} samples each, {orderings} orderings")
     print(
         f"plurality of {RECORDED}, over all orders: {abstaining:.2f}% where invalid replies abstain,", end=" "
     )
     print(f"{voting:.2f}% where they vote\n")
-    figures, different = asyncio.run(compare(questions, arguments.orderings))
+    figures, different = asyncio.run(compare(questions, orderings))
     report(figures)
     report_rounds(asyncio.run(rounds(questions)))
     votes = sum(found.votes for (rule, _), found in figures.items() if rule == "decided")

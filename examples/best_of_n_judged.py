@@ -1,4 +1,4 @@
-"""Choose among candidates: by a program where it can tell, by a model comparing pairs where it can't."""
+"""Choose the best of several candidates: first by a program, then by a model that compares pairs."""
 
 import asyncio
 import re
@@ -41,7 +41,7 @@ NAMES = ["Tea House", "Teapot Terrace", "The Leaf", "Tannin Tales"]
 
 
 def simulated(request: ChatRequest) -> str:
-    """Has four names to give; as a judge it likes the longer of two, and a first one a little too much."""
+    """Give four names. As a judge, prefer the longer of two, with a slight bias to the first."""
     shown = re.findall(r"^<[ab]-\w+>\n(.*)\n</", request.prompt, re.MULTILINE)
     if not shown:
         return NAMES[(request.number - 1) % len(NAMES)]

@@ -1,7 +1,7 @@
-"""Classify by vote, and send what the samples disagree on to a person.
+"""Classify by vote, and let a person decide if the samples disagree.
 
-Where a model is unsure it contradicts itself, so the agreement tells which answers to check. Voting ends as
-soon as the rest can't change the winner.
+A model that is unsure contradicts itself, so the agreement shows which answers to check. The vote ends as
+soon as the remaining samples can't change the winner.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ async def main() -> None:
                     stop="decided",
                     max_tokens=200,
                 )
-            except ConsensusFailedError as error:  # no sample has one of the words
+            except ConsensusFailedError as error:  # no sample contains one of the two words
                 print(f"{review:<40} ask a person")
                 spent += error.cost
                 continue
@@ -44,7 +44,7 @@ async def main() -> None:
 
 
 def simulated(request: ChatRequest) -> str:
-    """Sure of the first two reviews, not of the third."""
+    """Answer the first two reviews consistently, and the third one inconsistently."""
     is_good = "perfect" in request.prompt or ("fine" in request.prompt and request.number % 2)
     return "They liked it.\npositive" if is_good else "They found fault.\nnegative"
 

@@ -1,6 +1,6 @@
-"""Ask a cheap model several times; only where its samples disagree, ask a strong one.
+"""Ask a cheap model several times. If its samples disagree, ask a strong one.
 
-Each model has a kit of its own, so that at the end the bill can be split. EXECUTIONKIT_CHEAP_MODEL and
+Each model has its own kit, so that the cost of each is known at the end. EXECUTIONKIT_CHEAP_MODEL and
 EXECUTIONKIT_STRONG_MODEL name two models of one endpoint.
 """
 
@@ -18,7 +18,7 @@ QUESTIONS = [
 ]
 FORM = "Think first, then end with: The answer is ..."
 
-# Dollars for a million tokens, in and out.
+# Dollars for a million tokens: input, output.
 PRICES = {"cheap": (0.15, 0.60), "strong": (2.50, 10.00)}
 
 
@@ -55,7 +55,7 @@ def right(request: ChatRequest) -> str:
 
 
 def sometimes_wrong(request: ChatRequest) -> str:
-    """Guesses at what takes more than one step."""
+    """Guess the answer if it takes more than one step."""
     return f"The answer is {20 + request.number % 3}." if "digits" in request.prompt else right(request)
 
 

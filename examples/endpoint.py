@@ -1,4 +1,4 @@
-"""Where the examples' model is: at the endpoint that the environment names, or simulated on this machine."""
+"""Find the model for the examples: at the endpoint named in the environment, or simulated on this machine."""
 
 import atexit
 import os
@@ -21,12 +21,12 @@ class Endpoint(NamedTuple):
 
 
 def endpoint(simulated: Sequence[Reply] | Callable[[ChatRequest], Reply], role: str = "") -> Endpoint:
-    """The endpoint of EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY, or a simulated one.
+    """Return the endpoint of EXECUTIONKIT_BASE_URL, _MODEL and _API_KEY, or a simulated one.
 
     Args:
-        simulated: What the simulated model replies, in order, or a function from request to reply.
-        role: What this endpoint is for, where a program has several: "strong" takes
-            EXECUTIONKIT_STRONG_MODEL and so on before EXECUTIONKIT_MODEL.
+        simulated: The replies of the simulated model, in order, or a function from request to reply.
+        role: The purpose of this endpoint, for programs with several. With "strong",
+            EXECUTIONKIT_STRONG_MODEL and the like take precedence over EXECUTIONKIT_MODEL.
     """
     base_url = _setting("BASE_URL", role)
     if base_url:

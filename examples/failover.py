@@ -1,7 +1,7 @@
-"""When one provider is rate limited, ask the next: a provider of one's own around others.
+"""When one provider is rate limited, use the next one.
 
-Anything with such a `complete` is a provider, so patterns, budgets and kits work with it. A refusal is handed
-on, not swallowed: the pattern's own retry goes to the next provider, and every attempt counts.
+Any object with a `complete` like this one is a provider, so patterns, budgets and kits work with it. It
+raises each refusal again. The pattern then retries with the next provider, and every attempt counts.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from executionkit.testing import Fault
 
 
 class Failover:
-    """Asks the first provider that may be asked; one that is rate limited rests as long as it said."""
+    """Uses the first provider that is not resting. A rate-limited provider rests as long as it asked for."""
 
     supports_tools: Literal[True] = True
 
@@ -33,7 +33,7 @@ class Failover:
             return await provider.complete(messages, **options)
         except RateLimitError as error:
             self.rests_until[provider] = time.monotonic() + error.retry_after
-            # How long a retry has to wait: not at all while another provider is fresh.
+            # A retry need not wait if another provider is available now.
             error.retry_after = max(0.0, min(self.rests_until.values()) - time.monotonic())
             raise
 
@@ -44,7 +44,7 @@ async def main() -> None:
     async with first, second:
         group = Failover(first, second)
         kit = Kit(group)
-        for attempt in ("while it is not known", "now that it is"):
+        for attempt in ("with the rate limit still unknown", "with the rate limit known"):
             result = await kit.consensus(
                 "What is the capital of France? Reply with its name only.",
                 num_samples=3,

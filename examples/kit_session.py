@@ -1,4 +1,4 @@
-"""A session that keeps count: several patterns, one running total, failures included."""
+"""A session with a running total over several patterns, including failures."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def main() -> None:
         try:
             await kit.consensus("Name a colour, one word.", num_samples=3, strategy="unanimous")
         except ConsensusFailedError as error:
-            print(f"{'no agreement, yet paid for':<42} {error.cost}")
+            print(f"{'no agreement, but paid for':<42} {error.cost}")
     print(f"{'in all':<42} {kit.usage}")
 
 

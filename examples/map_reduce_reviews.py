@@ -1,4 +1,4 @@
-"""Find what many reviews have in common, skipping the ones the server refuses."""
+"""Find complaints that many reviews share, and skip the reviews that the server refuses."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ COMPLAINTS = {"dry": "dry scones", "bill": "a slow bill"}
 
 
 def simulated(request: ChatRequest) -> str | Fault:
-    """Finds two kinds of complaints, and counts those it is given in a reduction."""
+    """Find two kinds of complaints in a review, and count them in a reduction."""
     text = request.prompt
     if "refuses" in text:
         return Fault.status(400)

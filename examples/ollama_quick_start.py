@@ -1,4 +1,4 @@
-"""A model on your own machine, with Ollama: no key, no money, and time is what to be careful with.
+"""A model on your own machine, with Ollama: no key and no cost, but calls are slow.
 
     ollama pull llama3.2
     export EXECUTIONKIT_BASE_URL=http://localhost:11434/v1 EXECUTIONKIT_MODEL=llama3.2
@@ -19,7 +19,7 @@ QUESTION = (
 
 
 async def main() -> None:
-    # The first call waits until the model is loaded; a server that isn't there is noticed at once.
+    # The first call waits until the model is loaded, so `timeout` is long. A missing server shows at once.
     local = Provider(*endpoint(simulated), timeout=600.0, connect_timeout=2.0)
     async with local as provider:
         try:
@@ -28,12 +28,12 @@ async def main() -> None:
                 f"{QUESTION} Think first, then end with: The answer is ...",
                 num_samples=7,
                 key=answers.number,
-                stop="decided",  # samples that can't change the winner are not asked for
+                stop="decided",  # no samples that can't change the winner
                 max_tokens=1000,
-                max_concurrency=2,  # more than the server runs at once (OLLAMA_NUM_PARALLEL) would only queue
+                max_concurrency=2,  # no more than the server runs at once (OLLAMA_NUM_PARALLEL)
             )
         except PermanentError as error:
-            raise SystemExit(f"{error}\nIs the model pulled? `ollama list` shows those there are.") from error
+            raise SystemExit(f"{error}\nIs the model pulled? `ollama list` lists your models.") from error
         except ProviderError as error:
             raise SystemExit(f"{error}\nIs the server running? `ollama serve` starts it.") from error
     print(result.value)

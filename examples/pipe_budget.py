@@ -1,4 +1,4 @@
-"""Five drafts voted, the winner refined, everything on one budget, and what happens when it is too small."""
+"""Vote on five drafts and refine the winner, on one budget. Then do the same with too small a budget."""
 
 import asyncio
 from functools import partial
@@ -21,7 +21,7 @@ TASK = "Write a tagline for a tea house. Reply with the tagline only."
 
 
 async def as_task(provider: LLMProvider, prompt: str) -> PatternResult[str]:
-    """A step of one's own: turn the winner of the vote into the next step's task."""
+    """Turn the winner of the vote into the task of the next step."""
     return PatternResult(f"Improve this tagline. Reply with the tagline only.\n\n{prompt}")
 
 
@@ -48,7 +48,7 @@ async def main() -> None:
 
 
 def simulated(request: ChatRequest) -> str:
-    """Judge texts better the longer they are, and write longer ones when asked for better ones."""
+    """Score longer texts higher, and write a longer text when asked for a better one."""
     if "Judge how well" in request.prompt:
         return "Score: 9.5" if "leaf by leaf" in request.prompt else "Score: 7"
     if "Improve" in request.prompt:

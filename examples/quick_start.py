@@ -1,4 +1,4 @@
-"""The smallest complete program: ask five times, take the answer most samples gave."""
+"""The smallest complete program: ask five times and take the most common answer."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Let the model use two tools: an async one, and a plain function that tells the model its mistakes."""
+"""Let the model use two tools: an async one, which reports mistakes to the model, and a plain one."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ PRICES = {"tea": 3.20, "scone": 2.50}
 
 
 async def price(item: str) -> dict[str, float]:
-    """Whatever is returned beside a string, the model reads as JSON."""
+    """Return a dict, which the model reads as JSON. Only strings are passed on unchanged."""
     if item not in PRICES:
         raise ToolError(f"{item!r} is not on the menu; there is: {', '.join(PRICES)}")
     return {"price": PRICES[item]}
 
 
 def total(amounts: list[float]) -> float:
-    """A plain function; it runs in a thread of its own."""
+    """Add the amounts. A plain function runs in a thread of its own."""
     return round(sum(amounts), 2)
 
 
@@ -52,7 +52,7 @@ async def main() -> None:
 
 
 def simulated(request: ChatRequest) -> LLMResponse:
-    """Ask for both prices at once, misspelling one; correct it; add up; answer."""
+    """Request both prices at once with one misspelt, correct it, add them up, and answer."""
     results = [message["content"] for message in request.messages if message["role"] == "tool"]
     match len(results):
         case 0:

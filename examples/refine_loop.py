@@ -1,6 +1,6 @@
-"""Refine a text against what a program can check, and tell the model what to change.
+"""Refine a text with an evaluator in plain Python that tells the model what to change.
 
-A score alone says that a text is bad; feedback says why. Here both come from plain Python, so judging costs
+A score says that a text is bad, and feedback says why. Here both come from plain Python, so judging costs
 nothing.
 """
 
@@ -14,7 +14,7 @@ TASK = "Tell a customer that their order is late, in at most 120 characters."
 
 
 def checked(text: str, provider: LLMProvider) -> Evaluation:
-    """The share of the criteria that are met; a call made through `provider` would count as well."""
+    """Score the text by the share of criteria that it meets. Calls through `provider` would count too."""
     criteria = {
         "apologise": "sorry" in text.lower(),
         "name the new date, Friday": "friday" in text.lower(),
@@ -34,7 +34,7 @@ async def main() -> None:
             max_iterations=4,
             max_tokens=200,
             max_cost=TokenUsage(llm_calls=6),
-            on_budget="return",  # the best text so far, should the calls run out
+            on_budget="return",  # return the best text so far if the calls run out
         )
     for attempt in result.attempts:
         print(f"{attempt.score or 0:.2f}  {attempt.text}  {attempt.feedback and f'-> {attempt.feedback}'}")

@@ -1,4 +1,4 @@
-"""Watch an answer being written, and a tool loop at work."""
+"""Show an answer while the model writes it, and a tool loop while it runs."""
 
 import asyncio
 

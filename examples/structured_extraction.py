@@ -1,6 +1,6 @@
-"""Read an invoice into a type, with a check that no type can make, and see what each rung cost.
+"""Read an invoice into a dataclass, with a check that a type can't express, and print the cost of each rung.
 
-It needs pydantic, and mends the slip in the last reply at no cost where json-repair is installed.
+It needs pydantic. If json-repair is installed, the mistake in the third reply is corrected without a request.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Invoice:
 
 
 def adds_up(invoice: Invoice) -> str | None:
-    """The reason is told to the model, so say what to look at."""
+    """Return the reason if the total is wrong. The model reads it, so it says where to look."""
     total = sum(line.count * line.price for line in invoice.lines)
     return None if abs(total - invoice.total) < 0.005 else f"the lines add up to {total:.2f}, not the total"
 
@@ -40,12 +40,14 @@ async def main() -> None:
     for line in invoice.lines:
         print(f"{line.count} x {line.what:<8} {line.price:>6.2f}")
     print(f"{invoice.number:<12} {invoice.total:>6.2f}")
-    print(f"asked again {result.repair_attempts} times, slips mended here: {result.mended}")
+    print(
+        f"{result.repair_attempts} requests after the first; mistakes corrected without one: {result.mended}"
+    )
     for rung, cost in result.rung_costs.items():
         print(f"{rung:<12} {cost.llm_calls} calls, {cost.input_tokens + cost.output_tokens} tokens")
 
 
-# A model that forgets a field first, leaves a line out then, and at last writes a comma too many.
+# The model first omits a field, then omits a line, and then writes an extra comma.
 simulated = [
     '{"number": "T-17", "lines": [{"what": "teapot", "count": 3, "price": 12.5}]}',
     '{"number": "T-17", "lines": [{"what": "teapot", "count": 3, "price": 12.5}], "total": 45.5}',
@@ -55,7 +57,7 @@ simulated = [
         {"what": "tray", "count": 1, "price": 8.0},
     ]}
     ```""",
-    # Without json-repair the comma has to be asked for again.
+    # Without json-repair, the extra comma takes another request.
     '{"number": "T-17", "total": 45.5, "lines": ['
     '{"what": "teapot", "count": 3, "price": 12.5}, {"what": "tray", "count": 1, "price": 8.0}]}',
 ]

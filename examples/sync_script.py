@@ -1,4 +1,4 @@
-"""A script without an event loop: the same patterns, one provider, call after call."""
+"""A script without an event loop: the same patterns and one provider, one call after another."""
 
 from endpoint import endpoint
 

@@ -1,7 +1,7 @@
-"""How to test code that uses the patterns: with `pytest examples/unit_testing.py`, or as a program.
+"""Test code that uses the patterns. Run `pytest examples/unit_testing.py`, or run this file as a program.
 
-`MockProvider` answers from a script without any network; `LocalEndpoint` is a server on this machine that
-goes wrong as it is told to. No test waits, and none needs a plugin.
+`MockProvider` answers from a script, without a network. `LocalEndpoint` is a server on this machine that
+fails on demand. The tests don't wait and don't need a plugin.
 """
 
 import pytest
@@ -28,7 +28,7 @@ from executionkit.testing import Fault, LocalEndpoint
 
 
 def is_spam(provider: LLMProvider, text: str, retry: RetryConfig | None = None) -> bool | None:
-    """Whether all samples say spam or all say ham; None when they disagree."""
+    """Return True if all samples say spam, False if all say ham, and None if they disagree."""
     prompt = f"Spam or ham? Reply with one word.\n\n{text}"
     try:
         result = consensus_sync(provider, prompt, num_samples=3, strategy="unanimous", retry=retry)
@@ -72,7 +72,7 @@ def test_a_rate_limit_is_waited_out() -> None:
     assert waits[0] >= 30.0
 
 
-def test_the_model_is_told_what_the_tool_said() -> None:
+def test_the_model_reads_the_result_of_the_tool() -> None:
     asks = LLMResponse("", [ToolCall("call_1", "stock", {"item": "tea"})])
     provider = MockProvider([asks, "There are 12 boxes."], strict=True)
     assert answer(provider, "How much tea is there?") == "There are 12 boxes."
@@ -80,14 +80,14 @@ def test_the_model_is_told_what_the_tool_said() -> None:
     assert provider.last_call.messages[-1]["content"] == "12 boxes"
 
 
-def test_a_server_in_trouble_is_asked_again() -> None:
+def test_a_failing_server_gets_a_retry() -> None:
     with LocalEndpoint([Fault.status(503), Fault.cut_body(), "spam", "spam", "spam"]) as endpoint:
         provider = Provider(endpoint.base_url, "any-model")
         assert is_spam(provider, "You won!", retry=RetryConfig(base_delay=0.0)) is True
         assert endpoint.ledger.calls == 5
 
 
-def test_a_wrong_key_is_not_tried_again_and_the_error_says_what_was_spent() -> None:
+def test_a_wrong_key_is_not_retried_and_the_error_has_the_cost() -> None:
     with LocalEndpoint(["ham"], api_key="right") as endpoint:
         provider = Provider(endpoint.base_url, "any-model", api_key="wrong")
         with pytest.raises(PermanentError) as caught:

@@ -1,44 +1,52 @@
-"""JSON: reading it, writing it, and the values it is made of."""
+"""JSON: reading and writing it, telling its kinds of value apart, copying and comparing values."""
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
-from executionkit._text import well_formed
+from executionkit._text import shorten, well_formed
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    """Whether it is a mapping of whatever kind."""
+    """Whether it is a mapping of any kind."""
     return isinstance(value, Mapping)
 
 
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
-    """Whether it is a sequence of things, as strings and bytes are not."""
+    """Whether it is a sequence other than a string or bytes."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
 
 
 def is_collection(value: object) -> TypeGuard[Collection[Any]]:
-    """Whether it is a collection of things, as strings are not."""
+    """Whether it is a collection other than a string."""
     return isinstance(value, Collection) and not isinstance(value, str)
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+def is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a JSON array as Python holds one; read-only copies are tuples."""
+    return isinstance(value, (list, tuple))
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is a parsed JSON object."""
     return isinstance(value, dict)
 
 
-def _is_list(value: object) -> TypeGuard[list[Any]]:
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether it is a parsed JSON array."""
     return isinstance(value, list)
 
 
 def an_object(value: object) -> dict[str, Any] | None:
     """The value if it is a parsed JSON object, else None."""
-    return value if _is_object(value) else None
+    return value if is_object(value) else None
 
 
 def a_list(value: object) -> list[Any]:
     """The value if it is a parsed JSON array, else an empty one."""
-    return value if _is_list(value) else []
+    return value if is_list(value) else []
 
 
 def a_text(value: object) -> str:
@@ -48,13 +56,12 @@ def a_text(value: object) -> str:
 
 def plain(value: Any) -> Any:
     """Copy mappings, lists and tuples into dicts and lists, however deep; leave everything else as it is."""
-    if value is None or isinstance(value, (str, int, float)):
-        return value  # most are, and asking for a Mapping takes ten times as long
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return value
+    # In this order because the check for a Mapping is slow, and most values are dicts or scalars.
+    if not isinstance(value, dict) and (isinstance(value, (str, int, float)) or not is_mapping(value)):
+        return value
+    return {key: item if type(item) is str else plain(item) for key, item in value.items()}
 
 
 def copied(value: Any) -> Any:
@@ -65,12 +72,17 @@ def copied(value: Any) -> Any:
         return {key: copied(item) for key, item in value.items()}
     if isinstance(value, list):
         return [copied(item) for item in value]
-    # A tuple stays one: it may be what a vote was counted by.
+    # A tuple stays a tuple, because it may be the key of a vote.
     return tuple(map(copied, value)) if type(value) is tuple else value
 
 
+def is_record(value: object) -> bool:
+    """Whether it is an instance of a dataclass or a pydantic model."""
+    return not isinstance(value, type) and (is_dataclass(value) or hasattr(value, "model_dump"))
+
+
 def as_dicts(value: Any) -> Any:
-    """Tell dataclasses and pydantic models as dicts, and tuples as lists, however deep."""
+    """Turn dataclasses and pydantic models into dicts, and tuples into lists, however deep."""
     if is_dataclass(value) and not isinstance(value, type):
         value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
     elif not isinstance(value, type) and hasattr(value, "model_dump"):
@@ -80,6 +92,57 @@ def as_dicts(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_dicts(item) for item in value]
     return value
+
+
+def canonical(value: object) -> str:
+    """Write a value as JSON in one form: two values have the same text exactly where JSON holds them equal.
+
+    The order of keys doesn't matter, 1 and 1.0 are the same, 1 and true are not. A value that JSON does not
+    have is written as its `repr`.
+    """
+    form = _one_form(value)
+    return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+
+
+def _one_form(value: object) -> object:
+    if is_mapping(value):
+        return {str(key): _one_form(item) for key, item in value.items()}
+    if is_array(value):
+        return [_one_form(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INT:
+        return hex(value)
+    return value
+
+
+_LONGEST_INT = 2_000
+"""In bits. Python refuses to write integers of many digits; this is less than its strictest limit."""
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
+
+
+STRICT: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+"""Decodes what the standard calls JSON: NaN and numbers beyond a float's range are a ValueError."""
+
+
+def show(value: object, limit: int = 60) -> str:
+    """A value as JSON, cut to `limit` characters, for models and people to read."""
+    try:
+        return shorten(json.dumps(value, ensure_ascii=False, default=_shown), limit)
+    except ValueError:  # an int of more digits than Python is willing to write
+        return "a number too long to show"
+
+
+def _shown(value: object) -> object:
+    return dict(value) if is_mapping(value) else repr(value)
 
 
 def loads(data: bytes | str) -> Any:
@@ -94,16 +157,16 @@ def loads(data: bytes | str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # A senseless count must not cost a paid answer.
+        # An absurd count must not make a paid reply fail.
         return json.loads(data, parse_int=float)
 
 
 def dumps(value: object) -> bytes:
-    """Compact JSON in UTF-8; lone surrogates, which UTF-8 can't carry, become U+FFFD.
+    """Write compact JSON in UTF-8. Lone surrogates become U+FFFD, because UTF-8 can't carry them.
 
     Raises:
         ValueError: A number is NaN or infinite, or the value contains itself.
-        TypeError: Something in it has no JSON form.
+        TypeError: A value in it has no JSON form.
         RecursionError: It is nested too deep.
     """
     return well_formed(_ENCODER.encode(value)).encode()
@@ -114,8 +177,8 @@ def _as_json(value: object) -> dict[Any, Any] | list[Any]:
         return dict(value)
     if is_sequence(value):
         return list(value)
-    raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
+    raise TypeError(f"a value of type {type(value).__name__} can't be sent as JSON")
 
 
-# Made once: json.dumps() makes an encoder anew for every call with options.
+# Made once, because json.dumps() makes a new encoder for every call with options.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_json)

@@ -1,15 +1,15 @@
-"""`MockProvider`: a scripted provider for unit tests, without any network."""
+"""`MockProvider`: a scripted provider for unit tests, without a network."""
 
 import copy
 import inspect
 import itertools
-import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeGuard, cast
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeGuard
 
-from executionkit._text import size_of
+from executionkit._json import plain
+from executionkit._text import size_of, words_of
 from executionkit.responses import LLMResponse
 from executionkit.streaming import (
     ReasoningDelta,
@@ -26,21 +26,21 @@ Reply: TypeAlias = str | LLMResponse | BaseException | type[BaseException]
 
 
 class ScriptExhaustedError(AssertionError):
-    """A strict script was asked for more replies than it has.
+    """More calls were made than a strict script has replies.
 
-    An `AssertionError` so that no pattern takes it for a failure of the provider and retries it.
+    It is an `AssertionError`, so that no pattern takes it for a failed request and retries it.
     """
 
 
 class MockCall(NamedTuple):
-    """One call as it was made; a snapshot that later changes to the caller's messages don't reach.
+    """One recorded call. It is a copy: later changes to the caller's messages don't show in it.
 
     Attributes:
         messages: The conversation.
-        temperature: As passed; None when left to the provider.
-        max_tokens: As passed; None when left to the provider.
-        tools: The tool schemas; None when there were none.
-        kwargs: The further request fields.
+        temperature: As passed; None if the call gave none.
+        max_tokens: As passed; None if the call gave none.
+        tools: The tool schemas; None if the call gave none.
+        kwargs: The further keywords.
     """
 
     messages: list[dict[str, Any]]
@@ -51,15 +51,15 @@ class MockCall(NamedTuple):
 
 
 Responder: TypeAlias = Callable[[MockCall], Reply | Awaitable[Reply]]
-"""Answers a call instead of a script; a plain or an async function."""
+"""A plain or an async function that takes the recorded call and returns the reply."""
 
 
 class MockProvider:
-    """A provider that answers from a script and records what it was asked.
+    """A provider that answers from a script and records the calls.
 
-    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`, and has the `aclose` and
-    `async with` of `Provider`, which do nothing here. Replies come as they are
-    written: `max_tokens` is recorded and cuts nothing, as the local endpoint would.
+    It satisfies `LLMProvider`, `ToolCallingProvider` and `StreamingProvider`. It also has the `aclose` and
+    `async with` of `Provider`, which do nothing here. Replies are returned whole: `max_tokens` is recorded,
+    but doesn't cut them. `LocalEndpoint` does.
 
     Example:
         ```python
@@ -85,21 +85,20 @@ class MockProvider:
         ```
 
     Args:
-        responses: The replies in order, starting over when they run out; none means an empty response to
-            every call. The list is copied: changing it afterwards has no effect. Or a plain or async
-            function that is given the recorded call and returns the reply. An exception among the
-            replies is raised.
-        exception: Raised on every call instead of replying. Each raise is of a fresh copy, where the
-            exception can be copied, so that nothing set on one of them is seen on the next.
-        usage: Token counts that replies given as text carry; none by default.
-        strict: Raise `ScriptExhaustedError` when the script has run out instead of starting over.
+        responses: A list of replies, or a plain or async function that takes the recorded call and returns
+            the reply. A reply is a text, a response, or an exception, which is raised. The list is copied. It
+            starts over when it runs out; an empty one gives an empty response to every call.
+        exception: Raised on every call. Each call raises a fresh copy if the exception can be copied, so
+            that attributes set on one don't show on the next.
+        usage: The token counts of replies given as text. Defaults to no usage.
+        strict: Raise `ScriptExhaustedError` when the list runs out, instead of starting over.
 
     Attributes:
-        calls: Every call made, in order, those that raised included.
+        calls: Every call in order, including those that raised.
 
     Raises:
-        TypeError: A reply is neither text, nor a response, nor an exception, or `usage` is no mapping.
-        ValueError: `strict` without a script that could run out, or a `usage` without any count.
+        TypeError: A reply is not a text, a response or an exception, or `usage` is not a mapping.
+        ValueError: `strict` is used without a list that could run out, or `usage` has no token count.
     """
 
     supports_tools: Literal[True] = True
@@ -126,20 +125,20 @@ class MockProvider:
         if callable(responses):
             self._responder = responses
         else:
-            # One response object per entry, made here: a call then costs next to nothing.
+            # One response for each entry, made here, so that a call costs next to nothing.
             replies = [self._reply(reply) for reply in responses]
             self._script = iter(replies) if strict else itertools.cycle(replies or [self._reply("")])
         if strict and (exception is not None or self._responder is not None):
-            raise ValueError("strict=True needs a list of responses, neither a function nor an exception")
+            raise ValueError("strict=True needs a list of responses, not a function or an exception")
 
     @property
     def call_count(self) -> int:
-        """How many calls were made."""
+        """The number of calls."""
         return len(self.calls)
 
     @property
     def last_call(self) -> MockCall | None:
-        """The latest call, None before the first."""
+        """The latest call; None before the first."""
         return self.calls[-1] if self.calls else None
 
     async def complete(
@@ -151,7 +150,7 @@ class MockProvider:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """Record the call and give the next reply.
+        """Record the call and return the next reply.
 
         Raises:
             ScriptExhaustedError: The script is strict and has run out.
@@ -167,15 +166,15 @@ class MockProvider:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> ReplyStream:
-        """Give the next reply as events, its texts word by word; entering records the call.
+        """Stream the next reply, one word at a time.
 
-        An exception of the script is raised on entering.
+        Entering the stream records the call. An exception in the script is raised there.
         """
         call = _call(messages, temperature, max_tokens, tools, kwargs)
         return _MockStream(self._answer, call)
 
     async def aclose(self) -> None:
-        """Do nothing, as often as wished: there is no connection. It is here because `Provider` has it."""
+        """Do nothing. It is here because `Provider` has it."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -231,12 +230,9 @@ class _MockStream(ReplyStream):
 def _word_by_word(events: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
     for event in events:
         if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
-            yield from (replace(event, text=word) for word in _WORD.findall(event.text))
+            yield from (replace(event, text=word) for word in words_of(event.text))
         else:
             yield event
-
-
-_WORD = re.compile(r"\s*\S+|\s+")
 
 
 def _call(
@@ -247,11 +243,11 @@ def _call(
     kwargs: dict[str, Any],
 ) -> MockCall:
     return MockCall(
-        _snapshot(messages),
+        plain(messages),
         temperature,
         max_tokens,
-        None if tools is None else _snapshot(tools),
-        _snapshot(kwargs) if kwargs else kwargs,
+        None if tools is None else plain(tools),
+        plain(kwargs) if kwargs else kwargs,
     )
 
 
@@ -274,19 +270,8 @@ def _usage_mapping(usage: TokenUsage | Mapping[str, Any] | None) -> Mapping[str,
 _COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
 
 
-def _snapshot(value: Any) -> Any:
-    # Not copy.deepcopy: that is some twenty times slower, and only dicts and lists are ever changed in place.
-    if isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        return {key: item if type(item) is str else _snapshot(item) for key, item in fields.items()}
-    if isinstance(value, (list, tuple)):
-        items = cast("Sequence[Any]", value)
-        return [_snapshot(item) for item in items]
-    return value
-
-
 def _fresh(exception: BaseException | type[BaseException]) -> BaseException:
-    """A copy that shares nothing changeable with `exception`; itself when it can't be copied faithfully."""
+    """Copy an exception with its dicts and lists; return itself if it can't be copied faithfully."""
     if isinstance(exception, type):
         return exception()
     try:

@@ -1,4 +1,4 @@
-"""Making text from elsewhere fit to be shown, stored and sent on."""
+"""Text: making it valid, putting it into one line, shortening it, measuring it."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ _BEGINNING = 16_384
 
 
 def well_formed(text: str) -> str:
-    """Replace lone surrogates, which UTF-8 can't carry, by U+FFFD; join pairs into their character."""
+    """Replace lone surrogates by U+FFFD, because UTF-8 can't carry them; join pairs into their character."""
     if text.isascii():
         return text
     try:
@@ -24,15 +24,20 @@ def one_line(text: str) -> str:
     return _GAPS.sub(" ", well_formed(text)).strip()
 
 
+def collapsed(text: str) -> str:
+    """Strip surrounding whitespace, and turn every inner run of it into one space."""
+    return " ".join(text.split())
+
+
 def shorten(text: str, limit: int) -> str:
-    """Cut to `limit` characters, ending in an ellipsis when something is missing."""
+    """Cut a text to `limit` characters; a cut text ends in an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def beginning(text: str) -> str:
-    """The first 16,384 characters; a word that the cut splits is left out.
+    """Take the first 16,384 characters, without the word that the cut splits.
 
-    Half a credential is a thing that no pattern recognises, and patterns take their time over megabytes.
+    No pattern would recognise half a credential. Longer texts are cut because patterns are slow on megabytes.
     """
     if len(text) <= _BEGINNING:
         return text
@@ -41,14 +46,15 @@ def beginning(text: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """What a library says of a reply it can't read, without what it quotes: any header's value."""
+    """Take the quotes out of a library's message about a bad reply: they can hold any header's value."""
     return one_line(_QUOTED.sub("", text))
 
 
 def describe(exc: BaseException) -> str:
-    """An exception in one line: its own type and text, and the operating system's where that lies beneath.
+    """Describe an exception in one line, by type and text.
 
-    The exception itself is never chained or kept: those of HTTP libraries hold the request with its headers.
+    If an error of the operating system lies beneath it, that one is described. The exception of a request
+    is described and never chained, because those of HTTP libraries hold the headers.
     """
     shown: BaseException = exc
     beneath: BaseException | None = exc
@@ -57,13 +63,18 @@ def describe(exc: BaseException) -> str:
             break
         if isinstance(beneath, OSError):
             shown = beneath
-        group: Any = getattr(beneath, "exceptions", ())  # one of several attempts tells enough
+        group: Any = getattr(beneath, "exceptions", ())  # of several attempts the first will do
         beneath = group[0] if group else beneath.__cause__ or beneath.__context__
     text = one_line(str(shown))
     return shorten(f"{type(shown).__name__}: {text}" if text else type(shown).__name__, 300)
 
 
+def words_of(text: str) -> list[str]:
+    """Split a text into words, each with the whitespace before it; joined they are the text again."""
+    return re.findall(r"\s*\S+|\s+", text)
+
+
 def size_of(text: str) -> int:
-    """The size of a text in bytes of UTF-8, by which scripts differ less in tokens than by characters."""
-    # ASCII knows its size; encoding would make the cost of a call grow with the length of its reply.
+    """The size of a text in UTF-8. For any script, bytes predict tokens better than characters do."""
+    # Encoding every reply would take time, and ASCII text doesn't need it.
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

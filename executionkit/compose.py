@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit import _checks as checks
-from executionkit._checks import warn_of_unknown_keyword, warn_the_caller
-from executionkit._json import as_dicts, copied
-from executionkit.cost import tighter
+from executionkit._callables import misfit, signature_of
+from executionkit._json import as_dicts, copied, is_record
+from executionkit.cost import minus, tighter
+from executionkit.engine import bill
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
@@ -21,11 +22,11 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class PatternStep(Protocol[T_co]):
-    """A step of a `pipe`: any pattern, `functools.partial` of one, or an async function of this shape.
+    """A step of a `pipe`: a pattern, a `functools.partial` of one, or an async function of this shape.
 
-    The provider a step is handed counts its calls against the pipe's budget. A step may have further
-    keyword parameters; it gets those of the pipe's shared keywords that it has a parameter for, and
-    `max_cost` with what is left of the budget.
+    The step's provider counts its calls against the pipe's budget. A step may have further keyword
+    parameters. It receives the shared keywords that it has a parameter for. If the pipe has a `max_budget`, a
+    step with a parameter `max_cost` receives what is left of it.
 
     Example:
         ```python
@@ -36,9 +37,9 @@ class PatternStep(Protocol[T_co]):
             return PatternResult(f"In which country is {prompt}?")
 
 
-        result = await pipe(
-            MockProvider(["Paris"]), "The largest city?", consensus, as_question
-        )
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider(["Paris"])
+        result = await pipe(provider, "The largest city?", consensus, as_question)
         assert result.value == "In which country is Paris?"
         ```
     """
@@ -50,11 +51,13 @@ class PatternStep(Protocol[T_co]):
 
 @dataclass(frozen=True)
 class PipeResult(PatternResult[T_co]):
-    """The last step's value and score, the cost of all; `metadata` holds the last step's too.
+    """The last step's `value` and `score`, and the `cost` of all steps.
+
+    `metadata` holds the last step's metadata and the two fields below.
 
     Attributes:
-        step_count: Steps run.
-        step_metadata: Each step's metadata, in order.
+        step_count: Number of steps run.
+        step_metadata: The metadata of each step, in order.
     """
 
     step_count: int = 0
@@ -68,7 +71,7 @@ async def pipe(
     max_budget: TokenUsage | None = None,
     **shared_kwargs: object,
 ) -> PipeResult[T]:
-    """Run `steps` one after the other; the value of each is the prompt of the next.
+    """Run steps one after the other, on one budget. The value of each is the prompt of the next.
 
     Example:
         ```python
@@ -76,6 +79,7 @@ async def pipe(
 
         from executionkit import MockProvider, TokenUsage, consensus, pipe, refine_loop
 
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
         provider = MockProvider(
             ["Time, poured.", "Time, poured.", "Time, poured slowly.", "Score: 10"]
         )
@@ -86,34 +90,37 @@ async def pipe(
             refine_loop,
             max_budget=TokenUsage(llm_calls=12),
         )
-        assert (result.value, result.cost.llm_calls) == ("Time, poured slowly.", 4)
+        assert result.value == "Time, poured slowly."
+        assert result.cost.llm_calls == 4
         ```
 
     Args:
-        provider: What answers. Each step is handed a provider around it that counts against `max_budget`,
-            whether or not the step knows of budgets.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`. Each step
+            receives a provider around it, whose calls count against `max_budget`.
         prompt: The first step's prompt.
-        *steps: Patterns, partials of patterns, or async functions `(provider, prompt) -> PatternResult`.
-            A value that is no string becomes the next prompt as JSON text when it is a dict, list, tuple,
-            model, or a dataclass without a `__str__` of its own, else as `str(value)`.
-        max_budget: The ceiling for all steps together; what is left of it goes to each step as
-            `max_cost`. None is no limit.
-        **shared_kwargs: Keywords for every step that has a parameter of that name and was not given it
-            by `functools.partial`. `retry` also holds for the calls of steps that don't take it. A keyword
-            that no step takes is ignored with a warning. So is `max_cost` without `max_budget` told to be
-            what it is: a ceiling for each step by itself.
+        *steps: Patterns, partials of patterns, or async functions `(provider, prompt) -> PatternResult`. A
+            value that is not a string becomes the next prompt as JSON text if it is a dict, list, tuple,
+            model, or a dataclass without a `__str__` of its own, and as `str(value)` otherwise.
+        max_budget: Maximum calls and tokens for all steps together, retries included. The rest of it goes
+            to each step as `max_cost`; a negative field means that nothing is left. Defaults to no limit.
+        **shared_kwargs: Keywords for every step that has a parameter of that name and did not preset it with
+            `functools.partial`. `retry` also holds for the calls of steps that don't take it. `max_cost` is a
+            ceiling for each step by itself; without `max_budget` a warning says so. A keyword that is nearly
+            a step's or the pipe's own, or that asks for a feature by another name (`messages`, `system`,
+            `approval`, ...), is a TypeError before any call. Any other that no step takes is ignored with a
+            warning.
 
     Returns:
-        The last step's value and score; without steps the prompt itself, at no cost. `metadata` keys: the
-        last step's, `step_count` and `step_metadata`.
+        A `PipeResult`. Without steps its value is the prompt, at no cost. `metadata` keys: those of the last
+        step, `step_count` and `step_metadata`.
 
     Raises:
         ValueError: `max_budget` is not a TokenUsage, or a shared keyword is out of a step's range.
-        TypeError: A step is not callable or does not return a PatternResult.
-        ExecutionKitError: Whatever a step raises; its cost includes the steps before.
+        TypeError: A step is not callable or returns no PatternResult, or a shared keyword is refused.
+        ExecutionKitError: Any error that a step raises. Its cost includes the steps before.
 
-    Every error has `.metadata["step_metadata"]` of the finished steps and `.metadata["value"]`, the last
-    finished step's value (None when there is none), beside what the failed step put there. Where that was a
+    Every error has the finished steps' metadata in `.metadata["step_metadata"]` and the last finished step's
+    value in `["value"]` (None if there is none), beside the failed step's own metadata. If that step was a
     pipe too, its own two are in `.metadata["inner"]`.
     """
     checks.text(prompt=prompt)
@@ -121,12 +128,11 @@ async def pipe(
     takers = [_Taker(step) for step in steps]
     retry = shared_kwargs.get("retry")
     own_retry = retry if isinstance(retry, RetryConfig) else None  # for steps that know nothing of retries
-    for name in shared_kwargs:
-        is_used = any(taker.takes(name) for taker in takers) or (name == "retry" and own_retry is not None)
-        if steps and not is_used:
-            warn_of_unknown_keyword("pipe", name, *steps)
+    _check_keywords(takers, shared_kwargs)
+    for taker in takers:
+        taker.check(shared_kwargs, has_budget=max_budget is not None)
     if max_budget is None and "max_cost" in shared_kwargs and len(steps) > 1:
-        warn_the_caller(
+        checks.warn_the_caller(
             "pipe: max_cost is a ceiling for each step by itself, and max_budget the one for all of them; "
             "set the steps' own by functools.partial"
         )
@@ -153,6 +159,18 @@ async def pipe(
         )
 
 
+def _check_keywords(takers: "list[_Taker]", shared: Mapping[str, object]) -> None:
+    """Refuse a keyword that no step takes if it is misspelt or has a meaning elsewhere; else warn of it."""
+    theirs = {name for taker in takers for name in taker.names}
+    for name, value in shared.items():
+        if any(taker.takes(name) for taker in takers) or (name == "retry" and isinstance(value, RetryConfig)):
+            continue
+        why = ": wherever it is taken it is set already" if name in theirs else ""
+        if not why:
+            checks.refuse_keyword("pipe", name, value, ("provider", "prompt", "max_budget", *theirs))
+        checks.warn_the_caller(f"pipe: the keyword {name!r} is ignored{why}")
+
+
 class _Taker:
     """A step and the keywords it has parameters for."""
 
@@ -165,10 +183,12 @@ class _Taker:
         while isinstance(inner, functools.partial):
             preset = {**inner.keywords, **preset}
             inner = inner.func
-        parameters = list(inspect.signature(step).parameters.values())
+        signature = signature_of(step)
+        parameters = list(signature.parameters.values()) if signature else []
         positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         self._named = named - set(positional[:2]) - set(preset)
+        self.names = named
         self._preset = set(preset)
         # A catch-all called `_` takes keywords only to drop them, as react_loop's does.
         self._open = any(p.kind is p.VAR_KEYWORD and p.name != "_" for p in parameters)
@@ -176,6 +196,14 @@ class _Taker:
     def takes(self, name: str) -> bool:
         """Whether the step is to be given a shared keyword of this name."""
         return name in self._named or (self._open and name not in self._preset)
+
+    def check(self, shared: Mapping[str, object], *, has_budget: bool) -> None:
+        """Require that the step can be called with what it will be given."""
+        keywords = {name: value for name, value in shared.items() if self.takes(name)}
+        if has_budget and self.takes("max_cost"):
+            keywords["max_cost"] = None
+        if why := misfit(self.step, None, "", **keywords):
+            raise TypeError(f"pipe: a step is called with (provider, prompt), {self.step!r} can't be: {why}")
 
 
 async def _run_step(
@@ -185,16 +213,14 @@ async def _run_step(
     if max_budget is not None and taker.takes("max_cost"):
         own = keywords.get("max_cost")
         keywords["max_cost"] = tighter(run.left, own) if isinstance(own, TokenUsage) else run.left
-    before = run.usage
+    before, since = run.usage, bill.now()
     try:
         pending = cast("Callable[..., object]", taker.step)(run, prompt, **keywords)
         if not inspect.isawaitable(pending):
             raise TypeError(f"pipe: a step must be async, {taker.step!r} returned {pending!r}")
         result = await pending
     except BaseException as exc:
-        cost = getattr(exc, "cost", None)  # on foreign errors too, where a run has put it
-        if isinstance(cost, TokenUsage):
-            _charge_unmetered(run, before, cost)
+        _charge_unmetered(run, before, bill.cost_of(exc, since=since))
         raise
     if not _is_result(result):
         raise TypeError(f"pipe: a step must return a PatternResult, {taker.step!r} returned {result!r}")
@@ -207,27 +233,14 @@ def _is_result(value: object) -> TypeGuard[PatternResult[Any]]:
 
 
 def _charge_unmetered(run: Run, before: TokenUsage, told: TokenUsage) -> None:
-    """Count what a step says it spent beyond what went through the run: by a provider of its own."""
-    now = run.usage
-    run.charge(
-        TokenUsage(
-            told.input_tokens - (now.input_tokens - before.input_tokens),
-            told.output_tokens - (now.output_tokens - before.output_tokens),
-            told.llm_calls - (now.llm_calls - before.llm_calls),
-        )
-    )
+    """Count the spend that a step reports beyond what went through the run, on a provider of its own."""
+    run.charge(minus(told, minus(run.usage, before)))
 
 
 def _as_prompt(value: object) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, (Mapping, list, tuple)) or _is_record(value):
+    is_text = is_dataclass(value) and type(value).__str__ is not object.__str__
+    if isinstance(value, (Mapping, list, tuple)) or (is_record(value) and not is_text):
         return json.dumps(as_dicts(value), ensure_ascii=False, default=str)
     return str(value)
-
-
-def _is_record(value: object) -> bool:
-    """Whether it is a model, or a dataclass without a text form of its own: a repr is no prompt."""
-    if is_dataclass(value):
-        return type(value).__str__ is object.__str__
-    return hasattr(value, "model_dump")

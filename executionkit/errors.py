@@ -3,14 +3,14 @@
     ExecutionKitError            .cost  .metadata
     ├── LLMError                 talking to the provider failed
     │   ├── RateLimitError       HTTP 429: retryable, after .retry_after seconds
-    │   ├── PermanentError       repeating the request can't mend it: 401, 403, 404, most other 4xx
-    │   └── ProviderError        anything else unexpected from the wire: retryable
+    │   ├── PermanentError       repeating the request is useless: 401, 403, 404, most other 4xx
+    │   └── ProviderError        any other failure of a request: retryable
     └── PatternError             the pattern's own logic failed
-        ├── BudgetExhaustedError a token or call budget is used up
+        ├── BudgetExhaustedError a token or call budget can't pay for a call
         ├── ConsensusFailedError the vote gave no answer
         └── MaxIterationsError   a loop reached max_rounds
 
-Beside the tree stands `ToolError`, which is raised by users' tools and never leaves a pattern.
+`ToolError` is not in the tree: users' tools raise it, and it never leaves a pattern.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class ExecutionKitError(Exception):
     Args:
         message: What happened and what to do about it.
         cost: Everything spent up to the failure.
-        metadata: What was already paid for; the keys are documented with each pattern.
+        metadata: Results that were already paid for; each pattern documents its keys.
     """
 
     cost: TokenUsage
@@ -64,7 +64,7 @@ class LLMError(ExecutionKitError):
     Args:
         message: What happened.
         cost: Everything spent up to the failure.
-        metadata: What was already paid for.
+        metadata: Results that were already paid for.
         status_code: The HTTP status; None when no status was received.
         retry_after: Seconds the server asked to wait; None when it did not say.
         code: The server's own error code or type (`"rate_limit_exceeded"`, ...), if it sent one.
@@ -99,7 +99,7 @@ class LLMError(ExecutionKitError):
 
 
 class RateLimitError(LLMError):
-    """The provider asks to slow down (HTTP 429); retryable after `.retry_after` seconds (1.0 if unsaid)."""
+    """The provider asks to slow down (HTTP 429); retryable after `.retry_after` seconds (1.0 by default)."""
 
     retry_after: float  # pyright: ignore[reportIncompatibleVariableOverride]  # never None here
 
@@ -128,11 +128,11 @@ class RateLimitError(LLMError):
 
 
 class PermanentError(LLMError):
-    """The request can't be mended by repeating it: wrong key, unknown model, malformed or refused request."""
+    """Repeating the request is useless: wrong key, unknown model, malformed or refused request."""
 
 
 class ProviderError(LLMError):
-    """Anything else unexpected from the wire: 5xx, transport failures, timeouts, bodies that are no reply."""
+    """Any other failure of a request: 5xx, transport failure, timeout, a body that is no chat completion."""
 
 
 class PatternError(ExecutionKitError):
@@ -140,11 +140,11 @@ class PatternError(ExecutionKitError):
 
 
 class BudgetExhaustedError(PatternError):
-    """A token or call budget is used up; the message names the limit and what was spent of it."""
+    """A token or call budget can't pay for a call; the message names the limit and what was spent of it."""
 
 
 class ConsensusFailedError(PatternError):
-    """The vote gave no answer: it had to be unanimous and was not, or nobody answered."""
+    """The vote gave no answer: it had to be unanimous and was not, or no sample had an answer."""
 
 
 class MaxIterationsError(PatternError):
@@ -154,7 +154,7 @@ class MaxIterationsError(PatternError):
 class ToolError(Exception):
     """Raise this in a tool to tell the model what went wrong: its text becomes the observation.
 
-    Of any other exception the model sees the type only, because messages carry paths, queries and secrets.
+    Of other exceptions the model sees only the type: messages may contain paths, queries and secrets.
 
     Example:
         ```python
@@ -171,3 +171,13 @@ class ToolError(Exception):
             return PRICES[item]
         ```
     """
+
+
+def mark_not_dispatched(exc: BaseException) -> None:
+    """Note on an exception of any class that the request never left: it is not counted as a call."""
+    vars(exc)["dispatched"] = False
+
+
+def was_dispatched(exc: BaseException) -> bool:
+    """Whether the request that ended with `exc` may have reached the server; True unless it is marked."""
+    return getattr(exc, "dispatched", True) is not False

@@ -1,15 +1,21 @@
-"""Models as evaluators: `Rubric` scores one text, `Pairwise` says which of two is better."""
+"""Models as judges: `Rubric` scores one text, `Pairwise` compares two."""
 
+import inspect
+from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import cast
 
 from executionkit import _checks as checks
+from executionkit._callables import signature_of
+from executionkit.engine.convergence import validate_score
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
-from executionkit.types import Evaluation, Verdict
+from executionkit.types import Evaluation, Scorer, Verdict
 
 
 class _Judge:
-    """What both kinds of judges are told; the fields are declared by each, since a base would add its own."""
+    """Settings of `Rubric` and `Pairwise`. Each declares the fields itself, to keep `criteria` positional."""
 
     criteria: str
     judge: LLMProvider | None
@@ -31,19 +37,18 @@ class _Judge:
 
 @dataclass(frozen=True)
 class Rubric(_Judge):
-    """A judge that holds a text against criteria: an evaluator for `best_of_n` and `refine_loop`.
+    """A model that scores a text against your criteria: an evaluator for `best_of_n` and `refine_loop`.
 
-    It is asked for its reasons and a number from 0 to 10 (temperature 0.1), read for certain or asked for
-    once more. The task and the text are fenced in tags with a random name, which neither can close from
-    inside. One call for each text, two where the reply has to be asked for again.
+    The model gives its reasons and a number from 0 to 10, at temperature 0.1. If the number can't be read,
+    the model is asked once more. So a text takes one call, or two. The task and the text are fenced in tags
+    with a random name, which neither can close from inside.
 
     Example:
         ```python
         from executionkit import MockProvider, Rubric, best_of_n
 
-        provider = MockProvider(
-            ["We are sorry.", "It names no date. Score: 4"]
-        )  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider(["We are sorry.", "It names no date. Score: 4"])
         rubric = Rubric("Apologises once, names a date.")
         result = await best_of_n(
             provider, "Answer the complaint.", evaluator=rubric, num_samples=1
@@ -52,15 +57,15 @@ class Rubric(_Judge):
         ```
 
     Attributes:
-        criteria: What counts, in your own words.
-        judge: The model that judges; None asks the one that is judged. Its calls count against the budget
-            of the pattern it works for.
-        max_chars: What it is shown of the task, and of the text, at the most; at least 1.
-        max_tokens: The room of a reply that is asked for again; at least 1.
+        criteria: The criteria, in your own words.
+        judge: The model that judges. Its calls count against the budget of the pattern that it works for.
+            Defaults to the pattern's own provider.
+        max_chars: Maximum characters shown of the task, and of the text; at least 1.
+        max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1.
 
     Raises:
         ValueError: A setting is out of range.
-        TypeError: `judge` is no provider.
+        TypeError: `judge` has no `complete` method.
     """
 
     criteria: str
@@ -70,7 +75,7 @@ class Rubric(_Judge):
     max_tokens: int = 4096
 
     async def __call__(self, text: str, provider: LLMProvider, *, task: str = "") -> Evaluation:
-        """Score a text, in [0, 1], with the judge's reasons as feedback.
+        """Score a text, in [0, 1]. The judge's reasons are the feedback.
 
         Raises:
             PatternError: The judge's replies can't be read.
@@ -89,17 +94,17 @@ class Rubric(_Judge):
 
 @dataclass(frozen=True)
 class Pairwise(_Judge):
-    """A judge that says which of two texts is better, for `best_of_n`.
+    """A model that says which of two texts is better, for `best_of_n`.
 
-    It sees every two in both orders, and is believed where both times it says the same: judges favour a
-    position (GPT-4 agreed with itself after a swap in 65 % of the cases: Zheng et al., "Judging
-    LLM-as-a-Judge with MT-Bench and Chatbot Arena", NeurIPS 2023). Anything else is a tie. For n texts these
-    are n * (n - 1) calls.
+    Models favour a position: GPT-4 gave the same verdict after a swap in 65 % of cases (Zheng et al.,
+    "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", NeurIPS 2023). So the model sees each pair in
+    both orders. If its two verdicts disagree, the pair is a tie. Comparing n texts takes n * (n - 1) calls.
 
     Example:
         ```python
         from executionkit import MockProvider, Pairwise, best_of_n
 
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
         provider = MockProvider(
             ["Tea.", "Tea, hot and strong.", "Better: B", "Better: A"]
         )
@@ -111,15 +116,15 @@ class Pairwise(_Judge):
         ```
 
     Attributes:
-        criteria: What counts, in your own words; "" leaves it to the task.
-        judge: The model that judges; None asks the one that is judged. Its calls count against the budget
-            of the pattern it works for.
-        max_chars: What it is shown of the task, and of each text, at the most; at least 1.
-        max_tokens: The room of a reply that is asked for again; at least 1.
+        criteria: The criteria, in your own words. "" leaves it to the task.
+        judge: The model that judges. Its calls count against the budget of the pattern that it works for.
+            Defaults to the pattern's own provider.
+        max_chars: Maximum characters shown of the task, and of each text; at least 1.
+        max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1.
 
     Raises:
         ValueError: A setting is out of range.
-        TypeError: `judge` is no provider.
+        TypeError: `judge` has no `complete` method.
     """
 
     criteria: str = ""
@@ -129,12 +134,12 @@ class Pairwise(_Judge):
     max_tokens: int = 4096
 
     async def compare(self, task: str, first: str, second: str, provider: LLMProvider) -> Verdict:
-        """Which of two texts is better, shown in this order: "first", "second" or "tie".
+        """Compare two texts, shown in this order: "first", "second" or "tie".
 
         Raises:
             PatternError: The judge's replies can't be read.
         """
-        from executionkit._comparing import compare
+        from executionkit._judge import compare
 
         return await compare(
             task,
@@ -145,3 +150,39 @@ class Pairwise(_Judge):
             max_chars=self.max_chars,
             max_tokens=self.max_tokens,
         )
+
+
+def for_task(scorer: Scorer, task: str) -> Callable[[str, LLMProvider], Awaitable[Evaluation]]:
+    """Make `scorer` an async function that returns a checked `Evaluation`; it is given the task if it asks.
+
+    Raises:
+        ValueError: `scorer` can't be called with a text and a provider. The function raises it for a score
+            that is not a number in [0, 1].
+        TypeError: (by the function) The feedback is not a str.
+    """
+    ask = cast("Callable[..., object]", scorer)
+    if _wants_task(scorer):
+        ask = partial(ask, task=task)
+    checks.called_with("text", "provider", evaluator=ask)
+
+    async def evaluate(text: str, provider: LLMProvider) -> Evaluation:
+        outcome = ask(text, provider)
+        if inspect.isawaitable(outcome):
+            outcome = await outcome
+        if not isinstance(outcome, Evaluation):
+            return Evaluation(validate_score(outcome))
+        if not isinstance(outcome.feedback, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' data
+            raise TypeError(f"feedback must be a str, got {outcome.feedback!r}")
+        return Evaluation(validate_score(outcome.score), outcome.feedback)
+
+    return evaluate
+
+
+def _wants_task(scorer: Callable[..., object]) -> bool:
+    signature = signature_of(scorer)
+    parameters = signature.parameters.values() if signature else ()
+    # The first two are given by position, whatever they are called.
+    return any(
+        p.name == "task" and (p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and index > 1))
+        for index, p in enumerate(parameters)
+    )

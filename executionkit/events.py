@@ -1,4 +1,4 @@
-"""What a pattern tells its `on_event` callback while it works."""
+"""The events that a pattern sends to its `on_event` callback."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from executionkit.streaming import StreamEvent
 
 @dataclass(frozen=True, slots=True)
 class RoundStarted:
-    """A model call of `react_loop` is about to be made.
+    """`react_loop` is about to call the model.
 
     Attributes:
-        round: Its number, from 1.
+        round: Number of the round, from 1.
     """
 
     round: int
@@ -21,11 +21,11 @@ class RoundStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A tool call is about to be carried out.
+    """A tool is about to be called.
 
     Attributes:
-        round: The round whose reply asked for it.
-        call: The call.
+        round: Number of the round whose reply asked for the call.
+        call: The tool call.
     """
 
     round: int
@@ -34,13 +34,13 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A tool call has ended; the calls of one round end in any order.
+    """A tool call has ended. The calls of one round end in any order.
 
     Attributes:
-        round: The round whose reply asked for it.
-        call: The call.
-        text: What the model will read.
-        ran: Whether the tool was run: not, where its name or arguments were wrong.
+        round: Number of the round whose reply asked for the call.
+        call: The tool call.
+        text: The text that the model will read.
+        ran: Whether the tool ran. False if its name or arguments were wrong.
         truncated: Whether the text was cut to `max_observation_chars`.
     """
 
@@ -53,7 +53,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class DraftStarted:
-    """A generation of `refine_loop` is about to be made.
+    """`refine_loop` is about to ask for a text.
 
     Attributes:
         iteration: 0 for the first text, then the number of the improvement.
@@ -64,13 +64,13 @@ class DraftStarted:
 
 @dataclass(frozen=True, slots=True)
 class DraftScored:
-    """A text was scored.
+    """`refine_loop` has scored a text.
 
     Attributes:
         iteration: 0 for the first text, then the number of the improvement.
         text: The text.
-        score: Its score, in [0, 1].
-        is_best: Whether it is the best so far.
+        score: The score, in [0, 1].
+        is_best: Whether it is the best text so far.
     """
 
     iteration: int
@@ -80,7 +80,7 @@ class DraftScored:
 
 
 PatternEvent: TypeAlias = RoundStarted | ToolStarted | Observation | DraftStarted | DraftScored | StreamEvent
-"""The steps of a pattern, and between them the events of the replies themselves."""
+"""An event of a pattern, or of a reply of the model in between."""
 
 EventCallback: TypeAlias = Callable[[PatternEvent], Awaitable[object] | object]
-"""Takes an event; a plain or an async function. What it returns is not used."""
+"""A function of one event, sync or async. Its return value is ignored."""

@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
-from executionkit._json import plain
-from executionkit._schema import canonical
+from executionkit._json import as_dicts, canonical, is_record
 
 T = TypeVar("T")
 
@@ -17,16 +16,17 @@ _ABSENT: Final = object()
 
 @dataclass(frozen=True)
 class FieldVote(Generic[T]):
-    """What several values agree on.
+    """The outcome of a vote on structured values.
 
     Attributes:
-        winner: The value most of them are equal to; of several the first. The vote on the whole.
-        agreement_ratio: Its share of all.
-        fields: The most common value of each field, as plain dicts and lists; of several the first. The vote
-            by fields, which may be a value that nobody gave: have it checked before you build on it.
+        winner: The value that most of the values equal. A tie goes to the first. This is the vote on whole
+            values.
+        agreement_ratio: The winner's share of all values.
+        fields: The most common value of each field, as plain dicts and lists. A tie goes to the first. The
+            combination may be one that no single value has, so check it before you use it.
         agreement: The share of each field's most common value, by path (`"address.city"`). A list is one
-            field. What most values leave out is left out here as well.
-        closest: The value that agrees with `fields` in most of them; of several the first.
+            field. A field that most values leave out is left out here too.
+        closest: The value that agrees with the most `fields`. A tie goes to the first.
     """
 
     winner: T
@@ -39,7 +39,8 @@ class FieldVote(Generic[T]):
 def vote_by_field(values: Sequence[T]) -> FieldVote[T]:
     """Let structured values vote, as a whole and field by field.
 
-    Five extractions from the same text seldom agree on everything; what they disagree on is what to look at.
+    Several extractions from the same text seldom agree on everything. The fields on which they disagree are
+    the ones to look at.
 
     Example:
         ```python
@@ -58,10 +59,13 @@ def vote_by_field(values: Sequence[T]) -> FieldVote[T]:
 
     Args:
         values: The `value`s of several `structured` calls: mappings, dataclasses or pydantic models; at least
-            one. Two fields are the same when their JSON is, whatever the order of names in it.
+            one. Two fields are equal if their JSON is equal, whatever the order of keys.
+
+    Returns:
+        A `FieldVote`: the most common value, the most common fields, and how much the values agree.
 
     Raises:
-        ValueError: There is no value, or one that has no fields.
+        ValueError: `values` is empty, or one of them has no fields.
     """
     if not values:
         raise ValueError(f"values must hold at least one, got {values!r}")
@@ -96,12 +100,8 @@ def _winner(ballots: Sequence[Hashable]) -> tuple[int, int]:
 
 
 def _as_object(value: object) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return cast("dict[str, Any]", plain(value))
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if not isinstance(value, type) and hasattr(value, "model_dump"):
-        return cast("dict[str, Any]", cast("Any", value).model_dump(mode="json"))
+    if isinstance(value, Mapping) or is_record(value):
+        return cast("dict[str, Any]", as_dicts(value))
     raise ValueError(f"values must be mappings, dataclasses or models, got {value!r}")
 
 

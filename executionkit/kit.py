@@ -3,12 +3,10 @@
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
-from types import UnionType
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from executionkit import _checks as checks
-from executionkit._structured.structure import OutputAdapter, Validator
-from executionkit.compose import PatternStep, PipeResult, pipe
+from executionkit.compose import pipe
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.patterns.best_of_n import best_of_n
@@ -16,33 +14,33 @@ from executionkit.patterns.consensus import consensus
 from executionkit.patterns.map_reduce import map_reduce
 from executionkit.patterns.react_loop import react_loop
 from executionkit.patterns.refine_loop import refine_loop
-from executionkit.patterns.structured import StructuredOptions, StructuredResult, structured
+from executionkit.patterns.structured import structured
 from executionkit.protocols import LLMProvider
 from executionkit.streaming import ReplyStream
 from executionkit.types import TokenUsage
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 
 
-def _method_of(
+def _method(
     pattern: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
-) -> Callable[[Callable[..., object]], Callable[Concatenate["Kit", P], Coroutine[Any, Any, R]]]:
-    """Make of a declaration, which gives the name and the text, a pattern as a method of a kit."""
+) -> Callable[Concatenate["Kit", P], Coroutine[Any, Any, R]]:
+    """Make a pattern a method of a kit; `refine_loop` is `Kit.refine` there.
 
-    def decorate(declared: Callable[..., object]) -> Callable[Concatenate["Kit", P], Coroutine[Any, Any, R]]:
-        @wraps(declared)
-        def method(self: "Kit", /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-            return pattern(self.metered, *args, **kwargs)
+    With one parameter, since mypy takes only the first overload of `structured` otherwise.
+    """
 
-        # Introspection is shown the parameters, but not led back to the declaration.
-        vars(method)["__signature__"] = _with_self(inspect.signature(pattern))
-        method.__doc__ = f"{inspect.getdoc(declared)}\n\n{inspect.getdoc(pattern)}"
-        del vars(method)["__wrapped__"]
-        return method
+    @wraps(pattern)
+    def method(self: "Kit", /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        return pattern(self.metered, *args, **kwargs)
 
-    return decorate
+    method.__module__, method.__name__ = __name__, pattern.__name__.removesuffix("_loop")
+    method.__qualname__ = f"Kit.{method.__name__}"
+    method.__doc__ = f"`executionkit.{pattern.__name__}` on the kit's provider.\n\n{inspect.getdoc(pattern)}"
+    # Without `__wrapped__`, which would show the provider among the parameters.
+    vars(method)["__signature__"] = _with_self(inspect.signature(vars(method).pop("__wrapped__")))
+    return method
 
 
 def _conversation(prompt: object) -> list[dict[str, Any]]:
@@ -58,29 +56,25 @@ def _with_self(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[this, *list(signature.parameters.values())[1:]])
 
 
-# Made here, since inside the class the name is that of the overloads. A cast, since mypy finds no overload
-# among the parameters of a method that takes any.
-_method_of_structured = cast("Callable[..., Callable[..., Any]]", _method_of(cast("Any", structured)))
-
-
 class Kit:
-    """A session: the patterns as methods on one provider, with a running total.
+    """A session: the patterns as methods on one provider, with a running total of what they spent.
 
-    The total includes what failed and cancelled calls spent. A kit belongs to one event loop at a time.
+    The total includes failed and cancelled calls. A kit belongs to one event loop at a time.
 
     Example:
         ```python
         from executionkit import Kit, MockProvider
 
-        kit = Kit(MockProvider(["Paris"]))  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        kit = Kit(MockProvider(["Paris"]))
         capital = await kit.consensus("The capital of France?", num_samples=3)
         await kit.refine(f"Describe {capital}.", evaluator=lambda text, provider: 1.0)
         assert kit.usage.llm_calls == 4
         ```
 
     Args:
-        provider: What answers.
-        track_cost: False leaves `usage` at zero.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
+        track_cost: Whether to keep the total. False leaves `usage` at zero.
 
     Raises:
         TypeError: `provider` has no `complete` method.
@@ -96,7 +90,7 @@ class Kit:
 
     @property
     def metered(self) -> LLMProvider:
-        """The provider whose calls count towards `usage`: give it to patterns and steps of your own."""
+        """A provider whose calls count in `usage`. Give it to patterns and steps of your own."""
         return self._run if self._track_cost else self.provider
 
     @property
@@ -104,65 +98,15 @@ class Kit:
         """Everything spent through the kit so far; zero with `track_cost=False`."""
         return self._run.usage
 
-    @_method_of(consensus)
-    def consensus(self) -> None:
-        """`executionkit.consensus` on the kit's provider."""
-
-    @_method_of(refine_loop)
-    def refine(self) -> None:
-        """`executionkit.refine_loop` on the kit's provider."""
-
-    @_method_of(react_loop)  # type: ignore[arg-type]  # mypy: `**_` could take `provider` once more
-    def react(self) -> None:
-        """`executionkit.react_loop` on the kit's provider."""
-
-    @_method_of(best_of_n)
-    def best_of_n(self) -> None:
-        """`executionkit.best_of_n` on the kit's provider."""
-
-    @_method_of(map_reduce)
-    def map_reduce(self) -> None:
-        """`executionkit.map_reduce` on the kit's provider."""
-
-    @overload
-    def structured(
-        self,
-        prompt: str,
-        output: type[T],
-        *,
-        validator: Validator[T] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
-    @overload
-    def structured(
-        self,
-        prompt: str,
-        output: OutputAdapter[T],
-        *,
-        validator: Validator[T] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> Coroutine[Any, Any, StructuredResult[T]]: ...
-    @overload
-    def structured(
-        self,
-        prompt: str,
-        output: None = None,
-        *,
-        validator: Validator[Any] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> Coroutine[Any, Any, StructuredResult[dict[str, Any] | list[Any]]]: ...
-    @overload
-    def structured(
-        self,
-        prompt: str,
-        output: Mapping[str, Any] | UnionType,
-        *,
-        validator: Validator[Any] | None = None,
-        **options: Unpack[StructuredOptions],
-    ) -> Coroutine[Any, Any, StructuredResult[Any]]: ...
-    @_method_of_structured
-    def structured(self) -> None:
-        """`executionkit.structured` on the kit's provider."""
+    # Final, so that the types inferred here count as declared.
+    best_of_n: Final = _method(best_of_n)
+    consensus: Final = _method(consensus)
+    map_reduce: Final = _method(map_reduce)
+    # mypy: `**` could take `provider` once more.
+    pipe: Final = _method(pipe)  # type: ignore[arg-type]
+    react: Final = _method(react_loop)  # type: ignore[arg-type]
+    refine: Final = _method(refine_loop)
+    structured: Final = _method(structured)
 
     def stream(
         self,
@@ -174,16 +118,17 @@ class Kit:
         retry: RetryConfig | None = None,
         **kwargs: Any,
     ) -> ReplyStream:
-        """Stream one answer; what it spends counts towards `usage` however the stream ends.
+        """Stream one answer. Its cost counts in `usage`, however the stream ends.
 
-        Entering sends the request and waits for the first event; until then failures are retried. A stream
-        that is left early, or breaks off, is one call; of its tokens `usage` has what the server had reported
-        by then, and against a ceiling on output tokens it counts in full.
+        Entering the stream sends the request and waits for the first event. A failure before that event is
+        retried. A stream that is left early, or breaks off, is one call. Its tokens count as far as the
+        server has reported them, and in full against a ceiling on output tokens.
 
         Example:
             ```python
             from executionkit import Kit, MockProvider, TextDelta
 
+            # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
             kit = Kit(MockProvider(["Once upon a time."]))
             async with kit.stream("Tell me a story.") as events:
                 async for event in events:
@@ -192,34 +137,31 @@ class Kit:
             ```
 
         Args:
-            prompt: The user's message, or a conversation in the OpenAI chat form.
-            temperature: Sampling temperature; None leaves it to the provider's default.
-            max_tokens: The most tokens the answer may have; None leaves it to the provider's default.
-            max_cost: The ceiling for this answer, retries included; None is no limit.
-            retry: How a call that fails before its first event is repeated; None means `DEFAULT_RETRY`.
-            **kwargs: Further request fields (`tools`, `stop`, `seed`, ...).
+            prompt: The user message, or a conversation in the form of the chat completions API.
+            temperature: Sampling temperature, in [0, 2]. Defaults to the provider's own.
+            max_tokens: Maximum tokens in the reply; at least 1. Defaults to the provider's own.
+            max_cost: Maximum calls and tokens for this answer, retries included. Defaults to no limit.
+            retry: How a call that fails before its first event is retried. Defaults to `DEFAULT_RETRY`: up to
+                3 retries.
+            **kwargs: Further fields of the request (`tools`, `stop`, `seed`, ...).
 
         Returns:
-            The stream; its `response` is at hand afterwards. Errors leave it as they would leave a pattern,
-            `.cost` included.
+            The stream. Its `response` is available when the stream has ended. Errors have `.cost` and
+            `.metadata`, as those of a pattern.
 
         Raises:
             TypeError: The provider can't stream.
             ValueError: `prompt` is neither a text nor a conversation, or another parameter is out of range.
         """
+        for name, value in kwargs.items():
+            if isinstance(value, (TokenUsage, RetryConfig)):  # no request field: it would be no ceiling
+                meant = "max_cost" if isinstance(value, TokenUsage) else "retry"
+                raise TypeError(
+                    f"stream() got an unexpected keyword argument {name!r}; did you mean {meant!r}?"
+                )
         checks.budget(max_cost=max_cost)
         if temperature is not None:
             checks.between(0.0, 2.0, temperature=temperature)
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _conversation(prompt)
         run = Run("stream", self.metered, max_cost=max_cost, retry=retry)
         return run.open_stream(messages, temperature=temperature, max_tokens=max_tokens, **kwargs)
-
-    async def pipe(
-        self,
-        prompt: str,
-        *steps: PatternStep[T],
-        max_budget: TokenUsage | None = None,
-        **shared_kwargs: object,
-    ) -> PipeResult[T]:
-        """`executionkit.pipe` on the kit's provider."""
-        return await pipe(self.metered, prompt, *steps, max_budget=max_budget, **shared_kwargs)

@@ -1,4 +1,4 @@
-"""What a pattern needs of a model: the structural interfaces any backend can satisfy."""
+"""The interfaces that a provider satisfies: any object with these methods will do."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -10,10 +10,10 @@ from executionkit.streaming import StreamEvent
 
 @runtime_checkable
 class LLMProvider(Protocol):
-    """Anything with an async `complete`: no registration, no base class.
+    """Any object with an async `complete`: there is nothing to register or to inherit from.
 
-    The parameters are typed as what the patterns hand over (plain lists of plain dicts), so that an
-    implementation may accept anything wider, such as `Sequence[Mapping[str, object]]`.
+    The parameters have the types that the patterns pass: lists of dicts. An implementation may accept wider
+    types, such as `Sequence[Mapping[str, object]]`.
     """
 
     async def complete(
@@ -29,13 +29,12 @@ class LLMProvider(Protocol):
 
         Args:
             messages: The conversation in the OpenAI chat form.
-            temperature: Sampling temperature; None leaves it to the provider's default.
-            max_tokens: The most tokens the reply may have; None leaves it to the provider's default.
-            tools: Tool schemas in the OpenAI form; None or empty sends none.
+            temperature: Sampling temperature. Defaults to the provider's own.
+            max_tokens: The most tokens that the reply may have. Defaults to the provider's own.
+            tools: Tool schemas in the OpenAI form; an empty list is the same as no tools.
             **kwargs: Further request fields (`stop`, `seed`, `response_format`, ...).
 
-        An exception that carries `dispatched = False` says that the request never left: it is not
-        counted as a call.
+        Set `dispatched = False` on an exception if the request never left: then it is not counted as a call.
         """
         ...
 
@@ -46,13 +45,13 @@ class ToolCallingProvider(LLMProvider, Protocol):
 
     @property
     def supports_tools(self) -> Literal[True]:
-        """Always True; a class attribute does as well: `supports_tools: Literal[True] = True`."""
+        """Always True. A class attribute works too: `supports_tools: Literal[True] = True`."""
         ...
 
 
 @runtime_checkable
 class StreamingProvider(LLMProvider, Protocol):
-    """An `LLMProvider` that can hand a reply over while it is being written."""
+    """An `LLMProvider` that can stream a reply while the model writes it."""
 
     def stream(
         self,
@@ -63,10 +62,10 @@ class StreamingProvider(LLMProvider, Protocol):
         tools: list[dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
-        """Send one chat completion request; the arguments are those of `complete`.
+        """Stream one chat completion; the arguments are those of `complete`.
 
-        Entering sends the request, leaving ends it. The last event of a reply that came through is a
-        `Finish` with the whole response. An async generator function under
-        `contextlib.asynccontextmanager` that yields an async generator will do.
+        Entering sends the request, and leaving ends it. The last event of a complete reply is a `Finish` with
+        the whole response. The simplest implementation is an async generator function that yields an async
+        generator, decorated with `contextlib.asynccontextmanager`.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a model answers: `LLMResponse` and the `ToolCall`s in it."""
+"""The reply of a model: `LLMResponse`, and the `ToolCall`s in it."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from executionkit._json import plain
+from executionkit._json import STRICT, plain
 
 _T = TypeVar("_T")
 
@@ -16,16 +16,15 @@ _OUTPUT = ("output_tokens", "completion_tokens")
 
 
 def rebuild(cls: type[_T], values: dict[str, Any]) -> _T:
-    """Make `cls` anew from its field values: what pickling and deep-copying a value object call."""
+    """Make an object of its field values; pickling and copying value objects call it."""
     return cls(**values)
 
 
 def text_of(content: object) -> str:
     """Join a message's content to one text.
 
-    Servers send a string, null, or a list of parts (`{"type": "text", "text": ...}`); parts that carry
-    no text (images, audio) are passed over. A bare number, which a proxy makes of a text it took for JSON, is
-    that text again.
+    Servers send a string, null, or a list of parts (`{"type": "text", "text": ...}`). Parts without text
+    (images, audio) are skipped. A bare number becomes its text, because some proxies read "42" as JSON.
     """
     if isinstance(content, str):
         return content
@@ -40,42 +39,33 @@ def text_of(content: object) -> str:
 
 
 def token_count(value: object) -> int | None:
-    """Read a token count as servers send it; None when it is not a count.
+    """Read a token count as servers send it; None if it is not a count.
 
-    Integers, finite floats and digit strings are taken; null, booleans, negatives and anything else are
-    unknown, so that a broken usage block can neither fail a paid answer nor reduce what was spent.
+    Integers, finite floats and strings of digits are counts. Null, booleans, negative numbers and anything
+    else are not. So a broken usage block can't make a paid reply fail, and can't reduce the cost.
     """
-    if type(value) is int:  # what nearly every server sends; a bool is none
-        return value if value >= 0 else None
     if value is None or isinstance(value, bool):
         return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
     if isinstance(value, str):
         try:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, int):
-        return value if value >= 0 else None
     if isinstance(value, float) and math.isfinite(value) and value >= 0:
         return int(value)
     return None
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_STRICT = json.JSONDecoder(parse_constant=_refuse)
-
-
 def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
-    """Arguments that came as no mapping: the object their text is, or empty and the text when it is none."""
+    """Read arguments that are not a mapping: the object, or {} and the text if it is not a JSON object."""
     if given is None or (isinstance(given, str) and not given.strip()):
         return {}, None
     if not isinstance(given, str):
         return {}, json.dumps(given, default=repr)
     try:
-        found: object = _STRICT.decode(given)
+        found: object = STRICT.decode(given)
     except (ValueError, RecursionError):
         return {}, given
     return (cast("dict[str, Any]", found), None) if isinstance(found, dict) else ({}, given)
@@ -83,16 +73,17 @@ def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call the model asks for.
+    """One tool call that the model asks for.
+
+    `arguments` also accepts JSON text, as servers send it. If the text is not a JSON object, no error is
+    raised, because the reply is already paid for: the text is kept in `invalid_arguments`.
 
     Attributes:
-        id: The server's identifier of the call; empty when the server sent none.
-        name: The tool's name as the model wrote it.
-        arguments: The arguments, parsed.
-        invalid_arguments: The raw text when it was not a JSON object (then `arguments` is empty), else None.
-
-    Arguments may be given as the server sent them, as JSON text: that of an object is read, and what is none
-    fails no paid reply, but is kept in `invalid_arguments`.
+        id: The server's identifier of the call; "" if the server sent none.
+        name: The tool's name, as the model wrote it.
+        arguments: The parsed arguments.
+        invalid_arguments: The text of arguments that are not a JSON object; then `arguments` is empty.
+            Otherwise None.
     """
 
     id: str
@@ -111,7 +102,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class LLMResponse:
-    """One completion.
+    """One reply of a model.
 
     Example:
         ```python
@@ -126,17 +117,16 @@ class LLMResponse:
         ```
 
     Attributes:
-        content: The text; a list of content parts is joined, null becomes "".
-        tool_calls: The calls asked for, in the model's order.
+        content: The text. A list of content parts is joined, and null becomes "".
+        tool_calls: The tool calls, in the model's order.
         finish_reason: Why the model stopped: "stop", "length", "tool_calls", "content_filter", ...
-        usage: The server's token counts as sent (read-only); `"estimated": True` among them says that they
-            were worked out from the length of the texts.
-        raw: The parsed reply body, or whatever else the provider wants to hand through.
-        reasoning: Reasoning text that the server sent in a field of its own, "" when it sent none; never part
-            of `content`.
-        refusal: The server's refusal text, "" when it did not refuse.
-        alternatives: The further choices of a request that asked for several (`n`), in the server's order.
-            They carry no usage of their own: that of the whole request is here.
+        usage: The server's token counts, unchanged and read-only. `"estimated": True` marks counts that were
+            estimated from the length of the texts.
+        raw: The parsed body of the reply, or another object of the provider's choice.
+        reasoning: Reasoning that the server sent in a field of its own, or "". It is not part of `content`.
+        refusal: The model's refusal, or "".
+        alternatives: The other choices of a request for several (`n`), in the server's order. They have no
+            usage: this response has that of the whole request.
     """
 
     content: str
@@ -182,27 +172,27 @@ class LLMResponse:
 
     @property
     def usage_is_estimated(self) -> bool:
-        """Whether `usage` is no count of the server's but worked out from lengths: streams may lack it."""
+        """Whether `usage` was estimated, because the server reported none for a stream."""
         return self.usage.get("estimated") is True
 
     @property
     def reported_input_tokens(self) -> int | None:
-        """Prompt tokens as the server counted them; None when it did not say."""
+        """Prompt tokens as the server counted them; None if it did not report them."""
         return None if self.usage_is_estimated else self._count(*_INPUT)
 
     @property
     def reported_output_tokens(self) -> int | None:
-        """Completion tokens as the server counted them; None when it did not say."""
+        """Completion tokens as the server counted them; None if it did not report them."""
         return None if self.usage_is_estimated else self._count(*_OUTPUT)
 
     @property
     def input_tokens(self) -> int:
-        """Prompt tokens as the server counted them, 0 when it did not say."""
+        """Prompt tokens, reported or estimated; 0 if there is no count."""
         return self._count(*_INPUT) or 0
 
     @property
     def output_tokens(self) -> int:
-        """Completion tokens as the server counted them, 0 when it did not say."""
+        """Completion tokens, reported or estimated; 0 if there is no count."""
         return self._count(*_OUTPUT) or 0
 
     @property
@@ -212,12 +202,12 @@ class LLMResponse:
 
     @property
     def cached_tokens(self) -> int:
-        """The part of `input_tokens` served from the server's prompt cache."""
+        """The part of `input_tokens` that came from the server's prompt cache."""
         return self._detail(("prompt_tokens_details", "input_tokens_details"), "cached_tokens")
 
     @property
     def reasoning_tokens(self) -> int:
-        """The part of `output_tokens` spent on hidden reasoning."""
+        """The part of `output_tokens` that was spent on reasoning."""
         return self._detail(("completion_tokens_details", "output_tokens_details"), "reasoning_tokens")
 
     @property

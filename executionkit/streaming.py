@@ -10,20 +10,22 @@ from typing import Any, Final, Never, Self, SupportsIndex, TypeAlias
 from executionkit._text import size_of
 from executionkit.responses import LLMResponse, ToolCall
 
-_BYTES_PER_TOKEN: Final = 4
-"""The usual rule of thumb, about right in any script; used only where a server reports no usage at all."""
+BYTES_PER_TOKEN: Final = 4
+"""A rule of thumb, about right in any script, for replies whose server reports no usage."""
 
 _SPENT = "a stream serves one request and is entered once: call `stream` again for another request"
-_BUSY = "another task is reading this stream: one at a time may; a second reader needs a stream of its own"
+_BUSY = (
+    "another task is reading this stream: only one at a time can; open a second stream for a second reader"
+)
 _ELSEWHERE = "this stream was opened in another event loop: read and close it in that one"
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More of the answer.
+    """A piece of the answer.
 
     Attributes:
-        text: Never empty; all of them joined are the response's `content`.
+        text: The piece, never empty. All pieces joined are the response's `content`.
     """
 
     text: str
@@ -31,10 +33,10 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """More of the reasoning, where a server sends it in a field of its own.
+    """A piece of the reasoning, from servers that send it in a field of its own.
 
     Attributes:
-        text: Never empty; all of them joined are the response's `reasoning`.
+        text: The piece, never empty. All pieces joined are the response's `reasoning`.
     """
 
     text: str
@@ -42,10 +44,10 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class RefusalDelta:
-    """More of a refusal.
+    """A piece of a refusal.
 
     Attributes:
-        text: Never empty; all of them joined are the response's `refusal`.
+        text: The piece, never empty. All pieces joined are the response's `refusal`.
     """
 
     text: str
@@ -53,12 +55,12 @@ class RefusalDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """More of a tool call; the whole one follows as `ToolCallDone`.
+    """A piece of a tool call. The whole call follows as `ToolCallDone`.
 
     Attributes:
-        index: Which of the reply's calls, from 0, in the order in which they appeared.
-        id: The call's identifier as known by now, "" before it is.
-        name: The tool's name as known by now.
+        index: The number of the call in the reply, from 0, in order of appearance.
+        id: The call's identifier so far; "" before it has come.
+        name: The tool's name so far.
         arguments: The next piece of the arguments' JSON text; may be empty.
     """
 
@@ -70,7 +72,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDone:
-    """A tool call, complete. They come at the end, in the order of the response's `tool_calls`.
+    """A whole tool call. Whole calls come at the end, in the order of the response's `tool_calls`.
 
     Attributes:
         call: The call with its arguments parsed.
@@ -81,12 +83,12 @@ class ToolCallDone:
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """What the reply cost.
+    """The reply's token counts.
 
     Attributes:
         input_tokens: Prompt tokens.
         output_tokens: Completion tokens.
-        estimated: Whether the server told nothing and this is worked out from the length of the texts.
+        estimated: Whether the server reported no usage, and the counts are estimated from the texts' length.
     """
 
     input_tokens: int
@@ -96,7 +98,7 @@ class UsageEvent:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The reply is complete; the last event of a stream.
+    """The last event of a stream: the reply is complete.
 
     Attributes:
         reason: The response's `finish_reason`.
@@ -110,16 +112,17 @@ class Finish:
 StreamEvent: TypeAlias = (
     TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | ToolCallDone | UsageEvent | Finish
 )
-"""What a stream brings. A reply that came through ends with `Finish`."""
+"""An event of a stream. A complete reply ends with `Finish`."""
 
 
 class ReplyStream(ABC):
-    """A reply on its way: an async iterator of events that is an async context manager too.
+    """A reply while it arrives: an async iterator of events, and an async context manager.
 
-    The request goes out on entering, or with the first event where the stream is iterated without `async
-    with`. Leaving early ends the request and closes its connection. A stream serves one request: it is
-    entered once, in one event loop, and one task at a time may iterate. What breaks these rules is a
-    `RuntimeError`.
+    Entering sends the request. Without `async with`, the first iteration sends it. Leaving early ends the
+    request and closes its connection.
+
+    A stream serves one request: it is entered once, in one event loop, and one task at a time may iterate.
+    Any other use raises a RuntimeError.
 
     Example:
         ```python
@@ -140,7 +143,7 @@ class ReplyStream(ABC):
     _closed = False
     _under_way: asyncio.Timeout | None = None
     _prompt_bytes = 0
-    """The size of the prompt, once it was sent: for the estimate where the usage does not come."""
+    """The size of the prompt, once it was sent, for an estimate if the usage does not come."""
 
     def __init__(self) -> None:
         self._tally = Tally()
@@ -149,10 +152,10 @@ class ReplyStream(ABC):
 
     @property
     def response(self) -> LLMResponse:
-        """The whole reply, once the stream has come to its end.
+        """The whole reply, once the stream has ended.
 
         Raises:
-            RuntimeError: It has not; `partial` has what came by now.
+            RuntimeError: The stream has not ended; `partial` has the reply so far.
         """
         if self._response is None:
             raise RuntimeError("the reply is not complete: iterate the stream to its end first")
@@ -160,10 +163,10 @@ class ReplyStream(ABC):
 
     @property
     def partial(self) -> LLMResponse:
-        """The reply as far as it has come; `finish_reason` is "incomplete" until it is `response`.
+        """The reply so far; `finish_reason` is "incomplete" until the stream has ended.
 
-        Its usage is an estimate, and marked so, until the reported one has come: of the prompt, if that was
-        sent, and of the texts.
+        Until the reported usage has come, its usage is an estimate and marked as one: of the texts, and of
+        the prompt if that was sent.
         """
         return self._response or self._tally.partial(self._prompt_bytes)
 
@@ -200,22 +203,23 @@ class ReplyStream(ABC):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the request if it is under way; it may be called any number of times, by any task of the loop.
+        """End the request if it is under way.
 
-        For a task that is waiting for an event meanwhile, the iteration ends.
+        Any task of the loop may call it, any number of times. The iteration ends for a task that is waiting
+        for an event.
         """
         if self._closed:
             return
         self._require_own_loop()
         self._closed = True
         if self._under_way is not None:
-            # As a timeout would: a cancellation that its task, or a timeout around it, does not see.
+            # A timeout cancels the step in a way that neither its task nor a timeout around it sees.
             self._under_way.reschedule(asyncio.get_running_loop().time())
         async with self._turn:
             await self._release()
 
     async def _alone(self, step: Callable[[], Awaitable[StreamEvent | None]]) -> StreamEvent | None:
-        """Take a step that no other task takes meanwhile; None where one closed the stream instead."""
+        """Take a step that no other task takes meanwhile; None if another task closed the stream."""
         self._require_own_loop()
         if self._turn.locked():
             raise RuntimeError(_BUSY)
@@ -268,7 +272,7 @@ class ReplyStream(ABC):
 
 
 class Tally:
-    """What of a reply has been seen: enough to keep it, and to estimate its cost, if nothing more comes."""
+    """The parts of a reply seen so far: enough to keep it and to estimate its cost if no more comes."""
 
     def __init__(self) -> None:
         self._texts: dict[type[StreamEvent], list[str]] = {
@@ -312,16 +316,16 @@ class Tally:
 
 
 def estimated_usage(prompt_bytes: int, reply_bytes: int) -> dict[str, Any]:
-    """Token counts worked out from lengths, marked as such; see `LLMResponse.usage_is_estimated`."""
+    """Token counts estimated from lengths, and marked so; see `LLMResponse.usage_is_estimated`."""
     return {
-        "prompt_tokens": prompt_bytes // _BYTES_PER_TOKEN,
-        "completion_tokens": -(-reply_bytes // _BYTES_PER_TOKEN),
+        "prompt_tokens": prompt_bytes // BYTES_PER_TOKEN,
+        "completion_tokens": -(-reply_bytes // BYTES_PER_TOKEN),
         "estimated": True,
     }
 
 
 def events_of(response: LLMResponse) -> Iterator[StreamEvent]:
-    """A reply that is there already, told as a stream would have told it, each text in one piece."""
+    """The events of a reply that is there already, each text in one piece."""
     if response.reasoning:
         yield ReasoningDelta(response.reasoning)
     if response.content:

@@ -9,6 +9,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from executionkit._callables import misfit_of_names
 from executionkit._json import as_dicts, copied, plain
 from executionkit._schema import check_schema
 from executionkit.protocols import LLMProvider
@@ -22,7 +23,7 @@ Evaluator: TypeAlias = Callable[[str, LLMProvider], Awaitable[float]]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an evaluator made of a text.
+    """An evaluator's verdict on a text.
 
     Example:
         ```python
@@ -38,8 +39,9 @@ class Evaluation:
         ```
 
     Attributes:
-        score: In [0, 1]; the pattern that asked checks it.
-        feedback: What would make the text better, for the model that writes the next one; "" says nothing.
+        score: The score, in [0, 1]; the pattern checks it.
+        feedback: How to make the text better, for the model that writes the next one; "" if there is nothing
+            to say.
     """
 
     score: float
@@ -47,7 +49,7 @@ class Evaluation:
 
 
 class TaskScorer(Protocol):
-    """A `Scorer` that asks for the task: it is given the prompt of the pattern as `task`."""
+    """A `Scorer` with a parameter `task`, which is given the pattern's prompt."""
 
     def __call__(
         self, text: str, provider: LLMProvider, /, *, task: str
@@ -59,10 +61,10 @@ class TaskScorer(Protocol):
 Scorer: TypeAlias = (
     Callable[[str, LLMProvider], float | Evaluation | Awaitable[float | Evaluation]] | TaskScorer
 )
-"""What `refine_loop` and `best_of_n` take: an `Evaluator`, or one that gives reasons, async or plain.
+"""An evaluator for `refine_loop` and `best_of_n`, async or plain; it returns a score or an `Evaluation`.
 
-A plain function runs on the event loop; leave long work to `asyncio.to_thread`. A scorer that has a further
-parameter named `task` is given the prompt of the pattern by that name.
+A plain function runs on the event loop: leave long work to `asyncio.to_thread`. A scorer that has a further
+parameter named `task` is given the pattern's prompt.
 """
 
 
@@ -123,7 +125,7 @@ class TokenUsage:
 # TypeError when it is constructed subscripted, `PatternResult[str](...)`.
 @dataclass(frozen=True)
 class PatternResult(Generic[T_co]):
-    """What a pattern returns; `str(result)` is `str(result.value)`.
+    """The result of a pattern; `str(result)` is `str(result.value)`.
 
     Patterns return subclasses with their figures as typed fields; `metadata` mirrors those fields.
 
@@ -140,9 +142,9 @@ class PatternResult(Generic[T_co]):
 
     Attributes:
         value: The answer.
-        score: How good the pattern holds it to be, in [0, 1], or None where it makes no such claim.
-        cost: What the run spent, nested calls and failed attempts included.
-        metadata: Read-only; the documented keys of each pattern are API, others are not.
+        score: The pattern's own measure of the answer, in [0, 1]; None if the pattern has no such measure.
+        cost: The spend of the run, nested calls and failed attempts included.
+        metadata: Read-only. The documented keys of each pattern are API; others are not.
     """
 
     value: T_co
@@ -153,7 +155,7 @@ class PatternResult(Generic[T_co]):
     def __post_init__(self) -> None:
         names = _mirrored(type(self))  # type: ignore[arg-type]  # mypy takes the instances' __hash__ for the class's
         own = {name: getattr(self, name) for name in names}
-        # Copied, so that no list or dict inside is shared with whoever built the result.
+        # Copied, so that the result shares no list or dict with its maker.
         object.__setattr__(self, "metadata", MappingProxyType(copied({**self.metadata, **own})))
 
     def __str__(self) -> str:
@@ -170,8 +172,8 @@ class PatternResult(Generic[T_co]):
 
         It stands in for `dataclasses.asdict`, which can't copy the read-only `metadata`.
 
-        A value that is a dataclass or a pydantic model, or holds some, is told as dicts. What else is no
-        JSON in it, such as a date in a dataclass, stays as it is.
+        Dataclasses and pydantic models become dicts, however deep. Other values that JSON does not have, such
+        as a date in a dataclass, stay as they are.
         """
         cost = {f.name: getattr(self.cost, f.name) for f in fields(self.cost)}
         return {
@@ -187,7 +189,7 @@ _RESULT_FIELDS = frozenset(f.name for f in fields(PatternResult))
 
 @cache
 def _mirrored(kind: type[Any]) -> tuple[str, ...]:
-    """The fields that `metadata` has too: what subclasses add, those marked `{"mirrored": False}` apart."""
+    """The fields that `metadata` repeats: those that subclasses add, except for `{"mirrored": False}`."""
     added = (spec for spec in fields(kind) if spec.name not in _RESULT_FIELDS)
     return tuple(spec.name for spec in added if spec.metadata.get("mirrored", True))
 
@@ -227,15 +229,17 @@ class Tool:
         ```
 
     Attributes:
-        name: What the model calls it: 1 to 64 letters, digits, `_` and `-`.
-        description: What it does, for the model.
+        name: The name that the model calls it by: 1 to 64 letters, digits, `_` and `-`.
+        description: The purpose of the tool, for the model.
         parameters: JSON Schema of the arguments, an object schema; copied and made read-only.
-        execute: Called with the arguments as keywords; async, or plain (then it runs in a thread).
-            A returned string is the observation as it is, anything else is shown as JSON.
-        timeout: Seconds it may take; a finite number more than 0.
+        execute: The function, called with the arguments as keywords. An async function runs on the event
+            loop, a plain one in a thread. A returned string is the observation; any other value is shown as
+            JSON.
+        timeout: Time limit in seconds; a finite number more than 0.
 
     Raises:
-        ValueError: A field is out of range, or the schema is malformed or uses what can't be checked.
+        ValueError: A field is out of range, the schema is malformed or uses what can't be checked, or
+            `execute` can't be called with the arguments that the schema describes.
     """
 
     name: str
@@ -250,14 +254,25 @@ class Tool:
         if not callable(self.execute):
             raise ValueError(f"execute must be callable, got {self.execute!r}")
         if inspect.isgeneratorfunction(self.execute) or inspect.isasyncgenfunction(self.execute):
-            raise ValueError(f"execute must return its result, a generator has none, got {self.execute!r}")
+            raise ValueError(f"execute must return its result, not generate it, got {self.execute!r}")
         if not isinstance(self.description, str):
             raise ValueError(f"description must be a str, got {self.description!r}")
         is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
         if not is_number or not 0 < self.timeout < math.inf:
             raise ValueError(f"timeout must be a finite number > 0 (seconds), got {self.timeout!r}")
         check_schema(self.parameters)
+        self._check_call()
         object.__setattr__(self, "parameters", _read_only(self.parameters))
+
+    def _check_call(self) -> None:
+        schema = self.parameters
+        declared = {*schema.get("properties", ()), *schema.get("required", ())}
+        # Schemas inside such a keyword may declare more, and so may a schema that declares nothing.
+        is_whole = bool(declared) and not schema.keys() & {"$ref", "allOf", "anyOf", "oneOf", "if"}
+        # `react_loop` hands the provider to a parameter of this name.
+        why = misfit_of_names(self.execute, declared, {"provider"} if is_whole else None)
+        if why:
+            raise ValueError(f"execute must take the arguments in parameters, got {self.execute!r}: {why}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {f.name: getattr(self, f.name) for f in fields(self)}

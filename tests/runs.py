@@ -3,10 +3,15 @@
 import asyncio
 from typing import Any
 
-from executionkit import CostTracker, LLMProvider, LLMResponse, RetryConfig, TokenUsage
+from executionkit import LLMResponse, RetryConfig, TokenUsage
+from executionkit.cost import Tokens
+from executionkit.engine.budget import Hold, Room
 from executionkit.engine.run import Run
 
 MESSAGES = [{"role": "user", "content": "hello"}]
+
+HOLD = Hold(None, 0, 100, 0, is_stream=False)
+"""Set aside by hand, it is given back at the very moment a test wants."""
 
 
 def calls(count: int) -> TokenUsage:
@@ -40,15 +45,24 @@ async def ended(task: asyncio.Task[Any]) -> BaseException | None:
 
 
 class Ledgered(Run):
-    """A run that shows its ledger."""
+    """A run that shows the tokens it assumes for replies without usage, and those set aside."""
 
-    def __init__(self, name: str, provider: LLMProvider, **settings: Any) -> None:
-        self.ledger = CostTracker()
-        super().__init__(name, provider, tracker=self.ledger, **settings)
+    @property
+    def assumed(self) -> Tokens:
+        return self._meter.estimates
+
+    @property
+    def room(self) -> Room:
+        return self._meter.room
 
 
 def holds_nothing(*runs: Ledgered) -> bool:
-    return all(run.ledger.held_output == run.ledger.held_input == 0 for run in runs)
+    return all(is_empty(run.room) for run in runs)
+
+
+def is_empty(room: Room) -> bool:
+    held = [(tokens.input_tokens, tokens.output_tokens) for tokens in (room.calls, room.streams)]
+    return held == [(0, 0), (0, 0)]
 
 
 class Pauses:

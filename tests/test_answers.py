@@ -665,7 +665,7 @@ def test_thoughts_do_not_count(name: str, thought: str, reply: str) -> None:
         assert READERS[name](f"<think>{thought}</think>{reply}") == READERS[name](reply)
 
 
-LENGTH = 100_000
+LENGTH = 50_000
 # Texts that lead a reader on, again and again.
 LURES = [
     *(
@@ -700,9 +700,9 @@ LURES = [
 ]
 
 
-@pytest.mark.timeout(10)
-@pytest.mark.parametrize("name", ["number", "choice", "label", "tagged"])
+@pytest.mark.timeout(15)
 @pytest.mark.parametrize("lure", LURES)
-def test_a_long_reply_takes_no_longer_than_its_length(name: str, lure: str) -> None:
-    # What grows with the square of the length runs into the time limit here.
-    READERS[name](lure * (LENGTH // len(lure)))
+def test_a_long_reply_takes_no_longer_than_its_length(lure: str) -> None:
+    # A reader whose time grows with the square of the length runs into the time limit here.
+    for name in ("number", "choice", "label", "tagged"):
+        READERS[name](lure * (LENGTH // len(lure)))

@@ -15,18 +15,21 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json"}
+GROUND = {"_text", "_json", "_callables"}
 VALUES = GROUND | {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "cost", "engine"}
-JUDGES = {"_judge", "_comparing", "_evaluating", "evaluators"}
-APPLICATION = CORE | JUDGES | {"_structured", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
+JUDGES = {"_judge", "evaluators"}
+APPLICATION = CORE | JUDGES | {"_output", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
 MAY_IMPORT: dict[str, set[str]] = {
     "_text": set(),
+    "_callables": set(),
+    "_lazy": set(),
+    "_version": set(),
     "_json": {"_text"},
-    "_schema": GROUND,
+    "_schema": {"_text", "_json"},
     "responses": GROUND,
     "streaming": GROUND | {"responses"},
     "protocols": {"responses", "streaming"},
@@ -36,22 +39,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_checks": VALUES,
     "cost": VALUES,
     "engine": VALUES | {"_checks", "cost"},
-    "_structured": CORE,
+    "_output": VALUES,
     "_judge": CORE,
-    "_comparing": CORE | {"_judge"},
-    "_evaluating": CORE,
     "evaluators": CORE | JUDGES,
-    "provider": VALUES | {"_checks"},
-    "answers": CORE | {"_structured"},
-    "field_vote": VALUES,
-    "patterns": CORE | JUDGES | {"_structured"},
+    "provider": VALUES | {"_checks", "_version"},
+    "answers": CORE | {"_output"},
+    "field_vote": GROUND,
+    "patterns": CORE | JUDGES | {"_output"},
     "compose": CORE,
-    "kit": CORE | {"_structured", "patterns", "compose"},
-    "sync": CORE | {"_structured", "patterns", "compose"},
+    "kit": CORE | {"patterns", "compose"},
+    "sync": CORE | {"patterns", "compose"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},
-    "__init__": APPLICATION | {"provider"},
+    "__init__": APPLICATION | {"provider", "_lazy", "_version"},
     "__main__": {"_demo"},
 }
 
@@ -59,7 +60,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 OPTIONAL = {
     "provider": {"httpx", "httpx2"},
     "engine": {"json_repair"},
-    "_structured": {"pydantic", "json_repair", "typing_extensions"},
+    "_output": {"pydantic", "typing_extensions"},
+    "patterns": {"json_repair"},
 }
 
 
@@ -94,8 +96,7 @@ def imports_of(path: Path) -> Iterator[Import]:
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, f"{module}: relative imports hide the arrows, write them out"
                 for alias in child.names:
-                    if eager or alias.name != "__version__":  # a fact about the package, no part of it
-                        yield Import(module, _target(child.module or "", alias.name), eager)
+                    yield Import(module, _target(child.module or "", alias.name), eager)
             else:
                 inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
                 yield from visit(child, eager=eager and not inside)

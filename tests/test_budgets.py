@@ -6,18 +6,22 @@ every request and every wait before a retry stays open until hypothesis picks it
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVarTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from runs import is_empty
 
 from executionkit import (
     CostTracker,
     ExecutionKitError,
+    Finish,
     Kit,
     LLMProvider,
     LLMResponse,
@@ -27,17 +31,24 @@ from executionkit import (
     ProviderError,
     RateLimitError,
     RetryConfig,
+    StreamEvent,
+    TextDelta,
     TokenUsage,
     Tool,
     ToolCall,
+    UsageEvent,
     checked_complete,
     consensus,
     pipe,
     react_loop,
     refine_loop,
 )
+from executionkit.engine.budget import room_of
 from executionkit.engine.run import Run
+from executionkit.errors import was_dispatched
 from executionkit.testing import ChatRequest, Fault, Ledger, LocalEndpoint
+
+Ts = TypeVarTuple("Ts")
 
 DEFAULT_MAX_TOKENS = 40
 
@@ -61,10 +72,13 @@ class Entry:
     Attributes:
         tag: Whose it is.
         most: The most output tokens the reply may have, of all choices together.
+        begins: The first event of a stream; the reply is its end.
         prompt: What its prompt comes to: as many tokens as it has characters.
         input: Input tokens the reply reported; 0 while there is none, or it does not say.
         output: Output tokens the reply reported, in the same way.
         arrived: False for a request that turned out never to have left the client.
+        has_begun: Whether a stream has brought its first event.
+        is_read: Whether a stream was read to its end.
     """
 
     tag: int
@@ -73,23 +87,51 @@ class Entry:
     most: int
     prompt: int
     reply: asyncio.Future[LLMResponse]
+    begins: asyncio.Future[None] | None = None
     input: int = 0
     output: int = 0
     arrived: bool = True
+    has_begun: bool = False
+    is_read: bool = False
 
     @property
     def is_open(self) -> bool:
         return not self.reply.done()
 
+    @property
+    def worst(self) -> int:
+        """The output tokens that the server has written, or may have."""
+        if self.is_open:
+            return self.most
+        return self.most if self.has_begun and not self.is_read else self.output
+
     def answer(self, reply: LLMResponse, used: int, *, told: bool = True) -> None:
+        if self.begins is not None and not self.begins.done():
+            self.begins.set_result(None)
+            self.has_begun = True
+            return
         if told:
-            self.input, self.output = self.prompt, used
+            if self.begins is None:
+                self.input, self.output = self.prompt, used
             reply = replace(reply, usage={"prompt_tokens": self.prompt, "completion_tokens": used})
         self.reply.set_result(reply)
 
     def fail(self, error: Exception) -> None:
-        self.arrived = getattr(error, "dispatched", True)
-        self.reply.set_exception(error)
+        if self.has_begun:
+            self.reply.set_exception(error)
+            return
+        self.arrived = was_dispatched(error)
+        (self.begins or self.reply).set_exception(error)
+        self.reply.cancel()
+
+    async def events(self) -> AsyncGenerator[StreamEvent, None]:
+        yield TextDelta("x")
+        reply = await self.reply
+        if reply.reported_output_tokens is not None:
+            self.input, self.output = self.prompt, reply.output_tokens
+            yield UsageEvent(self.input, self.output, estimated=False)
+        self.is_read = True
+        yield Finish(reply.finish_reason, reply)
 
 
 class Endpoint:
@@ -102,6 +144,7 @@ class Endpoint:
         self._ledger: dict[int, list[Entry]] = {}
         self._open: list[Entry] = []
         self._asleep: list[asyncio.Future[None]] = []
+        self.streams: set[Entry] = set()
         # Evaluators and tools find it through the run they are handed.
         self.retry = RetryConfig(max_retries=2, sleep=self.sleep)
 
@@ -114,18 +157,41 @@ class Endpoint:
         tools: list[dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        loop = asyncio.get_running_loop()
+        return await self.received(messages, max_tokens, tools, **kwargs).reply
+
+    @asynccontextmanager
+    async def stream(
+        self, messages: list[dict[str, Any]], *, max_tokens: int | None = None, **kwargs: Any
+    ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
+        entry = self.received(messages, max_tokens, **kwargs)
+        entry.begins = asyncio.get_running_loop().create_future()
+        self.streams.add(entry)
+        try:
+            await entry.begins
+            async with aclosing(entry.events()) as events:
+                yield events
+        finally:
+            entry.reply.cancel()
+            self.streams.discard(entry)
+
+    def received(
+        self,
+        messages: list[dict[str, Any]],
+        max_tokens: int | None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> Entry:
         entry = Entry(
             tag=kwargs["tag"] if "tag" in kwargs else tag_of(messages),
             messages=list(messages),
             tools=tools,
             most=(max_tokens or DEFAULT_MAX_TOKENS) * kwargs.get("n", 1),
             prompt=len(repr(messages)) + (len(repr(tools)) if tools else 0),
-            reply=loop.create_future(),
+            reply=asyncio.get_running_loop().create_future(),
         )
         self._ledger.setdefault(entry.tag, []).append(entry)
         self._open.append(entry)
-        return await entry.reply
+        return entry
 
     async def sleep(self, _seconds: float) -> None:
         sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -158,8 +224,8 @@ class Endpoint:
         if limit.llm_calls:
             assert used.llm_calls <= max(0, limit.llm_calls)
         if limit.output_tokens:
-            assert used.output_tokens + sum(entry.most for entry in coming) <= max(0, limit.output_tokens)
-        if limit.input_tokens:
+            assert sum(entry.worst for entry in mine) <= max(0, limit.output_tokens)
+        if limit.input_tokens and not any(entry.begins for entry in mine):  # a call never waits for a stream
             # At most the last prompt over.
             largest = max((entry.prompt for entry in mine), default=1)
             prompts = used.input_tokens + sum(entry.prompt for entry in coming)
@@ -202,12 +268,30 @@ mishaps = st.sampled_from(
 picks = st.integers(0, 50)
 
 
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Knows when nothing is left to run."""
+
+    scheduled = 0
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        self.scheduled += 1
+        return super().call_soon(callback, *args, context=context)
+
+    async def quiet(self) -> None:
+        before = -1
+        while self.scheduled != before + 1:  # more than this coroutine itself was scheduled
+            before = self.scheduled
+            await asyncio.sleep(0)
+
+
 class Interleaving(RuleBasedStateMachine):
     """What both machines have: an endpoint, a loop that runs only when told to, and ways to end a request."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
+        self.loop = CountingLoop()
         self.endpoint = Endpoint()
         self.tasks: list[asyncio.Task[Any]] = []
 
@@ -217,13 +301,7 @@ class Interleaving(RuleBasedStateMachine):
 
     def go(self) -> None:
         """Run until everything waits for a request, or for a wait before a retry, to be ended."""
-
-        async def turns() -> None:
-            # Those that wait for room wake one after the other.
-            for _ in range(40 + 4 * sum(not task.done() for task in self.tasks)):
-                await asyncio.sleep(0)
-
-        self.loop.run_until_complete(turns())
+        self.loop.run_until_complete(self.loop.quiet())
 
     def content(self, entry: Entry, pick: int) -> LLMResponse:
         return LLMResponse("x")
@@ -378,6 +456,32 @@ class NestedRuns(Interleaving):
 
         self.spawn(call())
 
+    @precondition(lambda self: any(node.run for node in self.usable))
+    @rule(
+        within=picks,
+        calls=st.lists(picks, max_size=2),
+        max_tokens=st.sampled_from([None, 1, 10, 40]),
+        leaves=st.sampled_from([False, False, True]),
+    )
+    def stream(self, within: int, calls: list[int], max_tokens: int | None, leaves: bool) -> None:
+        """Read a stream, and make calls before reading on: each of them must end without the stream's end."""
+        runs = [node for node in self.usable if node.run is not None]
+        node = runs[within % len(runs)]
+        beside = [self.usable[call % len(self.usable)] for call in calls]
+
+        async def read() -> None:
+            assert node.run is not None
+            messages = [{"role": "user", "content": "s"}]
+            async with node.run.stream(messages, max_tokens=max_tokens, tag=node.number) as events:
+                async for _ in events:
+                    while beside:
+                        other = beside.pop()
+                        await other.call_model(messages, tag=other.number)
+                    if leaves:
+                        return
+
+        self.spawn(read())
+
     @precondition(lambda self: self.endpoint.open and any(node.run for node in self.usable))
     @rule(which=picks)
     def halt(self, which: int) -> None:
@@ -403,8 +507,9 @@ class NestedRuns(Interleaving):
     @invariant()
     def nothing_is_held_for_what_is_not_open(self) -> None:
         for node in self.nodes:
-            if not any(entry.tag in node.below for entry in self.endpoint.open):
-                assert (node.tracker.held_input, node.tracker.held_output) == (0, 0)
+            under_way = (*self.endpoint.open, *self.endpoint.streams)
+            if not any(entry.tag in node.below for entry in under_way):
+                assert is_empty(room_of(node.tracker))
 
     def teardown(self) -> None:
         super().teardown()

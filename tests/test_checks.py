@@ -3,13 +3,16 @@
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executionkit import TokenUsage, VotingStrategy
+import executionkit
+from executionkit import LLMProvider, MockProvider, PatternResult, TokenUsage, VotingStrategy, answers
 from executionkit import _checks as checks
 
 INF = math.inf
@@ -141,3 +144,55 @@ def test_what_every_pattern_takes() -> None:
         for value in values:
             with pytest.raises(ValueError, match=f"^{name} must be .*{re.escape(repr(value))}$"):
                 checks.sampling(**{**right, name: value})
+
+
+# -- functions of the user's -----------------------------------------------------------------------------
+
+
+# Any: a type checker would not let these tests give such functions.
+ek: Any = executionkit
+tagged: Any = answers.tagged
+
+
+async def step(provider: LLMProvider) -> PatternResult[str]:
+    raise AssertionError
+
+
+async def demanding(provider: LLMProvider, prompt: str, *, city: str) -> PatternResult[str]:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda provider: ek.consensus_sync(provider, "q", key=lambda: "a"),
+        lambda provider: ek.best_of_n_sync(provider, "q", evaluator=lambda text: 1.0),
+        lambda provider: ek.best_of_n_sync(provider, "q", evaluator=lambda text, provider, extra: 1.0),
+        lambda provider: ek.refine_loop_sync(provider, "q", evaluator=lambda text: 1.0),
+        lambda provider: ek.refine_loop_sync(provider, "q", evaluator=lambda text, *, task: 1.0),
+        lambda provider: ek.refine_loop_sync(provider, "q", on_event=lambda: None),
+        lambda provider: ek.react_loop_sync(provider, "q", [], on_event=lambda event, more: None),
+        lambda provider: ek.structured_sync(provider, "q", validator=lambda: True),
+        lambda provider: ek.map_reduce_sync(provider, ["q"], map_prompt=lambda: "", reduce_prompt=""),
+        lambda provider: ek.map_reduce_sync(
+            provider, ["q"], map_prompt="", reduce_prompt=lambda one, two: ""
+        ),
+        lambda provider: tagged(then=lambda: 3),
+        lambda provider: ek.pipe_sync(provider, "q", ek.consensus, step),
+        lambda provider: ek.pipe_sync(provider, "q", ek.consensus, demanding),
+    ],
+)
+def test_a_function_that_takes_other_arguments_is_refused_before_any_call(
+    call: Callable[[MockProvider], object],
+) -> None:
+    provider = MockProvider(["a"])
+    with pytest.raises((ValueError, TypeError), match=r"called (as|with) .*: (missing|too many)"):
+        call(provider)
+    assert provider.call_count == 0
+
+
+@pytest.mark.parametrize(
+    "key", [len, str.strip, hash, partial(re.sub, "a", "b"), Decimal, lambda *texts: "a"]
+)
+def test_a_function_whose_arguments_fit_or_cannot_be_told_passes(key: Any) -> None:
+    checks.called_with("text", key=key)

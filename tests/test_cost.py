@@ -5,12 +5,20 @@ import copy
 from typing import Any
 
 import pytest
-from fakes import idle
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import MESSAGES
 
-from executionkit import CostTracker, LLMResponse, TokenUsage, ToolCall
-from executionkit.cost import remaining, tighter
+from executionkit import (
+    BudgetExhaustedError,
+    CostTracker,
+    LLMResponse,
+    MockProvider,
+    TokenUsage,
+    ToolCall,
+    checked_complete,
+)
+from executionkit.cost import estimates_of, minus, remaining, tighter
 
 
 def reply(input_tokens: Any = 3, output_tokens: Any = 4, text: str = "x") -> LLMResponse:
@@ -83,36 +91,62 @@ def test_repr_shows_the_totals_and_nothing_else() -> None:
     assert repr(tracker) == f"CostTracker({TokenUsage(3, 4, 1)})"
 
 
+def test_a_tracker_shows_what_the_contract_names_and_no_more() -> None:
+    shown = {name for name in dir(CostTracker()) if not name.startswith("_")}
+    assert shown == {
+        "add_usage",
+        "call_count",
+        "record",
+        "record_without_call",
+        "release_call",
+        "reserve_call",
+        "to_usage",
+        "total_tokens",
+    }
+
+
+def test_a_tracker_can_be_copied_and_outlives_its_event_loop() -> None:
+    tracker = CostTracker()
+    for _ in range(2):
+        asyncio.run(checked_complete(MockProvider(["x"]), MESSAGES, tracker, TokenUsage(99, 99, 9), None))
+    copied = copy.deepcopy(tracker)
+    asyncio.run(checked_complete(MockProvider(["x"]), MESSAGES, copied, TokenUsage(99, 99, 9), None))
+    assert (tracker.call_count, copied.call_count) == (2, 3)
+
+
 # -- replies without usage -------------------------------------------------------------------------------
 
 
-def test_unknown_tokens_are_reported_as_none_and_charged_by_an_estimate() -> None:
+def estimated(*responses: LLMResponse) -> tuple[int, int]:
     tracker = CostTracker()
-    tracker.record_without_call(LLMResponse("a" * 41, usage={}), prompt_bytes=80)
-    assert tracker.to_usage() == TokenUsage()
-    assert (tracker.assumed_input, tracker.assumed_output) == (20, 11)
-    assert (tracker.charged_input, tracker.charged_output) == (20, 11)
+    for response in responses:
+        tracker.record(response)
+    estimates = estimates_of(tracker)
+    return estimates.input_tokens, estimates.output_tokens
 
 
-def test_known_tokens_are_charged_as_told() -> None:
+def test_unknown_tokens_are_reported_as_none_and_estimated_for_budgets() -> None:
     tracker = CostTracker()
-    tracker.record_without_call(reply(3, 4, text="a" * 400), prompt_bytes=80)
-    assert (tracker.charged_input, tracker.charged_output) == (3, 4)
-    assert (tracker.assumed_input, tracker.assumed_output) == (0, 0)
+    tracker.record(LLMResponse("a" * 41, usage={}))
+    assert tracker.to_usage() == TokenUsage(0, 0, 1)
+    assert estimates_of(tracker).output_tokens == 11
 
 
-def test_each_side_is_unknown_by_itself() -> None:
-    tracker = CostTracker()
-    tracker.record_without_call(LLMResponse("a" * 8, usage={"prompt_tokens": 3}))
-    assert (tracker.charged_input, tracker.charged_output) == (3, 2)
-    assert tracker.to_usage() == TokenUsage(3, 0, 0)
+def test_known_tokens_are_not_estimated_and_each_side_is_known_by_itself() -> None:
+    assert estimated(reply(3, 4, text="a" * 400)) == (0, 0)
+    assert estimated(LLMResponse("a" * 8, usage={"prompt_tokens": 3})) == (0, 2)
+
+
+def test_an_estimate_that_came_with_the_reply_is_taken() -> None:
+    guess = {"prompt_tokens": 30, "completion_tokens": 20, "estimated": True}
+    assert estimated(LLMResponse("a" * 8, usage=guess)) == (30, 20)
 
 
 def test_the_estimate_counts_everything_the_model_wrote() -> None:
     calls = [ToolCall("1", "add", {"a": "x" * 100})]
-    tracker = CostTracker()
-    tracker.record(LLMResponse("a" * 40, calls, reasoning="b" * 40))
-    assert tracker.assumed_output >= (40 + 40 + 100) // 4
+    other = LLMResponse("c" * 40)
+    _, tokens = estimated(LLMResponse("a" * 40, calls, reasoning="b" * 40, alternatives=[other]))
+    assert tokens >= (40 + 40 + 100 + 40) // 4
 
 
 @pytest.mark.parametrize(
@@ -121,9 +155,7 @@ def test_the_estimate_counts_everything_the_model_wrote() -> None:
     ids=ascii,
 )
 def test_the_estimate_goes_by_bytes(text: str, tokens: int) -> None:
-    tracker = CostTracker()
-    tracker.record(LLMResponse(text))
-    assert tracker.assumed_output == tokens
+    assert estimated(LLMResponse(text)) == (0, tokens)
 
 
 def test_the_estimate_takes_calls_however_odd() -> None:
@@ -132,103 +164,11 @@ def test_the_estimate_takes_calls_however_odd() -> None:
     assert tracker.call_count == 1
 
 
-def test_the_dearest_rate_seen_is_remembered() -> None:
+async def test_a_budget_counts_the_estimate_of_a_reply_recorded_by_hand() -> None:
     tracker = CostTracker()
-    assert tracker.tokens_per_byte is None
-    for tokens, size, rate in ((10, 100, 0.1), (50, 100, 0.5), (1, 100, 0.5)):
-        tracker.record_without_call(reply(tokens), prompt_bytes=size)
-        assert tracker.tokens_per_byte == rate
-
-
-def test_a_prompt_that_was_not_measured_teaches_nothing() -> None:
-    tracker = CostTracker()
-    tracker.record(reply(1000))
-    assert tracker.tokens_per_byte is None
-
-
-# -- holding and waiting ---------------------------------------------------------------------------------
-
-
-def wait_in_line(tracker: CostTracker, place: int | None = None) -> asyncio.Task[None]:
-    return asyncio.create_task(tracker.settled(tracker.take_place() if place is None else place))
-
-
-async def woken(*waiters: asyncio.Task[None]) -> list[bool]:
-    await idle()
-    return [waiter.done() for waiter in waiters]
-
-
-async def test_settling_wakes_who_has_waited_longest_and_that_one_the_next() -> None:
-    tracker = CostTracker()
-    tracker.hold(5, 7)
-    assert (tracker.held_input, tracker.held_output) == (5, 7)
-    waiters = [wait_in_line(tracker) for _ in range(3)]
-    assert await woken(*waiters) == [False, False, False]
-    tracker.settle(5, 7)
-    assert await woken(*waiters) == [True, False, False]
-    tracker.wake_next()
-    assert await woken(*waiters) == [True, True, False]
-    tracker.settle(0, 0)
-    assert await woken(*waiters) == [True, True, True]
-    assert (tracker.held_input, tracker.held_output) == (0, 0)
-
-
-async def test_who_had_not_room_enough_is_the_next_again() -> None:
-    tracker = CostTracker()
-    place = tracker.take_place()
-    first, second = wait_in_line(tracker, place), wait_in_line(tracker)
-    await idle()
-    tracker.settle(0, 0)
-    await first
-    again = wait_in_line(tracker, place)
-    await idle()
-    tracker.settle(0, 0)
-    assert await woken(again, second) == [True, False]
-    tracker.settle(0, 0)
-    await second
-
-
-async def test_while_a_stream_is_being_read_all_are_woken() -> None:
-    tracker = CostTracker()
-    waiters = [wait_in_line(tracker) for _ in range(3)]
-    await idle()
-    tracker.begin_reading("somebody", 0, 0)
-    tracker.settle(0, 0)
-    assert await woken(*waiters) == [True, True, True]
-
-
-async def test_one_who_gave_up_waiting_keeps_nobody_else_from_waking() -> None:
-    tracker = CostTracker()
-    gone, stays = (wait_in_line(tracker) for _ in range(2))
-    await idle()
-    gone.cancel()
-    await asyncio.wait([gone])
-    tracker.settle(0, 0)
-    await stays
-    assert gone.cancelled()
-
-
-async def test_a_wake_up_is_for_those_who_wait_already() -> None:
-    tracker = CostTracker()
-    tracker.settle(0, 0)
-    late = wait_in_line(tracker)
-    assert await woken(late) == [False]
-    tracker.settle(0, 0)
-    await late
-
-
-def test_a_tracker_outlives_its_event_loop() -> None:
-    tracker = CostTracker()
-
-    async def wait_in_vain() -> None:
-        waiting = wait_in_line(tracker)
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-
-    asyncio.run(wait_in_vain())
-    tracker.settle(0, 0)
-    assert copy.copy(tracker).to_usage() == tracker.to_usage()
+    tracker.record(LLMResponse("a" * 400))
+    with pytest.raises(BudgetExhaustedError, match="spent 100 of 100, 100 of that assumed"):
+        await checked_complete(MockProvider(), MESSAGES, tracker, TokenUsage(output_tokens=100), None)
 
 
 # -- budgets ---------------------------------------------------------------------------------------------
@@ -270,9 +210,5 @@ def test_fields_of_a_budget_do_not_mix(name: str) -> None:
     assert remaining(TokenUsage(**{name: 3}), TokenUsage(**{name: 1})) == TokenUsage(**{name: 2})
 
 
-def test_nothing_is_learnt_from_an_assumption() -> None:
-    tracker = CostTracker()
-    tracker.record_without_call(LLMResponse("x"), prompt_bytes=40)
-    assert (tracker.assumed_input, tracker.tokens_per_byte) == (10, 1.0)
-    tracker.record_without_call(LLMResponse("x", usage={"prompt_tokens": 10}), prompt_bytes=40)
-    assert tracker.tokens_per_byte == 1.0
+def test_the_usage_between_two_readings() -> None:
+    assert minus(TokenUsage(5, 7, 9), TokenUsage(1, 2, 3)) == TokenUsage(4, 5, 6)

@@ -1,143 +1,185 @@
-"""What the documentation states beside its tables is so: names, calls, errors, extras, versions."""
+"""The facts that the documentation states, and MkDocs can't check: names, errors, extras, versions, files."""
 
 import ast
+import importlib
 import inspect
 import re
-from pathlib import Path
+import tomllib
+import typing
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
 
-import pytest
-from described import (
-    BACKENDS,
-    CALLED,
-    EXTRAS,
-    MODULES,
-    PACKAGE,
-    PROJECT,
-    PUBLIC,
-    find,
-    parameters,
-    tree_of_errors,
-)
-from pages import ROOT, SITE, docstrings, drawn_tree, fences, name_of, prose, spans, without_fences
+from pages import MODULES, PAGES, ROOT, blocks, name_of, prose, spans, texts
 
 import executionkit
-from executionkit import errors
+from executionkit import ExecutionKitError, MockProvider, Provider, ToolError, answers, errors, testing
 
-VARIABLE = re.compile(r"\bEXECUTIONKIT_[A-Z_]+[A-Z]\b")
+# The pages that state facts as they are now.
+SITE = [path for path in PAGES if "decisions" not in path.parts and path.name != "changelog.md"]
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in SITE)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PUBLIC: dict[str, Any] = {
+    **{name: getattr(testing, name) for name in testing.__all__},
+    **{name: getattr(executionkit, name) for name in vars(executionkit)["__all__"]},
+    "answers": answers,
+    "errors": errors,
+    "executionkit": executionkit,
+    "testing": testing,
+}
+ERRORS = {
+    kind.__name__: kind.__bases__[0].__name__ if kind is not ExecutionKitError else None
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ExecutionKitError)
+}
+# The names that the pages give to objects of some classes.
+CALLED: dict[str, list[Any]] = {
+    "kit": [executionkit.Kit],
+    "provider": [Provider, MockProvider],
+    "endpoint": [testing.LocalEndpoint],
+    "result": [kind for name, kind in PUBLIC.items() if name.endswith("Result")],
+    "response": [executionkit.LLMResponse],
+    "reply": [executionkit.LLMResponse],
+    "events": [executionkit.ReplyStream],
+    "error": [PUBLIC[name] for name in ERRORS],
+}
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
-    drawn = [
-        code
-        for code in [inspect.getdoc(errors) or "", *(fence.code for path in SITE for fence in fences(path))]
-        if re.search(r"^ *ExecutionKitError\b.*\n[ │├]*[├└]", code, re.MULTILINE)
-    ]
-    assert drawn
-    for drawing in drawn:
-        start = drawing.index("ExecutionKitError")
-        lines = drawing[start:].split("\n\n")[0]
-        assert drawn_tree(lines) == tree_of_errors()
+    shown = [inspect.getdoc(errors) or "", *(block.code for path in SITE for block in blocks(path))]
+    drawings = [text[text.index("ExecutionKitError") :] for text in shown if re.search("[├└].*Error", text)]
+    assert len(drawings) >= 2
+    for drawing in drawings:
+        above: list[tuple[int, str]] = []
+        drawn: dict[str, str | None] = {}
+        for line in drawing.split("\n\n")[0].splitlines():
+            if match := re.match(r"[\s│├└─]*(\w+)", line):
+                above = [(column, name) for column, name in above if column < match.start(1)]
+                drawn[match[1]] = above[-1][1] if above else None
+                above.append((match.start(1), match[1]))
+        assert drawn == ERRORS
 
 
-def test_every_export_is_in_the_reference() -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))
-    shown = {name.removeprefix("executionkit.") for name in re.findall(r"^::: (\S+)", text, re.MULTILINE)}
-    named = set(spans(text))
-    aliases = {name for name in executionkit.__all__ if name.endswith("_sync")}
+def test_every_export_is_in_the_reference_once() -> None:
+    rendered = re.findall(r"^::: executionkit\.(\S+)", TEXT, re.MULTILINE)
+    assert [name for name in set(rendered) if rendered.count(name) > 1] == []
     own = {f"{module}.{name}" for module in ("answers", "testing") for name in PUBLIC[module].__all__}
-    missing = {*executionkit.__all__, *own} - shown - {"__version__", "testing.MockProvider"}
-    if "errors" in shown:
-        missing -= {*tree_of_errors(), "ToolError"}
-    assert missing - (aliases & named) == set()
+    # The page of errors renders the whole module.
+    elsewhere = {*ERRORS, "ToolError", "testing.MockProvider", "__version__"}
+    missing = {*vars(executionkit)["__all__"], *own} - {*rendered} - elsewhere
+    assert {name for name in missing if not (name.endswith("_sync") and name in spans(TEXT))} == set()
 
 
-@pytest.mark.parametrize("path", SITE, ids=name_of)
-def test_what_is_called_or_named_in_a_sentence_exists(path: Path) -> None:
-    """`consensus(stop=...)`, `Provider.stream`, `executionkit.testing`: the names and keywords are there."""
-    assert _wrong_names(prose(path)) == []
+def test_the_names_and_calls_in_sentences_exist() -> None:
+    """`consensus(stop=...)`, `Provider.stream`, `executionkit.testing`: such names and keywords are there."""
+    faults: list[str] = []
+    for path in [*SITE, *MODULES]:
+        for _, text in texts(path):
+            faults += [
+                f"{name_of(path)}: {fault}" for span in spans(prose(text)) for fault in faults_in(span)
+            ]
+    assert faults == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_what_is_called_or_named_in_a_docstring_exists(path: Path) -> None:
-    assert [wrong for _, text in docstrings(path) for wrong in _wrong_names(without_fences(text))] == []
-
-
-def _wrong_names(text: str) -> list[str]:
-    found: list[str] = []
-    for span in spans(text):
-        if re.search(r"\.(py|md|toml)$", span):
-            continue  # a file; the tests of the pages look whether it is there
-        try:
-            tree = ast.parse(span, mode="eval")
-        except (SyntaxError, ValueError):
-            continue
-        found.extend(f"`{span}`: {problem}" for problem in _problems(tree))
-    return found
-
-
-def _problems(tree: ast.AST) -> list[str]:
+def faults_in(span: str) -> list[str]:
+    try:
+        tree = ast.parse(span, mode="eval")
+    except (SyntaxError, ValueError):
+        return []
     found: list[str] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and callable(about := find(ast.unparse(node.func))):
-            known = parameters(about)
-            unknown = {keyword.arg for keyword in node.keywords} - known.keys() - {None}
-            if unknown and not any(name.startswith("**") for name in known):
-                found.append(f"there is no parameter {unknown}")
         if isinstance(node, ast.Attribute) and find(name := ast.unparse(node)) is None:
-            is_ours = name.partition(".")[0] in {"executionkit", *PUBLIC, *CALLED}
-            found.extend([f"there is no {name}"] if is_ours else [])
+            # Not a file, and not a private module, such as `provider._secrets`.
+            is_ours = name.partition(".")[0] in {*PUBLIC, *CALLED} and not re.search(r"\._|\.(py|md)$", name)
+            found += [f"there is no {name}"] if is_ours else []
+        if isinstance(node, ast.Call) and callable(about := find(ast.unparse(node.func))):
+            # An exception may have the constructor of Exception, which has no signature.
+            parameters = {} if about is ToolError else inspect.signature(about).parameters
+            if not any(each.kind is each.VAR_KEYWORD and name != "_" for name, each in parameters.items()):
+                unknown = {keyword.arg for keyword in node.keywords} - parameters.keys() - {None}
+                found += [f"{span} has no parameter {name}" for name in unknown]
     return found
+
+
+def find(name: str) -> Any:
+    """The object that a dotted name stands for, as far as it can be followed; None if it is not there."""
+    first, *rest = name.split(".")
+    ways = (follow(start, rest) for start in CALLED.get(first, [PUBLIC.get(first)]))
+    return next((found for found in ways if found is not None), None)
+
+
+def follow(found: Any, names: list[str]) -> Any:
+    for name in names:
+        if isinstance(found, ModuleType):
+            with suppress(ImportError):
+                importlib.import_module(f"{found.__name__}.{name}")
+        elif not isinstance(found, type):
+            return found  # the value of a property, say
+        annotated = {each for base in getattr(found, "__mro__", ()) for each in inspect.get_annotations(base)}
+        found = getattr(found, name, name if name in annotated else None)
+    return found
+
+
+def test_a_name_that_is_not_there_is_found() -> None:
+    calls = ("consensus(samples=3)", "kit.consensus(samples=3)", "RateLimitError(after=1)")
+    names = ("kit.total", "Provider.strem", "executionkit.testin", "result.agreement")
+    assert [span for span in (*calls, *names) if not faults_in(span)] == []
+    assert faults_in("consensus(key=answers.number, stop=executionkit.engine.retry)") == []
 
 
 def test_the_extras_and_back_ends_named_are_those_there_are() -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in SITE)
-    bracketed = re.findall(r"(?:executionkit|pip install \"?\.)\[([\w, -]+)\]", text)
-    assert {extra.strip() for names in bracketed for extra in names.split(",")} | set(spans(text)) >= EXTRAS
-    assert {extra.strip() for names in bracketed for extra in names.split(",")} <= EXTRAS | {"dev", "test"}
-    chosen = set(re.findall(r"backend=[\"'](\w+)[\"']", text))
-    assert chosen <= BACKENDS
-    assert BACKENDS - {"auto"} <= chosen | set(spans(text))
+    extras = set(PROJECT["optional-dependencies"]) - {"test", "types", "docs", "look", "mutants", "dev"}
+    bracketed = re.findall(r"(?:executionkit|pip install \"?\.)\[([\w, -]+)\]", TEXT)
+    named = {extra.strip() for names in bracketed for extra in names.split(",")}
+    assert named <= extras | {"dev", "test"}
+    assert extras <= named | set(spans(TEXT))
+    backends = set(typing.get_args(typing.get_type_hints(Provider)["backend"]))
+    chosen = set(re.findall(r"backend=[\"'](\w+)[\"']", TEXT))
+    assert "stdlib" in backends
+    assert chosen <= backends <= chosen | {"auto"} | {span.strip('"') for span in spans(TEXT)}
 
 
 def test_the_versions_of_python_named_are_those_supported() -> None:
-    told = [
-        (name_of(path), match)
-        for path in SITE
-        for match in re.findall(
-            r"Python (?:>= ?)?(3\.\d+)[\d.]*(?:(?: to |-|–)(3\.\d+)| or (?:newer|later)|\+)",
-            path.read_text(encoding="utf-8"),
-        )
-    ]
-    supported = [
-        found[1] for line in PROJECT["classifiers"] if (found := re.search(r"Python :: (3\.\d+)$", line))
-    ]
-    assert PROJECT["requires-python"] == f">={supported[0]}"
-    assert {page for page, _ in told} >= {"README.md", "CONTRIBUTING.md"}
-    assert {match for _, match in told} <= {(supported[0], supported[-1]), (supported[0], "")}
+    pattern = r"Python (?:>= ?)?(3\.\d+)[\d.]*(?:(?: to |-|–)(3\.\d+)| or (?:newer|later)|\+)"
+    told = re.findall(pattern, TEXT)
+    found = (re.search(r"Python :: (3\.\d+)$", line) for line in PROJECT["classifiers"])
+    supported = [match[1] for match in found if match]
+    assert PROJECT["requires-python"].startswith(f">={supported[0]}")
+    assert set(told) <= {(supported[0], supported[-1]), (supported[0], "")}
+    assert len(told) >= 2
 
 
-def test_the_targets_of_make_named_are_there() -> None:
+def test_the_targets_of_make_and_the_environment_variables_named_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    shown = [span for path in SITE for span in spans(prose(path))]
-    shown += [line for path in SITE for fence in fences(path) for line in fence.code.splitlines()]
+    shown = [
+        *spans(prose(TEXT)),
+        *(line for path in SITE for block in blocks(path) for line in block.code.splitlines()),
+    ]
     called = {match[1] for line in shown if (match := re.match(r"(?:\$ )?make (?:\w+=\S+ )*([a-z]+)", line))}
     assert {"test", "docs"} <= called <= targets
+    variable = re.compile(r"\bEXECUTIONKIT_[A-Z_]+[A-Z]\b")
+    sources = [*MODULES, *(ROOT / "examples").glob("*.py")]
+    read = {name for path in sources for name in variable.findall(path.read_text(encoding="utf-8"))}
+    assert {"EXECUTIONKIT_BASE_URL"} <= set(variable.findall(TEXT)) <= read
 
 
-def test_the_environment_variables_named_are_read() -> None:
-    sources = [*PACKAGE.rglob("*.py"), *(ROOT / "examples").glob("*.py")]
-    read = {name for path in sources for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}
-    named = {name for path in SITE for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}
-    assert {"EXECUTIONKIT_BASE_URL"} <= named <= read
-
-
-@pytest.mark.parametrize(
-    "span",
-    [
-        *("consensus(samples=3)", "kit.consensus(samples=3)", "RateLimitError(after=1)"),
-        *("kit.total", "Provider.strem", "executionkit.testin", "result.agreement"),
-    ],
-)
-def test_a_name_that_is_not_there_is_found(span: str) -> None:
-    assert _problems(ast.parse(span, mode="eval"))
+def test_the_files_named_are_there_and_each_is_listed() -> None:
+    """MkDocs checks the links of its own pages only."""
+    broken: list[str] = []
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        files = re.findall(r"`((?:tests|docs|examples|scripts|benchmarks)/[\w./-]+\.\w+)`", text)
+        broken += [f"{name_of(path)}: {name}" for name in files if not (ROOT / name).exists()]
+        if "docs" not in path.parts:
+            links = re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", text)
+            broken += [f"{name_of(path)}: {link}" for link in links if not (path.parent / link).exists()]
+    assert broken == []
+    examples = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    programs = [path.name for path in (ROOT / "examples").glob("*.py")]
+    assert [name for name in programs if f'--8<-- "examples/{name}"' not in examples] == []
+    folder = ROOT / "docs" / "decisions"
+    records = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    assert [name for name in records if f"]({name})" not in index] == []
+    assert [int(name[:4]) for name in records] == list(range(1, len(records) + 1))

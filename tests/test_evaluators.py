@@ -18,7 +18,7 @@ from executionkit import (
     best_of_n,
     refine_loop,
 )
-from executionkit._comparing import read_comparison
+from executionkit._judge import read_comparison
 
 
 def shown(provider: MockProvider) -> str:

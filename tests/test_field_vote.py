@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -102,6 +102,7 @@ OBJECTS = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), OBJECTS, min_size=1), min_size=1, max_size=6))
 def test_any_objects_can_vote_and_a_majority_has_its_way(values: list[dict[str, Any]]) -> None:
     vote = vote_by_field(values)

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from fakes import NO_WAIT, ONCE, idle
-from runs import MESSAGES, Ledgered, calls, ended, holds_nothing, output
+from fakes import NO_WAIT, ONCE, HeldProvider, idle
+from runs import MESSAGES, Ledgered, calls, ended, holds_nothing, output, start, used
 
 from executionkit import (
     BudgetExhaustedError,
@@ -69,6 +69,11 @@ async def drained(stream: ReplyStream) -> list[StreamEvent]:
 
 def text(events: list[Any]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def drained_from(events: ReplyStream) -> None:
+    async for _ in events:
+        pass
 
 
 class Scripted:
@@ -168,8 +173,8 @@ async def test_a_stream_that_is_left_early_counts_in_full_against_a_ceiling() ->
             break
         assert not holds_nothing(run)
     assert run.usage == TokenUsage(llm_calls=1)
-    assert run.ledger.assumed_output == 100
-    assert run.ledger.assumed_input > 0
+    assert run.assumed.output_tokens == 100
+    assert run.assumed.input_tokens > 0
     assert holds_nothing(run)
     assert events.partial.usage_is_estimated
 
@@ -178,7 +183,7 @@ async def test_a_stream_left_unread_or_never_entered() -> None:
     run = Ledgered("run", MockProvider(["12345678 1"]))
     async with run.stream(MESSAGES):
         pass  # the first event has come
-    assert (run.usage.llm_calls, run.ledger.assumed_output) == (1, 2)
+    assert (run.usage.llm_calls, run.assumed.output_tokens) == (1, 2)
     run.stream(MESSAGES)
     await run.stream(MESSAGES).aclose()
     assert run.usage.llm_calls == 1
@@ -200,7 +205,7 @@ async def test_a_stream_that_is_dropped_is_settled() -> None:
     del events
     gc.collect()
     assert holds_nothing(run)
-    assert run.ledger.assumed_output == 100
+    assert run.assumed.output_tokens == 100
 
 
 async def test_a_failure_in_the_middle_is_raised_with_its_cost_and_not_retried() -> None:
@@ -210,7 +215,7 @@ async def test_a_failure_in_the_middle_is_raised_with_its_cost_and_not_retried()
         await drained(run.stream(MESSAGES))
     assert (run.usage.llm_calls, source.left) == (1, 1)
     assert caught.value.cost == run.usage
-    assert run.ledger.assumed_output == 4096
+    assert run.assumed.output_tokens == 4096
     assert holds_nothing(run)
 
 
@@ -237,7 +242,7 @@ async def test_a_stream_without_a_finish_is_an_error_and_counted() -> None:
     run = Ledgered("run", Scripted(TextDelta("12345678")), retry=NO_WAIT)
     with pytest.raises(ProviderError, match="without a Finish"):
         await drained(run.stream(MESSAGES))
-    assert (run.usage.llm_calls, run.ledger.assumed_output) == (1, 2)
+    assert (run.usage.llm_calls, run.assumed.output_tokens) == (1, 2)
 
 
 async def test_what_is_iterable_but_no_iterator_is_read_once() -> None:
@@ -262,9 +267,12 @@ async def test_a_stream_that_raises_cancelled_error_of_its_own_is_a_provider_err
     events: list[StreamEvent],
 ) -> None:
     run = Run("run", Scripted(*events, asyncio.CancelledError()), retry=ONCE)
-    with pytest.raises(ProviderError, match="nobody cancelled the call"):
+    with pytest.raises(ProviderError, match="the call was not cancelled"):
         await drained(run.stream(MESSAGES))
     assert run.usage.llm_calls == 1
+
+
+# A call never waits for a stream
 
 
 async def _in_a_task_group(run: Run) -> None:
@@ -274,98 +282,110 @@ async def _in_a_task_group(run: Run) -> None:
 
 
 WAYS: dict[str, Callable[[Run], Awaitable[object]]] = {
+    "call": lambda run: run.complete(MESSAGES, max_tokens=20),
     "task": lambda run: asyncio.create_task(run.complete(MESSAGES, max_tokens=20)),
-    "gather": lambda run: asyncio.gather(*(run.complete(MESSAGES, max_tokens=20) for _ in range(2))),
     "task group": _in_a_task_group,
-    "wait_for": lambda run: asyncio.wait_for(run.complete(MESSAGES, max_tokens=20), 60),
-    "patterns": lambda run: asyncio.gather(
-        *(consensus(run, "q", num_samples=2, max_tokens=10) for _ in range(2))
-    ),
+    "stream": lambda run: drained(run.stream(MESSAGES, max_tokens=20)),
+    "pattern": lambda run: consensus(run, "q", num_samples=2, max_tokens=20),
+    "child": lambda run: Run("child", run, max_cost=output(90)).complete(MESSAGES, max_tokens=20),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_tasks_started_while_reading_do_not_wait_for_the_stream(way: str) -> None:
-    """Whoever reads may wait for them, and then the stream would never end."""
+async def test_a_call_beside_a_stream_gets_what_the_stream_leaves(way: str) -> None:
     mock = MockProvider(["a b c"], usage=TokenUsage(1, 2))
-    async with Run("run", mock, max_cost=output(100)) as run:
-        async with run.stream(MESSAGES, max_tokens=40) as events:
-            async for _ in events:
-                await WAYS[way](run)
-                break
+    run = Ledgered("run", mock, max_cost=output(100))
+    async with run.stream(MESSAGES, max_tokens=90) as events:
+        await WAYS[way](run)
+        assert text([event async for event in events]) == "a b c"
+    asked = [call.max_tokens for call in mock.calls]
+    assert asked == ([90, 10] if way in {"call", "task", "stream", "child"} else [90, 10, 8])
+    assert holds_nothing(run)
 
-        async def read_and_ask() -> None:
-            async with run.stream(MESSAGES) as events:
-                async for _ in events:
-                    await WAYS[way](run)
 
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_call_is_refused_where_a_stream_leaves_nothing(way: str) -> None:
+    mock = MockProvider(["a b c"], usage=TokenUsage(1, 2))
+    run = Ledgered("run", mock, max_cost=output(100))
+    async with run.stream(MESSAGES) as events:
         with pytest.raises((BudgetExhaustedError, ExceptionGroup)) as caught:
-            await read_and_ask()
+            await WAYS[way](run)
+        assert text([event async for event in events]) == "a b c"
     refused = caught.value.exceptions[0] if isinstance(caught.value, ExceptionGroup) else caught.value
-    assert "for a stream that is being read" in str(refused)
+    assert str(refused) == (
+        "run: open streams have set aside the last 100 output_tokens: spent 0 of 100; "
+        "read them to their end first, or open them with a smaller max_tokens"
+    )
+    assert mock.call_count == 1
+    await run.complete(MESSAGES)
+    assert mock.calls[-1].max_tokens == 98
 
 
-async def test_budgets_hold_for_streams() -> None:
-    mock = MockProvider(["a b"], usage=TokenUsage(1, 2))
-    run = Ledgered("run", mock, max_cost=output(50))
-    await drained(run.stream(MESSAGES, max_tokens=80))
-    assert mock.calls[0].max_tokens == 50
-    held, begun = run.stream(MESSAGES), asyncio.Event()
-
-    async def another() -> list[StreamEvent]:
-        await begun.wait()
-        return await drained(run.stream(MESSAGES))
-
-    waiting = asyncio.create_task(another())
-    async with held:
-        begun.set()
-        await idle()
-        assert not waiting.done()
-        assert mock.call_count == 2
-        assert "".join([event.text async for event in held if isinstance(event, TextDelta)]) == "a b"
-    assert text(await waiting) == "a b"
-    assert [call.max_tokens for call in mock.calls[1:]] == [48, 46]
+async def test_a_prompt_beside_a_stream_goes_whatever_the_stream_has_set_aside() -> None:
+    mock = MockProvider(["a b"], usage=TokenUsage(10, 2))
+    run = Ledgered("run", mock, max_cost=TokenUsage(input_tokens=25))
+    async with run.stream(MESSAGES) as first, run.stream(MESSAGES) as second:
+        await run.complete(MESSAGES)
+        for events in (first, second):
+            assert text([event async for event in events]) == "a b"
+    with pytest.raises(BudgetExhaustedError, match="spent 30 of 25"):
+        await run.complete(MESSAGES)
     assert holds_nothing(run)
 
 
-@pytest.mark.parametrize("budget", [output(50), TokenUsage(input_tokens=500)])
-async def test_who_reads_a_stream_may_call_the_model_meanwhile(budget: TokenUsage) -> None:
-    mock = MockProvider(["a b"], usage=TokenUsage(1, 2))
-    run = Ledgered("run", mock, max_cost=budget)
+class HeldCalls(HeldProvider):
+    """Its calls wait for the test, its streams do not."""
+
+    def stream(self, messages: list[dict[str, Any]], **kwargs: Any) -> ReplyStream:
+        return MockProvider(["a b"], usage=TokenUsage(1, 2)).stream(messages, **kwargs)
+
+
+async def test_beside_calls_and_streams_a_call_waits_for_the_calls_and_gets_the_rest() -> None:
+    provider = HeldCalls()
+    run = Ledgered("run", provider, max_cost=output(100))
     async with run.stream(MESSAGES, max_tokens=30) as events:
-        await anext(events)
-        await run.complete(MESSAGES, max_tokens=30)
-        # So may what works for the reader: in tasks, which it awaits.
-        await consensus(run, "q", num_samples=2, max_tokens=30)
-        async with run.stream(MESSAGES, max_tokens=30) as others:
-            assert text([event async for event in others]) == "a b"
-        assert text([event async for event in events]) == " b"
-    assert mock.call_count == run.usage.llm_calls == 5
-    if budget.output_tokens:
-        assert [call.max_tokens for call in mock.calls] == [30, 20, 18, 16, 14]
+        first, second, third = start(run, 60), start(run, 60), start(run, 60)
+        await idle()
+        assert [request.max_tokens for request in provider.requests] == [60]
+        provider.waiting[0].answer(usage=used(20))
+        await provider.arrived(2)
+        assert provider.waiting[0].max_tokens == 50
+        provider.waiting[0].answer(usage=used(50))
+        await asyncio.gather(first, second)
+        assert "open streams have set aside the last 30 output_tokens" in str(await ended(third))
+        await drained_from(events)
+    assert run.usage == TokenUsage(1, 72, 3)
     assert holds_nothing(run)
 
 
-async def test_what_a_stream_has_set_aside_is_not_there_for_who_reads_it() -> None:
-    run = Ledgered("run", MockProvider(["a b"]), max_cost=output(30))
-    async with run.stream(MESSAGES, max_tokens=30):
-        with pytest.raises(BudgetExhaustedError, match="a stream that is being read: give it a smaller"):
-            await run.complete(MESSAGES, max_tokens=30)
+async def test_a_stream_waits_for_calls_as_a_call_does() -> None:
+    provider = HeldCalls()
+    run = Ledgered("run", provider, max_cost=output(100))
+    first = start(run, 90)
+    await provider.arrived(1)
+    streaming = asyncio.create_task(drained(run.stream(MESSAGES, max_tokens=90)))
+    await idle()
+    assert not streaming.done()
+    provider.waiting[0].answer(usage=used(50))
+    await first
+    assert text(await streaming) == "a b"
+    assert run.usage == TokenUsage(1, 52, 2)
     assert holds_nothing(run)
 
 
-async def test_two_readers_do_not_wait_for_each_other() -> None:
-    run = Ledgered("run", MockProvider(["a b"], usage=TokenUsage(1, 2)), max_cost=output(70))
-    both = asyncio.Barrier(2)
-
-    async def read_and_call() -> None:
-        async with run.stream(MESSAGES, max_tokens=30):
-            await both.wait()
-            await run.complete(MESSAGES, max_tokens=30)
-
-    await asyncio.gather(read_and_call(), read_and_call())
-    assert run.usage.llm_calls == 4
-    assert holds_nothing(run)
+async def test_the_end_of_a_stream_lets_a_call_go_that_waits_for_another() -> None:
+    provider = HeldCalls()
+    run = Ledgered("run", provider, max_cost=output(100))
+    async with run.stream(MESSAGES, max_tokens=50) as events:
+        tasks = [start(run, 30), start(run, 60)]
+        await idle()
+        assert len(provider.waiting) == 1
+        await drained_from(events)
+    await idle()
+    assert [request.max_tokens for request in provider.waiting] == [30, 60]
+    for request in list(provider.waiting):
+        request.answer(usage=used(1))
+    await asyncio.gather(*tasks)
 
 
 async def test_streams_left_early_do_not_pass_the_ceiling() -> None:
@@ -464,8 +484,8 @@ async def test_closing_a_run_s_stream_ends_the_iteration_whoever_wrote_the_provi
     await waiting.wait()
     await events.aclose()
     assert await reading == [TextDelta("12345678")]
-    assert (source.left, run.usage.llm_calls, run.ledger.assumed_output) == (1, 1, 100)
-    assert events.partial.input_tokens == run.ledger.assumed_input > 0
+    assert (source.left, run.usage.llm_calls, run.assumed.output_tokens) == (1, 1, 100)
+    assert events.partial.input_tokens == run.assumed.input_tokens > 0
     assert holds_nothing(run)
 
 

@@ -4,10 +4,10 @@ import copy
 import json
 import math
 import pickle
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from enum import IntEnum
-from functools import partial
+from functools import partial, wraps
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from executionkit import (
     ConsensusResult,
+    LLMProvider,
     PatternResult,
     PipeResult,
     ReactResult,
@@ -302,6 +303,79 @@ def test_execute_is_no_generator(execute: Any) -> None:
 def test_execute_is_callable(execute: Any) -> None:
     with pytest.raises(ValueError, match=r"^execute must be callable, got "):
         tool(execute=execute)
+
+
+class Station:
+    async def weather(self, city: str) -> str:
+        return city
+
+    async def town(self, town: str) -> str:
+        return town
+
+    async def __call__(self, city: str) -> str:
+        return city
+
+
+async def anywhere(**places: str) -> str:
+    return str(places)
+
+
+async def within(country: str, city: str) -> str:
+    return f"{city}, {country}"
+
+
+async def metered(city: str, provider: LLMProvider) -> str:
+    return city
+
+
+async def positional(city: str, /) -> str:
+    return city
+
+
+def widened(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator whose wrapper takes other arguments than the function it wraps."""
+
+    @wraps(function)
+    async def wrapper(city: str) -> Any:
+        return await function(town=city)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "execute",
+    [
+        *(Station().weather, Station(), anywhere, metered, lambda city, days=3: city),
+        *(partial(within, "Italy"), partial(within, country="Italy"), widened(Station().town)),
+        dict,  # takes what it likes
+    ],
+)
+def test_a_function_that_takes_the_arguments_of_the_schema_passes(execute: Any) -> None:
+    assert tool(execute=execute).execute is execute
+
+
+@pytest.mark.parametrize(
+    ("execute", "why"),
+    [
+        (lambda town: town, "it has no parameter 'city', only 'town'"),
+        (lambda: "rain", "it has no parameter 'city' and no other"),
+        (within, "it needs 'country', which no call would have"),
+        (partial(within, city="Rome"), "it needs 'country', which no call would have"),
+        (positional, "its parameter 'city' is positional-only"),
+        (Station().town, "it has no parameter 'city', only 'town'"),
+        (widened, "it has no parameter 'city', only 'function'"),
+    ],
+)
+def test_a_function_that_cannot_take_the_arguments_of_the_schema_is_refused(execute: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=r"^execute must take the arguments in parameters, got ") as caught:
+        tool(execute=execute)
+    assert str(caught.value).endswith(f": {why}")
+
+
+def test_a_schema_that_may_declare_more_elsewhere_leaves_the_function_what_it_needs() -> None:
+    more = {"allOf": [{"properties": {"country": {"type": "string"}}, "required": ["country"]}]}
+    for parameters in ({**PARAMETERS, **more}, {"type": "object"}):
+        assert tool(parameters=parameters, execute=within).execute is within
 
 
 @pytest.mark.parametrize("description", [None, 3, b"x"])

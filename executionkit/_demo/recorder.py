@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from executionkit import LLMError, LLMProvider, LLMResponse
+from executionkit._text import collapsed
 
 
 class Recorder:
@@ -41,4 +42,4 @@ class Recorder:
 
     def texts(self, *, temperature: float) -> list[str]:
         """The texts of the replies asked for with this temperature, each on one line."""
-        return [" ".join(reply.content.split()) for asked, reply in self.replies if asked == temperature]
+        return [collapsed(reply.content) for asked, reply in self.replies if asked == temperature]

@@ -22,6 +22,7 @@ from executionkit import (
 )
 from executionkit._demo.recorder import Recorder
 from executionkit._demo.screen import BOLD, GREEN, RED, YELLOW, Screen
+from executionkit._text import collapsed
 
 PUZZLE = (
     "A bat and a ball cost 1 dollar and 10 cents together. The bat costs 1 dollar more than the ball. "
@@ -178,7 +179,7 @@ SCENES: dict[str, Scene] = {
 def _show_votes(stage: Stage, winner: str) -> None:
     texts = stage.recorder.texts(temperature=TEMPERATURE)
     for text, votes in sorted(Counter(texts).items(), key=lambda item: (-item[1], item[0])):
-        style = GREEN if text == " ".join(winner.split()) else RED
+        style = GREEN if text == collapsed(winner) else RED
         stage.screen.bar(f"{votes} of {len(texts)}", votes / len(texts), text, style)
 
 

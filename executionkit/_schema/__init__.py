@@ -1,7 +1,6 @@
-"""JSON Schema for tool arguments: refuse at construction what can't be checked, then check every call."""
+"""JSON Schema: a schema is checked when a tool is made, and the arguments of every call against it."""
 
 from executionkit._schema._validator import find_errors
-from executionkit._schema._values import canonical
 from executionkit._schema._wellformed import check_schema
 
-__all__ = ["canonical", "check_schema", "find_errors"]
+__all__ = ["check_schema", "find_errors"]

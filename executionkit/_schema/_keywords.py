@@ -1,20 +1,21 @@
-"""The keywords that judge a value by itself."""
+"""The keywords that test a value without a schema inside them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from executionkit._schema._values import canonical, cut, show
+from executionkit._json import canonical, show
+from executionkit._text import shorten
 
 Assertion: TypeAlias = Callable[[Any, Any, Mapping[str, Any]], str | None]
-"""(the keyword's argument, the value, the schema it stands in) -> what is wrong, or None."""
+"""(the keyword's argument, the value, the schema around it) -> the problem, or None."""
 
 
 def _enum(argument: Sequence[Any], value: Any, _: Mapping[str, Any]) -> str | None:
     wanted = canonical(value)
     if any(canonical(choice) == wanted for choice in argument):
         return None
-    return f"expected one of {cut(', '.join(map(show, argument)), 200)}, got {show(value)}"
+    return f"expected one of {shorten(', '.join(map(show, argument)), 200)}, got {show(value)}"
 
 
 def _const(argument: Any, value: Any, _: Mapping[str, Any]) -> str | None:
@@ -46,9 +47,9 @@ def _exclusive_maximum(argument: Any, value: Any, _: Mapping[str, Any]) -> str |
 
 
 def _multiple_of(argument: Any, value: Any, _: Mapping[str, Any]) -> str | None:
-    from fractions import Fraction  # a rare keyword need not cost every program the import of decimal
+    from fractions import Fraction  # not at the top: it imports decimal, and the keyword is rare
 
-    # As written, not as stored: 0.3 is a multiple of 0.1, though not in binary.
+    # The numbers as written: 0.3 is a multiple of 0.1, though the binary floats are not.
     number, step = (Fraction(n if isinstance(n, int) else repr(n)) for n in (value, argument))
     return None if number % step == 0 else f"must be a multiple of {show(argument)}, got {show(value)}"
 
@@ -89,9 +90,9 @@ def _required(argument: Sequence[str], value: Mapping[str, Any], _: Mapping[str,
 
 
 def named(names: Sequence[str]) -> str:
-    """Names of properties, quoted, after the fitting noun."""
+    """List the names of properties, after "property" or "properties"."""
     noun = "property" if len(names) == 1 else "properties"
-    return f"{noun} {cut(', '.join(map(show, names)), 200)}"
+    return f"{noun} {shorten(', '.join(map(show, names)), 200)}"
 
 
 ASSERTIONS: Final[dict[str, tuple[str | None, Assertion]]] = {
@@ -112,4 +113,4 @@ ASSERTIONS: Final[dict[str, tuple[str | None, Assertion]]] = {
     "maxProperties": ("object", _at_most("properties")),
     "required": ("object", _required),
 }
-"""By keyword: the kind of value it speaks about, None for every kind, and the test."""
+"""By keyword: the kind of value that it applies to (None: every kind), and the test."""

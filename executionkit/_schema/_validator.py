@@ -1,46 +1,38 @@
-"""Holding a value against a schema, and saying what is wrong in words a model can act on."""
+"""Checking a value against a schema; the errors are written so that a model can act on them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from executionkit._json import is_array, show
 from executionkit._schema._keywords import ASSERTIONS, named
-from executionkit._schema._values import (
-    MAX_DEPTH,
-    cut,
-    follow,
-    is_array,
-    is_integer,
-    kind,
-    nests_deeper,
-    read_pointer,
-    show,
-)
+from executionkit._schema._values import MAX_DEPTH, follow, is_integer, kind, nests_deeper, read_pointer
+from executionkit._text import shorten
 
 _MAX_STEPS: Final = 100_000
-"""How many times a schema may be applied in one check: alternatives that recurse multiply."""
+"""The most times that schemas may be applied in one check, because recursive alternatives multiply."""
 
 Schema: TypeAlias = Mapping[str, Any] | bool
 _Error: TypeAlias = tuple[str, str]  # where, and what
 
 
 def find_errors(value: object, schema: Schema, *, limit: int = 5) -> list[str]:
-    """Hold a value against a schema that `check_schema` has passed.
+    """Check a value against a schema that `check_schema` has accepted.
 
     Args:
-        value: A JSON value as `json.loads` makes it; tuples and read-only mappings will do.
+        value: A JSON value as `json.loads` makes it; tuples and read-only mappings are accepted too.
         schema: The schema.
         limit: The most errors to report, at least 1.
 
     Returns:
-        What is wrong, each with its place in the value (`passengers[0].dob: expected string, got 42`);
-        empty when the value is valid. A value too deep or too large to be checked is not valid.
+        The errors, each with its place in the value (`passengers[0].dob: expected string, got 42`). The list
+        is empty if the value is valid. A value that is too deep or too large to be checked is not valid.
     """
     if nests_deeper(value, MAX_DEPTH):
         return [f"nested more than {MAX_DEPTH} levels deep"]
     try:
-        errors = islice(_Judge(schema).errors(value, schema, _Place("", 0)), limit)
+        errors = islice(_Check(schema).errors(value, schema, _Place("", 0)), limit)
         return [f"{_end(path)}: {problem}" if path else problem for path, problem in errors]
     except _GaveUp as exc:
         return [str(exc)]
@@ -50,12 +42,12 @@ def _end(path: str) -> str:
     return path if len(path) <= 200 else f"…{path[-199:]}"
 
 
-class _GaveUp(Exception):  # noqa: N818 - no error: it ends the whole check, also inside `not` and `anyOf`
+class _GaveUp(Exception):  # noqa: N818 - not an error: it ends the whole check, also inside `not` and `anyOf`
     """The value is too deep or too large to be checked."""
 
 
 class _Place(NamedTuple):
-    """Where in the value, and how many schemas deep."""
+    """A place in the value, and the number of schemas applied inside each other to reach it."""
 
     path: str
     depth: int
@@ -75,7 +67,7 @@ class _Place(NamedTuple):
         return self.path, problem
 
 
-class _Judge:
+class _Check:
     """One check of one value."""
 
     def __init__(self, root: Schema) -> None:
@@ -98,7 +90,7 @@ class _Judge:
             return
         if not _has_type(value, schema):
             yield place.error(f"expected {_types(schema)}, got {show(value)}")
-            return  # whatever else is wrong follows from it
+            return  # all other errors follow from this one
         for keyword, argument in schema.items():
             if keyword in ASSERTIONS:
                 wanted, test = ASSERTIONS[keyword]
@@ -131,66 +123,66 @@ def _types(schema: Mapping[str, Any]) -> str:
     return " or ".join(names)
 
 
-# Applicators: (judge, argument, value, schema, place) -> errors.
+# Applicators: (check, argument, value, schema, place) -> errors.
 
 
-def _ref(judge: _Judge, argument: str, value: Any, _: Mapping[str, Any], place: _Place) -> Iterator[_Error]:
-    yield from judge.errors(value, follow(judge.root, read_pointer(argument)), place.same())
+def _ref(check: _Check, argument: str, value: Any, _: Mapping[str, Any], place: _Place) -> Iterator[_Error]:
+    yield from check.errors(value, follow(check.root, read_pointer(argument)), place.same())
 
 
 def _all_of(
-    judge: _Judge, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     for part in argument:
-        yield from judge.errors(value, part, place.same())
+        yield from check.errors(value, part, place.same())
 
 
 def _any_of(
-    judge: _Judge, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Sequence[Schema], value: Any, _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     reasons: list[_Error] = []
     for choice in argument:
-        reason = next(judge.errors(value, choice, place.same()), None)
+        reason = next(check.errors(value, choice, place.same()), None)
         if reason is None:
             return
         reasons.append(reason)
     within = [reason for reason in reasons if reason[0] != place.path]
-    if len(within) == 1:  # the others don't even fit the kind of value, as `null` beside an object
+    if len(within) == 1:  # the other alternatives are for other kinds of value, such as null
         yield within[0]
     else:
         told = (
             f"{path[len(place.path) :].lstrip('.')}: {problem}".removeprefix(": ")
             for path, problem in reasons
         )
-        yield place.error(cut(f"fits none of the alternatives ({' | '.join(dict.fromkeys(told))})", 300))
+        yield place.error(shorten(f"fits none of the alternatives ({' | '.join(dict.fromkeys(told))})", 300))
 
 
 def _one_of(
-    judge: _Judge, argument: Sequence[Schema], value: Any, schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Sequence[Schema], value: Any, schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    fitting = [str(number) for number, choice in enumerate(argument, 1) if judge.fits(value, choice, place)]
+    fitting = [str(number) for number, choice in enumerate(argument, 1) if check.fits(value, choice, place)]
     if not fitting:
-        yield from _any_of(judge, argument, value, schema, place)
+        yield from _any_of(check, argument, value, schema, place)
     elif len(fitting) > 1:
         yield place.error(f"fits more than one of the alternatives (numbers {', '.join(fitting)})")
 
 
 def _not(
-    judge: _Judge, argument: Schema, value: Any, _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Any, _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    if judge.fits(value, argument, place):
+    if check.fits(value, argument, place):
         yield place.error(f"must not fit {show(argument)}, got {show(value)}")
 
 
 def _if(
-    judge: _Judge, argument: Schema, value: Any, schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Any, schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    branch = "then" if judge.fits(value, argument, place) else "else"
-    yield from judge.errors(value, schema.get(branch, True), place.same())
+    branch = "then" if check.fits(value, argument, place) else "else"
+    yield from check.errors(value, schema.get(branch, True), place.same())
 
 
 def _properties(
-    judge: _Judge,
+    check: _Check,
     argument: Mapping[str, Schema],
     value: Mapping[str, Any],
     _: Mapping[str, Any],
@@ -198,11 +190,11 @@ def _properties(
 ) -> Iterator[_Error]:
     for name, rule in argument.items():
         if name in value:
-            yield from judge.errors(value[name], rule, place.member(name))
+            yield from check.errors(value[name], rule, place.member(name))
 
 
 def _pattern_properties(
-    judge: _Judge,
+    check: _Check,
     argument: Mapping[str, Schema],
     value: Mapping[str, Any],
     _: Mapping[str, Any],
@@ -211,33 +203,33 @@ def _pattern_properties(
     for pattern, rule in argument.items():
         for name, item in value.items():
             if re.search(pattern, name):
-                yield from judge.errors(item, rule, place.member(name))
+                yield from check.errors(item, rule, place.member(name))
 
 
 def _additional_properties(
-    judge: _Judge, argument: Schema, value: Mapping[str, Any], schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Mapping[str, Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     known = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
     names = [name for name in value if name not in known and not any(re.search(p, name) for p in patterns)]
     if argument is not False:
         for name in names:
-            yield from judge.errors(value[name], argument, place.member(name))
+            yield from check.errors(value[name], argument, place.member(name))
     elif names:
         allowed = f"; allowed: {', '.join(map(show, known))}" if known else ""
-        yield place.error(cut(f"unknown {named(names)}{allowed}", 300))
+        yield place.error(shorten(f"unknown {named(names)}{allowed}", 300))
 
 
 def _property_names(
-    judge: _Judge, argument: Schema, value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     for name in value:
-        for _path, problem in judge.errors(name, argument, place.same()):
+        for _path, problem in check.errors(name, argument, place.same()):
             yield place.error(f"property name {show(name)}: {problem}")
 
 
 def _dependent(
-    judge: _Judge, argument: Mapping[str, Any], value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Mapping[str, Any], value: Mapping[str, Any], _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     for name, needs in argument.items():
         if name not in value:
@@ -247,32 +239,32 @@ def _dependent(
             if missing:
                 yield place.error(f"{show(name)} also needs {named(missing)}")
         else:
-            yield from judge.errors(value, needs, place.same())
+            yield from check.errors(value, needs, place.same())
 
 
 def _prefix_items(
-    judge: _Judge, argument: Sequence[Schema], value: Sequence[Any], _: Mapping[str, Any], place: _Place
+    check: _Check, argument: Sequence[Schema], value: Sequence[Any], _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
     for index, (item, rule) in enumerate(zip(value, argument, strict=False)):
-        yield from judge.errors(item, rule, place.item(index))
+        yield from check.errors(item, rule, place.item(index))
 
 
 def _items(
-    judge: _Judge, argument: Any, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Any, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    if is_array(argument):  # what is now prefixItems
-        yield from _prefix_items(judge, argument, value, schema, place)
+    if is_array(argument):  # the older form of prefixItems
+        yield from _prefix_items(check, argument, value, schema, place)
         start, rest = len(argument), schema.get("additionalItems", True)
     else:
         start, rest = len(schema.get("prefixItems", ())), argument
     for index in range(start, len(value)):
-        yield from judge.errors(value[index], rest, place.item(index))
+        yield from check.errors(value[index], rest, place.item(index))
 
 
 def _contains(
-    judge: _Judge, argument: Schema, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
+    check: _Check, argument: Schema, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    count = sum(judge.fits(item, argument, place) for item in value)
+    count = sum(check.fits(item, argument, place) for item in value)
     least, most = schema.get("minContains", 1), schema.get("maxContains")
     if count < least:
         yield place.error(f"must have at least {show(least)} items that fit {show(argument)}, has {count}")
@@ -280,9 +272,9 @@ def _contains(
         yield place.error(f"must have at most {show(most)} items that fit {show(argument)}, has {count}")
 
 
-_Applicator: TypeAlias = Callable[[_Judge, Any, Any, Mapping[str, Any], _Place], Iterator[_Error]]
+_Applicator: TypeAlias = Callable[[_Check, Any, Any, Mapping[str, Any], _Place], Iterator[_Error]]
 
-# The kind of value a keyword speaks about; None for every kind.
+# By keyword: the kind of value that it applies to (None: every kind), and the function.
 _APPLICATORS: Final[dict[str, tuple[str | None, _Applicator]]] = {
     "$ref": (None, _ref),
     "allOf": (None, _all_of),

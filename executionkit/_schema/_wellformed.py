@@ -1,27 +1,25 @@
-"""What a tool's schema must be: well formed, free of what can't be checked, and of endless references."""
+"""Checking a schema itself: well formed, without unsupported keywords, without endless references."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
+from executionkit._json import is_array, is_mapping, show
 from executionkit._schema._values import (
     MAX_DEPTH,
     Tokens,
-    cut,
     follow,
-    is_array,
     is_integer,
-    is_object,
     kind,
     nests_deeper,
     pointer,
     read_pointer,
-    show,
 )
+from executionkit._text import shorten
 
 _MAX_IN_PLACE: Final = 50
-"""How many schemas may apply to one and the same value, through `$ref`, `allOf` and their like."""
+"""The most schemas that may apply to one value, through `$ref`, `allOf` and similar keywords."""
 
 _TYPES: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 
@@ -52,33 +50,33 @@ _IN_PLACE: Final = {
 
 
 def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
-    """Require a JSON Schema that `find_errors` can hold a tool's arguments against.
+    """Require a JSON Schema that `find_errors` can check arguments against.
 
-    The dialect is Draft 2020-12, with the older spellings that are still being generated and can't be
-    mistaken: `items` as an array with `additionalItems`, `dependencies`, true and false for
-    `exclusiveMinimum` and `exclusiveMaximum`, OpenAPI's `nullable` (null passes the `type` beside it).
-    `format`, content keywords and unknown ones are annotations. Keywords beside a `$ref` apply as well.
+    The dialect is Draft 2020-12, with the older spellings that are still generated and can't be mistaken:
+    `items` as an array with `additionalItems`, `dependencies`, true and false for `exclusiveMinimum` and
+    `exclusiveMaximum`, and OpenAPI's `nullable`, which lets null pass the `type` beside it. `format`, content
+    keywords and unknown keywords are annotations. Keywords beside a `$ref` apply too.
 
     Args:
         schema: The schema.
-        any_type: Take a schema of something else than an object too.
+        any_type: Accept a schema of any type, not only of an object.
 
     Raises:
-        ValueError: The schema is malformed or none at all, describes no object, refers to what isn't
-            there or to itself without end, nests more than 100 levels deep, or uses a keyword that can't be
-            checked. The message has the place as a JSON pointer.
+        ValueError: The schema is malformed, does not describe an object, refers to a place that is missing or
+            to itself without end, nests more than 100 levels deep, or uses a keyword that can't be checked.
+            The message holds the place as a JSON pointer.
     """
-    if not is_object(schema):
+    if not is_mapping(schema):
         raise ValueError(
             f"parameters must be a JSON Schema object, got a value of type {type(schema).__name__}"
         )
     if not schema.keys() & _KEYWORDS and not all(map(_is_annotation, schema)):
         raise ValueError(
-            f"parameters have no keyword of JSON Schema, got {show(schema)}; an example of the values is no "
-            'schema, which describes them: {"type": "object", "properties": ...}'
+            f"parameters must have a keyword of JSON Schema, got {show(schema)}; an example of the "
+            'values is not a schema; a schema describes them: {"type": "object", "properties": ...}'
         )
     if nests_deeper(schema, MAX_DEPTH):
-        raise ValueError(f"parameters nest more than {MAX_DEPTH} levels deep")
+        raise ValueError(f"parameters must not nest more than {MAX_DEPTH} levels deep")
     _require_json(schema, ())
     if not any_type:
         _require_object(schema)
@@ -99,10 +97,10 @@ def _fail(place: Tokens, problem: str) -> ValueError:
 
 
 def _require_json(value: object, place: Tokens) -> None:
-    """The schema is sent to the server, annotations included: all of it must be JSON."""
+    """Require JSON throughout, because the schema is sent to the server with its annotations."""
     if kind(value) is None:
-        raise _fail(place, f"{cut(repr(value), 60)} is not a JSON value")
-    if is_object(value):
+        raise _fail(place, f"{shorten(repr(value), 60)} is not a JSON value")
+    if is_mapping(value):
         for name, item in value.items():
             if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - it is users' data
                 raise _fail(place, f"the key {name!r} is not a string")
@@ -125,7 +123,7 @@ def _require_an_end(in_place: dict[Tokens, list[Tokens]]) -> None:
             height[place] = 1 + max((height[target] for target in in_place[place]), default=0)
     except CycleError as exc:
         cycle = " -> ".join(map(pointer, reversed(exc.args[1])))
-        raise ValueError(f"parameters refer to themselves without end: {cycle}") from None
+        raise ValueError(f"parameters must not refer to themselves without end: {cycle}") from None
     place = max(height, key=height.__getitem__)
     if height[place] > _MAX_IN_PLACE:
         raise _fail(place, f"more than {_MAX_IN_PLACE} schemas would apply inside each other to one value")
@@ -136,7 +134,7 @@ def _check_one(root: Mapping[str, Any], place: Tokens) -> Iterator[tuple[Tokens,
     schema = follow(root, place)
     if isinstance(schema, bool):
         return
-    if not is_object(schema):
+    if not is_mapping(schema):
         raise _fail(place, f"must be a schema (an object, true or false), got {show(schema)}")
     if place and "$id" in schema:
         raise _fail(place, "$id is supported at the root only")
@@ -209,13 +207,13 @@ _SHAPES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     **_of({"required"}, _is_names, "an array of strings"),
     **_of(
         {"dependentRequired"},
-        lambda value: is_object(value) and all(map(_is_names, value.values())),
+        lambda value: is_mapping(value) and all(map(_is_names, value.values())),
         "an object of arrays of strings",
     ),
     **_of(
         {"dependencies"},
         lambda value: (
-            is_object(value) and all(_is_names(needs) or not is_array(needs) for needs in value.values())
+            is_mapping(value) and all(_is_names(needs) or not is_array(needs) for needs in value.values())
         ),
         "an object of schemas and arrays of strings",
     ),
@@ -235,7 +233,7 @@ _SHAPES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     **_of(_SCHEMA_OBJECT, _is("object"), "an object of schemas"),
     **_of(
         {"patternProperties"},
-        lambda value: is_object(value) and all(map(_is_pattern, value)),
+        lambda value: is_mapping(value) and all(map(_is_pattern, value)),
         "an object of schemas, each under a regular expression that Python understands",
     ),
 }

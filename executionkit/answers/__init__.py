@@ -1,9 +1,10 @@
-r"""Ready readers for `consensus(key=...)`, so that replies vote on answers, not on wording.
+r"""Ready-made readers for `consensus(key=...)`: replies vote on their answers, not on their wording.
 
 Example:
     ```python
     from executionkit import MockProvider, answers, consensus
 
+    # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
     provider = MockProvider(
         ["42", "The answer is $42.00.", "So 6 * 7 = \\boxed{42}"]
     )
@@ -13,16 +14,16 @@ Example:
     assert (result.answer, result.agreement_ratio) == (42, 1.0)
     ```
 
-A reader takes a reply's text and returns its answer, or None where it can't tell for certain: then the
-reply abstains. Thoughts (`<think>...</think>`) don't count. Readers never raise, whatever the text, and take
-time in proportion to its length.
+A reader takes a reply's text and returns its answer. If it can't be certain, it returns None, and the reply
+abstains. Thoughts (`<think>...</think>`) are ignored. Readers never raise, whatever the text, and take time
+in proportion to its length.
 
-`number`, `choice(...)` and `label(...)` look in this order, and take the last of a kind:
+`number`, `choice(...)` and `label(...)` look in these places, in this order, and take the last answer in
+each:
 
-1. where an answer is declared: `\boxed{...}`, `<answer>...</answer>`, `#### ...`, "the answer is ...",
-   "Answer: ...";
+1. a declared answer: `\boxed{...}`, `<answer>...</answer>`, `#### ...`, "the answer is ...", "Answer: ...";
 2. the whole reply, if only one thing in it can be the answer;
-3. the last line, or the first with an empty one after it, if it is the answer and nothing else.
+3. the last line, or the first if an empty line follows it, if the line is the answer and nothing else.
 """
 
 from executionkit.answers._choice import choice, label

@@ -16,10 +16,10 @@ _OR: Final = r"\s*(?:\b(?:or|and)\b|[&/,+])\s*"
 
 
 def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
-    """Make a reader of the letter chosen: "B", "(b)", "**B** because ...", "Answer: B) Paris" are one vote.
+    """Make a reader of the chosen letter: "B", "(b)", "**B** because ...", "Answer: B) Paris" are one vote.
 
-    A reply that names several letters and doesn't declare one of them abstains, and so does one that denies
-    ("not B") or can't decide ("A or B").
+    A reply abstains if it names several letters and declares none of them, if it denies a letter ("not B"),
+    or if it can't decide ("A or B").
 
     Example:
         ```python
@@ -31,13 +31,13 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         ```
 
     Args:
-        letters: The letters to choose from, such as "ABCD"; upper and lower case are the same.
+        letters: The letters to choose from, such as "ABCD", in upper or lower case.
 
     Returns:
-        A reader that gives the letter in upper case.
+        A reader that returns the letter in upper case, or None.
 
     Raises:
-        ValueError: `letters` is empty, has one twice, or has something else than letters and digits.
+        ValueError: `letters` is empty, repeats a letter, or holds something other than letters and digits.
     """
     if not isinstance(letters, str) or not re.fullmatch(r"[A-Za-z0-9]+", letters):
         raise ValueError(f"letters must be letters or digits, such as 'ABCD', got {letters!r}")
@@ -51,7 +51,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         rf"(?=[\s*_`\"'”]*(?:\Z|[)}}\].:,;!?$]|\n)|\s+(?:because|since|as|for|which|[-–—(])(?:\s|\Z)|\s*[-–—]\s)"
         r"[\s*_`\"'”)}\]$.:–—-]*"
     )
-    # Anywhere: in brackets, or a capital that is no article, as which "A" begins a sentence, and no pronoun.
+    # Anywhere: a letter in brackets, or a capital that is neither an article ("A dog") nor a pronoun ("I").
     within = "(?<=[a-z,;] )A|" if "A" in upper else ""
     alone = re.compile(
         rf"\(({either})\)|(?<![\w'’-])({within}(?!(?:A|I)\s+(?!{_VERB})[a-z])[{upper}])(?![\w'’-])"
@@ -76,9 +76,9 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
 def label(*labels: str) -> Callable[[str], str | None]:
     """Make a reader of the one label that a reply gives: `label("positive", "negative", "neutral")`.
 
-    Upper and lower case, and how words are parted ("not spam", "Not-Spam"), are the same. Of two labels of
-    which one contains the other the longer is read. A reply that names several and doesn't declare one of
-    them abstains, and so does one that denies ("isn't positive").
+    Case and the characters between words don't matter ("not spam" is "Not-Spam"). If one label contains
+    another, the longer one is read. A reply abstains if it names several labels and declares none of them, or
+    if it denies a label ("isn't positive").
 
     Example:
         ```python
@@ -89,11 +89,14 @@ def label(*labels: str) -> Callable[[str], str | None]:
         assert read("Spam, or not spam?") is None
         ```
 
+    Args:
+        *labels: The labels to choose from; at least one.
+
     Returns:
-        A reader that gives the label as it was given here.
+        A reader that returns the label in the spelling given here, or None.
 
     Raises:
-        ValueError: No label, one without a letter or digit, or two that are the same.
+        ValueError: There is no label, one has no letter or digit, or two are the same.
     """
     names = {_folded(name): name for name in labels if isinstance(name, str)}
     if not labels or len(names) < len(labels) or "" in names:

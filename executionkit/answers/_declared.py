@@ -14,7 +14,7 @@ class Declared(NamedTuple):
 
     Attributes:
         start: Where it begins.
-        text: What it declares; of a phrase, everything up to the end of its clause.
+        text: The text it declares; for a phrase, everything up to the end of its clause.
         is_marked: Whether it is a box, tag or mark, made to hold the answer and nothing else.
     """
 
@@ -28,7 +28,7 @@ _BRACE: Final = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def boxes(text: str) -> Iterator[Declared]:
-    r"""What stands in each `\boxed{...}`; nothing at all from the first that is not closed."""
+    r"""The content of each `\boxed{...}`; an empty text for one that is not closed, which is the last."""
     end = 0
     for box in _BOX.finditer(text):
         if box.start() < end:
@@ -46,7 +46,7 @@ def boxes(text: str) -> Iterator[Declared]:
 
 
 def tags(text: str, tag: str) -> Iterator[Declared]:
-    """What stands in each `<tag>...</tag>`; of the last, when it is not closed, an empty text."""
+    """The content of each `<tag>...</tag>`; an empty text for the last if it is not closed."""
     start: int | None = None
     inner = 0
     for found in re.finditer(rf"<(/?){re.escape(tag)}(?:\s[^<>]*)?>", text, re.IGNORECASE):
@@ -80,7 +80,7 @@ _DENIAL: Final = re.compile(r"\W*(?:not|never|un(?:known|clear|certain|defined))
 
 
 def phrases(text: str) -> Iterator[Declared]:
-    """What follows each "the answer is" and "Answer:", where a clause of ordinary length does."""
+    """The clause after each "the answer is" and "Answer:", unless it is too long to be one."""
     for phrase in _PHRASE.finditer(text):
         if _DISOWNED.search(text, max(0, phrase.start() - 24), phrase.start()):
             continue

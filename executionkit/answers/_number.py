@@ -149,16 +149,16 @@ _EUROPEAN: Final = _Notation(",", ".'’_\u2009\u00a0\u202f")
 
 
 def number(text: str) -> int | float | None:
-    r"""Read a number as English writes it: "42", "$42.00", "\boxed{42}", "The answer is 42." are one vote.
+    r"""Read a number in English notation: "42", "$42.00", "\boxed{42}" and "The answer is 42." are one vote.
 
-    A comma, apostrophe, underscore or narrow space parts thousands, in groups of three; a point marks the
-    fraction, so "1.234" is a little more than one. Other notations abstain rather than be misread: "3,5",
-    "1.234,56" and "1.234.567" need `european_number`.
+    A comma, apostrophe, underscore or narrow space groups thousands, and a point marks the fraction: "1.234"
+    is a little more than one. Other notations abstain, because they could be misread: "3,5", "1.234,56" and
+    "1.234.567" need `european_number`.
 
-    Currencies and units are dropped: 42 km, 42 m and 42 are one vote, and so are 42 % and 42. Read are
-    also fractions (3/4, 3 1/2, \frac{3}{4}), powers of ten (1.5e3, 1.5 × 10^3) and scales in words (1.5
-    million). What may be something else abstains: ranges, bounds ("at least 3"), dates, times, ordinals,
-    "5k" and "5M", numbers in words, two numbers without a word of which is the answer.
+    Currencies, units and percent signs are ignored: 42 km, 42 m, 42 % and 42 are one vote. Fractions (3/4,
+    3 1/2, \frac{3}{4}), powers of ten (1.5e3, 1.5 × 10^3) and scales in words (1.5 million) are read. Texts
+    that may mean something else abstain: ranges, bounds ("at least 3"), dates, times, ordinals, "5k" and
+    "5M", numbers in words, and several numbers if none is declared as the answer.
 
     Example:
         ```python
@@ -169,8 +169,11 @@ def number(text: str) -> int | float | None:
         assert answers.number("3 or 4") is None
         ```
 
+    Args:
+        text: The reply.
+
     Returns:
-        An int where the number is whole, else a float; None when there is none for certain.
+        An int if the number is whole, otherwise a float; None if no number is certain.
     """
     return _ENGLISH.number(text)
 
@@ -178,7 +181,7 @@ def number(text: str) -> int | float | None:
 def european_number(text: str) -> int | float | None:
     """Read a number with a decimal comma: "1.234,56 €" is 1234.56, and "1.234" is 1234.
 
-    As `number` in everything else; what only English writes, such as "1,234.56", abstains.
+    Everything else is as in `number`. Notations that only English uses, such as "1,234.56", abstain.
 
     Example:
         ```python
@@ -187,5 +190,11 @@ def european_number(text: str) -> int | float | None:
         assert answers.european_number("Das macht 1.234,50 €.") == 1234.5
         assert answers.european_number("1,234.50") is None
         ```
+
+    Args:
+        text: The reply.
+
+    Returns:
+        An int if the number is whole, otherwise a float; None if no number is certain.
     """
     return _EUROPEAN.number(text)

@@ -5,28 +5,28 @@ from collections.abc import Hashable, Iterable, Mapping
 from types import UnionType
 from typing import Any, Generic, TypeVar, overload
 
-from executionkit._structured.structure import OutputAdapter
+from executionkit._output import OutputAdapter
 from executionkit.answers._text import canonical_json
 
 T = TypeVar("T")
 
 
 class StructuredReader(Generic[T]):
-    """Reads the JSON of a reply where it is what was asked for; made by `structured`.
+    """Reads the JSON of a reply if it fits the type or schema asked for. Make one with `structured`.
 
-    The answer that votes is the JSON as `canonical_json` has it. The reader gets the value back from it.
+    The answer that votes is the text that `canonical_json` returns. `value` turns it into the value.
     """
 
     def __init__(self, output: object) -> None:
-        from executionkit._structured.outputs import output_for  # not at the top: few programs need it
+        from executionkit._output import output_for  # not at the top: few programs need it
 
         self._output = output_for(output)
 
     def __call__(self, text: str) -> str | None:
-        """Read the answer; None where there is no JSON, or it doesn't fit."""
+        """Read the answer; None if there is no JSON, or it does not fit."""
         answer = canonical_json(text)
         if answer is not None:
-            from executionkit._structured.outputs import UnfitError
+            from executionkit._output import UnfitError
 
             try:
                 self.value(answer)
@@ -35,7 +35,7 @@ class StructuredReader(Generic[T]):
         return answer
 
     def value(self, answer: Hashable) -> T:
-        """The value of an answer that this reader has read.
+        """Return the value of an answer that this reader has read.
 
         Raises:
             TypeError: `answer` is not one of them.
@@ -46,27 +46,25 @@ class StructuredReader(Generic[T]):
         return value
 
     def values(self, votes: Iterable[tuple[Hashable, int]]) -> list[T]:
-        """The value of every vote, for `vote_by_field`.
+        """Return the value of every vote, for `vote_by_field`.
 
         Args:
-            votes: The `votes` of a `ConsensusResult`: every answer, and how many voted for it.
+            votes: The `votes` of a `ConsensusResult`: each answer with its number of votes.
         """
         return [self.value(answer) for answer, count in votes for _ in range(count)]
 
 
 @overload
-def structured(output: type[T]) -> StructuredReader[T]: ...
-@overload
-def structured(output: OutputAdapter[T]) -> StructuredReader[T]: ...
+def structured(output: type[T] | OutputAdapter[T]) -> StructuredReader[T]: ...
 @overload
 def structured(output: None = None) -> StructuredReader[dict[str, Any] | list[Any]]: ...
 @overload
 def structured(output: Mapping[str, Any] | UnionType) -> StructuredReader[Any]: ...
 def structured(output: object = None) -> StructuredReader[Any]:
-    """Make a reader of structured answers: equal JSON is one vote, and a reply that doesn't fit abstains.
+    """Make a reader of structured answers. Equal JSON is one vote, and a reply that does not fit abstains.
 
-    Each sample is one request, without the repairs of the pattern `structured`: what a vote needs is many
-    answers, not that each is right. Say in the prompt what the JSON is to look like.
+    Each sample is one request, without the repairs of the pattern `structured`: a vote needs many answers,
+    not that each of them is right. Describe the JSON in the prompt.
 
     Example:
         ```python
@@ -87,11 +85,14 @@ def structured(output: object = None) -> StructuredReader[Any]:
         ```
 
     Args:
-        output: As that of the pattern `structured`: a type that pydantic can check, a JSON Schema, or None
-            for any JSON object or array.
+        output: As in the pattern `structured`: a type that pydantic can check, a TypeAdapter, or a JSON
+            Schema. Defaults to any JSON object or array.
+
+    Returns:
+        A `StructuredReader`.
 
     Raises:
-        ValueError: It is none of these, or a schema or type that can't be checked.
-        ImportError: It is a type, and pydantic is not installed.
+        ValueError: `output` is something else, or can't be checked.
+        ImportError: `output` is a type, and pydantic is not installed.
     """
     return StructuredReader(output)

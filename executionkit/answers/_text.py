@@ -1,10 +1,12 @@
 """Reading an answer as text: a box, a tag, the last line, JSON in one form."""
 
-import json
 import re
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Final, TypeVar, overload
+from typing import Final, TypeVar, overload
 
+from executionkit import _checks as checks
+from executionkit._json import canonical
+from executionkit._text import collapsed
 from executionkit.answers._declared import Declared, boxes, tags
 from executionkit.engine.json_extraction import extract_json
 from executionkit.engine.thoughts import without_thoughts
@@ -13,7 +15,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 def boxed(text: str) -> str | None:
-    r"""Read what stands in the last `\boxed{...}`, whitespace collapsed; None without one that is closed.
+    r"""Read the last `\boxed{...}`, with its whitespace collapsed. It abstains if a box is not closed.
 
     Example:
         ```python
@@ -21,8 +23,14 @@ def boxed(text: str) -> str | None:
 
         assert answers.boxed(r"So \boxed{x = 2}.") == "x = 2"
         ```
+
+    Args:
+        text: The reply.
+
+    Returns:
+        The text in the box; None if there is no box, or one that is not closed.
     """
-    return _collapsed(_last(boxes(without_thoughts(text))))
+    return collapsed(_last(boxes(without_thoughts(text)))) or None
 
 
 @overload
@@ -32,9 +40,9 @@ def tagged(tag: str = "answer", *, then: Callable[[str], T | None]) -> Callable[
 def tagged(
     tag: str = "answer", then: Callable[[str], Hashable | None] | None = None
 ) -> Callable[[str], Hashable | None]:
-    """Make a reader of what stands in the last `<tag>...</tag>`.
+    """Make a reader of the last `<tag>...</tag>`.
 
-    It abstains when there is none, or the last is empty or not closed (the reply was cut off).
+    A reply abstains if it has no such tag, or if the last one is empty or not closed (the reply was cut off).
 
     Example:
         ```python
@@ -45,21 +53,23 @@ def tagged(
         ```
 
     Args:
-        tag: The tag's name; upper and lower case are the same.
-        then: Reads the answer out of what stands there: `tagged(then=number)`. None takes all of it,
-            whitespace collapsed.
+        tag: Name of the tag, in upper or lower case.
+        then: Reads the answer out of the tag's text, as in `tagged(then=number)`. Defaults to the whole text,
+            with its whitespace collapsed.
+
+    Returns:
+        A reader that returns the answer, or None.
 
     Raises:
-        ValueError: `tag` is no name of a tag, or `then` is not callable.
+        ValueError: `tag` is not a valid name, or `then` is not callable.
     """
     if not isinstance(tag, str) or not re.fullmatch(r"[A-Za-z][\w.-]*", tag):
         raise ValueError(f"tag must be the name of a tag, such as 'answer', got {tag!r}")
-    if then is not None and not callable(then):
-        raise ValueError(f"then must be a function of a text or None, got {then!r}")
+    checks.called_with("text", then=then)
 
     def read(text: str) -> Hashable | None:
         found = _last(tags(without_thoughts(text), tag))
-        return _collapsed(found) if then is None else then(found)
+        return (collapsed(found) or None) if then is None else then(found)
 
     return read
 
@@ -68,17 +78,13 @@ def _last(places: Iterable[Declared]) -> str:
     return max(places, default=_NOWHERE).text
 
 
-def _collapsed(text: str) -> str | None:
-    return " ".join(text.split()) or None
-
-
 _NOWHERE: Final = Declared(-1, "", is_marked=True)
 _RULE: Final = re.compile(r"[\s*_=#>~-]*|\s*(?:`{3,}|~{3,}).*")
 _PREFIX: Final = re.compile(r"\A\s*(?:[>#]+\s+)*")
 
 
 def last_line(text: str) -> str | None:
-    r"""Read the last line that is not empty, whitespace collapsed, without Markdown's emphasis and fences.
+    r"""Read the last line that is not empty, without Markdown emphasis and fences.
 
     Example:
         ```python
@@ -86,40 +92,40 @@ def last_line(text: str) -> str | None:
 
         assert answers.last_line("Lyon lies south of it.\n\n**Paris**") == "Paris"
         ```
+
+    Args:
+        text: The reply.
+
+    Returns:
+        The line, with its whitespace collapsed; None if the reply has no text.
     """
     for line in reversed(without_thoughts(text).splitlines()):
         if not _RULE.fullmatch(line):
-            return _collapsed(_PREFIX.sub("", line).strip("*` \t"))
+            return collapsed(_PREFIX.sub("", line).strip("*` \t")) or None
     return None
 
 
 def canonical_json(text: str) -> str | None:
-    """Read the JSON object or array of a reply, in one form: the order of keys and spacing don't matter.
+    """Read the JSON object or array of a reply. The order of keys, and spacing, don't matter.
 
-    It is found as `extract_json` does; 1 and 1.0 are the same number. Returns JSON text: `json.loads` it to
-    get the value.
+    The JSON is found as `extract_json` finds it. 1 and 1.0 are the same number. The answer is JSON text; call
+    `json.loads` to get the value.
 
     Example:
         ```python
         from executionkit import answers
 
-        assert answers.canonical_json('{"b": 1.0, "a": 2}') == answers.canonical_json(
-            'It is {"a": 2, "b": 1}.'
-        )
+        one = answers.canonical_json('{"b": 1.0, "a": 2}')
+        assert one == answers.canonical_json('It is {"a": 2, "b": 1}.')
         ```
+
+    Args:
+        text: The reply.
+
+    Returns:
+        JSON text in one form; None if the reply has no JSON object or array.
     """
     try:
-        return json.dumps(
-            _canonical(extract_json(text)), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        return canonical(extract_json(text))
     except (ValueError, RecursionError):
         return None
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    # Beyond 2**53 a float stands for many integers.
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value

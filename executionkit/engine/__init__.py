@@ -1,1 +1,1 @@
-"""The machinery under the patterns: runs, retry, gathering, convergence, extraction."""
+"""The engine under the patterns: runs and budgets, retries, parallel work, convergence, JSON extraction."""

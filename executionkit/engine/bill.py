@@ -1,55 +1,122 @@
-"""What an error carries out of a run: what was spent, and what was already paid for."""
+"""The bill on an error that leaves a run: what was spent, and what was already paid for.
 
-from typing import Any, cast
+A program may raise one exception object many times, as a circuit breaker does. So a bill is marked with its
+time, and a run takes the bills of earlier runs off an error before it adds its own.
+"""
+
+from itertools import count
+from typing import Any, Final, cast
 
 from executionkit.errors import ExecutionKitError
 from executionkit.types import TokenUsage
 
+_MARK: Final = "_executionkit_bill"
+_CLOCK: Final = count(1)
 
-def enrich(
-    exc: BaseException, name: str, usage: TokenUsage, paid: dict[str, Any], *, from_inside: bool
-) -> None:
-    """Put the spend of the run `name`, and what it has paid for, on an error that leaves it.
+
+def now() -> int:
+    """A number above all numbers given before, to tell which of two events came first."""
+    return next(_CLOCK)
+
+
+class _Mark:
+    """A record of what runs have put on an error.
+
+    Attributes:
+        at: The time at which a run last put its cost there; 0 if no cost is there.
+        by: The time at which that run began.
+        metadata: The error's own metadata, without that of any run.
+        notes: The notes, with the time at which each was added.
+    """
+
+    __slots__ = ("at", "by", "metadata", "notes")
+
+    def __init__(self, metadata: dict[str, Any] | None) -> None:
+        self.at = self.by = 0
+        self.metadata = metadata
+        self.notes: dict[str, int] = {}
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a copy in another process belongs to the run there
+
+
+def attach(exc: BaseException, name: str, usage: TokenUsage, paid: dict[str, Any], *, since: int) -> None:
+    """Put the spend of a run, and what it has paid for, on an error that leaves it.
 
     Args:
         exc: The error.
         name: The run's name.
-        usage: What it has spent.
-        paid: The metadata.
-        from_inside: Whether a run inside this one has enriched the error already.
+        usage: What the run has spent.
+        paid: The results it has paid for, for the metadata.
+        since: The time at which the run began. Bills from before that are taken off the error.
     """
-    if isinstance(exc, ExecutionKitError):
-        exc.cost = usage
-        _add_paid(exc.metadata, paid, from_inside=from_inside)
-        return
-    tokens = usage.input_tokens + usage.output_tokens
-    calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
-    note = f"{name}: spent {calls}, {tokens} tokens"
-    if note not in getattr(exc, "__notes__", ()):  # a stream of the run has said it
-        exc.add_note(note)
-    # Somebody else's error keeps its type; what it cost must be as easy to get at as on one of ours.
-    own = vars(exc)
-    if isinstance(own.setdefault("cost", usage), TokenUsage):
-        own["cost"] = usage
-    metadata = own.setdefault("metadata", {})
+    _take_off(exc, since)
+    mark = _mark(exc)
+    is_from_inside = mark.at > since and mark.by != since
+    mark.at, mark.by = now(), since
+    facts = vars(exc)
+    if isinstance(exc, ExecutionKitError) or isinstance(facts.setdefault("cost", usage), TokenUsage):
+        facts["cost"] = usage
+    if not isinstance(exc, ExecutionKitError):
+        # Such an error keeps its type. Its cost must be as easy to find as on one of ours, in a log too.
+        tokens = usage.input_tokens + usage.output_tokens
+        calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
+        add_note(exc, f"{name}: spent {calls}, {tokens} tokens")
+    metadata = facts.setdefault("metadata", {})
     if isinstance(metadata, dict):
-        _add_paid(cast("dict[str, Any]", metadata), paid, from_inside=from_inside)
+        _add(cast("dict[str, Any]", metadata), paid, is_from_inside=is_from_inside)
 
 
-def without_cost(exc: BaseException) -> None:
-    """Take the spend of an earlier run off an error that comes from a provider.
-
-    One that remembers a failure, as a circuit breaker does, raises the same object again.
-    """
+def take_off(exc: BaseException) -> None:
+    """Take the bills of earlier runs off an error that a provider has just raised."""
+    _take_off(exc, now())
     if isinstance(exc, ExecutionKitError):
         exc.cost = TokenUsage()
     elif isinstance(getattr(exc, "cost", None), TokenUsage):
         vars(exc).pop("cost", None)
 
 
-def _add_paid(metadata: dict[str, Any], paid: dict[str, Any], *, from_inside: bool) -> None:
-    """Put `paid` on an error; what a run inside put there under the same names moves to `inner`."""
-    if from_inside:
+def cost_of(exc: BaseException, *, since: int) -> TokenUsage:
+    """The cost on an error, unless a run has put it there before `since`."""
+    cost = getattr(exc, "cost", None)
+    is_old = 0 < _mark(exc).at < since
+    return cost if isinstance(cost, TokenUsage) and not is_old else TokenUsage()
+
+
+def add_note(exc: BaseException, note: str) -> None:
+    """Add a note that the next run to raise the same object takes off; the same text once only."""
+    if note not in getattr(exc, "__notes__", ()):
+        exc.add_note(note)
+    _mark(exc).notes[note] = now()
+
+
+def _take_off(exc: BaseException, since: int) -> None:
+    """Take the bills and notes from before `since` off an error."""
+    mark = _mark(exc)
+    for note in [note for note, added in mark.notes.items() if added < since]:
+        del mark.notes[note]
+        if note in (notes := getattr(exc, "__notes__", [])):
+            notes.remove(note)
+    if 0 < mark.at < since:
+        mark.at = 0
+        if mark.metadata is None:
+            vars(exc).pop("metadata", None)
+        else:
+            vars(exc)["metadata"] = dict(mark.metadata)
+
+
+def _mark(exc: BaseException) -> _Mark:
+    facts = vars(exc)
+    mark = facts.get(_MARK)
+    if not isinstance(mark, _Mark):
+        metadata = facts.get("metadata")
+        mark = facts[_MARK] = _Mark(dict(metadata) if isinstance(metadata, dict) else None)
+    return mark
+
+
+def _add(metadata: dict[str, Any], paid: dict[str, Any], *, is_from_inside: bool) -> None:
+    """Put `paid` on an error. Values of a run inside under the same names move to `inner`."""
+    if is_from_inside:
         hidden = {name: metadata[name] for name in (*paid, "inner") if name in metadata}
         if hidden.keys() & paid.keys():
             paid["inner"] = hidden

@@ -1,213 +1,306 @@
-"""Check and reserve: whether a call fits every budget around it, and what it sets aside while in flight.
+"""Check and reserve: whether a call fits every budget around it, and the tokens set aside while it runs.
 
-Nothing in here awaits, so nothing can slip in between a check and its reservation.
+Nothing awaits between a check and its reservation, so two calls can't both pass on the same room.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from executionkit._text import size_of
-from executionkit.cost import UNLIMITED, CostTracker, remaining
-from executionkit.engine.parallel import waiting_tasks
+from executionkit.cost import UNLIMITED, CostTracker, Tokens, estimates_of, remaining
 from executionkit.errors import BudgetExhaustedError
 from executionkit.responses import LLMResponse
+from executionkit.streaming import BYTES_PER_TOKEN
 from executionkit.types import TokenUsage
 
 Limit = Literal["llm_calls", "output_tokens", "input_tokens"]
 
 _LIMITS: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens")
 
-
-@dataclass(slots=True, eq=False)
-class Meter:
-    """One run's ledger and its ceiling."""
-
-    name: str
-    max_cost: TokenUsage
-    tracker: CostTracker
-    _refusals: WeakKeyDictionary[BudgetExhaustedError, tuple[Limit, str]] | None = None
-
-    @property
-    def left(self) -> TokenUsage:
-        """What is left of the ceiling, as a budget."""
-        tracker = self.tracker
-        spent = TokenUsage(tracker.charged_input, tracker.charged_output, tracker.call_count)
-        return remaining(self.max_cost, spent)
-
-    def exhausted(self, limit: Limit, detail: str = "") -> BudgetExhaustedError:
-        """The error that says which ceiling was reached, and what had been spent of it."""
-        refusal = BudgetExhaustedError(self._told(limit, detail))
-        if self._refusals is None:
-            self._refusals = WeakKeyDictionary()
-        self._refusals[refusal] = limit, detail
-        return refusal
-
-    def retell(self, exc: BaseException) -> None:
-        """Bring an error of this meter up to date: calls in flight when it was raised have ended since."""
-        if self._refusals and isinstance(exc, BudgetExhaustedError) and exc in self._refusals:
-            exc.args = (self._told(*self._refusals[exc]),)
-
-    def _told(self, limit: Limit, detail: str) -> str:
-        ceiling = getattr(self.max_cost, limit)
-        spent, assumed = {
-            "llm_calls": (self.tracker.call_count, 0),
-            "output_tokens": (self.tracker.charged_output, self.tracker.assumed_output),
-            "input_tokens": (self.tracker.charged_input, self.tracker.assumed_input),
-        }[limit]
-        figures = f"spent {spent:,} of {ceiling:,}" if ceiling > 0 else "nothing was left of it to begin with"
-        if assumed:
-            figures += f", {assumed:,} of that assumed because replies came without usage"
-        what = f"{detail} ({figures})" if detail else figures
-        return f"{self.name}: the budget of {limit} is used up: {what}; allow more {limit} or ask for less"
+_MOST_TOKENS_PER_BYTE: Final = 1.0
+"""The upper bound for a tokenizer that works on bytes."""
 
 
 class Request(NamedTuple):
-    """What a call is about to ask for."""
+    """The arguments of a call that matter to a budget."""
 
     messages: Sequence[Mapping[str, Any]]
     tools: Sequence[Mapping[str, Any]] | None
     max_tokens: int | None
     default_max_tokens: int
     choices: int
+    is_stream: bool
 
 
 class Hold(NamedTuple):
-    """What a call in flight has set aside in every ledger, and the most tokens it may ask for."""
+    """The tokens a call has set aside in every ledger while it runs, and the `max_tokens` it is sent with."""
 
     max_tokens: int | None
     input_tokens: int
     output_tokens: int
     prompt_bytes: int
+    is_stream: bool
 
 
-class Metering:
-    """The meters a call has to pass: a run's own and those of the runs around it.
+@dataclass(slots=True, eq=False)
+class Room:
+    """The tokens set aside in one ledger, and the calls that wait in line for some of them.
 
-    Where several refuse, the outermost one's error is raised: the ceiling of a step in a pipe is no more than
-    its share of the pipe's, and it is the whole that the error's cost tells.
+    A call never waits for a stream, which ends only when its reader goes on.
+
+    Attributes:
+        calls: Set aside for calls in flight.
+        streams: Set aside for open streams.
+        tokens_per_byte: The highest rate of prompt tokens seen so far in this ledger; None before the first.
+    """
+
+    calls: Tokens = field(default_factory=Tokens)
+    streams: Tokens = field(default_factory=Tokens)
+    tokens_per_byte: float | None = None
+    _line: list[tuple[int, "asyncio.Future[None]"]] = field(
+        default_factory=list[tuple[int, "asyncio.Future[None]"]]
+    )
+    _places: int = 0
+
+    def hold(self, hold: Hold) -> None:
+        """Set tokens aside for a call that is about to be dispatched."""
+        held = self.streams if hold.is_stream else self.calls
+        held.input_tokens += hold.input_tokens
+        held.output_tokens += hold.output_tokens
+
+    def settle(self, hold: Hold) -> None:
+        """Give back the tokens of a call that has ended, and wake the first in line."""
+        held = self.streams if hold.is_stream else self.calls
+        held.input_tokens -= hold.input_tokens
+        held.output_tokens -= hold.output_tokens
+        if self._line:
+            self.wake_next()
+
+    def join(self) -> int:
+        """A place in the line, behind all places given before."""
+        self._places += 1
+        return self._places
+
+    async def wait(self, place: int) -> None:
+        """Wait until a call has ended and no earlier place waits."""
+        turn = asyncio.get_running_loop().create_future()
+        heappush(self._line, (place, turn))
+        await turn
+
+    def wake_next(self) -> None:
+        """Wake the first in line. A call that was woken does this for the next one when it leaves the line.
+
+        If all were woken at once, n waiting calls would check n times each.
+        """
+        while self._line:
+            _, turn = heappop(self._line)
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+
+_ROOMS: Final[WeakKeyDictionary[CostTracker, Room]] = WeakKeyDictionary()
+
+
+def room_of(tracker: CostTracker) -> Room:
+    """The room of a tracker that several runs may share."""
+    room = _ROOMS.get(tracker)
+    if room is None:
+        room = _ROOMS[tracker] = Room()
+    return room
+
+
+class Meter:
+    """One run's ledger, its ceiling, and the room in it.
+
+    Args:
+        name: The run's name, for messages.
+        max_cost: The ceiling.
+        tracker: The ledger. Defaults to a new one.
+    """
+
+    def __init__(self, name: str, max_cost: TokenUsage, tracker: CostTracker | None) -> None:
+        self.name = name
+        self.max_cost = max_cost
+        self.tracker: CostTracker = CostTracker() if tracker is None else tracker
+        self.estimates = estimates_of(self.tracker)
+        self.room: Room = Room() if tracker is None else room_of(tracker)
+        self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit] | None = None
+
+    @property
+    def left(self) -> TokenUsage:
+        """The rest of the ceiling, as a budget; estimated tokens count as spent."""
+        spent, estimates = self.tracker.to_usage(), self.estimates
+        if estimates.input_tokens or estimates.output_tokens:
+            spent += TokenUsage(estimates.input_tokens, estimates.output_tokens)
+        return remaining(self.max_cost, spent)
+
+    def require_any(self, left: TokenUsage) -> None:
+        """Refuse a call when nothing is left of some limit."""
+        if left.llm_calls >= 0 and left.output_tokens >= 0 and left.input_tokens >= 0:
+            return
+        limit = next(limit for limit in _LIMITS if getattr(left, limit) < 0)
+        refusal = BudgetExhaustedError(self._used_up(limit))
+        if self._refusals is None:
+            self._refusals = WeakKeyDictionary()
+        self._refusals[refusal] = limit
+        raise refusal
+
+    def require(self, limit: Limit, left: int, needed: int, noun: str) -> None:
+        """Refuse a call that needs more of a limit than is left; 0 left is no limit."""
+        if left and left < needed:
+            problem = f"{needed:,} {noun} are needed, but the budget has only {left:,} {limit} left"
+            raise BudgetExhaustedError(self._message(problem, limit, f"allow more {limit} or ask for less"))
+
+    def fitting(self, left: TokenUsage, prompt: int, reply: int, choices: int) -> int | Room:
+        """The output tokens for a call beside those in flight, or the room if the call has to wait.
+
+        It waits for calls only: beside open streams it gets the output tokens that they have left.
+        """
+        calls, streams = self.room.calls, self.room.streams
+        if left.output_tokens:
+            free = left.output_tokens - calls.output_tokens - streams.output_tokens
+            if free < reply:
+                if calls.output_tokens:
+                    return self.room
+                if free < choices:
+                    problem = f"open streams have set aside the last {streams.output_tokens:,} output_tokens"
+                    advice = "read them to their end first, or open them with a smaller max_tokens"
+                    raise BudgetExhaustedError(self._message(problem, "output_tokens", advice))
+                reply = free
+        if left.input_tokens and calls.input_tokens:
+            free = left.input_tokens - calls.input_tokens - streams.input_tokens
+            if free < min(prompt, left.input_tokens):
+                return self.room
+        return reply
+
+    def update_message(self, exc: BaseException) -> None:
+        """Bring a refusal of this meter up to date: calls in flight when it was raised have ended since."""
+        if self._refusals and isinstance(exc, BudgetExhaustedError) and exc in self._refusals:
+            exc.args = (self._used_up(self._refusals[exc]),)
+
+    def _used_up(self, limit: Limit) -> str:
+        advice = f"allow more {limit} or ask for less"
+        return self._message(f"the budget of {limit} is used up", limit, advice)
+
+    def _message(self, problem: str, limit: Limit, advice: str) -> str:
+        ceiling = getattr(self.max_cost, limit)
+        usage, estimates = self.tracker.to_usage(), self.estimates
+        estimated = 0 if limit == "llm_calls" else getattr(estimates, limit)
+        spent = getattr(usage, limit) + estimated
+        figures = f"spent {spent:,} of {ceiling:,}" if ceiling > 0 else "nothing was left of it to begin with"
+        if estimated:
+            figures += f", {estimated:,} of that assumed because replies came without usage"
+        return f"{self.name}: {problem}: {figures}; {advice}"
+
+    def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool) -> None:
+        """Count the tokens of a reply, or of part of one, and learn from it how large prompts are."""
+        self.tracker.record_without_call(reply)
+        if unfinished:
+            # The server may have written, and bill, more than has arrived: all that was set aside is spent.
+            known = reply.reported_output_tokens or reply.output_tokens
+            self.estimates.output_tokens += max(0, hold.output_tokens - known)
+        if hold.prompt_bytes:
+            reported, rate = reply.reported_input_tokens, _MOST_TOKENS_PER_BYTE
+            if reported is not None:
+                rate = reported / hold.prompt_bytes
+            elif not reply.input_tokens:
+                self.estimates.input_tokens += hold.prompt_bytes // BYTES_PER_TOKEN
+            self.room.tokens_per_byte = max(self.room.tokens_per_byte or 0.0, rate)
+
+
+class Meters:
+    """The meters a call has to pass: those of a run and of the runs around it.
+
+    Where several refuse, the error of the outermost is raised: the ceiling of a step in a pipe is only its
+    share of the pipe's, and the cost on the error is that of the whole pipe.
 
     Args:
         meters: The innermost first.
 
     Attributes:
-        is_limited: Whether any of them has a ceiling.
+        are_limited: Whether any of them has a ceiling.
     """
 
     def __init__(self, meters: Sequence[Meter]) -> None:
-        self.meters: tuple[Meter, ...] = tuple(reversed(meters))
-        self.is_limited: bool = any(meter.max_cost != UNLIMITED for meter in self.meters)
-        self._measures_prompts = any(meter.max_cost.input_tokens for meter in self.meters)
+        self._meters: tuple[Meter, ...] = tuple(reversed(meters))
+        self.are_limited: bool = any(meter.max_cost != UNLIMITED for meter in self._meters)
+        self._limit_replies = any(meter.max_cost.output_tokens for meter in self._meters)
+        self._limit_prompts = any(meter.max_cost.input_tokens for meter in self._meters)
 
     def require(self, calls: int, replies: int) -> None:
         """Refuse `calls` calls for `replies` texts that some budget can't pay for; see `Run.require`."""
-        for meter in self.meters:
+        for meter in self._meters:
             left = meter.left
-            if left.llm_calls and left.llm_calls < calls:
-                have = max(0, left.llm_calls)
-                raise meter.exhausted("llm_calls", f"{calls} calls asked for, {have} left")
-            if left.output_tokens and left.output_tokens < replies:
-                have = max(0, left.output_tokens)
-                raise meter.exhausted("output_tokens", f"{replies} replies asked for, {have} tokens left")
-            if left.input_tokens < 0:
-                raise meter.exhausted("input_tokens")
+            meter.require_any(left)
+            meter.require("llm_calls", left.llm_calls, calls, "calls")
+            meter.require("output_tokens", left.output_tokens, replies, "replies")
 
-    def try_hold(self, request: Request) -> Hold | CostTracker:
-        """Reserve one call in every ledger, or return the ledger to wait on for room.
+    def try_hold(self, request: Request) -> Hold | Room:
+        """Reserve one call in every ledger, or return the room that the call has to wait for.
 
-        A call that does not fit waits only while others hold tokens: with none in flight the whole rest
-        of every budget is open to it. Streams that are read by whoever waits for the call are no others.
+        A call that does not fit waits while other calls hold tokens. With none in flight it gets what is
+        left, less what open streams have set aside.
 
         Raises:
-            BudgetExhaustedError: Nothing is left of some budget, whatever is in flight.
+            BudgetExhaustedError: Nothing is left of some budget, or open streams leave nothing of it.
         """
-        if not self.is_limited:
-            for meter in self.meters:
+        if not self.are_limited:
+            for meter in self._meters:
                 meter.tracker.reserve_call()
-            return Hold(request.max_tokens, 0, 0, 0)
-
-        lefts = [(meter, meter.left) for meter in self.meters]
+            return Hold(request.max_tokens, 0, 0, 0, request.is_stream)
+        lefts = [(meter, meter.left) for meter in self._meters]
         for meter, left in lefts:
-            for limit in _LIMITS:
-                if getattr(left, limit) < 0:
-                    raise meter.exhausted(limit)
-        max_tokens = request.max_tokens
-        reply = (max_tokens or request.default_max_tokens) * request.choices
+            meter.require_any(left)
+        reply = (request.max_tokens or request.default_max_tokens) * request.choices
         for meter, left in lefts:
             if left.output_tokens:
+                meter.require("output_tokens", left.output_tokens, request.choices, "choices")
                 reply = min(reply, left.output_tokens)
-                if reply < request.choices:
-                    asked = f"{request.choices} choices asked for, {reply} tokens left"
-                    raise meter.exhausted("output_tokens", asked)
-                max_tokens = reply // request.choices
-
-        prompt, size = self._estimate(request, lefts) if self._measures_prompts else (0, 0)
+        prompt, size = self._prompt(request, lefts) if self._limit_prompts else (0, 0)
         for meter, left in lefts:
-            tracker = meter.tracker
-            room = left.output_tokens - tracker.held_output
-            if left.output_tokens and room < reply:
-                if tracker.held_elsewhere(waiting_tasks())[1]:
-                    return tracker
-                # The rest is set aside for streams that end only when we go on: waiting would never end.
-                if room < request.choices:
-                    asked = f"{tracker.held_output:,} tokens are set aside for a stream that is being read"
-                    raise meter.exhausted("output_tokens", f"{asked}: give it a smaller max_tokens")
-                reply, max_tokens = room, room // request.choices
-            room = left.input_tokens - tracker.held_input
-            is_short = left.input_tokens and room < min(prompt, left.input_tokens)
-            if is_short and tracker.held_elsewhere(waiting_tasks())[0]:
-                return tracker
-        for meter in self.meters:
+            fitting = meter.fitting(left, prompt, reply, request.choices)
+            if isinstance(fitting, Room):
+                return fitting
+            reply = fitting
+        max_tokens = reply // request.choices if self._limit_replies else request.max_tokens
+        hold = Hold(max_tokens, prompt, reply, size, request.is_stream)
+        for meter in self._meters:
             meter.tracker.reserve_call()
-            meter.tracker.hold(prompt, reply)
-        return Hold(max_tokens, prompt, reply, size)
+            meter.room.hold(hold)
+        return hold
 
-    def _estimate(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> tuple[int, int]:
-        """What the prompt may come to, in tokens, and its size in bytes.
+    def _prompt(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> tuple[int, int]:
+        """The tokens a prompt may come to, and its size in bytes.
 
-        The rate is learnt from the replies seen. Before the first one a prompt may be anything, so it is
-        held to take all that is left: it goes alone.
+        The rate is learnt from the replies seen. Before the first one a prompt may have any size, so all that
+        is left is set aside for it: it goes alone.
         """
         size = size_of(repr(request.messages)) + (size_of(repr(request.tools)) if request.tools else 0)
-        rates = [meter.tracker.tokens_per_byte for meter in self.meters]
+        rates = [meter.room.tokens_per_byte for meter in self._meters]
         known = [rate for rate in rates if rate is not None]
         if not known:
             return max(left.input_tokens for _, left in lefts), size
         return int(size * max(known)) + 1, size
 
     def release(self, hold: Hold, *, dispatched: bool) -> None:
-        """End a call that brought no reply: what it cost in tokens is unknown and counts as zero."""
-        for meter in self.meters:
+        """End a call that brought no reply: its tokens are unknown and count as zero."""
+        for meter in self._meters:
             if not dispatched:
                 meter.tracker.release_call()
-            meter.tracker.settle(hold.input_tokens, hold.output_tokens)
-
-    def begin_reading(self, hold: Hold, reader: object) -> None:
-        """Note that a call is a stream, which ends only when `reader`, a task, reads on."""
-        for meter in self.meters:
-            meter.tracker.begin_reading(reader, hold.input_tokens, hold.output_tokens)
-
-    def end_reading(self, hold: Hold, reader: object) -> None:
-        """Note that such a stream has ended."""
-        for meter in self.meters:
-            meter.tracker.end_reading(reader, hold.input_tokens, hold.output_tokens)
+            meter.room.settle(hold)
 
     def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool = False) -> None:
-        """End a call that brought a reply, or part of one.
-
-        The server may have written, and bill, more of an unfinished reply than has arrived: against a
-        ceiling all that the call had set aside counts as spent.
-        """
-        for meter in self.meters:
-            meter.tracker.settle(hold.input_tokens, hold.output_tokens)
-        for meter in self.meters:
-            if unfinished:
-                known = reply.reported_output_tokens or reply.output_tokens
-                meter.tracker.assumed_output += max(0, hold.output_tokens - known)
-            meter.tracker.record_without_call(reply, prompt_bytes=hold.prompt_bytes)
+        """End a call that brought a reply, or part of one."""
+        for meter in self._meters:
+            meter.room.settle(hold)
+            meter.record(hold, reply, unfinished=unfinished)
 
     def charge(self, usage: TokenUsage) -> None:
         """Count what was spent without passing the meters."""
-        for meter in self.meters:
+        for meter in self._meters:
             meter.tracker.add_usage(usage)

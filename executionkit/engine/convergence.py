@@ -1,4 +1,4 @@
-"""Deciding when a sequence of scores has got as far as it will."""
+"""Deciding when a sequence of scores has stopped improving."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ def validate_score(score: object) -> float:
         ```
 
     Args:
-        score: What an evaluator returned; any `numbers.Real` will do, numpy's scalars included.
+        score: The score that an evaluator returned: any `numbers.Real`, numpy's scalars included.
 
     Returns:
         The score, in [0, 1].
 
     Raises:
-        ValueError: It is not a number (a bool or a string is none), is NaN, or lies outside [0, 1].
+        ValueError: It is not a number (bools and strings are refused), is NaN, or lies outside [0, 1].
     """
     if not isinstance(score, bool) and isinstance(score, Real):
         with suppress(OverflowError):  # an int too large for a float is out of range as well
@@ -40,10 +40,10 @@ def validate_score(score: object) -> float:
 
 @dataclass(slots=True, eq=False)
 class ConvergenceDetector:
-    """Watches scores and says when to stop: the target is reached, or nothing changes any more.
+    """Watches scores and says when to stop: the target is reached, or the scores hardly change any more.
 
-    A change counts by its size, up or down: a score that slips back a little is as much a plateau as one
-    that creeps up.
+    A change counts by its size, up or down. Scores that fall a little make a plateau as those that rise a
+    little do.
 
     Example:
         ```python
@@ -60,10 +60,10 @@ class ConvergenceDetector:
         ```
 
     Args:
-        delta_threshold: The largest change between two consecutive scores that counts as none, in [0, 1];
-            inclusive, so 0.80 to 0.81 is within 0.01.
-        patience: How many consecutive changes must be that small to make a plateau; at least 1.
-        score_threshold: The target in [0, 1]: a score that reaches it stops at once. None for no target.
+        delta_threshold: The largest change between two consecutive scores that counts as no change, in
+            [0, 1]; inclusive, so 0.80 to 0.81 is within 0.01.
+        patience: The number of consecutive changes that must be that small to make a plateau; at least 1.
+        score_threshold: The target in [0, 1]: a score that reaches it stops at once. Defaults to no target.
 
     Raises:
         ValueError: A parameter is out of range.
@@ -84,9 +84,9 @@ class ConvergenceDetector:
 
     @property
     def stop_reason(self) -> Literal["target", "plateau"] | None:
-        """Why the latest `should_stop` was True; None when it was False or there was none yet.
+        """The reason why the latest `should_stop` was True; None when it was False or not yet called.
 
-        "target" wins where both hold.
+        "target" wins when both hold.
         """
         return self._reason
 
@@ -101,7 +101,7 @@ class ConvergenceDetector:
             `patience` consecutive changes of at most `delta_threshold`. The first score is no change.
 
         Raises:
-            ValueError: The score is NaN, no number, or outside [0, 1]; it is then not recorded.
+            ValueError: The score is not a number in [0, 1]; it is then not recorded.
         """
         score = validate_score(score)
         if self._previous is not None:

@@ -1,32 +1,33 @@
-"""Finding the JSON in what a model wrote."""
+"""Finding the JSON in a model's reply."""
 
-import json
-import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
+from executionkit._json import STRICT
+from executionkit._text import shorten
 from executionkit.engine.thoughts import Span, thoughts
 
 
 def extract_json(text: str) -> dict[str, Any] | list[Any]:
     """Find the JSON object or array in a model's reply.
 
-    Looked for in this order:
+    It is looked for in this order:
 
     1. the whole text;
-    2. a fenced block: the first whose content is an object or array as a whole, whatever its label;
-    3. the first balanced `{...}` or `[...]` that parses, wherever it stands. In prose an array of bare
-       scalars is taken only when nothing better follows: `["a", "b"]` gives way to any object or nested
-       array, and what looks like a citation or a to-do (`[1]`, `[[1]]`, `[ ]`) to other arrays too.
+    2. the first fenced block whose whole content is an object or array, with any label or none;
+    3. the first balanced `{...}` or `[...]` in the prose that parses. An array of bare scalars is taken only
+       when nothing better follows: `["a", "b"]` gives way to any object or nested array, and an array that
+       looks like a citation or a to-do (`[1]`, `[[1]]`, `[ ]`) gives way to other arrays too.
 
-    Text inside `<think>...</think>` doesn't count, nor in `<thinking>`; neither does what follows an unclosed
-    `<think>` or what precedes a `</think>` that nothing opened (some servers swallow a tag). A tag in a JSON
-    string is text.
+    Text inside `<think>...</think>` or `<thinking>...</thinking>` is skipped. So is the text after an
+    unclosed `<think>`, and the text before a `</think>` without an opening tag, because some servers swallow
+    a tag. A tag in a JSON string is text.
 
-    The third step takes a part that parses out of a whole that doesn't: ask `LLMResponse.was_truncated`
-    before trusting a reply that may have been cut off.
+    Step 3 may find a part that parses in a whole that does not. Check `LLMResponse.was_truncated` before you
+    trust a reply that may have been cut off.
 
     Example:
         ```python
@@ -44,57 +45,41 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
         The value as `json.loads` makes it. `NaN`, `Infinity` and numbers too large for a float are refused.
 
     Raises:
-        ValueError: There is none, or none that Python can hold (nested beyond its recursion limit, integers
-            of thousands of digits).
+        ValueError: There is no object or array, or Python can't hold it (nested beyond its recursion limit,
+            integers of thousands of digits).
         TypeError: `text` is not a string.
     """
     return locate_json(text)[0]
 
 
 def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], int]:
-    """What `extract_json` finds, and where in `text` it begins."""
+    """The value that `extract_json` finds, and where in `text` it begins."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
     thought = thoughts(text)
     value = _decode(text.strip("\ufeff \t\r\n"))
     if value is not None:
         return value, 0
-    for start, end in _fenced_blocks(text, thought):
+    for start, end in fenced_blocks(text, thought):
         value = _decode(text[start:end].strip())
         if value is not None:
             return value, start
     found = _best_in_prose(text, thought)
     if found is None:
-        shown = text if len(text) <= 80 else f"{text[:79]}…"
-        raise ValueError(f"no JSON object or array in {shown!r}")
+        raise ValueError(f"no JSON object or array in {shorten(text, 80)!r}")
     return found
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    return number if math.isfinite(number) else _refuse(digits)
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _decode(text: str) -> dict[str, Any] | list[Any] | None:
     try:
-        value = _DECODER.decode(text)
+        value = STRICT.decode(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, (dict, list)) else None
 
 
-# Thoughts
-
-
 def _is_thought(start: int, end: int, thought: list[Span]) -> bool:
-    """Whether a span begins and ends within a thought; one that reaches out has the tag in a string."""
+    """Whether a span begins and ends within a thought; a longer one has the tag in a string."""
     index = bisect_right(thought, start, key=lambda span: span[0]) - 1
     return index >= 0 and end <= thought[index][1]
 
@@ -102,7 +87,7 @@ def _is_thought(start: int, end: int, thought: list[Span]) -> bool:
 # Fenced blocks
 
 
-def _fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
+def fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
     """The content of every fenced block, by the rules of CommonMark but for the indentation."""
     mark = ""
     start = 0
@@ -122,9 +107,6 @@ def _fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
 
 
 def _best_in_prose(text: str, thought: list[Span]) -> tuple[dict[str, Any] | list[Any], int] | None:
-    # Not at the top: its regular expressions take time to compile.
-    from executionkit.engine.json_grammar import recognise
-
     ends: dict[int, int] = {}
     best: tuple[dict[str, Any] | list[Any], int] | None = None
     best_rank = -1
@@ -134,7 +116,7 @@ def _best_in_prose(text: str, thought: list[Span]) -> tuple[dict[str, Any] | lis
         if start < passed:
             continue
         if start not in ends:
-            recognise(text, start, ends)
+            _find_ends(text, start, ends)
         end = ends[start]
         if not end:
             continue
@@ -151,7 +133,7 @@ _TOP_RANK: Final = 2
 
 
 def _rank(value: dict[str, Any] | list[Any]) -> int:
-    """0 for what may be a citation or a to-do, 1 for other arrays of scalars, 2 for everything else."""
+    """0 for a possible citation or to-do, 1 for other arrays of scalars, 2 for everything else."""
     core: Any = value
     while isinstance(core, list) and len(core) == 1:
         core = core[0]
@@ -160,3 +142,73 @@ def _rank(value: dict[str, Any] | list[Any]) -> int:
     if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
         return 1
     return _TOP_RANK
+
+
+# The grammar
+
+
+class _Grammar(NamedTuple):
+    """The tokens of JSON.
+
+    There are no two ways to match a text, so a failed match costs no more than the length of the text.
+
+    Attributes:
+        scalar: A string, number, true, false or null.
+        first: The text between an opening bracket and its first value, or (group 1) its closing bracket.
+        following: The text between an item and the next value, or (group 1) the closing bracket.
+    """
+
+    scalar: re.Pattern[str]
+    first: dict[str, re.Pattern[str]]
+    following: dict[str, re.Pattern[str]]
+
+
+@cache  # compiled at the first use, which not every program comes to
+def _grammar() -> _Grammar:
+    blank = r"[ \t\n\r]*"
+    plain = r'[^"\\\x00-\x1f]*'
+    string = rf'"{plain}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){plain})*"'
+    number = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+    key = rf"{string}{blank}:{blank}"
+    return _Grammar(
+        re.compile(rf"{string}|{number}|true|false|null"),
+        {"{": re.compile(rf"{blank}(?:{key}|(\}}))"), "[": re.compile(rf"{blank}(\])?")},
+        {
+            "{": re.compile(rf"{blank}(?:,{blank}{key}|(\}}))"),
+            "[": re.compile(rf"{blank}(?:,{blank}|(\]))"),
+        },
+    )
+
+
+def _find_ends(text: str, start: int, ends: dict[int, int]) -> None:
+    """Find where the object or array that begins at `start` ends, and every one inside it.
+
+    `ends` takes the end of each, or 0 where it is not JSON. Whether the text from a bracket on is JSON does
+    not depend on the text around it, so no bracket in `ends` is searched again. Later searches begin at
+    brackets that this one takes to be within strings, and they take for strings what lies between this one's.
+    So no character is read more than twice, and the time is in proportion to the length of the reply. There
+    is no recursion, however deep a reply nests.
+    """
+    scalar, first, following = _grammar()
+    inside: list[int] = []  # the beginnings of the containers around `at`
+    at = start
+    while True:
+        # A value begins at `at`.
+        char = text[at : at + 1]
+        if char in first:
+            inside.append(at)
+            step = first[char].match(text, at + 1)
+        else:
+            value = scalar.match(text, at)
+            step = value and following[text[inside[-1]]].match(text, value.end())
+        # Leave the containers that close here.
+        while step and step[1]:
+            at = step.end()
+            ends[inside.pop()] = at
+            if not inside:
+                return
+            step = following[text[inside[-1]]].match(text, at)
+        if not step:
+            ends.update(dict.fromkeys(inside, 0))
+            return
+        at = step.end()

@@ -1,27 +1,34 @@
-"""Running many calls at once: bounded, with results in order, one plain error, and no task left behind."""
+"""Running many calls at once: bounded, results in order, one plain error, no task left behind."""
 
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
-from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from executionkit import _checks as checks
+from executionkit.engine.bill import add_note
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
 _NOTES_AT_MOST = 5
 
+OnFailure: TypeAlias = Literal["go on", "cancel the rest"] | Callable[[], object]
+
 
 @dataclass(slots=True)
 class Outcomes(Generic[T]):
-    """What became of each job, by index, in the order they ended; a job in neither was not run to its end."""
+    """How each job ended, by index, in the order they ended; a job that did not end is in neither."""
 
     values: dict[int, T] = field(default_factory=dict)
     failures: dict[int, BaseException] = field(default_factory=dict)
+
+    def results(self) -> list[T]:
+        """The values, in the order of the indexes; raises the first failure, with the others in its notes."""
+        if self.failures:
+            raise merged(self.failures.values())
+        return [self.values[index] for index in sorted(self.values)]
 
 
 async def fan_out(
@@ -29,22 +36,21 @@ async def fan_out(
     count: int,
     max_concurrency: int,
     *,
-    on_failure: Literal["go on", "start no more", "cancel the rest"],
-    when_failed: Callable[[], object] | None = None,
+    on_failure: OnFailure,
 ) -> Outcomes[T]:
     """Run `job(0)` to `job(count - 1)`, at most `max_concurrency` at a time.
 
-    Awaitables are made inside the workers, when their turn comes, so that none is ever left unawaited.
+    Each awaitable is made inside a worker, when its turn comes, so that none is ever left unawaited.
+
+    A failure is any `Exception`, and a CancelledError that the job raised although its task was not
+    cancelled. Any other exception stops all jobs and is raised.
 
     Args:
         job: Makes the awaitable of one index.
         count: How many there are.
         max_concurrency: How many may run at once.
-        on_failure: What a failure means for the other jobs.
-        when_failed: Called after each failure.
-
-    A failure is any `Exception`, and a CancelledError that the job raised though nobody cancelled it. What
-    else a job may raise stops all of them and goes through.
+        on_failure: The effect of a failure on the other jobs. A callback, such as `Run.halt`, is called after
+            each failure: no further job is started, and the running ones go on.
     """
     outcomes = Outcomes[T]()
     indexes = iter(range(count))
@@ -62,8 +68,8 @@ async def fan_out(
                     raise
                 outcomes.failures[index] = exc
                 stopped = stopped or on_failure != "go on"
-                if when_failed is not None:
-                    when_failed()
+                if callable(on_failure):
+                    on_failure()
                 if on_failure == "cancel the rest":
                     raise _Enough from None
 
@@ -72,7 +78,7 @@ async def fan_out(
         if workers:
             await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        stopped = True  # a job that swallows its cancellation must not be followed by another one
+        stopped = True  # no other job may follow one that swallows its cancellation
         await reap(workers)
     ends = [None if worker.cancelled() else worker.exception() for worker in workers]
     for end in ends:
@@ -80,56 +86,47 @@ async def fan_out(
             raise end
     if not outcomes.failures:
         for worker in workers:
-            worker.result()  # raises where somebody else cancelled a worker
+            worker.result()  # raises if a worker was cancelled from elsewhere
     return outcomes
+
+
+async def fan_out_strict(
+    job: Callable[[int], Awaitable[T]], count: int, max_concurrency: int, *, on_failure: OnFailure
+) -> list[T]:
+    """Run the jobs as `fan_out` does, all or nothing.
+
+    Returns:
+        The results, in the order of the indexes.
+
+    Raises:
+        Exception: The first failure, with the others in its notes; see `merged`.
+    """
+    return (await fan_out(job, count, max_concurrency, on_failure=on_failure)).results()
 
 
 class _Enough(Exception):  # noqa: N818 - a signal, not an error
     """Ends the wait for the workers: one failure was enough."""
 
 
-_WORKS_FOR: Final[ContextVar[tuple[object, ...]]] = ContextVar("executionkit_works_for", default=())
-
-
 def spawn(*work: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
-    """Tasks for parts of the current one's work, which waits for them."""
-    token = waits_for_what_it_starts()
-    try:
-        return [asyncio.create_task(part) for part in work]
-    finally:
-        waits_no_more(token)
-
-
-def waits_for_what_it_starts() -> Token[tuple[object, ...]]:
-    """Take the current task to wait for whatever it starts, until `waits_no_more`."""
-    return _WORKS_FOR.set(waiting_tasks())
-
-
-def waits_no_more(token: Token[tuple[object, ...]]) -> None:
-    """Take that back; nothing happens in another task's context, which knows nothing of it."""
-    with suppress(ValueError):
-        _WORKS_FOR.reset(token)
-
-
-def waiting_tasks() -> tuple[object, ...]:
-    """The current task and those that wait for it: none of them does anything else while it waits."""
-    return (*_WORKS_FOR.get(), asyncio.current_task())
+    """One task for each part of the work; see `reap`."""
+    return [asyncio.create_task(part) for part in work]
 
 
 def is_being_cancelled() -> bool:
-    """Whether the current task was cancelled: else a CancelledError is somebody's own."""
+    """Whether the current task was cancelled: otherwise some code raised CancelledError by itself."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def look_at(task: asyncio.Future[Any]) -> None:
-    """Take notice of how a task ended, or asyncio complains that nobody did."""
+    """Retrieve a task's exception, or asyncio complains that it was never retrieved."""
     if not task.cancelled():
         task.exception()
 
 
 async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Cancel what still runs and wait for its end, however often we are cancelled ourselves meanwhile."""
+    """Cancel the tasks that still run and await their end, even if the caller is cancelled meanwhile."""
     pending = [task for task in tasks if not task.done()]
     cancelled: asyncio.CancelledError | None = None
     while pending:
@@ -147,26 +144,26 @@ async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
 
 
 def told(exc: BaseException) -> str:
-    """A failure in one line, for a result or a note."""
+    """A failure as text, for a result or a note."""
     return f"{type(exc).__name__}: {exc}"
 
 
 def merged(failures: Iterable[E]) -> E:
     """The one error to raise for several: the first given, with the others in its notes.
 
-    Give them in the order they came: the first is why the rest was stopped, and those after it may be what
-    the stop made of them (a call that was not retried any more).
+    Give them in the order they came. The first one stopped the rest, and later ones may come from the stop: a
+    call that was not retried any more.
     """
-    # Each object once: one request for several samples failed them all. An exception may lack a hash.
+    # Each object once: one request for several samples may fail them all. By id: an error may lack a hash.
     chosen, *rest = {id(exc): exc for exc in failures}.values()
     texts = [told(exc) for exc in rest]
     counts: dict[str, int] = {}
     for text in texts:
         counts[text] = counts.get(text, 0) + 1
     for text, times in list(counts.items())[:_NOTES_AT_MOST]:
-        chosen.add_note(f"also failed ({times} times): {text}" if times > 1 else f"also failed: {text}")
+        add_note(chosen, f"also failed ({times} times): {text}" if times > 1 else f"also failed: {text}")
     if len(counts) > _NOTES_AT_MOST:
-        chosen.add_note(f"and {len(counts) - _NOTES_AT_MOST} other errors")
+        add_note(chosen, f"and {len(counts) - _NOTES_AT_MOST} other errors")
     return chosen
 
 
@@ -191,13 +188,10 @@ async def gather_strict(coros: Iterable[Awaitable[T]], max_concurrency: int = 10
 
     Raises:
         ValueError: `max_concurrency` is less than 1.
-        Exception: The first failure, as it is (never an ExceptionGroup), after the rest were cancelled
-            and awaited. Errors that others raised meanwhile are in its notes.
+        Exception: The first failure, never an ExceptionGroup, after the rest were cancelled and awaited.
+            The errors that others raised meanwhile are in its notes.
     """
-    outcomes = await _gather(coros, max_concurrency, "cancel the rest")
-    if outcomes.failures:
-        raise merged(outcomes.failures.values())
-    return [outcomes.values[index] for index in sorted(outcomes.values)]
+    return (await _gather(coros, max_concurrency, "cancel the rest")).results()
 
 
 async def gather_resilient(
@@ -205,7 +199,7 @@ async def gather_resilient(
 ) -> list[T | BaseException]:
     """Await all of `coros`, at most `max_concurrency` at a time; a failure is a result like any other.
 
-    So is the CancelledError of an awaitable that was cancelled on its own, while we were not.
+    The CancelledError of an awaitable is a result too, unless the caller itself was cancelled.
 
     Example:
         ```python
@@ -232,16 +226,14 @@ async def gather_resilient(
     return [every[index] for index in sorted(every)]
 
 
-async def _gather(
-    coros: Iterable[Awaitable[T]], max_concurrency: int, on_failure: Literal["go on", "cancel the rest"]
-) -> Outcomes[T]:
+async def _gather(coros: Iterable[Awaitable[T]], max_concurrency: int, on_failure: OnFailure) -> Outcomes[T]:
     jobs: list[Awaitable[T]] = []
     try:
-        jobs.extend(coros)  # what an iterator made before it failed is in the list all the same
+        jobs.extend(coros)  # if the iterator fails, the list has what it made before
         checks.at_least(1, max_concurrency=max_concurrency)
         return await fan_out(lambda index: jobs[index], len(jobs), max_concurrency, on_failure=on_failure)
     finally:
-        # What had no turn: a coroutine would warn that it was never awaited, a task would go on alone.
+        # For jobs without a turn: a coroutine would warn that it was never awaited, a task would go on.
         for job in jobs:
             if inspect.iscoroutine(job) and inspect.getcoroutinestate(job) == inspect.CORO_CREATED:
                 job.close()

@@ -1,4 +1,4 @@
-"""Retrying a call: what is worth repeating, how long to wait, when to give up."""
+"""Retrying a call: which errors, after how long, how often."""
 
 import asyncio
 import inspect
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
 from executionkit import _checks as checks
+from executionkit.engine.bill import add_note
 from executionkit.errors import BudgetExhaustedError, LLMError, PermanentError, ProviderError, RateLimitError
 
 P = ParamSpec("P")
@@ -33,14 +34,14 @@ class RetryConfig:
 
     Attributes:
         max_retries: Retries after the first attempt: 3 means up to 4 attempts, 0 means exactly one.
-        base_delay: Seconds the first retry waits at the most; 0 or more.
-        max_delay: Seconds any retry waits at the most, a server's Retry-After apart; 0 or more.
-        exponential_base: What the ceiling of the wait grows by from retry to retry; 1 or more.
-        retryable: The exceptions worth repeating.
+        base_delay: The longest wait before the first retry, in seconds; 0 or more.
+        max_delay: The longest wait before any retry, in seconds, unless the server asks for more; 0 or more.
+        exponential_base: The factor by which the longest wait grows from retry to retry; 1 or more.
+        retryable: The types of exceptions to retry.
         max_retry_after: The longest Retry-After, in seconds, that is waited for. When a server asks for
             more, the error is raised at once.
-        sleep: What waits, an async or plain function of the seconds; `asyncio.sleep` by default. Give a fake
-            to drive time in a test; a plain one must not block, since it runs on the event loop.
+        sleep: An async or plain function that waits for the given seconds. Defaults to `asyncio.sleep`.
+            Pass a fake one to control time in a test. A plain function must not block the event loop.
 
     Raises:
         ValueError: A field is out of range.
@@ -72,11 +73,11 @@ class RetryConfig:
         if not isinstance(kinds, tuple) or not all(
             isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
         ):
-            # Cancellation and interpreter exit are BaseExceptions: they can't be asked to be retried.
+            # Cancellation and interpreter exit are BaseExceptions, and must never be retried.
             raise ValueError(f"retryable must be a tuple of Exception types, got {kinds!r}")
 
     def should_retry(self, exc: BaseException) -> bool:
-        """Whether `exc` is worth another attempt. Cancellation and a spent budget never are."""
+        """Whether to retry after `exc`. Cancellation and a spent budget are never retried."""
         return isinstance(exc, self.retryable) and not isinstance(exc, BudgetExhaustedError)
 
     def get_delay(self, attempt: int) -> float:
@@ -90,22 +91,22 @@ class RetryConfig:
             ceiling = min(self.base_delay * float(self.exponential_base) ** (attempt - 1), self.max_delay)
         except OverflowError:
             ceiling = self.max_delay if self.base_delay else 0.0
-        import random  # not at the top: few programs come to a retry
+        import random  # not at the top: few programs need it
 
         return random.uniform(0.0, ceiling)  # noqa: S311 - jitter, not cryptography
 
 
 DEFAULT_RETRY: Final = RetryConfig()
-"""What `retry=None` means everywhere."""
+"""The retries where `retry` is None."""
 
 
 async def with_retry(
     fn: Callable[P, Awaitable[T]], config: RetryConfig, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Await `fn(*args, **kwargs)`, repeating it as `config` says.
+    """Await `fn(*args, **kwargs)`, and repeat it as `config` says.
 
-    A wait is at least the server's `retry_after`, even beyond `max_delay`, with jitter on top so that
-    clients told the same time don't all come back at once.
+    A wait is at least the server's `retry_after`, even beyond `max_delay`. Jitter is added, so that clients
+    with the same `retry_after` don't all come back at once.
 
     Example:
         ```python
@@ -126,10 +127,10 @@ async def with_retry(
         ```
 
     Raises:
-        ValueError: `config` is no RetryConfig; `fn` was not called.
-        Exception: The last attempt's error, with a note of how many attempts were made. When that error
-            is of another kind than the ones before it (say, a budget ran out between two attempts), its
-            `__cause__` is the error before.
+        ValueError: `config` is not a RetryConfig; `fn` was not called.
+        Exception: The last attempt's error, with a note of the number of attempts. If its type differs from
+            that of the error before, its `__cause__` is the error before: for example when a budget ran out
+            between two attempts.
     """
     if not isinstance(config, RetryConfig):
         raise ValueError(f"config must be a RetryConfig, got {config!r}")
@@ -143,13 +144,13 @@ async def retrying(
     pause: Callable[[float], Awaitable[object]] | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> T:
-    """The loop under `with_retry`, for callers that wait in their own way or may be told to stop."""
+    """The loop under `with_retry`, for callers with a pause of their own, or with a reason to stop."""
     failures = 0
     before: Exception | None = None
     while True:
         try:
             return await attempt()
-        except Exception as exc:  # every kind: `should_retry` decides
+        except Exception as exc:  # of any type: `should_retry` decides
             failures += 1
             if before is not None and exc.__cause__ is None and not _explains(exc, before):
                 exc.__cause__ = before
@@ -157,7 +158,7 @@ async def retrying(
                 raise
             if failures > config.max_retries:
                 if failures > 1:
-                    exc.add_note(f"gave up after {failures} attempts")
+                    add_note(exc, f"gave up after {failures} attempts")
                 raise
             wait = _wait_before_retry(exc, failures, config)
             if wait is None:
@@ -174,7 +175,7 @@ async def waited(config: RetryConfig, seconds: float) -> None:
 
 
 def _explains(exc: Exception, before: Exception) -> bool:
-    """Whether `before` is of the same kind, or has `exc` among its causes: one object may be raised twice."""
+    """Whether `before` has the same type, or has `exc` among its causes: one object may be raised twice."""
     if type(exc) is type(before):
         return True
     cause: BaseException | None = before
@@ -184,9 +185,9 @@ def _explains(exc: Exception, before: Exception) -> bool:
 
 
 def _seconds(asked: object) -> float | None:
-    """What a server asked for; a provider that isn't ours may hand on the header as text."""
+    """The seconds a server asked for. Other people's providers may pass the header on as text."""
     try:
-        return None if asked is None else float(asked)  # type: ignore[arg-type]  # what can't be is caught
+        return None if asked is None else float(asked)  # type: ignore[arg-type]  # a TypeError is caught
     except (TypeError, ValueError):
         return None
 
@@ -196,7 +197,7 @@ def _wait_before_retry(exc: Exception, attempt: int, config: RetryConfig) -> flo
     if asked is None:
         return config.get_delay(attempt)
     if asked > config.max_retry_after:
-        # In the message, not in a note: logs that show only `str(exc)` must tell it too.
+        # In the message, not in a note: a log that shows only `str(exc)` must say it too.
         limit = config.max_retry_after
         told = f" (not retried: the server asks to wait {asked:g} s, max_retry_after is {limit:g} s)"
         if told not in str(exc):
@@ -206,7 +207,7 @@ def _wait_before_retry(exc: Exception, attempt: int, config: RetryConfig) -> flo
 
 
 def concerns_one_request(exc: BaseException) -> bool:
-    """Whether the next request may fare better: not with a wrong key, an unknown model or a spent budget."""
+    """Whether another request may succeed: not with a wrong key, an unknown model or a spent budget."""
     if isinstance(exc, PermanentError):
         return exc.dispatched and exc.status_code not in (401, 402, 403, 404)
     return not isinstance(exc, BudgetExhaustedError)

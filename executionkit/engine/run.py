@@ -1,7 +1,7 @@
 """`Run`: a provider around a provider that budgets, retries and counts every model call inside it.
 
-Whatever a pattern, step, evaluator or tool is handed as its provider is a run, and a run made around a run
-is its child: each call is checked against, and charged to, the run and all its ancestors.
+The provider that a pattern hands to its steps, evaluators and tools is its run. A run made around a run is
+its child: each call is checked against, and charged to, the run and all its ancestors.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from typing import Any, Final, Self, TypeVar, cast
 from executionkit import _checks as checks
 from executionkit._text import size_of
 from executionkit.cost import UNLIMITED, CostTracker
-from executionkit.engine.bill import enrich, without_cost
-from executionkit.engine.budget import Hold, Meter, Metering, Request
-from executionkit.engine.parallel import is_being_cancelled, waiting_tasks
+from executionkit.engine import bill
+from executionkit.engine.budget import Hold, Meter, Meters, Request
+from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
-from executionkit.engine.stream import MeteredStream, Opened, opened, refuse_own_cancellation
+from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
 from executionkit.errors import PatternError
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse
@@ -28,27 +28,27 @@ from executionkit.types import TokenUsage
 T = TypeVar("T")
 
 DEFAULT_MAX_TOKENS: Final = 4096
-"""What a call is held to be able to cost when neither it nor its provider says, as in the patterns."""
+"""The output tokens set aside for a call when neither it nor its provider says; the patterns' default too."""
 
 
 class Run:
     """One metered stretch of work; itself an `LLMProvider`.
 
     A run is transparent: attributes it does not have itself (`supports_tools`, `model`, ...) come from
-    the provider it wraps, and it has a `stream` only where that has one. Leaving `async with` by an error
-    puts the run's spend, and what `salvage` says was already paid for, on that error.
+    the provider it wraps, and it has a `stream` only where that has one. An error that leaves `async with`
+    carries the run's spend, and the results that `salvage` gives.
 
-    A CancelledError that the code it calls raises though nobody cancelled the task is a PatternError.
+    A CancelledError becomes a PatternError where the code inside raised it, but the task was not cancelled.
 
     Args:
-        name: What the run is called in messages: the pattern's name.
-        provider: What answers; when it is a run, this one becomes its child.
-        max_cost: The ceiling of this run, nested runs included; None or a zero field is no limit.
-        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
-        tracker: A ledger to charge instead of one of the run's own.
-        salvage: Gives the metadata for an error that leaves the run.
-        within: Another run whose budgets hold for this one too, and which is charged as well, where
-            `provider` is not inside it: a judge beside the model that is judged.
+        name: The pattern's name, for messages.
+        provider: The model's provider. If it is a run, this one becomes its child.
+        max_cost: The ceiling of this run, nested runs included. Defaults to no limit.
+        retry: How failed calls are repeated. Defaults to the retries of `within`, else to `DEFAULT_RETRY`.
+        tracker: The ledger to charge. Defaults to a new one.
+        salvage: Returns the metadata for an error that leaves the run.
+        within: Another run to check and charge as well, for a provider that is not inside it: a judge's
+            beside the model that is judged.
 
     Raises:
         TypeError: `provider` has no `complete` method.
@@ -72,11 +72,7 @@ class Run:
         if retry is not None and not isinstance(retry, RetryConfig):
             raise ValueError(f"retry must be a RetryConfig or None, got {retry!r}")
         self.name = name
-        self._meter = Meter(
-            name,
-            UNLIMITED if max_cost is None else max_cost,
-            CostTracker() if tracker is None else tracker,
-        )
+        self._meter = Meter(name, UNLIMITED if max_cost is None else max_cost, tracker)
         inherited: RetryConfig = DEFAULT_RETRY if within is None else within._retry
         self._retry: RetryConfig = inherited if retry is None else retry
         self._salvage = salvage
@@ -84,10 +80,10 @@ class Run:
         self._target: LLMProvider = provider if parent is None else parent._target
         around = (*(parent._levels if parent else ()), *(within._levels if within else ()))
         self._levels: tuple[Run, ...] = tuple(dict.fromkeys((self, *around)))
-        self._metering = Metering([level._meter for level in self._levels])
+        self._meters = Meters([level._meter for level in self._levels])
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
-        self._enriched_inside: int | None = None
+        self._since = bill.now()
         self._is_entered = False
         supports_tools = getattr(self._target, "supports_tools", None)
         if supports_tools is not None:
@@ -108,73 +104,71 @@ class Run:
 
     @property
     def target(self) -> LLMProvider:
-        """The provider that answers in the end, whatever runs are around it."""
+        """The provider inside all the runs."""
         return self._target
 
     @property
     def usage(self) -> TokenUsage:
-        """What the run has spent so far, nested runs and failed attempts included."""
+        """The spend of the run so far, nested runs and failed attempts included."""
         return self._meter.tracker.to_usage()
 
     @property
     def left(self) -> TokenUsage:
-        """What is left of `max_cost`, as a budget."""
+        """The rest of `max_cost`, as a budget."""
         return self._meter.left
 
     async def __aenter__(self) -> Self:
         self._is_entered = True
+        self._since = bill.now()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # An evaluator may keep its provider for the next time: that is over, not being wound up.
+        # The run may be used again: an evaluator can keep its provider for the next time.
         self._halted = self._is_entered = False
         if exc is None:
             return
-        # A run around this one that is wound up cancels tasks in here.
+        # A halted run around this one cancels tasks in here.
         if isinstance(exc, asyncio.CancelledError) and not (is_being_cancelled() or self._is_halted()):
-            # As it is it would pass for a cancellation of the run, which task groups swallow.
-            why = "code that the run calls raised CancelledError, though nobody cancelled the run"
+            # A task group would take it for the end of a cancelled task and say nothing.
+            why = "code that the run calls raised CancelledError, though the run was not cancelled"
             replacement = PatternError(f"{self.name}: {why}")
-            self._enrich(replacement)
+            self._attach_bill(replacement)
             raise replacement from exc
-        self._enrich(exc)
+        self._attach_bill(exc)
 
-    def _enrich(self, exc: BaseException) -> None:
+    def _attach_bill(self, exc: BaseException) -> None:
         paid = {} if self._salvage is None else dict(self._salvage())
-        # Known by its id: a reference would keep the error, and the frames it came through, alive.
-        from_inside = self._enriched_inside == id(exc)
-        if len(self._levels) > 1:
-            self._levels[1]._enriched_inside = id(exc)
-        self._meter.retell(exc)
-        enrich(exc, self.name, self.usage, paid, from_inside=from_inside)
+        self._meter.update_message(exc)
+        bill.attach(exc, self.name, self.usage, paid, since=self._since)
 
     def require(self, calls: int, *, replies: int | None = None) -> None:
         """Refuse before the first of `calls` calls when the budget can't pay for all of them.
 
         Args:
-            calls: How many calls there will be.
-            replies: How many texts they bring where some bring several; `calls` by default.
+            calls: The number of calls.
+            replies: The number of texts they bring; more than `calls` where some bring several. Defaults to
+                `calls`.
 
         Raises:
             BudgetExhaustedError: Fewer calls are left, or fewer output tokens than one for each reply.
         """
-        self._metering.require(calls, calls if replies is None else replies)
+        self._meters.require(calls, calls if replies is None else replies)
 
     def charge(self, usage: TokenUsage) -> None:
-        """Count what was spent beside the run, here and in every run around it."""
-        self._metering.charge(usage)
+        """Count usage that did not pass through the run, here and in every run around it."""
+        self._meters.charge(usage)
 
     def is_retryable(self, exc: BaseException) -> bool:
-        """Whether this run repeats a call that failed like this."""
+        """Whether this run repeats a call that failed by `exc`."""
         return self._retry.should_retry(exc)
 
     def halt(self) -> None:
         """Dispatch nothing more: calls on the wire go on to their end, tasks about to call are cancelled.
 
-        For patterns that fan out: when one branch has failed for good, what is in flight is paid for and
-        worth keeping, and anything further would be paid in vain.
+        For patterns that fan out. When one branch has failed for good, the calls in flight are paid for and
+        worth keeping, but further ones would be paid in vain.
         """
         self._halted = True
         for task in tuple(self._parked):
@@ -189,16 +183,16 @@ class Run:
         tools: list[dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
-        """One call through every budget, with retries; see `LLMProvider.complete`.
+        """Call the model once, through every budget and with retries; see `LLMProvider.complete`.
 
-        `max_tokens` is lowered to what is left where a budget on output tokens is nearly spent.
+        `max_tokens` is lowered to the output tokens that are left when a budget on them is nearly spent.
 
         Raises:
-            BudgetExhaustedError: A limit of this run or of one around it is used up.
+            BudgetExhaustedError: A limit of this run, or of one around it, can't pay for the call.
             ValueError: `max_tokens` is less than 1.
-            TypeError: The provider's `complete` is not async, or returned something else than a response.
+            TypeError: The provider's `complete` is not async, or did not return an LLMResponse.
         """
-        request = self._request(messages, max_tokens, tools, kwargs)
+        request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=False)
 
         async def attempt() -> LLMResponse:
             hold = await self._admitted(request)
@@ -211,17 +205,15 @@ class Run:
                     raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
                 reply = await pending
             except BaseException as exc:
-                self._metering.release(hold, dispatched=getattr(exc, "dispatched", True) is not False)
-                without_cost(exc)
-                refuse_own_cancellation(exc)
+                give_back(self._meters, hold, exc)
                 raise
             if not isinstance(reply, LLMResponse):
-                self._metering.release(hold, dispatched=True)
+                self._meters.release(hold, dispatched=True)
                 kind = type(reply).__name__
                 raise TypeError(
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
-            self._metering.record(hold, reply)
+            self._meters.record(hold, reply)
             return reply
 
         return await self._retrying(attempt)
@@ -235,13 +227,13 @@ class Run:
         tools: list[dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> ReplyStream:
-        """One streamed call through every budget; see `StreamingProvider.stream`, as which a run offers it.
+        """Stream one call, through every budget; see `StreamingProvider.stream`.
 
-        Entering sends the request and waits for the first event. Until then a failure is retried as any
-        other; once something has come, a failure is raised: the reply is being paid for.
+        Entering sends the request and waits for the first event. A failure before that event is retried; a
+        failure after it is raised, because the reply is being paid for.
 
-        However the stream ends, the call is counted: with the usage that was reported, or where it ended
-        before that, with an estimate from the text that had come.
+        The call is counted however the stream ends: with the reported usage, or by an estimate from the text
+        received when the stream ended before the usage came.
 
         Raises:
             TypeError: The provider has no `stream`.
@@ -251,7 +243,7 @@ class Run:
             raise TypeError(
                 f"{self.name}: {type(self._target).__name__} has no `stream`: it can't stream replies"
             )
-        request = self._request(messages, max_tokens, tools, kwargs)
+        request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=True)
 
         def open_stream(hold: Hold) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
             target = cast("StreamingProvider", self._target)
@@ -261,14 +253,14 @@ class Run:
 
         async def attempt() -> Opened:
             hold = await self._admitted(request)
-            return await opened(open_stream, hold, self._metering)
+            return await opened(open_stream, hold, self._meters)
 
         return MeteredStream(
             lambda: self._retrying(attempt),
-            self._metering,
+            self._meters,
             size_of(repr(messages)),
-            # An error that leaves an entered run gets it there, once: a pipe counts what a step's error cost.
-            _as_it_is if self._is_entered else self._enrich,
+            # An entered run attaches its bill itself, to the error that leaves it.
+            _nothing if self._is_entered else self._attach_bill,
         )
 
     def _request(
@@ -276,37 +268,39 @@ class Run:
         messages: list[dict[str, Any]],
         max_tokens: int | None,
         tools: list[dict[str, Any]] | None,
-        further: Mapping[str, Any],
+        choices: object,
+        *,
+        is_stream: bool,
     ) -> Request:
         if max_tokens is not None:
             checks.at_least(1, max_tokens=max_tokens)
-        choices = further.get("n")
         return Request(
             messages,
             tools,
             max_tokens,
-            self._default_max_tokens() if self._metering.is_limited else 0,
+            self._default_max_tokens() if self._meters.are_limited else 0,
             choices if isinstance(choices, int) and choices > 1 else 1,
+            is_stream,
         )
 
     async def _admitted(self, request: Request) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
         if self._is_halted():
             await _leave()
-        hold = self._metering.try_hold(request)
+        hold = self._meters.try_hold(request)
         if isinstance(hold, Hold):
             return hold
-        ledger, place = hold, hold.take_place()
+        room, place = hold, hold.join()
         try:
             while not isinstance(hold, Hold):
-                if hold is not ledger:
-                    ledger.wake_next()
-                    ledger, place = hold, hold.take_place()
-                await self._park(ledger.settled(place, waiting_tasks()))
-                hold = self._metering.try_hold(request)
+                if hold is not room:
+                    room.wake_next()
+                    room, place = hold, hold.join()
+                await self._park(room.wait(place))
+                hold = self._meters.try_hold(request)
             return hold
         finally:
-            ledger.wake_next()  # there may be room for one more
+            room.wake_next()  # there may be room for one more
 
     def _retrying(self, attempt: Callable[[], Awaitable[T]]) -> Awaitable[T]:
         return retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted)
@@ -344,12 +338,12 @@ def _check_provider(name: str, provider: object) -> None:
     raise TypeError(f"{name}: the provider needs {wanted}; {found}")
 
 
-def _as_it_is(_: BaseException) -> None:
-    """Put nothing on an error."""
+def _nothing(_: BaseException) -> None:
+    """Attach nothing to an error."""
 
 
 async def _leave() -> None:
-    """Cancel the current task: the run it works for was halted."""
+    """Cancel the current task, because its run was halted."""
     _this_task().cancel()
     await asyncio.get_running_loop().create_future()
 

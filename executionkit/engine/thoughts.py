@@ -1,4 +1,4 @@
-"""Telling what a model says from what it thinks in the same text."""
+"""Telling a model's answer from its thoughts in the same text."""
 
 import re
 from typing import Final, TypeAlias
@@ -9,10 +9,10 @@ _TAG: Final = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 
 
 def thoughts(text: str) -> list[Span]:
-    """Where the thoughts in a text stand, in order, their tags included.
+    """The spans of the thoughts in a text, in order, tags included.
 
-    What follows an unclosed `<think>` is thought, and so is all that precedes a `</think>` that nothing
-    opened: some servers cut the opening tag off with the prompt it belongs to.
+    The text after an unclosed `<think>` is thought. So is the text before a `</think>` without an opening
+    tag: some servers cut the opening tag off with the prompt it belongs to.
     """
     spans: list[Span] = []
     opened: int | None = None
@@ -30,7 +30,7 @@ def thoughts(text: str) -> list[Span]:
 
 
 def without_thoughts(text: str) -> str:
-    """What a text says beside its thoughts."""
+    """The text without its thoughts."""
     spoken: list[str] = []
     at = 0
     for start, end in thoughts(text):

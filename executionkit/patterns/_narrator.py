@@ -1,10 +1,11 @@
-"""Telling a caller's callback what a pattern does, without letting it do harm."""
+"""Events for the caller's callback, whose errors never end a run."""
 
 import asyncio
 import inspect
 import logging
 from typing import Any
 
+from executionkit import _checks as checks
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.run import Run
 from executionkit.events import EventCallback, PatternEvent
@@ -15,23 +16,22 @@ _log = logging.getLogger("executionkit.events")
 
 
 class Narrator:
-    """Hands events to `on_event`, one at a time and in order; what that raises is logged and counted.
+    """Calls `on_event` with one event at a time, in order; its exceptions are logged and counted.
 
     Args:
         name: The pattern's name, for the log.
-        on_event: The callback; None is told nothing, and costs nothing.
+        on_event: The callback, or None.
 
     Attributes:
-        listens: Whether there is a callback; without one, events need not be made at all.
+        listens: Whether there is a callback; without one, events need not be made.
         errors: How often the callback has raised.
 
     Raises:
-        ValueError: `on_event` is neither None nor callable.
+        ValueError: `on_event` is not a function of one argument.
     """
 
     def __init__(self, name: str, on_event: EventCallback | None) -> None:
-        if on_event is not None and not callable(on_event):
-            raise ValueError(f"on_event must be a callable or None, got {on_event!r}")
+        checks.called_with("event", on_event=on_event)
         self.listens: bool = on_event is not None
         self.errors: int = 0
         self._name = name
@@ -39,7 +39,7 @@ class Narrator:
         self._turn = asyncio.Lock()
 
     async def tell(self, event: PatternEvent) -> None:
-        """Call the callback, and wait for it if it is async. Only our own cancellation gets out."""
+        """Call the callback, and await it if it is async. Only the cancellation of this task gets out."""
         if self._on_event is None:
             return
         async with self._turn:
@@ -54,9 +54,9 @@ class Narrator:
                 _log.warning("%s: on_event raised for %s", self._name, type(event).__name__, exc_info=True)
 
     async def ask(self, run: Run, messages: list[dict[str, Any]], **settings: Any) -> LLMResponse:
-        """One call through the run; its reply is told while it comes, where there is somebody to tell.
+        """Call the model; with a callback, stream the reply and hand on its events.
 
-        A provider that can't stream has its reply told in one piece.
+        If the provider can't stream, the events come when the reply is whole.
         """
         if self._on_event is None:
             return await run.complete(messages, **settings)

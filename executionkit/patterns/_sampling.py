@@ -22,9 +22,9 @@ class Samples:
         may_fail: How many samples may fail for good before that is an error.
 
     Attributes:
-        replies: What came back, by number.
-        failures: What failed for good, by number.
-        asked: How many samples were asked for.
+        replies: The replies, by sample number.
+        failures: The errors of samples that failed for good, by sample number.
+        asked: The number of samples requested so far.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Samples:
 
     @property
     def texts(self) -> list[str]:
-        """What came back, in sample order."""
+        """The texts of the replies, in sample order."""
         return [self.replies[sample].content for sample in sorted(self.replies)]
 
     @property
     def reports(self) -> tuple[str, ...]:
-        """What samples failed of, in sample order."""
+        """The errors of the failed samples as text, in sample order."""
         return tuple(told(self.failures[sample]) for sample in sorted(self.failures))
 
     async def take(self, run: Run, count: int) -> list[int]:
@@ -81,8 +81,7 @@ class Samples:
                 partial(self._request, run, batches),
                 len(batches),
                 self._max_concurrency,
-                on_failure="start no more",
-                when_failed=run.halt,
+                on_failure=run.halt,
             )
             if outcomes.failures:
                 for index, failure in outcomes.failures.items():
@@ -91,7 +90,7 @@ class Samples:
         return [sample for sample in new if sample in self.replies]
 
     async def _request(self, run: Run, batches: list[list[int]], index: int) -> None:
-        # Those before it may have shown that the server gives fewer; the rest is asked for again.
+        # An earlier request may have shown that the server gives fewer; `take` requests the rest again.
         samples = batches[index][: self._per_request]
         wanted = len(samples)
         extra: dict[str, Any] = {"n": wanted} if wanted > 1 else {}
@@ -118,5 +117,5 @@ class Samples:
 
 
 def _is_failure(run: Run, exc: BaseException) -> bool:
-    """Whether it is what happens to requests, and no mistake in somebody's code."""
+    """Whether an exception is the failure of a request, and not a mistake in code."""
     return isinstance(exc, ExecutionKitError) or run.is_retryable(exc)

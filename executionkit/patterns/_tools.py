@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from executionkit._callables import signature_of
 from executionkit._json import plain
 from executionkit._schema import find_errors
 from executionkit.engine.parallel import look_at, spawn
@@ -72,7 +73,7 @@ class Toolbox:
         if timed_out:
             return f"Error: {tool.name} did not finish within {limit:g} seconds."
         if task.cancelled():
-            # The tool raised CancelledError itself: nobody cancelled this run.
+            # The tool raised CancelledError itself; this run was not cancelled.
             return f"Error: {tool.name} failed with CancelledError."
         exc = task.exception()
         if isinstance(exc, ToolError):
@@ -93,7 +94,7 @@ class _Function(NamedTuple):
         execute: The function.
         is_async: Whether it is called in the event loop, not in a thread.
         wants_provider: Whether it is handed the run as `provider`.
-        signature: Its own, where it is a wrapper, not that of what it wraps; None when it has none.
+        signature: Its own signature, not that of a function it wraps; None if it can't be found out.
         accepted: The names it takes as keywords, those taken by a `**` parameter apart.
         required: Those of its parameters that have no default.
     """
@@ -107,7 +108,7 @@ class _Function(NamedTuple):
 
     @classmethod
     def of(cls, tool: Tool) -> "_Function":
-        signature = _signature(tool.execute, follow_wrapped=False)
+        signature = signature_of(tool.execute, follow_wrapped=False)
         parameters = signature.parameters.values() if signature is not None else ()
         named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         return cls(
@@ -192,23 +193,16 @@ async def _abandon(task: "asyncio.Future[str]", name: str, grace: float) -> None
 
 
 def _is_async(function: object) -> bool:
-    # What a decorator wraps does not count: the wrapper may block. Where it returns a coroutine after all,
-    # that is awaited here, whichever thread made it.
+    # A decorator counts, not the function that it wraps: it may block. A coroutine that it returns is
+    # awaited on the event loop, whichever thread made it.
     call = getattr(function, "__call__", None)  # noqa: B004 - the method is needed, not a yes or no
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _wants_provider(tool: Tool) -> bool:
-    signature = _signature(tool.execute, follow_wrapped=True)
+    signature = signature_of(tool.execute)
     declared = tool.parameters.get("properties", {})
     return signature is not None and "provider" in signature.parameters and "provider" not in declared
-
-
-def _signature(function: Callable[..., object], *, follow_wrapped: bool) -> inspect.Signature | None:
-    try:
-        return inspect.signature(function, follow_wrapped=follow_wrapped)
-    except (TypeError, ValueError):  # some callables written in C have none
-        return None
 
 
 def _as_text(result: object) -> str:

@@ -1,7 +1,73 @@
-"""Votes as they come in, and when they are settled: counting in integers, no model anywhere near."""
+"""A vote: what each reply votes for, the counts, and when the outcome is settled. Integers only, no model."""
 
+import inspect
+import math
 from collections.abc import Callable, Hashable, Iterator
 from typing import Literal, TypeAlias
+
+from executionkit import _checks as checks
+from executionkit._text import collapsed, shorten
+from executionkit.engine.bill import add_note
+from executionkit.responses import LLMResponse
+
+Key: TypeAlias = Callable[[str], Hashable | None]
+"""`key(text)`: the answer in a reply's text, anything hashable; None, or NaN, if it has no answer."""
+
+
+def check_key(key: object) -> None:
+    """Require a plain function of a text, or None."""
+    checks.called_with("text", key=key)
+    if inspect.iscoroutinefunction(key):
+        raise ValueError(f"key must be a plain function, not an async one, got {key!r}")
+
+
+class Reader:
+    """Reads replies with one key, the same text once only.
+
+    Reading a long text again for every vote would make a vote's cost grow with the length of the replies.
+
+    Args:
+        key: Reads the answer out of the text; None takes the whole text, whitespace collapsed.
+    """
+
+    def __init__(self, key: Key | None) -> None:
+        self._key = collapsed if key is None else key
+        self._known: dict[str, Hashable | None] = {}
+
+    def answer(self, sample: int, reply: LLMResponse) -> Hashable | None:
+        """What `reply` votes for; None when it has no text, was filtered, or holds no answer.
+
+        Raises:
+            TypeError: The key returned something that can't be counted.
+            Exception: Any exception of the key, with a note of the text it was given.
+        """
+        text = reply.content
+        if reply.was_filtered or not text.strip():
+            return None
+        if text not in self._known:
+            try:
+                self._known[text] = _countable(self._key(text))
+            except Exception as exc:
+                add_note(exc, f"raised by `key`, reading sample {sample}: {shorten(text, 80)!r}")
+                raise
+        return self._known[text]
+
+
+def _countable(answer: Hashable | None) -> Hashable | None:
+    if isinstance(answer, float) and math.isnan(answer):
+        return None  # no number, and no vote either: it doesn't even equal itself
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise TypeError("key must be a plain function, not an async one")
+    if callable(answer):
+        # Every one would be an answer of its own: a maker of readers was given instead of a reader.
+        raise TypeError(f"key must return an answer, got {answer!r}; is `key` to be called first?")
+    try:
+        hash(answer)
+    except TypeError:
+        raise TypeError(f"key must return something hashable or None, got {answer!r}") from None
+    return answer
 
 
 class Votes:
@@ -43,22 +109,22 @@ class Votes:
 
     @property
     def winner(self) -> Hashable | None:
-        """The answer with the most votes, of several the one seen first; None when nobody voted."""
+        """The answer with the most votes, of several the one seen first; None without any vote."""
         return self._top[0] if self._top else None
 
     @property
     def most(self) -> int:
-        """The winner's votes; 0 when nobody voted."""
+        """The winner's votes; 0 without any vote."""
         return self.counts[self._top[0]] if self._top else 0
 
     @property
     def second(self) -> int:
-        """The votes of the best answer but the winner; 0 when there is none."""
+        """The votes of the second best answer; 0 without one."""
         return self.counts[self._top[1]] if len(self._top) > 1 else 0
 
     @property
     def threat(self) -> int:
-        """How many votes the winner must have so that none of the others beats it as things stand.
+        """The votes that the winner needs at present so that no other answer beats it.
 
         An answer seen before the winner wins a tie with it, so it counts as one vote more.
         """
@@ -77,10 +143,10 @@ class Votes:
 
 
 StopRule: TypeAlias = Callable[[Votes, int], int]
-"""`rule(votes, left)`: the fewest of the `left` samples to come that could settle the vote, 0 once it is.
+"""`rule(votes, left)`: the fewest of the `left` remaining samples that could settle the vote; 0 once it is.
 
-Exact for the votes that settle it soonest, which nobody knows beforehand: whoever asks for that many at a
-time never asks for one too many.
+The number is exact for the votes that settle it soonest. A caller who takes that many samples at a time
+never takes one too many.
 """
 
 

@@ -22,7 +22,7 @@ async def checked_complete(
     retry: RetryConfig | None,
     **kwargs: Any,
 ) -> LLMResponse:
-    """Call a model once, as every pattern of the library does: checked, counted, retried.
+    """Call a model once, checked, counted and retried as in every pattern of the library.
 
     Example:
         ```python
@@ -39,41 +39,39 @@ async def checked_complete(
             tracker = CostTracker()
             text = prompt
             for language in ("French", "English"):
-                message = {
-                    "role": "user",
-                    "content": f"Translate into {language}: {text}",
-                }
-                text = (
-                    await checked_complete(
-                        provider, [message], tracker, max_cost, retry
-                    )
-                ).content
+                task = f"Translate into {language}: {text}"
+                messages = [{"role": "user", "content": task}]
+                reply = await checked_complete(
+                    provider, messages, tracker, max_cost, retry
+                )
+                text = reply.content
             return PatternResult(text, cost=tracker.to_usage())
 
 
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
         provider = MockProvider(["le thé", "tea"])
-        result = await translate_twice(
-            provider, "tea", max_cost=TokenUsage(llm_calls=4)
-        )
+        budget = TokenUsage(llm_calls=4)
+        result = await translate_twice(provider, "tea", max_cost=budget)
         assert (result.value, result.cost.llm_calls) == ("tea", 2)
         ```
 
     Args:
-        provider: What answers; inside a pattern's run the call is charged there too.
-        messages: The conversation in the OpenAI chat form.
-        tracker: The ledger charged; share one between the calls of one piece of work. Every attempt that
-            is dispatched counts as a call, failed ones too.
-        budget: The ceiling on what `tracker` holds; None is no limit.
-        retry: How a failed call is repeated; None means `DEFAULT_RETRY`.
-        **kwargs: What `LLMProvider.complete` takes: `temperature`, `max_tokens`, `tools`, ...
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`. If it is
+            the provider that a pattern handed on, the call counts against that pattern's budget too.
+        messages: The conversation, in the form of the chat completions API.
+        tracker: The ledger to charge. Share one between all calls of a piece of work. Each attempt that is
+            sent counts as a call, failed ones included.
+        budget: Maximum calls and tokens that `tracker` may hold; None is no limit.
+        retry: How failed calls are retried; None means `DEFAULT_RETRY`: up to 3 retries.
+        **kwargs: Further arguments of `LLMProvider.complete`: `temperature`, `max_tokens`, `tools`, ...
 
     Returns:
         The reply.
 
     Raises:
-        BudgetExhaustedError: The budget is spent; nothing was sent.
+        BudgetExhaustedError: The budget is used up. No request was sent.
         LLMError: The call failed for good.
-        ValueError: `tracker`, `budget` or `retry` is of the wrong kind, or `max_tokens` is less than 1.
+        ValueError: `tracker`, `budget` or `retry` has the wrong type, or `max_tokens` is less than 1.
     """
     checks.budget(budget=budget)
     if not isinstance(tracker, CostTracker):

@@ -6,12 +6,12 @@ from itertools import permutations
 from typing import Any, Literal
 
 from executionkit import _checks as checks
-from executionkit._evaluating import for_task
-from executionkit.engine.parallel import fan_out, merged, told
+from executionkit._text import collapsed
+from executionkit.engine.parallel import fan_out, fan_out_strict, told
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import PatternError
-from executionkit.evaluators import Pairwise, Rubric
+from executionkit.evaluators import Pairwise, Rubric, for_task
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Verdict
@@ -19,21 +19,23 @@ from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Ve
 
 @dataclass(frozen=True)
 class BestOfNResult(PatternResult[str]):
-    """The best candidate; `score` is its score.
+    """The best of several candidates. `value` is its text, `score` its score.
 
     Attributes:
-        best_index: Which of the candidates it is.
+        best_index: Position of the best candidate in `candidates`.
         candidates: Every text that came back, in sample order.
-        scores: The score of each: the evaluator's, or the share of its comparisons that it won, a tie being
-            half a win. None where it was not judged: it has no text, or the target was reached before.
-        feedback: What the evaluator said of each; "" where it said nothing.
-        stop_reason: "target" when a candidate reached `target_score`, else "num_samples".
-        comparisons: How many pairs a `Pairwise` judge was shown, each in both orders.
-        disagreements: In how many of them its answer depended on the order; these are ties.
-        empty_responses: Samples without an answer: no text, or withheld by a content filter.
-        truncated_responses: Samples cut off by `max_tokens`; they are judged like any other.
-        failed: Samples that failed, or whose judging did, beside one that reached the target.
-        failures: What they failed of, in sample order.
+        scores: The score of each candidate. With a `Pairwise` it is the share of comparisons that the
+            candidate won; a tie counts as half a win. None means not judged: the candidate has no text, or
+            another one reached the target first.
+        feedback: The evaluator's feedback on each candidate; "" where it gave none.
+        stop_reason: "target" when a candidate reached `target_score`, otherwise "num_samples".
+        comparisons: Pairs that a `Pairwise` compared, each in both orders.
+        disagreements: Pairs in which its verdict depended on the order. They count as ties.
+        empty_responses: Samples without an answer: no text, or withheld by a content filter. They are not
+            judged.
+        truncated_responses: Samples cut off by `max_tokens`. They are judged like any other.
+        failed: Samples that failed, or whose judging failed, while another one reached the target.
+        failures: The error of each failed sample, in sample order.
     """
 
     best_index: int = 0
@@ -86,6 +88,7 @@ class _Field:
         return paid
 
 
+@checks.keywords
 async def best_of_n(
     provider: LLMProvider,
     prompt: str,
@@ -99,10 +102,10 @@ async def best_of_n(
     retry: RetryConfig | None = None,
     max_cost: TokenUsage | None = None,
 ) -> BestOfNResult:
-    """Sample `prompt` several times in parallel, judge every candidate, and return the best.
+    """Write several candidates in parallel, judge each, and return the best.
 
-    For texts, code and plans, where samples never agree word for word and `consensus` has nothing to count.
-    The candidates know nothing of each other; of two with the same score the earlier wins.
+    Use it for texts, code and plans: no two samples agree word for word, so `consensus` has nothing to count.
+    The candidates are independent of each other. If two have the same score, the earlier one wins.
 
     Example:
         ```python
@@ -113,9 +116,8 @@ async def best_of_n(
             return 1 / len(text.split())
 
 
-        provider = MockProvider(
-            ["Tea, hot and strong.", "Tea."]
-        )  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider(["Tea, hot and strong.", "Tea."])
         result = await best_of_n(
             provider, "Praise tea.", evaluator=brevity, num_samples=2
         )
@@ -123,38 +125,42 @@ async def best_of_n(
         ```
 
     Args:
-        provider: What answers.
-        prompt: Sent as the one user message of every sample.
-        evaluator: `(text, provider)`, async or plain, giving a score in [0, 1] or an `Evaluation`; a
-            `Rubric`, with which a model scores each candidate; or a `Pairwise`, with which it compares every
-            two in both orders. Calls made through the provider it is handed count against `max_cost`.
-        num_samples: How many candidates to ask for at the most; at least 1.
-        target_score: A score that is good enough, in [0, 1]: once a candidate reaches it nothing more is
-            sent. Candidates in flight are awaited and kept, and judged if that takes no further call. None
-            judges all; a `Pairwise` gives no score to reach.
-        temperature: Sampling temperature in [0, 2]; candidates that can't differ are all the best.
-        max_tokens: The most tokens one candidate may have; at least 1.
-        max_concurrency: How many requests may be in flight at once; at least 1. With a target, fewer at
-            once are fewer paid for in vain.
-        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
-        max_cost: The ceiling for candidates and judging together; None is no limit.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
+        prompt: The task, sent as the one user message of every sample.
+        evaluator: Judges the candidates. A function `(text, provider)`, sync or async, returns a score in
+            [0, 1] or an `Evaluation`; the calls it makes through that provider count against `max_cost`. A
+            `Rubric` has a model score each candidate. A `Pairwise` has a model compare every two candidates,
+            in both orders. Anything else is refused before the first call.
+        num_samples: Maximum number of candidates; at least 1.
+        target_score: A score that is good enough, in [0, 1]. When a candidate reaches it, nothing more is
+            sent. Candidates in flight are awaited and kept, and judged if that takes no further call. A
+            `Pairwise` gives no score to reach, so the two can't be combined. Defaults to judging all
+            candidates.
+        temperature: Sampling temperature, in [0, 2]. At 0 the candidates hardly differ.
+        max_tokens: Maximum tokens in one reply; at least 1.
+        max_concurrency: Maximum requests in flight at once; at least 1. With a `target_score`, a lower number
+            saves calls and takes longer.
+        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        max_cost: Maximum calls and tokens for candidates and judging together, retries included. Defaults to
+            no limit.
 
     Returns:
-        The best candidate. `metadata` keys: `best_index`, `candidates`, `scores`, `feedback`, `stop_reason`,
-        `comparisons`, `disagreements`, `empty_responses`, `truncated_responses`, `failed`, `failures`.
+        A `BestOfNResult`, which explains the `metadata` keys: `best_index`, `candidates`, `scores`,
+        `feedback`, `stop_reason`, `comparisons`, `disagreements`, `empty_responses`, `truncated_responses`,
+        `failed`, `failures`.
 
     Raises:
-        ValueError: A parameter is out of range (nothing was called), or the evaluator's score is not a number
+        ValueError: A parameter is out of range (no call was made), or the evaluator's score is not a number
             in [0, 1].
-        BudgetExhaustedError: The calls left can't pay for all samples, and for their judging where it is by a
-            `Rubric` or `Pairwise` (before the first call); or the budget ran out on the way.
+        BudgetExhaustedError: The calls left can't pay for all samples and, with a `Rubric` or `Pairwise`, for
+            judging them (raised before the first call), or the budget ran out on the way.
         PatternError: No sample has an answer, or a judge's replies can't be read.
-        LLMError: A call failed for good. Nothing further is started; what is in flight is awaited. Where a
-            candidate reaches the target all the same, it is returned, and `failures` tells of the error.
+        LLMError: A call failed for good. Nothing further is sent, and calls in flight are awaited. If a
+            candidate in flight then reaches the target, it is returned, and `failures` names the error.
 
-    Every error has `.metadata["candidates"]` and `["scores"]` of what was already paid for, `["feedback"]`
-    where there was any, and `["verdicts"]` of a `Pairwise`: the indexes of the two as shown, and which was
-    better.
+    Every error has the `.metadata["candidates"]` and `["scores"]` already paid for, and `["feedback"]` if
+    there was any. After comparisons it has `["verdicts"]`: the positions of two candidates as shown, and
+    which was better.
     """
     checks.text(prompt=prompt)
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
@@ -182,15 +188,13 @@ async def best_of_n(
                 raise _TargetReached
 
         run.require(calls=num_samples + _judging_calls(evaluator, num_samples))
-        outcomes = await fan_out(
-            sample, num_samples, max_concurrency, on_failure="start no more", when_failed=run.halt
-        )
+        outcomes = await fan_out(sample, num_samples, max_concurrency, on_failure=run.halt)
         is_reached = any(isinstance(exc, _TargetReached) for exc in outcomes.failures.values())
         # A call that the end of the run has cancelled did not fail.
         ended = (_TargetReached, asyncio.CancelledError)
         failures = [told(exc) for _, exc in sorted(outcomes.failures.items()) if not isinstance(exc, ended)]
-        if outcomes.failures and not is_reached:
-            raise merged(outcomes.failures.values())
+        if not is_reached:
+            outcomes.results()
         if not candidates.answered:
             raise PatternError(
                 f"none of {num_samples} samples gave an answer: every reply was empty or filtered"
@@ -214,7 +218,7 @@ async def _compare_all(
     texts = {index: candidates.replies[index].content for index in candidates.answered}
     twins: dict[str, list[int]] = {}
     for index, text in texts.items():
-        twins.setdefault(" ".join(text.split()), []).append(index)
+        twins.setdefault(collapsed(text), []).append(index)
     different = [indexes[0] for indexes in twins.values()]
     pairs = list(permutations(different, 2))
 
@@ -222,11 +226,7 @@ async def _compare_all(
         first, second = pairs[number]
         candidates.verdicts[first, second] = await judge.compare(prompt, texts[first], texts[second], run)
 
-    outcomes = await fan_out(
-        judge_pair, len(pairs), max_concurrency, on_failure="start no more", when_failed=run.halt
-    )
-    if outcomes.failures:
-        raise merged(outcomes.failures.values())
+    await fan_out_strict(judge_pair, len(pairs), max_concurrency, on_failure=run.halt)
     for indexes in twins.values() if len(different) > 1 else ():
         won = sum(_won(candidates.verdicts, indexes[0], other) for other in different if other != indexes[0])
         for index in indexes:

@@ -8,37 +8,39 @@ from executionkit import _checks as checks
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import ConsensusFailedError
-from executionkit.patterns._reading import Reader, check_key
 from executionkit.patterns._sampling import Samples
-from executionkit.patterns._voting import Votes, certainty, check_stop, stop_rule
+from executionkit.patterns._voting import Reader, Votes, certainty, check_key, check_stop, stop_rule
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage, VotingStrategy
 
 
 @dataclass(frozen=True)
 class ConsensusResult(PatternResult[str]):
-    """The winning answer; `score` is its share of the samples.
+    """The winning answer: `value` is its first original text, `score` its share of the samples.
 
-    `num_samples` is `samples_used + failed + samples_saved`.
+    `num_samples` equals `samples_used + failed + samples_saved`.
 
     Attributes:
-        agreement_ratio: The winner's share of the samples that came back, those that abstained included;
-            the same as `score`. Where the vote stopped early it is a share of fewer than `num_samples`.
-        unique_responses: How many different answers were given.
-        tie_count: How many answers share the top count: 1 means no tie.
-        abstained: Samples without an answer: no text, withheld by a content filter, or none that `key` read.
-        truncated_responses: Samples cut off by `max_tokens`; they vote.
-        answer: What the winners agree on: what `key` read, or the text with its whitespace collapsed.
-        votes: Every answer with its number of votes, the winner first, then by votes, then by first sight.
-        margin: The winner's votes less those of the next best answer; 0 is a tie.
+        agreement_ratio: The winner's share of the samples that came back, abstentions included; the same as
+            `score`. After an early stop, fewer than `num_samples` came back.
+        unique_responses: Number of different answers.
+        tie_count: Number of answers that share the top count. 1 means no tie.
+        abstained: Samples without an answer: the reply had no text, a content filter withheld it, or `key`
+            found no answer in it. They count in the share.
+        truncated_responses: Samples cut off by `max_tokens`. They vote, because labels are often asked for
+            with `max_tokens=1`.
+        answer: The answer that won: the value that `key` read, or the text with its whitespace collapsed.
+        votes: Each answer with its number of votes. The winner comes first, the others by votes, then by
+            first appearance.
+        margin: The winner's votes minus those of the runner-up. 0 is a tie.
         is_majority: Whether more than half of the samples that came back gave the winning answer.
-        confidence: How sure the votes make it that the winner and not the next best is the likelier answer,
-            in [0.5, 1]: P(Beta(a+1, b+1) > 1/2) for their votes a and b. It says nothing of the truth: a
-            model can be wrong every time.
+        confidence: Probability that the winner, and not the runner-up, is the answer this model gives more
+            often, in [0.5, 1]: P(Beta(a+1, b+1) > 1/2) for their votes a and b. It does not say that the
+            answer is true: a model can be wrong every time.
         samples_used: Samples that came back.
-        samples_saved: Samples that were not needed any more, and never asked for.
-        failed: Samples that failed for good; never more than `num_samples - min_samples`.
-        failures: What they failed of, in sample order.
+        samples_saved: Samples that an early stop made unnecessary. They were never sent.
+        failed: Samples that failed for good; at most `num_samples - min_samples`.
+        failures: The error of each failed sample, in sample order.
     """
 
     agreement_ratio: float = 0.0
@@ -57,6 +59,7 @@ class ConsensusResult(PatternResult[str]):
     failures: tuple[str, ...] = ()
 
 
+@checks.keywords
 async def consensus(
     provider: LLMProvider,
     prompt: str,
@@ -73,27 +76,25 @@ async def consensus(
     min_samples: int | None = None,
     choices_per_request: int = 1,
 ) -> ConsensusResult:
-    """Sample `prompt` several times in parallel and return the answer most samples gave.
+    """Ask the same question several times in parallel and return the most common answer.
 
-    Self-consistency (Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in Language
-    Models", ICLR 2023). Without a `key`, whole replies are compared, whitespace apart: ask for a short,
-    final form of the answer then.
+    This is self-consistency (Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in Language
+    Models", ICLR 2023). Without a `key`, the vote compares whole replies and ignores whitespace, so ask for
+    the bare answer in a fixed form.
 
-    With `stop` below "all" the samples go out in windows, each as large as the fewest that could settle the
-    vote, and a window is counted when all of it has come back, in sample order. So nothing is in flight when
-    the vote is settled, and which samples count never depends on which reply was faster: the outcome is
-    that of asking one at a time, in fewer rounds.
+    With an early `stop`, samples are sent in windows. A window holds the fewest samples that could settle the
+    vote. It is counted in sample order when all of it has come back, so the result never depends on which
+    reply was faster: it is the result of asking for one sample at a time, in fewer rounds.
 
     Example:
         ```python
         from executionkit import MockProvider, TokenUsage, consensus
 
-        provider = MockProvider(
-            ["Paris", "Lyon", "Paris"]
-        )  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider(["Paris", "Lyon", "Paris"])
         result = await consensus(
             provider,
-            "The capital of France?",
+            "The capital of France? Reply with the name only.",
             num_samples=3,
             max_cost=TokenUsage(llm_calls=5),
         )
@@ -101,46 +102,46 @@ async def consensus(
         ```
 
     Args:
-        provider: What answers.
-        prompt: Sent as the one user message of every sample.
-        num_samples: How many completions to ask for; at least 1. The most, where `stop` is not "all".
-        strategy: "majority": the most common answer wins, a tie goes to the one seen first in sample
-            order. "unanimous": all answers must be the same.
-        temperature: Sampling temperature in [0, 2]; samples that can't differ have nothing to vote on.
-        max_tokens: The most tokens one reply may have; at least 1.
-        max_concurrency: How many requests may be in flight at once; at least 1.
-        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
-        max_cost: The ceiling for the whole vote; None is no limit.
-        key: Reads the answer out of a reply's text: anything hashable, where equal is the same vote, or None
-            (or NaN) to abstain; `executionkit.answers` has ready ones. A plain function of the text alone,
-            called once for each different text. None compares texts, whitespace apart.
-        stop: "all": ask for every sample. "decided": stop when the rest can't change the outcome; the winner
-            is always that of all samples. A confidence in (0.5, 1): stop when that sure, or decided, as in
-            Adaptive-Consistency (Aggarwal et al., EMNLP 2023). "unanimous" fails at the first dissent
-            with either of the last two, and takes two samples first, then one at a time; with a confidence
-            it is content when that many agree.
-        min_samples: How many samples must come back, in [1, num_samples]: as many as are left over may fail
-            for good, by an error of this library's or one that `retry` repeats, or for want of budget, and
-            only miss the vote. What holds for every sample (a wrong key, an unknown model) ends the asking;
-            those not asked for count as failed. None is all of them.
-        choices_per_request: How many samples one request may ask for (`n` in its body), so that the prompt
-            is paid for once; for servers that offer it. What a server leaves out is asked for again, and no
-            further request asks for more than it gave.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
+        prompt: The question, sent as the one user message of every sample.
+        num_samples: Number of samples; at least 1. With an early `stop` it is the maximum.
+        strategy: "majority": the most common answer wins, and a tie goes to the answer seen first, in sample
+            order. "unanimous": all answers must be equal.
+        temperature: Sampling temperature, in [0, 2]. At 0 the samples hardly differ, and a vote tells little.
+        max_tokens: Maximum tokens in one reply; at least 1.
+        max_concurrency: Maximum requests in flight at once; at least 1.
+        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        max_cost: Maximum calls and tokens for the whole vote, retries included. Defaults to no limit.
+        key: Reads the answer out of a reply's text. It returns any hashable value, and equal values are one
+            vote. It returns None (or NaN) to abstain. It must be a plain function of the text alone, because
+            it is called once for each different text. `executionkit.answers` has ready-made ones. Defaults
+            to comparing whole texts without regard to whitespace.
+        stop: When to stop. "all": when every sample has come back. "decided": when the remaining samples
+            can't change the outcome, so the winner is always that of the full vote. A confidence in (0.5, 1):
+            when the winner's `confidence` reaches it, or the vote is decided (Adaptive-Consistency: Aggarwal
+            et al., EMNLP 2023). An early stop of a "unanimous" vote takes two samples, then one at a time.
+            It fails at the first dissent. With a confidence it succeeds once the agreeing samples reach it.
+        min_samples: How many samples must come back, in [1, num_samples]. The others may fail, by an error of
+            this library, an error that `retry` repeats, or an exhausted budget. A failed sample casts no
+            vote. An error that every sample would meet (a wrong key, an unknown model) stops the sampling,
+            and unsent samples count as failed. Defaults to `num_samples`.
+        choices_per_request: Maximum samples that one request asks for (`n` in its body); at least 1. The
+            server then charges for the prompt once. If a server returns fewer, the rest is requested again,
+            and no later request asks for more than it returned.
 
     Returns:
-        The first original text of the winning answer. `metadata` keys: `agreement_ratio`,
-        `unique_responses`, `tie_count`, `abstained`, `truncated_responses`, `answer`, `votes`, `margin`,
-        `is_majority`, `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`; see
-        `ConsensusResult`.
+        A `ConsensusResult`, which explains the `metadata` keys: `agreement_ratio`, `unique_responses`,
+        `tie_count`, `abstained`, `truncated_responses`, `answer`, `votes`, `margin`, `is_majority`,
+        `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`.
 
     Raises:
-        ValueError: A parameter is out of range; nothing was called.
-        BudgetExhaustedError: The calls left can't pay for `num_samples`, should all be needed (before the
-            first call), or the budget ran out on the way.
-        ConsensusFailedError: The answers were not unanimous where they had to be, or nobody answered.
-        LLMError: More samples failed for good than may. No further one is started; those in flight are
-            awaited.
-        Exception: What `key` raised, as it is, with a note of the reply it was given.
+        ValueError: A parameter is out of range. No call was made.
+        BudgetExhaustedError: The calls left can't pay for all samples (raised before the first call, whatever
+            `stop` says), or the budget ran out on the way.
+        ConsensusFailedError: A "unanimous" vote was not unanimous, or no sample gave an answer.
+        LLMError: More samples failed than `min_samples` allows. No further sample is sent, and those in
+            flight are awaited.
+        Exception: An exception that `key` raised, unchanged. A note on it quotes the reply.
 
     Every error has the texts already paid for in `.metadata["responses"]`, in sample order.
     """
@@ -169,27 +170,29 @@ async def consensus(
     async with Run(
         "consensus", provider, max_cost=max_cost, retry=retry, salvage=lambda: {"responses": samples.texts}
     ) as run:
-        # For all samples, early stop or not: a vote that begins must be able to end. Whoever has less may ask
-        # for a smaller ceiling, which costs nothing; half a vote costs and gives no answer. An early stop may
-        # come to asking for one sample at a time, whatever a request could hold.
+        # For all samples, early stop or not: half a vote costs money and gives no answer. An early stop may
+        # end up with one sample to a request, however many a request could hold.
         at_a_time = choices_per_request if stop == "all" else 1
         run.require(calls=-(-num_samples // at_a_time), replies=num_samples)
         while window := needed(votes, num_samples - samples.asked):
             for sample in await samples.take(run, window):
                 votes.add(sample, reader.answer(sample, samples.replies[sample]))
-
-        if votes.winner is None:
-            raise ConsensusFailedError(
-                f"none of {len(samples.replies)} samples gave an answer: every reply was empty or filtered"
-                + (", or `key` read none in it" if key else "")
-            )
-        if is_unanimous and len(votes.counts) > 1:
-            raise ConsensusFailedError(
-                f"the vote was not unanimous: {len(votes.counts)} different answers in "
-                f"{len(samples.replies)} samples, {votes.most} for the most common; all of them are in "
-                "metadata['responses']"
-            )
+        _require_a_winner(votes, len(samples.replies), has_key=key is not None, is_unanimous=is_unanimous)
         return _result(votes, samples, num_samples, run.usage)
+
+
+def _require_a_winner(votes: Votes, count: int, *, has_key: bool, is_unanimous: bool) -> None:
+    if votes.winner is None:
+        raise ConsensusFailedError(
+            f"none of {count} samples gave an answer: every reply was empty or filtered"
+            + (", or `key` found no answer in it" if has_key else "")
+            + "; the replies are in metadata['responses']"
+        )
+    if is_unanimous and len(votes.counts) > 1:
+        raise ConsensusFailedError(
+            f"the vote was not unanimous: {len(votes.counts)} different answers in {count} samples, "
+            f"{votes.most} for the most common; the replies are in metadata['responses']"
+        )
 
 
 def _result(votes: Votes, samples: Samples, num_samples: int, cost: TokenUsage) -> ConsensusResult:

@@ -1,12 +1,12 @@
 """`map_reduce`: a prompt over each of many inputs in parallel, another over the results, in a tree."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from executionkit import _checks as checks
-from executionkit.engine.parallel import fan_out, merged, told
+from executionkit.engine.parallel import fan_out_strict, merged, told
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import (
@@ -19,10 +19,10 @@ from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage
 
 MapPrompt: TypeAlias = str | Callable[[str], str]
-"""A text with `{input}` where the input goes (at the end where it has none), or a function of the input."""
+"""A text with `{input}` where the input goes (by default at the end), or a function of the input."""
 
 ReducePrompt: TypeAlias = str | Callable[[Sequence[str]], str]
-"""A text with `{results}` where they go (at the end where it has none), or a function of the results."""
+"""A text with `{results}` where the results go (by default at the end), or a function of the results."""
 
 _SEPARATOR = "\n\n---\n\n"
 
@@ -31,8 +31,8 @@ class FailedInput(TypedDict):
     """An input that was skipped.
 
     Attributes:
-        index: Which one.
-        error: What was wrong: the error's type and message.
+        index: Position of the input.
+        error: Type and message of its error.
     """
 
     index: int
@@ -41,14 +41,14 @@ class FailedInput(TypedDict):
 
 @dataclass(frozen=True)
 class MapReduceResult(PatternResult[str]):
-    """What the last reduction said; `score` is None.
+    """The last reduction's reply. `score` is None.
 
     Attributes:
-        map_count: How many inputs there were.
-        map_results: What each input came to, in their order; None for those that failed.
-        reduce_calls: How many reductions it took: 1, or more where the results exceed the size limit.
-        failed: The inputs that were skipped, in their order, each with what was wrong.
-        truncated_responses: Replies cut off by `max_tokens`; they count like any other.
+        map_count: Number of inputs.
+        map_results: The reply to each input, in input order; None for one that was skipped.
+        reduce_calls: Number of reductions: 1, or more if the results exceed `max_reduce_chars`.
+        failed: The inputs that were skipped, in input order, each with its error.
+        truncated_responses: Replies cut off by `max_tokens`. They count like any other.
         finish_reason: Why the model stopped writing the value ("stop", "length", ...).
     """
 
@@ -61,10 +61,17 @@ class MapReduceResult(PatternResult[str]):
 
 
 @dataclass(slots=True)
-class _Progress:
-    """What was mapped and reduced so far."""
+class _MapReduce:
+    """One run: its settings, and what was mapped and reduced so far."""
 
-    count: int
+    inputs: tuple[str, ...]
+    map_prompt: MapPrompt
+    reduce_prompt: ReducePrompt
+    skips: bool
+    max_reduce_chars: int
+    max_concurrency: int
+    temperature: float
+    max_tokens: int
     mapped: dict[int, str] = field(default_factory=dict[int, str])
     skipped: dict[int, ExecutionKitError] = field(default_factory=dict[int, ExecutionKitError])
     partial: dict[int, str] = field(default_factory=dict[int, str])
@@ -73,7 +80,7 @@ class _Progress:
 
     @property
     def results(self) -> list[str | None]:
-        return [self.mapped.get(index) for index in range(self.count)]
+        return [self.mapped.get(index) for index in range(len(self.inputs))]
 
     @property
     def failed(self) -> list[FailedInput]:
@@ -84,7 +91,58 @@ class _Progress:
         partial = [self.partial[number] for number in sorted(self.partial)]
         return {"map_results": self.results, "failed": self.failed, "reduce_results": partial}
 
+    async def map(self, run: Run) -> list[str]:
+        """Map every input; the results of those that were not skipped, in their order."""
 
+        async def map_one(index: int) -> None:
+            prompt = _filled(self.map_prompt, "{input}", self.inputs[index])
+            try:
+                self.mapped[index] = (await self._ask(run, prompt, f"input {index}")).content
+            except (LLMError, PatternError) as exc:
+                if not self.skips or not concerns_one_request(exc):
+                    raise
+                self.skipped[index] = exc
+
+        await fan_out_strict(map_one, len(self.inputs), self.max_concurrency, on_failure=run.halt)
+        if not self.mapped:
+            raise merged([self.skipped[index] for index in sorted(self.skipped)])
+        return [self.mapped[index] for index in sorted(self.mapped)]
+
+    async def reduce(self, run: Run, results: list[str]) -> LLMResponse:
+        """Reduce in groups of neighbours, level by level, until one request can hold what is left."""
+        while len(groups := _groups(results, self.max_reduce_chars)) > 1:
+            results = await self._reduce_level(run, groups)
+        return await self._reduce_once(run, results)
+
+    async def _reduce_level(self, run: Run, groups: list[list[str]]) -> list[str]:
+        # A single result at the end has nothing to be reduced with yet.
+        self.partial = {number: group[0] for number, group in enumerate(groups) if len(group) == 1}
+
+        async def reduce_group(number: int) -> None:
+            if number not in self.partial:
+                self.partial[number] = (await self._reduce_once(run, groups[number])).content
+
+        await fan_out_strict(reduce_group, len(groups), self.max_concurrency, on_failure=run.halt)
+        return [self.partial[number] for number in range(len(groups))]
+
+    async def _reduce_once(self, run: Run, results: Sequence[str]) -> LLMResponse:
+        prompt = _reduction(self.reduce_prompt, results)
+        reply = await self._ask(run, prompt, f"the reduction of {len(results)} results")
+        self.reduce_calls += 1
+        return reply
+
+    async def _ask(self, run: Run, prompt: str, what: str) -> LLMResponse:
+        reply = await run.complete(
+            [{"role": "user", "content": prompt}], temperature=self.temperature, max_tokens=self.max_tokens
+        )
+        self.truncated += reply.was_truncated
+        if reply.was_filtered or not reply.content.strip():
+            why = reply.refusal or reply.finish_reason
+            raise PatternError(f"the reply to {what} has no text ({why})")
+        return reply
+
+
+@checks.keywords
 async def map_reduce(
     provider: LLMProvider,
     inputs: Sequence[str],
@@ -101,17 +159,16 @@ async def map_reduce(
 ) -> MapReduceResult:
     """Put each input through one prompt, and all results through another.
 
-    For more text than fits into one request: the chapters of a book, the reviews of a product. Results that
-    are too long for one request are reduced in groups of neighbours, and so are these reductions, until one
-    is left; their order stays.
+    Use it for more text than fits into one request, such as the chapters of a book or the reviews of a
+    product. Results that are too long for one request are reduced in groups of neighbours, and these
+    reductions again, until one is left. The order is kept.
 
     Example:
         ```python
         from executionkit import MockProvider, map_reduce
 
-        provider = MockProvider(
-            ["dry scones", "a slow bill", "scones and bills"]
-        )  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider(["dry scones", "a slow bill", "scones and bills"])
         result = await map_reduce(
             provider,
             ["The scones were dry.", "The bill took an hour."],
@@ -124,111 +181,78 @@ async def map_reduce(
         ```
 
     Args:
-        provider: What answers.
-        inputs: What is mapped; at least one.
-        map_prompt: A text in which `{input}` stands for the input (it follows at the end where there is no
-            `{input}`), or a function that makes the prompt of it.
-        reduce_prompt: A text in which `{results}` stands for the results, one below the other (they follow
-            at the end where there is no `{results}`), or a function that makes the prompt of a list of them.
-            It is given partial reductions as well.
-        on_failure: What an input that fails for good means: "raise" the error, or "skip" and report it. Only
-            what concerns that input alone is skipped: a call that fails again and again, a refused request,
-            a reply without text; a wrong key, an unknown model and a spent budget are raised all the same.
-        max_reduce_chars: How many characters of results a request is given at the most; at least 1. Two
-            results go together even where they exceed it: otherwise there would be no end.
-        temperature: Sampling temperature in [0, 2].
-        max_tokens: The most tokens one reply may have; at least 1.
-        max_concurrency: How many requests may be in flight at once; at least 1.
-        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
-        max_cost: The ceiling for all of it; None is no limit.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
+        inputs: The texts; at least one.
+        map_prompt: A text in which `{input}` stands for the input, or a function that makes the prompt from
+            an input. If the text has no `{input}`, the input is added at the end. Other braces stay as they
+            are.
+        reduce_prompt: A text in which `{results}` stands for the results, or a function that makes the prompt
+            from a list of results. If the text has no `{results}`, they are added at the end. It must be able
+            to take its own replies, because partial reductions are reduced too.
+        on_failure: How to treat an input that fails for good: "raise" the error, or "skip" the input and
+            report it. An input is skipped if its calls fail again and again, its request is refused, or its
+            reply has no text. A wrong key, an unknown model, an exhausted budget and a failed reduction are
+            always raised.
+        max_reduce_chars: Maximum characters of results in one request; at least 1. Two results go together
+            even if they exceed it, because otherwise there would be no end. 40,000 characters are some
+            10,000 tokens of English.
+        temperature: Sampling temperature, in [0, 2].
+        max_tokens: Maximum tokens in one reply; at least 1.
+        max_concurrency: Maximum requests in flight at once; at least 1.
+        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        max_cost: Maximum calls and tokens for mapping and reducing together, retries included. Defaults to no
+            limit.
 
     Returns:
-        What the last reduction said. `metadata` keys: `map_count`, `map_results`, `reduce_calls`, `failed`,
-        `truncated_responses`, `finish_reason`.
+        A `MapReduceResult`, which explains the `metadata` keys: `map_count`, `map_results`, `reduce_calls`,
+        `failed`, `truncated_responses`, `finish_reason`.
 
     Raises:
-        ValueError: A parameter is out of range; nothing was called.
-        BudgetExhaustedError: The calls left can't pay for every input and one reduction (before the first
-            call), or the budget ran out on the way.
-        TypeError: `map_prompt` or `reduce_prompt` returned something else than a str.
-        PatternError: A reply had no text, where that is not skipped.
-        LLMError: A call failed for good, where that is not skipped. Of several inputs' failures the first
-            is raised; so it is where every input failed.
+        ValueError: A parameter is out of range. No call was made.
+        TypeError: A function given as prompt returned something other than a str.
+        BudgetExhaustedError: The calls left can't pay for every input and one reduction (raised before the
+            first call), or the budget ran out on the way.
+        PatternError: A reply has no text, and is not skipped.
+        LLMError: A call failed for good, and is not skipped. If several inputs failed, or all of them, the
+            first error is raised.
 
-    Every error has `.metadata["map_results"]`, `["failed"]` and `["reduce_results"]` (of the level being
-    reduced) of what was already paid for.
+    Every error has the `.metadata["map_results"]`, `["failed"]` and `["reduce_results"]` already paid for.
+    The last one belongs to the level being reduced.
     """
     if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Sequence) or not inputs:
         raise ValueError(f"inputs must be a sequence of at least one text, got {inputs!r}")
     checks.text(**{f"inputs[{index}]": text for index, text in enumerate(inputs)})
-    for name, prompt in (("map_prompt", map_prompt), ("reduce_prompt", reduce_prompt)):
+    for name, prompt, given in (
+        ("map_prompt", map_prompt, "input"),
+        ("reduce_prompt", reduce_prompt, "results"),
+    ):
         if not callable(prompt) and not isinstance(prompt, str):
             raise ValueError(f"{name} must be a str or a function that makes one, got {prompt!r}")
+        checks.called_with(given, **{name: prompt if callable(prompt) else None})
     checks.one_of(("raise", "skip"), on_failure=on_failure)
     checks.at_least(1, max_reduce_chars=max_reduce_chars, max_concurrency=max_concurrency)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
-    inputs = tuple(inputs)
-    progress = _Progress(len(inputs))
-
-    async with Run("map_reduce", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
-
-        async def ask(prompt: str, what: str) -> LLMResponse:
-            reply = await run.complete(
-                [{"role": "user", "content": prompt}], temperature=temperature, max_tokens=max_tokens
-            )
-            progress.truncated += reply.was_truncated
-            if reply.was_filtered or not reply.content.strip():
-                why = reply.refusal or reply.finish_reason
-                raise PatternError(f"the reply to {what} has no text ({why})")
-            return reply
-
-        async def map_one(index: int) -> None:
-            prompt = _filled(map_prompt, "{input}", inputs[index])
-            try:
-                progress.mapped[index] = (await ask(prompt, f"input {index}")).content
-            except (LLMError, PatternError) as exc:
-                if on_failure == "raise" or not concerns_one_request(exc):
-                    raise
-                progress.skipped[index] = exc
-
-        async def each(job: Callable[[int], Awaitable[None]], count: int) -> None:
-            outcomes = await fan_out(
-                job, count, max_concurrency, on_failure="start no more", when_failed=run.halt
-            )
-            if outcomes.failures:
-                raise merged(outcomes.failures.values())
-
-        async def reduce(results: Sequence[str]) -> LLMResponse:
-            reply = await ask(_reduction(reduce_prompt, results), f"the reduction of {len(results)} results")
-            progress.reduce_calls += 1
-            return reply
-
-        run.require(calls=len(inputs) + 1)
-        await each(map_one, len(inputs))
-        if not progress.mapped:
-            raise merged([progress.skipped[index] for index in sorted(progress.skipped)])
-
-        level = [progress.mapped[index] for index in sorted(progress.mapped)]
-        while len(groups := _groups(level, max_reduce_chars)) > 1:
-            # A single result at the end has nothing to be reduced with yet.
-            progress.partial = {n: group[0] for n, group in enumerate(groups) if len(group) == 1}
-
-            async def reduce_group(number: int, groups: list[list[str]] = groups) -> None:
-                if number not in progress.partial:
-                    progress.partial[number] = (await reduce(groups[number])).content
-
-            await each(reduce_group, len(groups))
-            level = [progress.partial[number] for number in range(len(groups))]
-
-        reply = await reduce(level)
+    job = _MapReduce(
+        tuple(inputs),
+        map_prompt,
+        reduce_prompt,
+        on_failure == "skip",
+        max_reduce_chars=max_reduce_chars,
+        max_concurrency=max_concurrency,
+        temperature=temperature,
+        max_tokens=max_tokens,
+    )
+    async with Run("map_reduce", provider, max_cost=max_cost, retry=retry, salvage=job.salvage) as run:
+        run.require(calls=len(job.inputs) + 1)
+        reply = await job.reduce(run, await job.map(run))
         return MapReduceResult(
             value=reply.content,
             cost=run.usage,
-            map_count=len(inputs),
-            map_results=progress.results,
-            reduce_calls=progress.reduce_calls,
-            failed=progress.failed,
-            truncated_responses=progress.truncated,
+            map_count=len(job.inputs),
+            map_results=job.results,
+            reduce_calls=job.reduce_calls,
+            failed=job.failed,
+            truncated_responses=job.truncated,
             finish_reason=reply.finish_reason,
         )
 
@@ -237,7 +261,7 @@ def _made(name: str, prompt: object) -> str:
     if isinstance(prompt, str):
         return prompt
     if inspect.iscoroutine(prompt):
-        prompt.close()  # or it would warn that nobody awaited it
+        prompt.close()  # or Python would warn that it was never awaited
     raise TypeError(f"{name} must return a str and be a plain function, it returned {prompt!r}")
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Never, cast
 
 from executionkit import _checks as checks
-from executionkit._checks import warn_of_unknown_keyword
 from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -24,17 +23,17 @@ _CUT_OFF = "Error: not run, because the reply was cut off by max_tokens before t
 
 @dataclass(frozen=True)
 class ReactResult(PatternResult[str]):
-    """The model's final answer.
+    """The model's final answer. `score` is None.
 
     Attributes:
-        rounds: Model calls, the final one included.
-        tool_calls_made: Tools run; calls refused for their name or arguments are not counted.
+        rounds: Number of model calls, the final one included.
+        tool_calls_made: Number of tools run. Calls refused for their name or arguments are not counted.
         truncated_responses: Replies cut off by `max_tokens`, the final answer included.
         truncated_observations: Observations cut to `max_observation_chars`.
-        messages_trimmed: Messages left out of the last request because of `max_history_messages`.
+        messages_trimmed: Messages that `max_history_messages` left out of the last request.
         finish_reason: Why the model stopped writing the answer ("stop", "length", "content_filter", ...).
-        refusal: The server's refusal text, "" when it did not refuse.
-        callback_errors: How often `on_event` raised; each time is logged as a warning.
+        refusal: The server's refusal text; "" if it did not refuse.
+        callback_errors: How often `on_event` raised. Each time is logged as a warning, and the loop goes on.
     """
 
     rounds: int = 0
@@ -56,6 +55,7 @@ class _Counters:
     messages_trimmed: int = 0
 
 
+@checks.keywords
 async def react_loop(
     provider: ToolCallingProvider,
     prompt: str,
@@ -72,76 +72,86 @@ async def react_loop(
     on_event: EventCallback | None = None,
     **_: Never,
 ) -> ReactResult:
-    """Send the task with the tools, run the tools the model asks for, and so on until it answers.
+    """Let the model call tools and read their results until it answers.
 
-    After Yao et al., "ReAct: Synergizing Reasoning and Acting in Language Models", ICLR 2023, on the tool
-    calls of the chat completions API. The calls of one round run concurrently; their observations stand
-    in the order of the calls. Whatever goes wrong with a call (no such tool, arguments that don't fit its
-    schema, an exception, no time left) becomes an observation the model can react to. Of an exception the
-    model sees the type only; raise `ToolError` to tell it more.
+    The loop sends the task with the tools, runs the tools that the model asks for, and sends the results
+    back. This is ReAct (Yao et al., "ReAct: Synergizing Reasoning and Acting in Language Models", ICLR 2023)
+    on the tool calls of the chat completions API. All calls of one round run at once, and their results are
+    sent in the order of the calls.
 
-    A tool whose function has a parameter named `provider` that its schema does not declare is handed a
-    provider whose calls count against this loop's budget.
+    A call that fails (unknown tool, arguments that don't fit the schema, an exception, a timeout) becomes an
+    observation that the model can react to. The model sees only the type of an exception; raise `ToolError`
+    to tell it more. A tool whose function has a parameter `provider` that its schema does not declare
+    receives a provider whose calls count against this loop's budget.
 
     Example:
         ```python
         from executionkit import LLMResponse, MockProvider, Tool, ToolCall, react_loop
+
+
+        def price(item):
+            return {"tea": 3.20}[item]
+
 
         schema = {
             "type": "object",
             "properties": {"item": {"type": "string"}},
             "required": ["item"],
         }
-        price = Tool(
-            "price", "The price of an item.", schema, lambda item: {"tea": 3.20}[item]
-        )
+        menu = Tool("price", "The price of an item.", schema, price)
 
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
         asks = LLMResponse("", [ToolCall("call_1", "price", {"item": "tea"})])
-        provider = MockProvider([asks, "Tea costs 3.20."])  # in your program a Provider
-        result = await react_loop(provider, "What does tea cost?", [price])
-        assert (result.value, result.rounds, result.tool_calls_made) == (
-            "Tea costs 3.20.",
-            2,
-            1,
-        )
+        provider = MockProvider([asks, "Tea costs 3.20."])
+        result = await react_loop(provider, "What does tea cost?", [menu])
+        assert (result.value, result.rounds) == ("Tea costs 3.20.", 2)
+        assert result.tool_calls_made == 1
         ```
 
     Args:
-        provider: What answers; `supports_tools` must be true.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `ToolCallingProvider`.
+            Its `supports_tools` must be True.
         prompt: The task, sent as the first user message.
-        tools: What the model may call; the names must differ.
-        max_rounds: Model calls at the most; at least 1.
-        max_observation_chars: Longest observation, in characters, the truncation mark included; at least 1.
-        tool_timeout: Seconds any tool may take; None leaves it to each tool's own `timeout`. A plain
-            function runs in a thread, which can't be stopped: out of time, it is left to end by itself.
-        temperature: Sampling temperature in [0, 2].
-        max_tokens: The most tokens one reply may have; at least 1.
-        max_cost: The ceiling for the whole loop; None is no limit.
-        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
-        max_history_messages: Messages sent at the most, the first one counted; at least 1, None sends all.
-            The first message and the most recent whole exchanges are kept, the latest one always.
-        on_event: Told, as they happen, of rounds, tool calls and observations (`executionkit.events`) and
-            of the replies' own events; a plain or async function, called with one event at a time, which the
-            loop waits for. Replies are streamed then, where the provider can; a stream that breaks off
-            after something was told is not retried. What the function raises is logged and counted.
-        **_: Ignored, with a warning: a keyword meant for another pattern, or misspelt.
+        tools: The tools that the model may call. Their names must differ.
+        max_rounds: Maximum number of model calls, retries not counted; at least 1.
+        max_observation_chars: Maximum characters of one observation; at least 1. A longer one is cut and ends
+            in a mark that says so.
+        tool_timeout: Seconds that any tool may take; more than 0. A sync function runs in a thread, which
+            can't be stopped: after a timeout it is left to end by itself. Defaults to each tool's own
+            `timeout`.
+        temperature: Sampling temperature, in [0, 2].
+        max_tokens: Maximum tokens in one reply; at least 1.
+        max_cost: Maximum calls and tokens for the whole loop, retries included. Defaults to no limit.
+        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        max_history_messages: Maximum messages in one request; at least 1. The first message and the latest
+            whole exchanges are kept. A tool result is never separated from its call, and the latest exchange
+            is always kept, even if it exceeds the limit. Defaults to sending all messages.
+        on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: rounds, tool
+            calls, observations, and the stream of the model's replies. It is called with one event at a time,
+            and the loop waits for it. An exception that it raises is logged and counted. Replies are then
+            streamed, if the provider can stream. A stream that breaks off after its first event is not
+            retried.
+        **_: Keywords that a `pipe` shares with its other steps; they are ignored with a warning. A keyword
+            that is nearly a parameter's name, or that asks for a feature by another name (`messages`,
+            `system`, `tool_choice`, `approval`, ...), is a TypeError before any call.
 
     Returns:
-        The final answer; `score` is None. `metadata` keys: `rounds`, `tool_calls_made`,
+        A `ReactResult`, which explains the `metadata` keys: `rounds`, `tool_calls_made`,
         `truncated_responses`, `truncated_observations`, `messages_trimmed`, `finish_reason`, `refusal`,
         `callback_errors`.
 
     Raises:
-        TypeError: The provider does not support tools, or `tools` holds something else than tools.
-        ValueError: A parameter is out of range, or two tools share a name. Nothing was called.
-        MaxIterationsError: No answer within `max_rounds`.
+        TypeError: The provider does not support tools, `tools` holds something other than tools, or a keyword
+            is refused. No call was made.
+        ValueError: A parameter is out of range, or two tools share a name. No call was made.
+        MaxIterationsError: The model gave no answer within `max_rounds`.
         BudgetExhaustedError: The budget ran out.
         LLMError: A call failed for good.
 
-    Every error has the transcript so far in `.metadata["messages"]`, and the counters beside it.
+    Every error has the conversation so far in `.metadata["messages"]`, in the form that `Provider.complete`
+    takes, and beside it `["rounds"]`, `["tool_calls_made"]`, `["truncated_responses"]`,
+    `["truncated_observations"]` and `["messages_trimmed"]`.
     """
-    for name in _:
-        warn_of_unknown_keyword("react_loop", name, react_loop)
     checks.text(prompt=prompt)
     checks.at_least(1, max_rounds=max_rounds, max_observation_chars=max_observation_chars)
     if max_history_messages is not None:
@@ -161,13 +171,7 @@ async def react_loop(
         retry=retry,
         salvage=lambda: {"messages": list(transcript.messages), **vars(counters)},
     ) as run:
-        if getattr(run, "supports_tools", False) is not True:
-            has = (
-                f"says {run.supports_tools!r}" if hasattr(run, "supports_tools") else "has no such attribute"
-            )
-            raise TypeError(
-                f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
-            )
+        _require_tool_support(run, provider)
         toolbox = Toolbox(by_name, run, tool_timeout)
         schemas = [tool.to_schema() for tool in by_name.values()] or None
 
@@ -189,6 +193,14 @@ async def react_loop(
         raise MaxIterationsError(
             f"no final answer within max_rounds={max_rounds}; allow more rounds, or go on from the "
             "transcript in metadata['messages']"
+        )
+
+
+def _require_tool_support(run: Run, provider: object) -> None:
+    if getattr(run, "supports_tools", False) is not True:
+        has = f"says {run.supports_tools!r}" if hasattr(run, "supports_tools") else "has no such attribute"
+        raise TypeError(
+            f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
         )
 
 

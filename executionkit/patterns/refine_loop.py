@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from executionkit import _checks as checks
-from executionkit._evaluating import for_task
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError
+from executionkit.evaluators import Rubric, for_task
 from executionkit.events import DraftScored, DraftStarted, EventCallback
 from executionkit.patterns._narrator import Narrator
 from executionkit.protocols import LLMProvider
@@ -38,12 +38,12 @@ losing what is good. Reply with the improved answer only."""
 
 
 class Attempt(NamedTuple):
-    """One text of the loop.
+    """One text of the loop, with its score and feedback.
 
     Attributes:
-        text: What the model wrote.
-        score: What the evaluator gave it; None when the budget ended before it was scored.
-        feedback: The evaluator's reasons; "" when it gave none.
+        text: The text that the model wrote.
+        score: The evaluator's score; None if the budget ended before the text was scored.
+        feedback: The evaluator's reasons; "" if it gave none.
     """
 
     text: str
@@ -53,18 +53,18 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True)
 class RefineResult(PatternResult[str]):
-    """The best text of the loop; `score` is its score, None when the budget ended before any was scored.
+    """The best text of the loop. `score` is its score, or None if the budget ended before any was scored.
 
     Attributes:
-        iterations: Improvements written: 0 means the first text was enough.
-        converged: Whether the loop ended because the target was reached or the scores stood still,
-            rather than because `max_iterations` or the budget ran out.
-        score_history: The scores in order, the first generation's included.
+        iterations: Number of improvements written. 0 means that the first text was enough.
+        converged: Whether the loop reached the target or a plateau before `max_iterations` or the budget ran
+            out.
+        score_history: All scores in order, the first text's included.
         stop_reason: "target", "plateau", "max_iterations", or "budget" (only with `on_budget="return"`).
-        truncated_responses: Generations cut off by `max_tokens`.
-        finish_reason: Why the model stopped writing the text returned ("stop", "length", ...).
-        callback_errors: How often `on_event` raised; each time is logged as a warning.
-        attempts: Every text with its score and the feedback on it, in order; not in `metadata`.
+        truncated_responses: Texts cut off by `max_tokens`.
+        finish_reason: Why the model stopped writing the returned text ("stop", "length", ...).
+        callback_errors: How often `on_event` raised. Each time is logged as a warning, and the loop goes on.
+        attempts: Every text with its score and feedback, in order. Not in `metadata`.
     """
 
     iterations: int = 0
@@ -79,7 +79,7 @@ class RefineResult(PatternResult[str]):
 
 @dataclass(slots=True)
 class _Progress:
-    """What the loop has so far: what an error carries out of it."""
+    """The texts and scores so far, for the next request and for the metadata of an error."""
 
     replies: list[LLMResponse] = field(default_factory=list[LLMResponse])
     scores: list[float] = field(default_factory=list[float])
@@ -120,6 +120,7 @@ class _Progress:
         return paid
 
 
+@checks.keywords
 async def refine_loop(
     provider: LLMProvider,
     prompt: str,
@@ -138,16 +139,19 @@ async def refine_loop(
     on_budget: Literal["raise", "return"] = "raise",
     attempts_shown: int = 3,
 ) -> RefineResult:
-    """Generate an answer, score it, and ask for a better one until it is good enough.
+    """Write an answer, score it, and ask for a better one until it is good enough or stops improving.
 
-    Each improvement starts from the best text so far, its score, and what the evaluator said of it, with
-    the latest other attempts beside it. The best-scoring text is returned, however the last one did; of two
-    that score the same the earlier is kept. After Madaan et al., "Self-Refine: Iterative Refinement with
-    Self-Feedback", NeurIPS 2023, where feedback that says what to change beats a bare score.
+    Each improvement starts from the best text so far, its score and the evaluator's feedback, with the latest
+    other attempts beside it. The best-scoring text is returned, whatever the last one scored. If two have the
+    same score, the earlier one is kept. A reply that the server's content filter withheld scores 0 and is not
+    shown to the evaluator.
 
-    A model that judges its own reasoning without any outside fact tends to talk itself out of right answers
-    (Huang et al., "Large Language Models Cannot Self-Correct Reasoning Yet", ICLR 2024): where an answer is
-    right or wrong, use `consensus`, or an evaluator that runs something.
+    This is Self-Refine (Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", NeurIPS 2023).
+    It found that feedback that says what to change beats a bare score.
+
+    A model that judges its own reasoning without any outside fact tends to abandon right answers (Huang et
+    al., "Large Language Models Cannot Self-Correct Reasoning Yet", ICLR 2024). For answers that are right or
+    wrong, use `consensus`, or an evaluator that runs a check.
 
     Example:
         ```python
@@ -155,63 +159,60 @@ async def refine_loop(
 
 
         def brief(text, provider):
-            return (
-                Evaluation(1.0)
-                if len(text) < 20
-                else Evaluation(0.3, "Use fewer words.")
-            )
+            if len(text) < 20:
+                return Evaluation(1.0)
+            return Evaluation(0.3, "Use fewer words.")
 
 
-        provider = MockProvider(
-            ["Tea is a drink that comforts.", "Tea comforts."]
-        )  # in your program a Provider
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider(["Tea is a drink that comforts.", "Tea comforts."])
         result = await refine_loop(provider, "Praise tea.", evaluator=brief)
         assert (result.value, result.score_history) == ("Tea comforts.", [0.3, 1.0])
         ```
 
     Args:
-        provider: What answers.
-        prompt: The task.
-        evaluator: `(text, provider)`, async or plain, giving a score in [0, 1] or an `Evaluation` with
-            feedback; calls made through the provider it is handed count against `max_cost`. None asks the
-            same model for its reasons and a number from 0 to 10 (temperature 0.1, a short reply; a reply
-            that can't be read is asked for once more).
-        max_eval_chars: What the default evaluator is shown of the text at the most; at least 1.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
+        prompt: The task, sent as the first user message.
+        evaluator: Scores each text. A function `(text, provider)`, sync or async, returns a score in [0, 1]
+            or an `Evaluation` with feedback; the calls it makes through that provider count against
+            `max_cost`. A parameter named `task` receives the prompt. A sync function runs on the event loop.
+            A `Rubric` has a model score each text. Anything else is refused before the first call. By
+            default the same model judges: it gives its reasons and a number from 0 to 10, at temperature 0.1,
+            and is asked once more if the number can't be read.
+        max_eval_chars: Maximum characters of the text that the default evaluator is shown; at least 1.
         target_score: The score that is good enough, in [0, 1].
-        max_iterations: Improvements at the most; 0 generates and scores once.
-        patience: How many changes in a row within `delta_threshold` end the loop; at least 1.
-        delta_threshold: The largest change of score that counts as standing still, in [0, 1].
-        temperature: Sampling temperature of the generations, in [0, 2].
-        max_tokens: The most tokens a generation may have; at least 1.
-        max_cost: The ceiling for generations and evaluations together; None is no limit.
-        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
-        on_event: Told, as they happen, of drafts and their scores (`executionkit.events`) and of the
-            generations' own events, not of the evaluator's; a plain or async function, called with one event
-            at a time, which the loop waits for. Generations are streamed then, where the provider can; a
-            stream that breaks off after something was told is not retried. What the function raises is
-            logged and counted.
-        on_budget: What a budget that ends on the way means: "raise" the error, or "return" the best text so
-            far with `stop_reason` "budget". Without any text it is raised all the same.
-        attempts_shown: How many attempts the next one is shown once there is feedback: the best and the
-            latest others; at least 1. Without feedback it is the best text and its score alone.
-
-    A reply that the server's filter withheld scores 0 and is not shown to the evaluator.
+        max_iterations: Maximum number of improvements. 0 writes and scores one text.
+        patience: How many consecutive changes within `delta_threshold` end the loop; at least 1.
+        delta_threshold: The largest change of score that counts as no improvement, in [0, 1].
+        temperature: Sampling temperature, in [0, 2].
+        max_tokens: Maximum tokens in one reply; at least 1.
+        max_cost: Maximum calls and tokens for writing and scoring together, retries included. Defaults to no
+            limit.
+        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: drafts, scores,
+            and the stream of the model's own replies (not of the evaluator's). It is called with one event at
+            a time, and the loop waits for it. An exception that it raises is logged and counted. Replies are
+            then streamed, if the provider can stream. A stream that breaks off after its first event is not
+            retried.
+        on_budget: How to treat a budget that ends on the way: "raise" the error, or "return" the best text so
+            far with `stop_reason` "budget". Without any text the error is raised in both cases.
+        attempts_shown: How many attempts the next request shows once there is feedback: the best one and the
+            latest others; at least 1. Without feedback it shows the best text and its score.
 
     Returns:
-        The best text. `metadata` keys: `iterations`, `converged`, `score_history`, `stop_reason`,
-        `truncated_responses`, `finish_reason`, `callback_errors`.
+        A `RefineResult`, which explains the `metadata` keys: `iterations`, `converged`, `score_history`,
+        `stop_reason`, `truncated_responses`, `finish_reason`, `callback_errors`.
 
     Raises:
-        ValueError: A parameter is out of range (nothing was called), or the evaluator's score is not a
-            number in [0, 1].
+        ValueError: A parameter is out of range (no call was made), or the evaluator's score is not a number
+            in [0, 1].
         BudgetExhaustedError: The budget ran out before the loop was done.
         PatternError: The default evaluator's replies can't be read as a score.
         LLMError: A call failed for good.
 
-    Every error has `.metadata["best_text"]`, `["best_score"]` and `["score_history"]` of what was already
-    paid for, `["feedback_history"]` where there was feedback, and `["unscored_text"]` where a text was
-    generated that could not be scored any more. An evaluator's own exception goes through as it is, with
-    the same facts on it.
+    Every error has the `.metadata["best_text"]`, `["best_score"]` and `["score_history"]` already paid for.
+    It has `["feedback_history"]` if there was feedback, and `["unscored_text"]` if a text could not be scored
+    any more. An evaluator's own exception is raised unchanged, with the same metadata on it.
     """
     checks.text(prompt=prompt)
     checks.at_least(0, max_iterations=max_iterations)
@@ -225,14 +226,8 @@ async def refine_loop(
     detector = ConvergenceDetector(delta_threshold, patience, score_threshold=target_score)
     progress = _Progress()
     narrator = Narrator("refine_loop", on_event)
-
-    async def ask_the_model(text: str, judging: LLMProvider) -> Evaluation:
-        # Not at the top: its regular expressions take time to compile.
-        from executionkit._judge import judge
-
-        return await judge(prompt, text, judging, max_chars=max_eval_chars, max_tokens=max_tokens)
-
-    evaluate = for_task(evaluator or ask_the_model, prompt)
+    default = Rubric("", max_chars=max_eval_chars, max_tokens=max_tokens)
+    evaluate = for_task(default if evaluator is None else evaluator, prompt)
 
     async with Run("refine_loop", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
         stop_reason: StopReason = "max_iterations"
@@ -248,7 +243,7 @@ async def refine_loop(
                     max_tokens=max_tokens,
                 )
                 progress.replies.append(reply)
-                # What a filter has left is no text: nothing to ask an evaluator about.
+                # An evaluator can't judge the rest of a text that a filter withheld.
                 withheld = reply.was_filtered
                 progress.scored(Evaluation(0.0) if withheld else await evaluate(reply.content, run))
                 score, is_best = progress.scores[-1], progress.best == iteration

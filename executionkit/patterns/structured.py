@@ -6,7 +6,7 @@ from types import UnionType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args, overload
 
 from executionkit import _checks as checks
-from executionkit._structured.structure import OutputAdapter, Rung, SchemaMode, Validator
+from executionkit._output import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
@@ -16,11 +16,11 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 ModeChoice: TypeAlias = Literal["auto", "json_schema", "json_object_schema", "json_object", "none"]
-"""A server's mode for structured output; "auto" finds out."""
+"""A server's mode for structured output. "auto" finds the best one that the server accepts."""
 
 
 class StructuredOptions(TypedDict, total=False):
-    """The keywords of `structured`, `validator` apart; see there."""
+    """Keyword parameters of `structured`, except `validator`."""
 
     max_retries: int
     temperature: float
@@ -33,18 +33,18 @@ class StructuredOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class StructuredResult(PatternResult[T_co]):
-    """The value asked for; `score` is None.
+    """The value asked for. `score` is None.
 
     Attributes:
-        parse_attempts: Replies read: 1 when the first was what was asked for.
-        repair_attempts: Askings after the first: with the errors, or with more room.
-        validated: Whether a type, a schema or a validator has passed the value.
-        mended: Whether slips in the reply's JSON were mended here, without asking again.
-        truncated_responses: Replies cut off by `max_tokens`; nothing is read out of them.
-        schema_mode: The server's mode in use at the end; "none" where it has none, or there is no schema.
-        rung_costs: What was spent on the first asking ("ask"), on schema modes that the server refused
-            ("fallback"), on asking with more room ("more_tokens"), on asking with the errors ("repair");
-            together they are `cost`. Not in `metadata`.
+        parse_attempts: Number of replies read. 1 means that the first one was right.
+        repair_attempts: Number of requests after the first one, with the errors or with more room.
+        validated: Whether the value passed a type, a schema or a validator.
+        mended: Whether slips in the reply's JSON were mended without a further request.
+        truncated_responses: Replies cut off by `max_tokens`. No value is read from them.
+        schema_mode: The server's mode in use at the end; "none" if it has none or there is no schema.
+        rung_costs: Cost of the first request ("ask"), of schema modes that the server refused ("fallback"),
+            of requests with more room ("more_tokens") and of requests with the errors ("repair"). The sum is
+            `cost`. Not in `metadata`.
     """
 
     parse_attempts: int = 0
@@ -62,16 +62,7 @@ class StructuredResult(PatternResult[T_co]):
 async def structured(
     provider: LLMProvider,
     prompt: str,
-    output: type[T],
-    *,
-    validator: Validator[T] | None = None,
-    **options: Unpack[StructuredOptions],
-) -> StructuredResult[T]: ...
-@overload
-async def structured(
-    provider: LLMProvider,
-    prompt: str,
-    output: OutputAdapter[T],
+    output: type[T] | OutputAdapter[T],
     *,
     validator: Validator[T] | None = None,
     **options: Unpack[StructuredOptions],
@@ -94,6 +85,7 @@ async def structured(
     validator: Validator[Any] | None = None,
     **options: Unpack[StructuredOptions],
 ) -> StructuredResult[Any]: ...
+@checks.keywords
 async def structured(
     provider: LLMProvider,
     prompt: str,
@@ -108,12 +100,12 @@ async def structured(
     schema_mode: ModeChoice = "auto",
     max_tokens_limit: int | None = None,
 ) -> StructuredResult[Any]:
-    """Ask for an answer as data, and see to it that the data is what was asked for.
+    """Ask for an answer as data, and return a value that has been checked.
 
-    A ladder, on one budget: the server's own schema mode where it has one (one that it refuses is given up,
-    and remembered for this provider and schema); JSON found in the reply; slips mended here, if `json-repair`
-    is installed and the mended text says the same; more room when the reply was cut off; asking again with
-    the place and reason of each error. Nothing is read out of a reply that was cut off.
+    Each step is tried only if the one before is not enough, all on one budget: the server's own schema mode;
+    JSON found in the reply; slips mended here, if `json-repair` is installed and the mended text says the
+    same; more room if the reply was cut off; a request with the place and reason of each error. No value is
+    read from a reply that was cut off.
 
     Example:
         ```python
@@ -128,54 +120,55 @@ async def structured(
             year: int
 
 
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
         provider = MockProvider(
             ['{"title": "Metropolis"}', '{"title": "Metropolis", "year": 1927}']
         )
-        result = await structured(
-            provider, "Which film of Fritz Lang has a robot in it?", Film
-        )
-        assert (result.value.year, result.repair_attempts) == (1927, 1)
+        result = await structured(provider, "A film by Fritz Lang with a robot?", Film)
+        assert result.value == Film("Metropolis", 1927)
+        assert result.repair_attempts == 1
         ```
 
     Args:
-        provider: What answers.
-        prompt: The task; what form the reply must have is added to it.
-        output: What the value must be: a pydantic model, a dataclass, a TypedDict or any other type that
-            pydantic's TypeAdapter takes, or a TypeAdapter (all need the extra `pydantic`); a JSON Schema; or
-            None for any object or array.
-        validator: `(value)`, async or plain, for what no type can say. None, True or "" accepts the value,
-            False or a text rejects it, the text being the reason the model is told. So is the message of an
-            exception, except of the library's own, which go through.
-        max_retries: How often to ask again at the most; 0 asks once.
-        temperature: Sampling temperature in [0, 2].
-        max_tokens: The most tokens the first reply may have; at least 1.
-        max_cost: The ceiling for all of it; None is no limit.
-        retry: How failed calls are repeated; None means `DEFAULT_RETRY`.
-        schema_mode: The server's mode to use: "json_schema", "json_object_schema" (a json_object with the
-            schema beside it), "json_object" or "none". "auto" tries them in this order until one is taken;
-            a request that is refused costs a call, no tokens.
-        max_tokens_limit: The most tokens a reply may have after others were cut off, each time twice as
-            many; at least `max_tokens`, None is four times that.
+        provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
+        prompt: The task. A description of the form that the reply must have is added to it.
+        output: The form of the value: a pydantic model, a dataclass, a TypedDict or any other type that
+            pydantic's TypeAdapter accepts, or a TypeAdapter (these need the extra `pydantic`); or a JSON
+            Schema as a mapping. Defaults to any JSON object or array.
+        validator: A check that no type can express: a function of the value, sync or async. It accepts by
+            returning None, True or "". It rejects by returning False or a text, or by raising. The model is
+            sent the text or the exception's message. An error of this library is raised unchanged.
+        max_retries: Maximum number of requests after the first one; 0 sends one request.
+        temperature: Sampling temperature, in [0, 2].
+        max_tokens: Maximum tokens in the first reply; at least 1.
+        max_cost: Maximum calls and tokens for all requests, retries included. Defaults to no limit.
+        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        schema_mode: The server's mode to use: "json_schema", "json_object_schema" (`json_object` with the
+            schema beside it), "json_object" or "none". A mode that is named is used, or the call fails.
+            "auto" tries them in this order. It gives up a mode when the server refuses it, and remembers that
+            for this provider and schema. A refused request costs one call and no tokens.
+        max_tokens_limit: Maximum tokens in a reply after earlier ones were cut off; at least `max_tokens`.
+            The room doubles each time. Defaults to four times `max_tokens`.
 
     Returns:
-        The value. `metadata` keys: `parse_attempts`, `repair_attempts`, `validated`, `mended`,
-        `truncated_responses`, `schema_mode`.
+        A `StructuredResult`, which explains the `metadata` keys: `parse_attempts`, `repair_attempts`,
+        `validated`, `mended`, `truncated_responses`, `schema_mode`.
 
     Raises:
-        ValueError: A parameter is out of range, or `output` can't be checked; nothing was called.
-        ImportError: `output` is a type and pydantic is not installed; nothing was called.
-        TypeError: The validator returned something else than it may.
-        PatternError: No reply was what was asked for.
-        BudgetExhaustedError: The budget ran out before one was.
+        ValueError: A parameter is out of range, or `output` can't be checked. No call was made.
+        ImportError: `output` is a type and pydantic is not installed. No call was made.
+        TypeError: The validator returned something that neither accepts nor rejects.
+        PatternError: No reply was what was asked for. The message has the last errors.
+        BudgetExhaustedError: The budget ran out before a reply was right.
         LLMError: A call failed for good.
 
-    Every error has `.metadata["last_text"]` and `["errors"]`, the last reply and what is wrong with it, and
+    Every error has the last reply in `.metadata["last_text"]` and its faults in `["errors"]`, and beside them
     `["parse_attempts"]`, `["repair_attempts"]`, `["validated"]`, `["truncated_responses"]` and
-    `["rung_costs"]` (usage as dicts).
+    `["rung_costs"]` (as dicts).
     """
-    from executionkit._structured.attempts import Climb
-    from executionkit._structured.modes import MEMORY, MODES
-    from executionkit._structured.outputs import output_for
+    from executionkit._output import output_for
+    from executionkit.patterns._structured_attempts import Attempts
+    from executionkit.patterns._structured_modes import MEMORY, MODES
 
     checks.text(prompt=prompt)
     checks.at_least(0, max_retries=max_retries)
@@ -183,9 +176,8 @@ async def structured(
     checks.one_of(get_args(ModeChoice), schema_mode=schema_mode)
     if max_tokens_limit is not None:
         checks.at_least(max_tokens, max_tokens_limit=max_tokens_limit)
-    if validator is not None and not callable(validator):
-        raise ValueError(f"validator must be a callable or None, got {validator!r}")
-    climb = Climb(
+    checks.called_with("value", validator=validator)
+    attempts = Attempts(
         output_for(output),
         validator,
         temperature=temperature,
@@ -195,20 +187,20 @@ async def structured(
         mode="none",
         is_fixed=schema_mode != "auto",
     )
-    async with Run("structured", provider, max_cost=max_cost, retry=retry, salvage=climb.salvage) as run:
-        schema = climb.output.schema
+    async with Run("structured", provider, max_cost=max_cost, retry=retry, salvage=attempts.salvage) as run:
+        schema = attempts.output.schema
         if schema is not None:
             known = MEMORY.recall(run.target, schema) if schema_mode == "auto" else schema_mode
-            climb.mode = known or MODES[0]
-        value = await climb.up(prompt, run)
+            attempts.mode = known or MODES[0]
+        value = await attempts.make(prompt, run)
         return StructuredResult(
             value=value,
             cost=run.usage,
-            parse_attempts=climb.parse_attempts,
-            repair_attempts=climb.repair_attempts,
+            parse_attempts=attempts.parse_attempts,
+            repair_attempts=attempts.repair_attempts,
             validated=schema is not None or validator is not None,
-            mended=climb.mended,
-            truncated_responses=climb.truncated_responses,
-            schema_mode=climb.mode,
-            rung_costs=dict(climb.rung_costs),
+            mended=attempts.mended,
+            truncated_responses=attempts.truncated_responses,
+            schema_mode=attempts.mode,
+            rung_costs=dict(attempts.rung_costs),
         )

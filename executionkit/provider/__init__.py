@@ -1,4 +1,4 @@
-"""The provider layer: a client of OpenAI-compatible endpoints, the shape of other clients, the errors."""
+"""The provider layer: the client of OpenAI-compatible endpoints, the protocols, the errors."""
 
 from executionkit.errors import (
     BudgetExhaustedError,

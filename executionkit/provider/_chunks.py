@@ -1,4 +1,4 @@
-"""The chunks of a streamed completion, made events and in the end a response."""
+"""The chunks of a streamed completion: they become events, and at the end a response."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from executionkit.streaming import (
 
 
 class _Text:
-    """A text in pieces, each of them well-formed: half a surrogate pair waits for its other half."""
+    """A text that comes in pieces. Half a surrogate pair waits for the other half, so each piece is valid."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
@@ -43,10 +43,10 @@ class _Text:
 
 
 class Assembly:
-    """Takes the chunks of one reply in order.
+    """Puts a reply together from its chunks, taken in order.
 
     Args:
-        prompt_bytes: The size of the request, for the estimate where no usage comes.
+        prompt_bytes: The size of the request, to estimate the usage if the server reports none.
     """
 
     def __init__(self, prompt_bytes: int) -> None:
@@ -61,33 +61,33 @@ class Assembly:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the server has said why the model stopped: what may still come is the usage."""
+        """Whether the server has said why the model stopped. Only the usage may follow."""
         return bool(self._finish)
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether a reply began and nothing says that it is whole.
+        """Whether a reply began, and nothing says that it is whole.
 
-        llama-cpp-python ends a stream like this, in good order, when another request comes in. Servers that
-        never give a reason are believed where they report the usage.
+        llama-cpp-python ends a stream like this, with [DONE], when another request comes in. A server that
+        never gives a finish reason is believed if it reports the usage.
         """
         return self._seen_choice and not self._finish and not self._usage
 
     @property
     def is_empty(self) -> bool:
-        """Whether no chunk had anything of a reply in it."""
+        """Whether no chunk held any part of a reply."""
         return not self._seen_choice
 
     def add(self, chunk: dict[str, Any]) -> list[StreamEvent]:
-        """Take one chunk; what it brings."""
+        """Take one chunk and return its events."""
         for name in ("id", "created", "model", "system_fingerprint"):
             if name not in self._head and chunk.get(name):
                 self._head[name] = chunk[name]
-        # Some servers count as they go: the last count is the whole.
+        # Some servers count as they go; the last count covers the whole reply.
         self._usage = an_object(chunk.get("usage")) or self._usage
         events: list[StreamEvent] = []
         for choice in map(an_object, a_list(chunk.get("choices"))):
-            # Other choices (`n`) are paid for and not what a reply is made of, as in `complete`.
+            # Other choices (`n`) are paid for, but not part of the reply.
             if choice is not None and choice.get("index") in (0, None):
                 self._seen_choice = True
                 events += self._delta(choice)
@@ -97,7 +97,7 @@ class Assembly:
     def _delta(self, choice: dict[str, Any]) -> list[StreamEvent]:
         delta = an_object(choice.get("delta"))
         if delta is None:
-            # A whole message where nothing came before it, or a completion in the old style.
+            # A whole message, if nothing came before it, or a completion in the old style.
             whole = an_object(choice.get("message")) if not self.size else None
             delta = whole or {"content": choice.get("text")}
         events: list[StreamEvent] = []
@@ -124,7 +124,7 @@ class Assembly:
         return events
 
     def finish(self) -> list[StreamEvent]:
-        """The events that end the stream."""
+        """Return the events that end the stream."""
         rest = [
             (kind, text.flush())
             for kind, text in (
@@ -159,7 +159,7 @@ class Assembly:
 
 
 def failure_in(chunk: dict[str, Any], kind: str) -> dict[str, Any] | None:
-    """The error that an event tells of, in the form of an error body; None when it tells of none.
+    """Find the error in an event, in the form of an error body; None if it reports no error.
 
     Args:
         chunk: The event's data.

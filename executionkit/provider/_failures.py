@@ -1,11 +1,11 @@
-"""What went wrong, as the library's errors: status to class, and the server's own explanation."""
+"""The errors of a provider: from a status to an error class, with the server's own explanation."""
 
 import json
 import re
 from typing import Any, NamedTuple, Self
 
 from executionkit._json import a_list, a_text, an_object
-from executionkit._text import beginning, one_line, shorten
+from executionkit._text import beginning, describe, one_line, shorten
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._http.faults import ConnectError, ProxyRefusedError, TransportError, status_line
 from executionkit.provider._http.proxies import Proxy
@@ -15,7 +15,7 @@ from executionkit.provider._retry_after import retry_after
 from executionkit.provider._secrets import Secret
 
 _WORDS = 600
-"""The most characters of a server's explanation that an error shows."""
+"""The most characters that an error shows of a server's explanation."""
 
 _RETRYABLE_4XX = (408, 409, 425)
 _PERMANENT_5XX = (501, 505)
@@ -36,7 +36,7 @@ _ADVICE = {
     407: "Check the user name and password of the proxy{source}.",
 }
 
-# What error codes say when they come without a status that does.
+# The statuses that error codes stand for, where a code comes without a status that tells.
 _CODES = {
     429: ("rate_limit", "too_many_requests", "throttl"),
     400: (
@@ -59,8 +59,8 @@ class Reporter(NamedTuple):
     Attributes:
         host: The server, for the message.
         model: The model asked for, for the message.
-        secrets: What no message may contain.
-        proxy: What requests go through.
+        secrets: Removed from every message.
+        proxy: The proxy that requests go through, if there is one.
     """
 
     host: str
@@ -69,42 +69,56 @@ class Reporter(NamedTuple):
     proxy: Proxy | None = None
 
     def through(self, proxy: Proxy | None) -> Self:
-        """The same for requests through a proxy, whose secrets are ours to keep as well."""
+        """The same for requests through a proxy; its secrets are removed as well."""
         return self if proxy is None else self._replace(proxy=proxy, secrets=(*self.secrets, *proxy.secrets))
 
     def clean(self, text: str, limit: int = _WORDS) -> str:
-        """Text from elsewhere in one line, without credentials, cut to a readable length."""
-        # Text in UTF-16 read as UTF-8 has a NUL beside each letter, where no secret would be recognised.
+        """Put text from outside into one line, without credentials, cut to a readable length."""
+        # UTF-16 read as UTF-8 has a NUL beside each letter, and no secret would be recognised in it.
         return shorten(one_line(redact(beginning(text.replace("\0", "")), self.secrets)), limit)
 
     def status(self, reply: Reply) -> LLMError:
-        """The error for a reply whose status is none of success."""
+        """The error for a reply whose status is not 2xx."""
         words, code = self._explained(reply)
         if 300 <= reply.status < 400:
             place = reply.headers.get("location", "")
             words = f"redirects are not followed{f', this one leads to {_place(place)}' if place else ''}"
         name = status_line(reply.status)
-        # llama-cpp-python, with every fault that its own check finds in a request.
+        # llama-cpp-python answers 500 to every fault that it finds in a request.
         is_refusal = reply.status == 500 and _BAD_REQUEST.match(words) is not None
         kind = PermanentError if is_refusal else _class_of(reply.status, code)
         advice = self._advice(reply.status)
         return self._error(kind, f"{name}: {words}" if words else name, reply, code, advice)
 
     def error_within(self, reply: Reply, payload: object) -> LLMError:
-        """The error for a reply that has a status of success and tells of a failure."""
+        """The error for a reply with a 2xx status that reports a failure."""
         words, code = _explanation(payload)
         return self._error(
             _class_of(_status_of(code), code), f"{reply.status} with an error: {words}", reply, code
         )
 
     def unreadable(self, reply: Reply, why: str) -> LLMError:
-        """The error for a reply that is not what the API promises."""
+        """The error for a reply with a 2xx status that is not a chat completion."""
         words, code = self._explained(reply)
-        text = f"{reply.status} with something that is no chat completion ({why})"
+        text = f"{reply.status} with a body that is not a chat completion ({why})"
         return self._error(ProviderError, f"{text}: {words}" if words else text, reply, code)
 
+    def setup(self, exc: Exception) -> LLMError:
+        """The error for an HTTP library that raised `exc` while it was set up, before any request.
+
+        `exc` is its cause, unless a secret may be in it.
+        """
+        text = f"the connection to {self.host} can't be set up: {self.clean(describe(exc))}"
+        if not isinstance(exc, (ImportError, OSError, ValueError)):
+            text += ". The HTTP library that is installed may be too old, or too new."
+        error = PermanentError(text, dispatched=False)
+        said = _whole_chain(exc)
+        if redact(said, self.secrets) == said:
+            error.__cause__ = exc
+        return error
+
     def fault(self, fault: TransportError, dispatch: Dispatch) -> LLMError:
-        """The error for a request that got no reply."""
+        """The error for a request without a complete reply."""
         text = f"{self.host}: {self.clean(str(fault))}"
         if isinstance(fault, ConnectError) and self.proxy is not None:
             text += f" through {self.proxy}"
@@ -149,6 +163,16 @@ class Reporter(NamedTuple):
         return kind(message, **facts)
 
 
+def _whole_chain(exc: BaseException) -> str:
+    """An exception and those beneath it, as Python code would show them."""
+    links: list[BaseException] = []
+    link: BaseException | None = exc
+    while link is not None and link not in links:
+        links.append(link)
+        link = link.__cause__ or link.__context__
+    return "\n".join(map(repr, links))
+
+
 def _class_of(status: int, code: str | None) -> type[LLMError]:
     if status == 429:
         return PermanentError if code in _OUT_OF_FUNDS else RateLimitError
@@ -158,7 +182,7 @@ def _class_of(status: int, code: str | None) -> type[LLMError]:
 
 
 def _status_of(code: str | None) -> int:
-    """The status that an error's code stands for, 500 where it tells none."""
+    """The status that an error code stands for; 500 for an unknown one."""
     if code is None:
         return 500
     if code.isascii() and code.isdigit() and len(code) == 3:
@@ -167,7 +191,7 @@ def _status_of(code: str | None) -> int:
 
 
 def _explanation(payload: object) -> tuple[str, str | None]:
-    """The message and the code in an error body, in the forms servers use.
+    """Find the message and the code in an error body, in the forms that servers use.
 
     `{"error": {"message", "code", "type"}}`, the same in a list, `{"error": "text"}`, `{"message"}`,
     `{"detail": "text"}`, `{"detail": [{"loc", "msg"}]}`.
@@ -178,7 +202,7 @@ def _explanation(payload: object) -> tuple[str, str | None]:
     error = body.get("error")
     facts = an_object(error) or body
     codes = [str(facts[name]) for name in ("code", "type", "status") if _is_code(facts.get(name))]
-    # Out of funds is what decides whether to come back later, so it counts wherever it stands.
+    # Being out of funds decides whether a retry makes sense, so that code wins over the others.
     code = next((code for code in codes if code in _OUT_OF_FUNDS), codes[0] if codes else None)
     candidates = (facts.get("message"), facts.get("msg"), facts.get("detail"), error, body.get("errors"))
     return next((words for words in map(_words, candidates) if words), ""), code
@@ -200,7 +224,7 @@ def _words(value: object) -> str:
 
 
 def _place(location: str) -> str:
-    """A redirect's target without query and userinfo, where credentials travel."""
+    """A redirect's target, without the query and the userinfo: they may hold credentials."""
     from urllib.parse import urlsplit  # not at the top: importing the library must not load it
 
     try:
@@ -216,7 +240,7 @@ def _is_html(text: str) -> bool:
 
 
 def _title(text: str) -> str:
-    """What an HTML page is about: its title, or the fact that it is one."""
+    """Name an HTML page by its title, if it has one."""
     import html
 
     lower = text.lower()

@@ -8,22 +8,22 @@ from executionkit.provider._secrets import Secret
 
 MARK = "[REDACTED]"
 _LONG = 8
-"""Secrets this long are removed wherever they occur, shorter ones (`EMPTY`, `ollama`) as whole words only."""
+"""A secret of this length is removed wherever it occurs; a shorter one (`EMPTY`, `ollama`) as a word only."""
 
 _SHAPES = r"""
-    # What looks like a credential and isn't: identifiers that people report, digests.
+    # Identifiers that people report, and digests: they look like credentials.
     (?P<kept>
         (?i: (?:request|req|trace|correlation|response|message|call|span) [ _-]? id \b
              ["'()\[\]:=\s#]* [\w-]+ )
       | (?i: sha (?:1|256|512) [:=-] [0-9a-f]+ )
     )
-    # Bearer and what follows, unless that is an ordinary word of an explanation.
+    # "Bearer" and the next word, unless that is an ordinary word of an explanation.
   | (?P<bearer> (?i: \b bearer (?: \s+ token )? [\s:=]+ ) )
     (?! (?i: absent|and|auth|authentication|authorization|credentials?|error|expired|failed|for|format|from
            | has|headers?|in|invalid|is|key|missing|must|not?|or|prefix|provided|realm|required|schemes?
            | should|tokens?|type|used|value|was|with ) \b (?! [\w~+/=-] ) )
     [\w.~+/=*-]{3,}
-    # A name that says secret, and its value.
+    # A name that says "secret", and its value.
   | (?P<name> (?i:
         (?<![A-Za-z0-9])
         (?: [\w-]{0,40} (?: api[ _-]?key | apikey | token | secret | password | passwd | signature )
@@ -32,18 +32,18 @@ _SHAPES = r"""
         (?: \\? ["'] )?
     ) )
     (?:
-        # In quotes all of it is the value.
+        # In quotes: the value is all of it.
         (?P<quoted> \s* [:=] \s* \\? ["'] ) (?! \[REDACTED\] ) [^"'\\]+
-        # After a scheme, or "=", the next word is.
+        # After a scheme, or "=": the value is the next word.
       | (?P<plain> \s* [:=] \s* (?i: basic|bearer|digest|token ) \s+ | \s* = \s* )
         (?! \d{1,7} (?: \.\d+ )? (?! [\w-] ) | \[REDACTED\] )     # token=4096 is a count
         [^\s"'&,;<>{}()]+
-        # After a bare colon a word may be prose ("token: required"), so it must look the part.
+        # After a bare colon a word may be prose ("token: required"), so it must look like a credential.
       | (?P<colon> \s* : \s* ) (?= [^\s"'&,;<>{}()]* \d ) (?! \d{1,7} (?! [\w-] ) ) [^\s"'&,;<>{}()]{6,}
     )
     # https://user:password@host
   | (?P<userinfo> (?<=://) [^/\s@"']+ (?=@) )
-    # Keys that can be told by their beginning, and long hexadecimal ones.
+    # Keys that are known by their beginning, and long hexadecimal ones.
   | (?<![A-Za-z0-9]) (?:
         sk-[\w*-]{3,} | hf_[A-Za-z0-9]{6,} | github_pat_\w{6,} | gh[pousr]_[A-Za-z0-9]{6,} | glpat-[\w-]{6,}
       | xai-[\w-]{6,} | gsk_[A-Za-z0-9]{6,} | (?:sk|pk|rk)_(?:live|test)_\w{6,} | pplx-\w{6,}
@@ -62,7 +62,7 @@ def _hide(match: re.Match[str]) -> str:
 
 
 def _forms(value: str) -> set[str]:
-    """The ways a server may write a value: plain, URL-, JSON-, HTML- and Python-escaped."""
+    """The forms in which a server may write a value: plain, URL-, JSON-, HTML- and Python-escaped."""
     import html  # not at the top: importing the library must not load what only a Provider needs
     from urllib.parse import quote, quote_plus
 
@@ -77,17 +77,17 @@ def _needles(secrets: Iterable[Secret]) -> list[str]:
     found: set[str] = set()
     for secret in secrets:
         value = secret.reveal()
-        # `Basic dXNlcjpwYXNz`: the scheme is no secret, and the rest is one without it too.
+        # In `Basic dXNlcjpwYXNz` the part after the scheme is a secret by itself.
         parts = [word for word in value.split() if len(word) >= _LONG]
         found.update(form for part in (value, *parts) for form in _forms(part))
-    # Longest first, so that no longer form leaves its tail behind.
+    # Longest first: removing a shorter form would leave the rest of a longer one behind.
     return sorted(found - {""}, key=len, reverse=True)
 
 
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
-    """Replace the given secrets, and whatever is shaped like a credential, by `[REDACTED]`."""
-    # The patterns are made here and not kept, so that no object carries a readable one around: a failure is
-    # rare, and its text short.
+    """Replace the given secrets, and everything that is shaped like a credential, by `[REDACTED]`."""
+    # The patterns are made here and not kept, so that no object holds a secret in readable form. Failures are
+    # rare, and their texts short.
     for needle in _needles(secrets):
         pattern = re.escape(needle)
         if len(needle) < _LONG:

@@ -1,9 +1,9 @@
-"""What comes back: an HTTP reply, whatever it is, made a response or an error; pure functions, and total."""
+"""An HTTP reply, unpacked and read: it becomes a response or an error, whatever bytes it holds."""
 
 import dataclasses
 import zlib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from executionkit._json import a_list, a_text, an_object, loads
 from executionkit._text import describe, well_formed
@@ -11,15 +11,18 @@ from executionkit.errors import LLMError
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.faults import TOO_LARGE
 from executionkit.provider._http.transport import Reply
-from executionkit.responses import LLMResponse, ToolCall, text_of
+from executionkit.provider._tool_calls import tool_calls_of
+from executionkit.responses import LLMResponse, text_of
 
-_GZIP_MEMBER = b"\x1f\x8b"
+_GZIP = b"\x1f\x8b"
 
 
 def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMError:
-    """Make of an HTTP reply, whatever it is, a response or the error to raise."""
+    """Turn any HTTP reply into a response, or into the error to raise."""
     try:
-        reply = _unpacked(reply, limit)
+        unpacker = Unpacker(reply.headers, limit)
+        reply = reply._replace(body=unpacker.feed(reply.body))
+        unpacker.finish()
     except (ValueError, zlib.error) as exc:
         reply, broken = reply._replace(body=b""), describe(exc)
         return report.unreadable(reply, broken) if 200 <= reply.status < 300 else report.status(reply)
@@ -35,7 +38,7 @@ def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMEr
     choices = list(map(an_object, a_list(body.get("choices"))))
     found = [response for each in choices if each and (response := _response(body, each)) is not None]
     if found:
-        # The first choice speaks for the request: the usage is that of all of them together.
+        # The usage covers all choices together, so only the first one carries it.
         others = [dataclasses.replace(response, usage={}) for response in found[1:]]
         return dataclasses.replace(found[0], alternatives=others) if others else found[0]
     choice = choices[0] if choices else None
@@ -46,39 +49,79 @@ def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMEr
     return report.unreadable(reply, "no message in it")
 
 
-def _unpacked(reply: Reply, limit: int) -> Reply:
-    """Undo the compression, never making more than `limit` bytes."""
-    encoding = reply.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity") or not reply.body:
-        return reply
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise ValueError(f"content-encoding {encoding!r}, which was not asked for")
-    parts: list[bytes] = []
-    rest, room = reply.body, limit
-    while rest and (not parts or rest.startswith(_GZIP_MEMBER)):  # what else follows is padding
-        stream = zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
-        part = stream.decompress(rest, room + 1)
-        room -= len(part)
-        if room < 0:
-            raise ValueError(TOO_LARGE.format(limit))
-        if not stream.eof:
+class Unpacker:
+    """Undoes the compression of a body, which may come in pieces.
+
+    Bytes that follow a complete gzip member and don't begin another one are padding, and left out.
+
+    Args:
+        headers: The reply's headers, names in lower case.
+        limit: The most bytes that one piece may make.
+
+    Raises:
+        ValueError: The reply has an encoding that was not asked for.
+    """
+
+    def __init__(self, headers: Mapping[str, str], limit: int) -> None:
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise ValueError(f"content-encoding {encoding!r}, which was not asked for")
+        self._limit = limit
+        self._is_packed = encoding not in ("", "identity")
+        self._member: Any = None
+        self._waiting = b""
+        self._is_over = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """Unpack the next piece.
+
+        Raises:
+            ValueError: It makes too many bytes.
+            zlib.error: It can't be unpacked.
+        """
+        if not self._is_packed:
+            return piece
+        parts: list[bytes] = []
+        room = self._limit
+        piece, self._waiting = self._waiting + piece, b""
+        while piece and not self._is_over:
+            if self._member is not None and self._member.eof:
+                if piece == _GZIP[:1]:
+                    self._waiting = piece
+                    break
+                self._is_over = not piece.startswith(_GZIP)
+                self._member = None
+                continue
+            self._member = self._member or zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
+            part = self._member.decompress(piece, room + 1)
+            room -= len(part)
+            if room < 0:
+                raise ValueError(TOO_LARGE.format(self._limit))
+            parts.append(part)
+            piece = self._member.unused_data
+        return b"".join(parts)
+
+    def finish(self) -> None:
+        """Require that the body ended with a complete member.
+
+        Raises:
+            ValueError: It is cut off.
+        """
+        if self._member is not None and not self._member.eof:
             raise ValueError("the compressed body is cut off")
-        parts.append(part)
-        rest = stream.unused_data
-    return reply._replace(body=b"".join(parts))
 
 
 def _response(body: Mapping[str, Any], choice: Mapping[str, Any]) -> LLMResponse | None:
-    """Read what a choice holds; None when it holds no message at all.
+    """Read a choice; None when it holds no message at all.
 
-    A reply that came through is paid for, so nothing in it is worth an error that would be retried: what is
-    missing is taken as empty.
+    The reply is paid for, and an error would be retried and paid for again. So a missing part is read as
+    empty.
     """
     message = an_object(choice.get("message"))
     finish = a_text(choice.get("finish_reason"))
     failed = bool(choice.get("error"))
     if message is None:
-        # A completion in the old style has `text`; one that a filter withheld has no message.
+        # A completion in the old style has `text`. A reply that a filter withheld has no message.
         text = a_text(choice.get("text"))
         if not text and (failed or not finish):
             return None
@@ -91,8 +134,8 @@ def _response(body: Mapping[str, Any], choice: Mapping[str, Any]) -> LLMResponse
 def response_from(
     body: Mapping[str, Any], message: Mapping[str, Any], finish: str, usage: Mapping[str, Any]
 ) -> LLMResponse:
-    """The response that a message makes; `body` is what it stood in."""
-    calls = _tool_calls(message)
+    """Make a response of a message; `body` is the whole reply."""
+    calls = tool_calls_of(message)
     return LLMResponse(
         well_formed(text_of(message.get("content"))),
         calls,
@@ -102,19 +145,3 @@ def response_from(
         reasoning=well_formed(a_text(message.get("reasoning_content")) or a_text(message.get("reasoning"))),
         refusal=well_formed(a_text(message.get("refusal"))),
     )
-
-
-def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    calls = a_list(message.get("tool_calls"))
-    if not calls:
-        # The form that `tool_calls` replaced; some servers still answer in it.
-        legacy = an_object(message.get("function_call"))
-        calls = [] if legacy is None else [{"function": legacy}]
-    return tuple(_tool_call(call) for call in map(an_object, calls) if call is not None)
-
-
-def _tool_call(call: Mapping[str, Any]) -> ToolCall:
-    function = an_object(call.get("function")) or {}
-    # In whatever form they came: ToolCall reads them.
-    arguments = cast("dict[str, Any]", function.get("arguments"))
-    return ToolCall(a_text(call.get("id")), a_text(function.get("name")), arguments)

@@ -1,68 +1,91 @@
-"""What is sent: the arguments of a call, checked and made a JSON body."""
+"""What a request carries: its headers, and its JSON body made of the arguments of a call."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from executionkit import _checks as checks
 from executionkit._json import dumps, is_mapping, is_sequence
+from executionkit._version import __version__
+from executionkit.provider._secrets import Secret
 
 _OWN_FIELDS = {
-    "messages": "pass the messages as complete()'s first argument",
+    "messages": "pass the messages as the first argument",
     "model": "set Provider.model, or dataclasses.replace(provider, model=...)",
-    "stream": "complete() takes whole replies, stream() streams",
-    "temperature": "use default_temperature, or complete()'s temperature",
-    "max_tokens": "use default_max_tokens, or complete()'s max_tokens",
+    "stream": "complete() returns whole replies, stream() streams them",
+    "temperature": "use default_temperature, or the argument temperature of the call",
+    "max_tokens": "use default_max_tokens, or the argument max_tokens of the call",
     "max_completion_tokens": "use max_tokens, with max_tokens_field='max_completion_tokens'",
-    "tools": "use complete()'s tools",
+    "tools": "use the argument tools of the call",
 }
 
 
 class Form(NamedTuple):
-    """How a provider's requests are written.
+    """How a provider writes its requests.
 
     Attributes:
-        fixed: The fields that all requests have: the model, and the extra ones.
+        fields: The body fields of every request: the model, and `extra_body`.
+        temperature: Sent where a call gives none.
+        max_tokens: Sent where a call gives none.
         max_tokens_field: The name under which `max_tokens` is sent.
-        omit: The fields never to send.
-        null_content: What stands in for null as a message's content; None is null itself.
+        omit: The body fields never to send.
+        null_content: Sent in place of null as a message's content; None sends null.
     """
 
-    fixed: Mapping[str, Any]
+    fields: Mapping[str, Any]
+    temperature: float
+    max_tokens: int
     max_tokens_field: str
     omit: Collection[str]
     null_content: str | None
 
 
-def compose(
-    form: Form,
-    messages: object,
-    *,
-    temperature: float,
-    max_tokens: int,
-    tools: object,
-    further: Mapping[str, Any],
-    streamed: bool = False,
-) -> bytes:
-    """Write one request; a streamed one asks for the usage too, which servers leave out otherwise.
+class Arguments(NamedTuple):
+    """The arguments of one call of `complete` or `stream`, unchecked; `further` holds its keywords."""
+
+    messages: object
+    temperature: float | None
+    max_tokens: int | None
+    tools: object
+    further: Mapping[str, Any]
+
+
+def all_headers(key: Secret, extra: Mapping[str, Secret]) -> tuple[tuple[str, Secret], ...]:
+    """The headers of every request except Host and Content-Length; an extra header replaces ours."""
+    own = {
+        "Accept": "application/json",
+        "User-Agent": f"executionkit/{__version__}",
+        **({"Authorization": f"Bearer {key.reveal()}"} if key else {}),
+    }
+    replaced = {name.lower() for name in extra}
+    kept = [(name, Secret(value)) for name, value in own.items() if name.lower() not in replaced]
+    fixed = [("Content-Type", Secret("application/json")), ("Accept-Encoding", Secret("gzip"))]
+    return (*kept, *extra.items(), *fixed)
+
+
+def compose(form: Form, call: Arguments, *, streamed: bool = False) -> bytes:
+    """Check the arguments of a call and write its body.
+
+    Servers report the usage of a streamed reply only on request, so a streamed body asks for it.
 
     Raises:
-        ValueError: An argument is out of range, or has no JSON form because of its value.
-        TypeError: An argument is of the wrong kind, or would override what the client sets.
+        ValueError: An argument is out of range, or its value has no JSON form.
+        TypeError: An argument is of the wrong type, or a keyword would override what the client sets.
     """
-    conversation = _mappings(messages, "messages")
-    if not conversation:
-        raise ValueError("messages must hold at least one message, got none")
+    messages = _mappings(call.messages, "messages")
+    if not messages:
+        raise ValueError("messages must hold at least one message, got an empty list")
     if form.null_content is not None:
-        conversation = [_without_null(message, form.null_content) for message in conversation]
-    if tools is not None:
-        _mappings(tools, "tools")
+        messages = [_without_null(message, form.null_content) for message in messages]
+    tools = None if call.tools is None else _mappings(call.tools, "tools")
+    temperature = form.temperature if call.temperature is None else call.temperature
+    max_tokens = form.max_tokens if call.max_tokens is None else call.max_tokens
     checks.between(0.0, 2.0, temperature=temperature)
     checks.at_least(1, max_tokens=max_tokens)
-    further = {name: value for name, value in further.items() if value is not None}
+    further = {name: value for name, value in call.further.items() if value is not None}
     taken = own_field(further, form.max_tokens_field)
     if taken is not None:
-        raise TypeError(f"complete() {taken}")
-    body = {**form.fixed, "messages": conversation, **further, "temperature": temperature}
+        raise TypeError(f"{'stream' if streamed else 'complete'}() {taken}")
+    body = {**form.fields, "messages": messages, **further, "temperature": temperature}
     if "max_tokens" not in form.omit:
         body[form.max_tokens_field] = max_tokens
     if tools:
@@ -77,7 +100,7 @@ def compose(
 
 
 def _mappings(value: object, name: str) -> Sequence[Mapping[str, Any]]:
-    # A string, which is a sequence too, is the likeliest mistake: it would be sent letter by letter.
+    # A string is the likeliest mistake. It is a sequence too, and would be sent letter by letter.
     if not is_sequence(value):
         raise TypeError(f"{name} must be a list of dicts, got {type(value).__name__}")
     for item in value:
@@ -91,10 +114,10 @@ def _without_null(message: Mapping[str, Any], content: str) -> Mapping[str, Any]
 
 
 def own_field(body: Mapping[str, Any], max_tokens_field: str) -> str | None:
-    """Find a body field that would silently override what the client sets.
+    """Find a body field that would override one that the client sets; say what to use instead.
 
     Returns:
-        Why it is refused and what to use instead; None when there is no such field.
+        The end of an error message, after the name of what was given; None when there is no such field.
     """
     for name in body:
         if name in _OWN_FIELDS or name == max_tokens_field:
@@ -103,11 +126,11 @@ def own_field(body: Mapping[str, Any], max_tokens_field: str) -> str | None:
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
-    """The request body as JSON; lone surrogates, which UTF-8 can't carry, become U+FFFD.
+    """Write a request body as JSON. Lone surrogates become U+FFFD, because UTF-8 can't carry them.
 
     Raises:
         ValueError: A number is NaN or infinite, or the body contains itself or is nested too deep.
-        TypeError: Something in it has no JSON form.
+        TypeError: A value in it has no JSON form.
     """
     try:
         return dumps(body)

@@ -1,4 +1,4 @@
-"""How long a server asks to wait: `retry-after-ms`, and `Retry-After` in seconds or as an HTTP date."""
+"""The wait that a server asks for: `retry-after-ms`, and `Retry-After` in seconds or as an HTTP date."""
 
 import math
 import re
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _LONGEST = 1e9
-"""Seconds. Whatever is beyond it says "never", in a number that a caller can still sleep for."""
+"""Seconds. A longer wait means "never"; it is cut to a number that a caller can still sleep for."""
 
 _PREFIXES = ("", "llm_provider-")
-"""What the headers' names begin with. LiteLLM's proxy passes on those of the server behind it renamed."""
+"""Prefixes of the header names. LiteLLM's proxy renames the headers of the server behind it like this."""
 
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 
@@ -22,11 +22,11 @@ def retry_after(headers: Mapping[str, str], now: "datetime | None" = None) -> fl
 
     Args:
         headers: The reply's headers, names in lower case.
-        now: The present, for dates; None takes the reply's own `Date` (servers' clocks differ from ours), or
-            else the local clock.
+        now: The present time, to compare a date with. Defaults to the reply's own `Date`, because servers'
+            clocks differ from ours; without one, to the local clock.
 
     Returns:
-        Finite seconds, 0 or more; None when the server said nothing or nothing sensible.
+        Finite seconds, 0 or more; None if the server asked for no wait, or for none that makes sense.
     """
     waits = (_asked(headers, prefix, now) for prefix in _PREFIXES)
     return next((wait for wait in waits if wait is not None), None)
@@ -40,7 +40,7 @@ def _asked(headers: Mapping[str, str], prefix: str, now: "datetime | None") -> f
     seconds = _number(value)
     if seconds is not None or not value:
         return seconds
-    from datetime import UTC, datetime  # like below: not loaded unless a server sends a date
+    from datetime import UTC, datetime  # here and below: loaded only if a server sends a date
 
     until = _date(value)
     if until is None:

@@ -1,4 +1,4 @@
-"""A string that doesn't show itself: keys, and the values of headers."""
+"""`Secret`: a string that doesn't show itself, for keys and the values of headers."""
 
 from typing import Any, Self
 
@@ -27,11 +27,11 @@ class Secret(str):
         return (LostSecret, ("***",)) if self else (Secret, ("",))
 
     def reveal(self) -> str:
-        """The string itself."""
+        """Return the string itself."""
         return str.__str__(self)
 
 
 class LostSecret(Secret):
-    """What a pickled secret comes back as: known to have been there, its value left behind."""
+    """A secret that came out of a pickle: there was one, but its value is lost."""
 
     __slots__ = ()

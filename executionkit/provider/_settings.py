@@ -1,17 +1,19 @@
-"""What a Provider is told, checked once: the address, the headers, the body fields."""
+"""The settings of a Provider, checked once: the address, the secrets, the limits, the body fields."""
 
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from executionkit._json import is_collection, is_mapping
+from executionkit.provider._http.faults import TransportError
 from executionkit.provider._http.transport import default_port
 from executionkit.provider._request import encode, own_field
 from executionkit.provider._secrets import LostSecret, Secret
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-# The back ends frame the message; a header that says otherwise would only break it.
+# The back ends frame the message. A header that contradicts them would break the request.
 _FRAMING = frozenset(
     {"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 )
@@ -19,24 +21,64 @@ _FRAMING = frozenset(
 _PATH = "/chat/completions"
 
 
-def address(base_url: object) -> tuple[str, str, int, str]:
-    """Read a base URL: its scheme, host, port, and the request target under it.
+class Limits(NamedTuple):
+    """How long a call may take, and how much its reply may bring.
+
+    Attributes:
+        timeout: The most seconds the server may be silent.
+        deadline: The most seconds that a call may take altogether. None limits a whole reply, and the wait
+            for the beginning of a streamed one, to `timeout`.
+        max_bytes: The most bytes of a reply; for a stream, of one event and of all its texts.
+    """
+
+    timeout: float
+    deadline: float | None
+    max_bytes: int
+
+    @property
+    def whole(self) -> float:
+        """The most seconds until a whole reply, or the beginning of a streamed one, is there."""
+        return self.timeout if self.deadline is None else self.deadline
+
+    def overrun(self) -> TransportError:
+        """The fault of a call that took longer than `whole`."""
+        setting = "timeout" if self.deadline is None else "deadline"
+        return TransportError(f"no complete reply within {self.whole:g} s ({setting})")
+
+
+def text(value: object, name: str, hint: str = "") -> str:
+    """Require a str.
 
     Raises:
-        ValueError: It is no http or https URL that a request can be sent to. The text shows nothing of the
-            URL that can hold a credential.
+        ValueError: It is something else; the message doesn't show it. None gets a hint at its usual source.
+    """
+    if value is None:
+        raise ValueError(
+            f"{name} must be a str, got None; if it comes from os.environ.get(...), the environment variable "
+            f"is not set{hint}"
+        )
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a str, got {type(value).__name__}")
+    return value
+
+
+def address(base_url: object) -> tuple[str, str, int, str]:
+    """Read a base URL: its scheme, host and port, and the request target.
+
+    Raises:
+        ValueError: It is not an http or https URL that a request can be sent to. The message shows no part of
+            the URL that can hold a credential.
     """
     from urllib.parse import quote, urlsplit  # not at the top: importing the library must not load it
 
-    if not isinstance(base_url, str):
-        raise ValueError(f"base_url must be a str, got {type(base_url).__name__}")
+    base_url = text(base_url, "base_url")
     if re.search(r"[\s\x00-\x1f\x7f\\]", base_url):
         raise ValueError("base_url must not contain whitespace, control characters or backslashes")
     try:
         parts = urlsplit(base_url)
         scheme, host, port = parts.scheme, parts.hostname or "", parts.port
     except ValueError:
-        raise ValueError("base_url is no valid URL") from None
+        raise ValueError("base_url is not a valid URL; it must look like https://host/v1") from None
     if scheme not in ("http", "https"):
         raise ValueError(f"base_url must start with http:// or https://, got scheme {scheme!r}")
     if "@" in parts.netloc:
@@ -49,29 +91,28 @@ def address(base_url: object) -> tuple[str, str, int, str]:
     except UnicodeError:
         host = ""
     if not host or port == 0:
-        raise ValueError("base_url must name a host, and if a port then one from 1 to 65535")
+        raise ValueError("base_url must name a host; a port must be from 1 to 65535")
     path = parts.path.rstrip("/")
     if path.endswith(_PATH):
-        raise ValueError(f"base_url must not end in {_PATH}, which is added to it")
+        raise ValueError(f"base_url must not end in {_PATH}; the client adds that")
     target = quote(path, safe="/%:@!$&'()*+,;=~") + _PATH
     query = quote(parts.query, safe="/?%:@!$&'()*+,;=~")
     return scheme, host, port or default_port(scheme), f"{target}?{query}" if query else target
 
 
-def secret(value: object, name: str) -> Secret:
+def secret(value: object, name: str, hint: str = "") -> Secret:
     """Take a key or a header's value, without the whitespace around it.
 
     Raises:
-        ValueError: It can't travel in a header; the text doesn't show it.
+        ValueError: It can't be sent in a header. The message doesn't show it.
     """
     if isinstance(value, LostSecret):
         return value
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be a str, got {type(value).__name__}")
-    text = (value.reveal() if isinstance(value, Secret) else value).strip()
-    if _UNPRINTABLE.search(text) or not _is_latin1(text):
+    given = text(value, name, hint)
+    given = (given.reveal() if isinstance(given, Secret) else given).strip()
+    if _UNPRINTABLE.search(given) or not _is_latin1(given):
         raise ValueError(f"{name} must not contain control characters or characters beyond Latin-1")
-    return Secret(text)
+    return Secret(given)
 
 
 def _is_latin1(text: str) -> bool:
@@ -83,63 +124,48 @@ def _is_latin1(text: str) -> bool:
 
 
 def secret_headers(headers: object, *, has_key: bool) -> Mapping[str, Secret]:
-    """Take extra headers, read-only and with their values hidden.
+    """Take extra headers: read-only, with their values hidden.
 
     Raises:
-        ValueError: A name or value is malformed, a name comes twice or is one the client sets itself.
+        ValueError: A name or value is malformed, a name comes twice, or the client sets that header itself.
     """
     if not is_mapping(headers):
-        raise ValueError(f"headers must be a mapping of str to str, got {type(headers).__name__}")
+        raise ValueError(f"headers must be a mapping of names to values, got {type(headers).__name__}")
     checked: dict[str, Secret] = {}
     seen: set[str] = set()
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.match(name):
-            raise ValueError(f"headers has a malformed name, {name!r}")
+            raise ValueError(f"headers holds {name!r}, which is not a valid header name")
         lower = name.lower()
         if lower in _FRAMING:
-            raise ValueError(f"headers must not set {name}, which the client sets itself")
+            raise ValueError(f"headers must not set {name}; the client sets it itself")
         if lower in seen:
-            raise ValueError(f"headers has {name} twice")
+            raise ValueError(f"headers holds {name} twice; upper and lower case are the same")
         if lower == "authorization" and has_key:
-            raise ValueError("headers must not set Authorization beside api_key; leave one of them out")
+            raise ValueError("headers must not set Authorization beside api_key; give only one of them")
         seen.add(lower)
         checked[name] = secret(value, f"headers[{name!r}]")
     return MappingProxyType(checked)
-
-
-def all_headers(key: Secret, extra: Mapping[str, Secret]) -> tuple[tuple[str, Secret], ...]:
-    """The headers of every request, but Host and Content-Length; the extra ones replace ours."""
-    from executionkit import __version__  # at the top it would be a circle
-
-    own = {
-        "Accept": "application/json",
-        "User-Agent": f"executionkit/{__version__}",
-        **({"Authorization": f"Bearer {key.reveal()}"} if key else {}),
-    }
-    replaced = {name.lower() for name in extra}
-    kept = [(name, Secret(value)) for name, value in own.items() if name.lower() not in replaced]
-    fixed = [("Content-Type", Secret("application/json")), ("Accept-Encoding", Secret("gzip"))]
-    return (*kept, *extra.items(), *fixed)
 
 
 def check_names(omit: object) -> None:
     """Require `omit` to be a collection of body fields that a request can do without.
 
     Raises:
-        ValueError: It is not.
+        ValueError: It is something else, or holds a field that every request needs.
     """
-    if not is_collection(omit) or not all(isinstance(name, str) for name in omit):
+    if not is_collection(omit) or not all(isinstance(field, str) for field in omit):
         raise ValueError(f"omit must be a collection of field names, got {omit!r}")
-    for name in ("model", "messages", "stream"):
-        if name in omit:
-            raise ValueError(f"omit must not contain {name!r}, which every request needs")
+    for field in ("model", "messages", "stream"):
+        if field in omit:
+            raise ValueError(f"omit must not contain {field!r}; every request needs it")
 
 
 def check_body(extra_body: object, max_tokens_field: str) -> None:
-    """Require `extra_body` to be JSON, and to set nothing that the client sets.
+    """Require `extra_body` to be JSON, without the fields that the client sets.
 
     Raises:
-        ValueError: It is not, or does.
+        ValueError: It is not JSON, or sets such a field.
     """
     if not is_mapping(extra_body):
         raise ValueError(f"extra_body must be a mapping, got {type(extra_body).__name__}")

@@ -1,4 +1,6 @@
-"""Server-sent events out of bytes, as the HTML standard defines them: incremental, total, linear.
+"""A parser of server-sent events, as the HTML standard defines them.
+
+It takes pieces of any size, accepts any bytes, and needs time in proportion to their number.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
@@ -9,7 +11,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ServerEvent(NamedTuple):
-    """One event: its type, "" where the server named none, and its data, the lines joined by newlines."""
+    """One event: its type ("" if the server named none), and its data, the lines joined by newlines."""
 
     type: str
     data: str
@@ -20,10 +22,10 @@ class EventTooLargeError(Exception):
 
 
 class EventParser:
-    """Takes an event stream in pieces of any size and gives the events that each completes.
+    """Takes an event stream in pieces of any size, and returns the events that each piece completes.
 
-    Lines are split as bytes, so that only CR, LF and CRLF end one (U+2028 does not), and decoded whole, so
-    that no character is torn. Bytes that are no UTF-8 become U+FFFD.
+    Lines are split as bytes, so that only CR, LF and CRLF end a line (U+2028 does not). They are decoded
+    whole, so that no character is torn. Bytes that are not UTF-8 become U+FFFD.
 
     Args:
         limit: The most bytes that one event may have.
@@ -39,7 +41,7 @@ class EventParser:
         self._at_start = True
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
-        """Take the next bytes.
+        """Take the next bytes and return the events that they complete.
 
         Raises:
             EventTooLargeError: An event has more than `limit` bytes.
@@ -64,7 +66,7 @@ class EventParser:
         return events
 
     def finish(self) -> ServerEvent | None:
-        """The event that the end of the stream has left without its empty line, if there is one."""
+        """Return the last event if the stream ended without the empty line after it."""
         if any(self._line):
             self._end_line()
         return self._dispatch()
@@ -78,7 +80,7 @@ class EventParser:
         if not line:
             return self._dispatch()
         if line.startswith(b":"):
-            self._size -= len(line)  # a comment: servers send them by the minute to show that they are alive
+            self._size -= len(line)  # a comment: servers send them to show that they are alive
             return None
         name, _, value = line.partition(b":")
         if name == b"data":

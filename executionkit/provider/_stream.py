@@ -6,54 +6,41 @@ import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 from executionkit._json import an_object, loads
 from executionkit._text import describe
-from executionkit.errors import LLMError
+from executionkit.errors import LLMError, mark_not_dispatched
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.transport import Dispatch, Reply, Transport
-from executionkit.provider._reply import interpret
+from executionkit.provider._reply import Unpacker, interpret
+from executionkit.provider._settings import Limits
 from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
-from executionkit.provider._unpacking import Unpacker
 from executionkit.streaming import ReplyStream, StreamEvent, events_of
 
 _BEGINNING = 16_384
-"""The bytes of a body kept to tell what it was, should it turn out to be no stream."""
+"""Bytes of a body that are kept, to show in the error if the body turns out not to be a stream."""
 
 _LINGER = 0.2
-"""Seconds a stream that has said all waits for its end on the wire, so that its connection can be kept."""
+"""Seconds that a finished stream waits for the end of its body, so that the connection can be kept."""
+
+_BOM = b"\xef\xbb\xbf"
+_NO_STREAM = (b"{", b"[", b"<")
+"""The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
 
 _ENDED = "the stream ended before the reply was finished"
 _UNEXPLAINED = "the server ended the stream without saying why the model stopped (no finish_reason)"
-
-
-class Limits(NamedTuple):
-    """How long a stream may take, and how much it may bring.
-
-    Attributes:
-        beginning: Seconds until the reply's head is there.
-        name: The setting that this comes from.
-        total: Seconds altogether; None is no limit.
-        max_bytes: The most bytes of an event, and of a reply's texts.
-    """
-
-    beginning: float
-    name: str
-    total: float | None
-    max_bytes: int
 
 
 class ProviderStream(ReplyStream):
     """One request whose reply is handed over while it arrives.
 
     Args:
-        body: Writes the request.
-        connect: Gives the transport, or the error that there is none.
-        limits: The limits.
+        compose: Writes the body.
+        connect: Returns the transport.
+        limits: How long the request may take, and how much its reply may bring.
         report: Writes the errors.
     """
 
@@ -63,13 +50,13 @@ class ProviderStream(ReplyStream):
 
     def __init__(
         self,
-        body: Callable[[], bytes],
-        connect: Callable[[], Awaitable[Transport | LLMError]],
+        compose: Callable[[], bytes],
+        connect: Callable[[], Awaitable[Transport]],
         limits: Limits,
         report: Reporter,
     ) -> None:
         super().__init__()
-        self._body = body
+        self._compose = compose
         self._connect = connect
         self._limits = limits
         self._report = report
@@ -85,35 +72,31 @@ class ProviderStream(ReplyStream):
     async def _open(self) -> None:
         body = b""
         try:
-            body = self._body()
-            failure = await self._send(body)
+            body = self._compose()
+            failure = await self._send(await self._connect(), body)
         except BaseException as exc:
             if not self._dispatch.sent:
-                setattr(exc, _DISPATCHED, False)
+                mark_not_dispatched(exc)
             raise
         finally:
             if self._dispatch.sent:
                 self._prompt_bytes = len(body)
         if failure is not None:
-            # Raised where no other exception is being handled: those of HTTP libraries hold the headers.
+            # Raised outside of every `except`, because the exceptions of HTTP libraries hold the headers.
             raise failure
 
-    async def _send(self, body: bytes) -> LLMError | None:
-        transport = await self._connect()
-        if isinstance(transport, LLMError):
-            return transport
+    async def _send(self, transport: Transport, body: bytes) -> LLMError | None:
         self._report = self._report.through(transport.proxy)
         self._assembly = Assembly(len(body))
         now = asyncio.get_running_loop().time()
-        self._deadline = None if self._limits.total is None else now + self._limits.total
+        if self._limits.deadline is not None:
+            self._deadline = now + self._limits.deadline
         self._incoming = transport.stream(body, self._dispatch)
         try:
-            async with asyncio.timeout_at(now + self._limits.beginning):
+            async with asyncio.timeout_at(now + self._limits.whole):
                 return await self._begin_reply(self._incoming)
         except TimeoutError:
-            fault = TransportError(
-                f"no complete reply within {self._limits.beginning:g} s ({self._limits.name})"
-            )
+            fault = self._limits.overrun()
         except TransportError as exc:
             fault = exc
         return self._report.fault(fault, self._dispatch)
@@ -126,9 +109,8 @@ class ProviderStream(ReplyStream):
         size = 0
         if 200 <= status < 300:
             start = b""
-            with suppress(
-                ValueError, zlib.error
-            ):  # what can't be unpacked is no stream; `interpret` says why
+            # A body that can't be unpacked is not a stream; `interpret` says what is wrong with it.
+            with suppress(ValueError, zlib.error):
                 self._unpacker = Unpacker(headers, self._limits.max_bytes)
                 while not start and (part := await incoming.read()):
                     parts.append(part)
@@ -170,41 +152,40 @@ class ProviderStream(ReplyStream):
             async with asyncio.timeout_at(self._deadline):
                 piece = await incoming.read()
         except TimeoutError:
-            fault = TransportError(f"no complete reply within {self._limits.total:g} s (deadline)")
+            self._break_off(self._limits.overrun())
         except TransportError as exc:
-            fault = exc
+            self._break_off(exc)
         else:
             try:
-                self._take(self._unpacker.feed(piece) if piece else b"")
+                if piece:
+                    self._take(self._unpacker.feed(piece))
+                else:
+                    self._end()
             except (ValueError, zlib.error) as exc:
                 self._fail(self._report.unreadable(self._reply, describe(exc)))
-            return
-        self._fail(self._report.fault(fault, self._dispatch))
 
     def _take(self, piece: bytes) -> None:
-        """Take the next bytes of the stream; none at its end."""
-        if piece:
-            try:
-                events = self._parser.feed(piece)
-            except EventTooLargeError:
-                fault = TransportError(TOO_LARGE.format(self._limits.max_bytes))
-                self._fail(self._report.fault(fault, self._dispatch))
-                return
-        else:
-            last = self._parser.finish()
-            events = [] if last is None else [last]
+        try:
+            events = self._parser.feed(piece)
+        except EventTooLargeError:
+            self._break_off(TransportError(TOO_LARGE.format(self._limits.max_bytes)))
+            return
         for event in events:
-            self._take_event(event, is_last=not piece)
-        if not piece:
-            self._fail(self._report.fault(TransportError(_ENDED), self._dispatch))
+            self._take_event(event)
 
-    def _take_event(self, event: ServerEvent, *, is_last: bool) -> None:
+    def _end(self) -> None:
+        last = self._parser.finish()
+        if last is not None:
+            self._take_event(last, is_last=True)
+        self._break_off(TransportError(_ENDED))
+
+    def _take_event(self, event: ServerEvent, *, is_last: bool = False) -> None:
         data = event.data.strip()
         if self._is_over or not data:
             return
         if data == "[DONE]":
             if self._assembly.is_cut_off:
-                self._fail(self._report.fault(TransportError(_UNEXPLAINED), self._dispatch))
+                self._break_off(TransportError(_UNEXPLAINED))
             else:
                 self._complete()
             return
@@ -212,7 +193,7 @@ class ProviderStream(ReplyStream):
             parsed: object = loads(data)
         except (ValueError, RecursionError) as exc:
             if is_last:
-                return  # torn off, which is the end of the stream and not the fault of the event
+                return  # a torn event: the stream ended within it
             parsed = data if event.type == "error" else exc
         chunk = an_object(parsed)
         reply = self._reply._replace(body=data.encode("utf-8", "replace"))
@@ -226,8 +207,7 @@ class ProviderStream(ReplyStream):
             return
         self._events.extend(self._assembly.add(chunk or {}))
         if self._assembly.size > self._limits.max_bytes:
-            fault = TransportError(TOO_LARGE.format(self._limits.max_bytes))
-            self._fail(self._report.fault(fault, self._dispatch))
+            self._break_off(TransportError(TOO_LARGE.format(self._limits.max_bytes)))
 
     def _complete(self) -> None:
         if self._assembly.is_empty:
@@ -237,8 +217,11 @@ class ProviderStream(ReplyStream):
             self._events.extend(self._assembly.finish())
         self._is_over = True
 
+    def _break_off(self, fault: TransportError) -> None:
+        self._fail(self._report.fault(fault, self._dispatch))
+
     def _fail(self, failure: LLMError) -> None:
-        """End the stream; by an error unless the reply itself was finished already, and so paid for."""
+        """End the stream; with an error unless the reply is finished already, and so paid for."""
         if self._is_over:
             return
         if self._assembly.is_finished:
@@ -260,21 +243,13 @@ class ProviderStream(ReplyStream):
             warnings.warn(
                 f"a stream was left open: {self!r}; use `async with`", ResourceWarning, stacklevel=1
             )
-            with suppress(RuntimeError):  # its loop was closed, and its connection with that
+            with suppress(RuntimeError):  # its loop was closed, and the connection with it
                 self._incoming.close()
 
 
-_BOM = b"\xef\xbb\xbf"
-_NO_STREAM = (b"{", b"[", b"<")
-"""What JSON and HTML begin with, and no line of an event stream does."""
-
-
 def _first_byte(beginning: bytes) -> bytes:
-    """The first byte that tells what a body is; b"" while there is none."""
+    """The first byte that tells a stream from other bodies; b"" until it has come."""
     if _BOM.startswith(beginning):
         return b""
     # An event stream may begin with any number of empty lines.
     return beginning.removeprefix(_BOM).lstrip()[:1] or beginning[_BEGINNING:][:1]
-
-
-_DISPATCHED = "dispatched"  # a name, because exceptions of Python's own declare no such attribute

@@ -1,14 +1,33 @@
-"""Tool calls out of their fragments, in all the ways in which servers cut them."""
+"""Tool calls: read from a whole reply, or put together from the fragments of a streamed one."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
-from executionkit._json import a_text, an_object
+from executionkit._json import a_list, a_text, an_object
+from executionkit.responses import ToolCall
 from executionkit.streaming import ToolCallDelta
 
 
+def tool_calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """The tool calls in a message."""
+    calls = a_list(message.get("tool_calls"))
+    if not calls:
+        # The form that `tool_calls` replaced; some servers still answer in it.
+        legacy = an_object(message.get("function_call"))
+        calls = [] if legacy is None else [{"function": legacy}]
+    return tuple(_tool_call(call) for call in map(an_object, calls) if call is not None)
+
+
+def _tool_call(call: Mapping[str, Any]) -> ToolCall:
+    function = an_object(call.get("function")) or {}
+    # ToolCall reads the arguments in whatever form they came.
+    arguments = cast("dict[str, Any]", function.get("arguments"))
+    return ToolCall(a_text(call.get("id")), a_text(function.get("name")), arguments)
+
+
 class _Call:
-    """One tool call as far as it has come."""
+    """One tool call, as much of it as has arrived."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -19,11 +38,11 @@ class _Call:
 
     @property
     def looks_complete(self) -> bool:
-        """Whether a further name may begin another call: the arguments end as an object does."""
+        """Whether the arguments end as an object does, so that a further name may begin another call."""
         return self._end.endswith("}")
 
     def add(self, name: str, arguments: str) -> None:
-        # llama.cpp repeats the name with every fragment; others build it up, or send it in pieces.
+        # llama.cpp repeats the name with every fragment. Others send it growing, or in pieces.
         if name.startswith(self.name):
             self.name = name
         elif not self.arguments:
@@ -36,9 +55,9 @@ class _Call:
 class CallFragments:
     """Puts the fragments of a reply's tool calls together.
 
-    A fragment belongs to the call of its `index`. Some servers send none, or the same one for calls that
-    differ: then another `id` that comes with a name, or a name after arguments that are complete, begins
-    another call, and everything else goes on with the last one.
+    A fragment belongs to the call of its `index`. Some servers send no index, or the same one for different
+    calls. Then a fragment begins another call if it has a name and another `id`, or if it has a name and the
+    arguments so far are complete. Every other fragment continues the last call.
     """
 
     def __init__(self) -> None:
@@ -46,11 +65,11 @@ class CallFragments:
         self._by_index: dict[int, _Call] = {}
 
     def add(self, fragment: dict[str, Any]) -> ToolCallDelta | None:
-        """Take one fragment; None when there is nothing in it."""
+        """Take one fragment; return the event for it, or None when the fragment is empty."""
         function = an_object(fragment.get("function")) or {}
         identifier, name = a_text(fragment.get("id")), a_text(function.get("name"))
         raw = function.get("arguments")
-        # Some servers send the arguments parsed, as the API does not say.
+        # Some servers send the arguments parsed, against the API.
         arguments = raw if isinstance(raw, str) else "" if raw is None else json.dumps(raw)
         if not identifier and not name and not arguments:
             return None

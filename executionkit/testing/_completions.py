@@ -1,10 +1,10 @@
 """A reply in the shape of OpenAI's chat completions, cut to `max_tokens`."""
 
 import json
-import re
 import time
 from typing import Any
 
+from executionkit._text import words_of
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.testing._http import Reply, event, json_body
 from executionkit.testing._requests import ChatRequest
@@ -12,10 +12,10 @@ from executionkit.testing._tokens import count_prompt_tokens, count_tokens, firs
 
 
 def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
-    """The reply to `request` that says `answer`, and its alternatives as further choices.
+    """Make the reply to `request` from `answer`; its alternatives become further choices.
 
-    Tokens are counted by `count_tokens`, and what goes beyond the request's `max_tokens` is cut off with
-    `finish_reason` "length"; a response that brings its own `usage` has that reported as it is.
+    `count_tokens` counts the tokens. A text of more than the request's `max_tokens` is cut, with
+    `finish_reason` "length". A response that has a `usage` of its own reports that one.
     """
     response = LLMResponse(answer) if isinstance(answer, str) else answer
     choices: list[dict[str, Any]] = []
@@ -32,7 +32,7 @@ def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
         usage["total_tokens"] = sum(usage.values())
         response = LLMResponse("", usage=usage)
     if request.streamed:
-        # A stream brings one choice: the endpoint tells no deltas of several apart.
+        # A stream has one choice: the endpoint doesn't interleave the deltas of several.
         first = choices[0]
         pieces = _pieces(first["message"], first["finish_reason"], dict(response.usage), request)
         reply = Reply(200, b"", pieces=pieces)
@@ -54,7 +54,7 @@ def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
 def _pieces(
     message: dict[str, Any], finish_reason: str, usage: dict[str, Any], request: ChatRequest
 ) -> tuple[bytes, ...]:
-    """The same reply as the events of a stream: texts word by word, arguments in two pieces each."""
+    """The reply as the events of a stream: texts word by word, the arguments of a call in two pieces."""
     head: dict[str, Any] = {
         "id": f"chatcmpl-{request.number}",
         "object": "chat.completion.chunk",
@@ -70,7 +70,7 @@ def _pieces(
 
     deltas: list[dict[str, Any]] = []
     for name in ("reasoning_content", "content", "refusal"):
-        deltas += [{name: word} for word in _WORD.findall(message.get(name) or "")]
+        deltas += [{name: word} for word in words_of(message.get(name) or "")]
     for index, call in enumerate(message.get("tool_calls", ())):
         function = call["function"]
         middle = len(function["arguments"]) // 2
@@ -78,7 +78,8 @@ def _pieces(
         deltas.append({"tool_calls": [begin]})
         for part in (function["arguments"][:middle], function["arguments"][middle:]):
             deltas.append({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
-    # The role comes with the first of them: a piece that brings nothing would be none to count faults by.
+    # The role is sent with the first delta. Alone it would be a piece without content, and `after` counts
+    # pieces of content.
     deltas = deltas or [{"content": ""}]
     deltas[0] = {"role": "assistant", **deltas[0]}
     pieces = [*map(chunk, deltas), chunk({}, finish_reason)]
@@ -87,11 +88,8 @@ def _pieces(
     return (*pieces, event("[DONE]"))
 
 
-_WORD = re.compile(r"\s*\S+|\s+")
-
-
 def _choice(response: LLMResponse, limit: int | None) -> tuple[dict[str, Any], int]:
-    """What a choice holds of a response that may have `limit` tokens, and how many it has."""
+    """Make a choice of a response, cut to `limit` tokens; return it with the number of its tokens."""
     content, calls, used, was_cut = _within(response, limit)
     finish_reason = response.finish_reason
     if was_cut:
@@ -108,7 +106,11 @@ def _choice(response: LLMResponse, limit: int | None) -> tuple[dict[str, Any], i
 
 
 def _within(response: LLMResponse, limit: int | None) -> tuple[str, list[dict[str, Any]], int, bool]:
-    """The text and tool calls that fit in `limit` tokens, how many they have, and whether more was there."""
+    """Cut a response to `limit` tokens.
+
+    Returns:
+        Its text, its tool calls, the number of their tokens, and whether anything was cut.
+    """
     used = count_tokens(response.content)
     if limit is not None and used > limit:
         return first_tokens(response.content, limit), [], limit, True
@@ -133,5 +135,5 @@ def _arguments_text(call: ToolCall) -> str:
 
 def _call(call: ToolCall, arguments: str) -> dict[str, Any]:
     shown = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
-    # A response without an id is sent without one, as some servers do.
+    # A call without an id is sent without one, as some servers do.
     return {"id": call.id, **shown} if call.id else shown

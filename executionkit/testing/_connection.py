@@ -1,4 +1,4 @@
-"""One client connection: reads requests one after the other, writes the replies, breaks off on demand."""
+"""One client connection: it reads requests one by one, writes the replies, and breaks off on demand."""
 
 import asyncio
 import contextlib
@@ -11,11 +11,11 @@ from executionkit.testing._service import Service
 
 
 class Connection(asyncio.Protocol):
-    """The protocol of one connection; keep-alive, and pipelined requests are answered in turn.
+    """The protocol of one connection, with keep-alive. Pipelined requests are answered in turn.
 
     Args:
         service: Counts and answers the requests.
-        open_connections: Where the connection enters itself while it is open.
+        open_connections: The set that holds the connection while it is open.
     """
 
     _transport: asyncio.Transport
@@ -37,14 +37,14 @@ class Connection(asyncio.Protocol):
         self._service.books.connected()
 
     def data_received(self, data: bytes) -> None:
-        """Collect bytes, and go on when no request is being answered."""
+        """Collect bytes; read the next request unless one is being answered."""
         self._service.activity += 1
         self._received += data
         if self._task is None:
             self._read()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the protocol's signature
-        """The client is gone: give up its request."""
+        """Give up the request: the client is gone."""
         self._service.activity += 1
         self._open_connections.discard(self)
         if self._task is not None:
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         if len(self._received) >= length:
             body = bytes(self._received[:length])
             del self._received[:length]
-            # Not before it is whole: what was never asked in full is no call, here as on any server.
+            # A request counts as a call only once it is whole, here as on any server.
             self._number = self._service.arrived(self._head)
             self._task = asyncio.get_running_loop().create_task(self._serve(self._head, body))
 
@@ -92,14 +92,14 @@ class Connection(asyncio.Protocol):
         sent = 0
         if reply.stalls_after is not None:
             sent = reply.stalled_at(data, reply.stalls_after)
-            # The gate of now: who has the first bytes may release it at once.
+            # Taken before the first bytes go out, because the client may release it as soon as it has them.
             hung = self._service.hung
             transport.write(data[:sent])
             await hung.wait()
         if transport.is_closing():
             self._give_up()
             return
-        # Into the books first: who has the reply finds it there.
+        # Entered before it is sent, so that a client that has the reply finds it in the ledger.
         if self._number is not None:
             if reply.breaks is None:
                 self._service.books.answered(reply.status, reply.input_tokens, reply.output_tokens)
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Close with RST instead of FIN: that is what closing does when lingering is on and lasts no time."""
+    """Close with RST instead of FIN, as a socket does that lingers for zero seconds."""
     with contextlib.suppress(OSError):
         transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)

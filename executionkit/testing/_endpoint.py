@@ -11,25 +11,26 @@ from typing import Self
 
 from executionkit.testing._connection import Connection
 from executionkit.testing._faults import Answer
-from executionkit.testing._gate import Gate
 from executionkit.testing._ledger import Ledger
-from executionkit.testing._service import Model, Service
+from executionkit.testing._service import Gate, Model, Service
 
-# How many turns of the loop without any news it takes to be sure that none is on its way: from a connection
-# waiting to be accepted to its first bytes it is five or so.
 _QUIET_TURNS = 12
+"""Turns of the loop without news after which `settle` takes it that none is on its way.
+
+About five turns pass between a connection that waits to be accepted and its first bytes.
+"""
 
 
 class LocalEndpoint:
-    """A server that speaks enough of OpenAI's chat completions to test any client against.
+    """An OpenAI-compatible server on 127.0.0.1, for tests over real HTTP.
 
-    It listens on a free port of 127.0.0.1 and runs in a thread with an event loop of its own, so that
-    scripts, threads and any number of client loops may use it. `POST /v1/chat/completions` and
-    `GET /v1/models` are served. Requests are checked as a real server checks them, and refused with the
-    status and the error object a real server sends. Replies have OpenAI's shape, are cut to the
-    request's `max_tokens`, and report tokens as `count_tokens` and `count_prompt_tokens` count them.
-    With `"stream": true` the same replies come as server-sent events, texts word by word; the ledger
-    counts them the same, whether or not the client asks for the usage.
+    It listens on a free port and runs in a thread with its own event loop. So scripts, threads and any number
+    of event loops can use it at once. It serves `POST /v1/chat/completions` and `GET /v1/models`.
+
+    It checks requests as a real server does, and refuses them with the status and the error object of a real
+    server. Replies have OpenAI's shape and are cut to the request's `max_tokens`. `count_tokens` and
+    `count_prompt_tokens` count their tokens. With `"stream": true` the same reply is sent as server-sent
+    events, one word at a time. The ledger counts it the same, even if the client doesn't ask for the usage.
 
     Example:
         ```python
@@ -46,19 +47,20 @@ class LocalEndpoint:
         ```
 
     Args:
-        script: The replies in order of arrival, starting over when they run out; none means an empty
-            reply to every call. Texts, responses, `Fault`s, or plain or async functions that are given
-            the `ChatRequest` and return one of these. Or one such function alone, a simulated model.
-            Functions run on the endpoint's own loop: a plain one must not block, and one that raises is
-            answered with status 400 and the exception's text. A request that is refused uses up no reply.
-        models: The models it serves, others get 404; any when empty.
-        api_key: Required as bearer token (or `api-key` header), else 401; None requires nothing.
+        script: A list of replies, sent in order of arrival, or one function, a simulated model. A reply is a
+            text, a response, a `Fault`, or a plain or async function that takes the `ChatRequest` and returns
+            one of these. The list starts over when it runs out; an empty one gives an empty reply to every
+            call. Functions run in the endpoint's event loop, so a plain one must not block. If one raises,
+            the client gets status 400 with the exception's text. A refused request uses up no reply.
+        models: The models it serves; a request for another one gets 404. Defaults to every model.
+        api_key: The key that requests must carry as bearer token or as `api-key` header; a request without it
+            gets 401. Defaults to no check.
         reasoning_model: Refuse `temperature` and `max_tokens` with 400, as reasoning models do.
-        strict: Answer 400 when the script has run out instead of starting over.
+        strict: Answer 400 when the list runs out, instead of starting over.
 
     Raises:
-        TypeError: The script isn't a list of replies nor a function, or `models` is no list of names.
-        ValueError: `strict` with a function; a model's name or `api_key` is no text.
+        TypeError: The script is neither a list of replies nor a function, or `models` is not a list of names.
+        ValueError: `strict` is used with a function, or a model's name or `api_key` is not a str.
     """
 
     def __init__(
@@ -83,21 +85,21 @@ class LocalEndpoint:
 
     @property
     def base_url(self) -> str:
-        """What to give a client, `http://127.0.0.1:PORT/v1`; known from the start on."""
+        """The URL to give a client, `http://127.0.0.1:PORT/v1`; known once the endpoint was started."""
         self._running_loop()
         return f"http://127.0.0.1:{self._port}/v1"
 
     @property
     def ledger(self) -> Ledger:
-        """What was served up to now; a picture that doesn't change, to be taken anew when needed."""
+        """The requests served up to now. It is a snapshot: read the property again for newer figures."""
         return self._service.books.picture()
 
     def start(self) -> None:
-        """Listen; entering the `with` block does it. An endpoint is started once.
+        """Start to listen; entering the `with` block does it. An endpoint can be started once.
 
         Raises:
             RuntimeError: It was started before.
-            OSError: There is no free port.
+            OSError: No port is free.
         """
         if self._thread is not None:
             raise RuntimeError("this endpoint was started before; make a new one")
@@ -109,46 +111,46 @@ class LocalEndpoint:
             raise self._failure
 
     def close(self) -> None:
-        """Close every connection and end the thread; nothing happens when that is done already."""
+        """Close every connection and end the thread; calling it again does nothing."""
         loop, stop, thread = self._loop, self._stop, self._thread
         if loop is not None and stop is not None:
-            # Another thread may have closed it at this moment.
+            # A RuntimeError says that another thread closed it at this moment.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(stop.set)
         if thread is not None:
             thread.join()
 
     def hold(self) -> Gate:
-        """Let every call that arrives from now on wait, until the returned gate releases it.
+        """Hold every call that arrives from now on, until the returned gate releases it.
 
-        The calls are counted, and take their replies from the script, when they arrive.
+        A held call is counted, and takes its reply from the script, when it arrives.
 
         Raises:
-            RuntimeError: Calls are being held already.
+            RuntimeError: Calls are held already.
         """
         gate = self._service.gate
         if gate is not None and not gate.is_open:
-            raise RuntimeError("calls are being held already; release that gate first")
+            raise RuntimeError("calls are held already; release that gate first")
         self._service.gate = gate = Gate(self._running_loop())
         return gate
 
     def release_hung(self) -> None:
-        """Let the calls go on that wait in a `Fault.hang` or a `Fault.stall`; later ones hang again."""
+        """Let the calls go on that wait in a `Fault.hang` or a `Fault.stall`; later calls wait again."""
         self._service.release_hung(self._running_loop())
 
     async def wait_until(self, condition: Callable[[Ledger], bool], *, timeout: float = 10.0) -> Ledger:
         """Wait until the ledger meets `condition`, and return it.
 
-        The condition is looked at after every change, but in the waiting loop or thread: what has passed
-        by then is not seen.
+        The condition is checked after every change. It is checked in the waiting loop or thread, so a state
+        that has passed by then is not seen.
 
         Raises:
-            TimeoutError: It is not met after `timeout` seconds.
+            TimeoutError: The condition is not met within `timeout` seconds.
         """
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
         def listener() -> None:
-            # A loop that was closed while waiting has no use for the news.
+            # A RuntimeError says that the loop was closed while it waited.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(changed.set)
 
@@ -173,10 +175,10 @@ class LocalEndpoint:
             return ledger
 
     async def wait_in_flight(self, count: int, *, timeout: float = 10.0) -> Ledger:
-        """Wait until at least `count` calls are in flight; meant for calls that are held or hang.
+        """Wait until at least `count` calls are in flight; for calls that are held or hang.
 
         Raises:
-            TimeoutError: They are not after `timeout` seconds.
+            TimeoutError: Fewer are in flight after `timeout` seconds.
         """
         return await self.wait_until(lambda ledger: ledger.in_flight >= count, timeout=timeout)
 
@@ -185,9 +187,12 @@ class LocalEndpoint:
         return self.wait_until_sync(lambda ledger: ledger.in_flight >= count, timeout=timeout)
 
     async def settle(self) -> Ledger:
-        """Wait until everything that clients have sent or closed by now was taken in; return the ledger.
+        """Wait until the endpoint has seen everything that clients have sent or closed by now.
 
-        After a cancelled run this is when the books can be compared.
+        Compare the ledger after this if requests were cancelled.
+
+        Returns:
+            The ledger.
         """
         return await asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(self._settled(), self._running_loop())
@@ -222,7 +227,7 @@ class LocalEndpoint:
 
     def _run(self) -> None:
         try:
-            # Whatever loop policy the tests use, the endpoint's own loop needs `add_reader`.
+            # Whatever event loop the tests use, the endpoint's own one needs `add_reader`.
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(self._serve())
         except OSError as error:
@@ -248,7 +253,7 @@ class LocalEndpoint:
         await asyncio.gather(*accepting, return_exceptions=True)
         for connection in self._connections:
             connection.abort()
-        while self._connections:  # noqa: ASYNC110  # each is gone one turn of the loop after it was aborted
+        while self._connections:  # noqa: ASYNC110  # each goes one turn of the loop after it was aborted
             await asyncio.sleep(0)
 
     def _accept(self, listener: socket.socket, accepting: set[asyncio.Task[object]]) -> None:

@@ -1,4 +1,4 @@
-"""`Fault`: what can go wrong with one reply of the local endpoint, as a value in its script."""
+"""`Fault`: a reply of the local endpoint that fails, breaks off or is late, as a value in its script."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,9 @@ Cut: TypeAlias = Literal["start", "headers", "body"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A reply that fails, breaks off, or is late; made by the class methods, which can be nested.
+    """A reply that fails, breaks off or is late.
+
+    Make one with the class methods, and nest them to combine faults.
 
     Example:
         ```python
@@ -27,22 +29,22 @@ class Fault:
         ```
 
     Attributes:
-        code: The status sent instead of 200; None leaves the reply's own.
-        headers: Headers sent beside, or instead of, the usual ones.
-        body: What is sent instead of a completion; used together with `code`.
-        seconds: How long the request waits first.
-        hangs: Whether the request waits until `LocalEndpoint.release_hung`.
-        breaks: Where the reply breaks off; None when it doesn't.
-        sent: How many bytes of the body are sent before it breaks off; None means half of them.
-        resets: Whether the connection is reset (RST) where it breaks off, instead of closed.
-        after: How many pieces of a streamed reply are sent before it stalls or fails; None when it does
-            neither. A piece is a word or so; a reply that is not streamed counts as one.
-        error: What a streamed reply fails with after those pieces: sent as an error event. None stalls it.
+        code: The status to send. Defaults to the status of the reply in `then`.
+        headers: Headers to send; they replace the usual ones of the same name.
+        body: Sent instead of a completion, together with `code`.
+        seconds: The wait before the reply.
+        hangs: Whether the request waits until `LocalEndpoint.release_hung` is called.
+        breaks: The place where the reply breaks off. Defaults to a whole reply.
+        sent: The bytes of the body that are sent before it breaks off. Defaults to half of them.
+        resets: Whether the connection is reset (RST) where the reply breaks off, instead of closed.
+        after: The pieces of a streamed reply that are sent before it stalls or fails. A piece is about a
+            word; a reply that is not streamed is one piece. Defaults to a reply that does neither.
+        error: Sent as an error event after those pieces. Defaults to a stall.
         then: The reply that is late or breaks off.
 
     Raises:
         ValueError: A number or a name is out of range, or a header can't be sent.
-        TypeError: A field is of another type than it must be.
+        TypeError: A field has the wrong type.
     """
 
     code: int | None = None
@@ -83,21 +85,21 @@ class Fault:
 
         Args:
             code: The status, in [200, 599].
-            headers: Sent as they are; a `Content-Length` or `Content-Type` here replaces the right one.
-            body: Text or bytes as they are, a mapping or list as JSON; None means an error object as
-                OpenAI sends it.
+            headers: Sent unchanged; a `Content-Length` or `Content-Type` here replaces the correct one.
+            body: Text and bytes are sent unchanged, a mapping or list as JSON. Defaults to an error object
+                in OpenAI's form.
         """
         return cls(code=code, headers={} if headers is None else headers, body=body)
 
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = 1.0) -> "Fault":
-        """Answer 429; `retry_after` is sent as the `Retry-After` header, whatever it is, unless None."""
+        """Answer 429 with `retry_after` as the `Retry-After` header, unchanged; None sends no such header."""
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after}"}
         return cls.status(429, headers=headers)
 
     @classmethod
     def malformed(cls) -> "Fault":
-        """Answer 200 with a body that is declared JSON and stops in the middle."""
+        """Answer 200 with a JSON body that stops in the middle."""
         return cls.status(200, body='{"id": "chatcmpl-0", "choices": [{"message": {"content": "stops in')
 
     @classmethod
@@ -112,7 +114,7 @@ class Fault:
 
     @classmethod
     def cut_body(cls, reply: "Answer" = "cut", *, sent: int | None = None) -> "Fault":
-        """Declare the whole reply's length, send `sent` bytes of its body (half of it by default), close."""
+        """Declare the length of the whole reply, send `sent` bytes of its body (default: half), and close."""
         return cls(breaks="body", sent=sent, then=reply)
 
     @classmethod
@@ -123,9 +125,9 @@ class Fault:
 
     @classmethod
     def stall(cls, reply: "Answer" = "a stream that stalls", *, after: int = 1) -> "Fault":
-        """Stream `after` pieces of the reply, then nothing until `LocalEndpoint.release_hung`.
+        """Stream `after` pieces of the reply, then wait until `LocalEndpoint.release_hung` is called.
 
-        A reply that is not streamed waits as a whole, with `after` 0.
+        A reply that is not streamed waits before its first byte.
         """
         return cls(after=after, then=reply)
 
@@ -140,21 +142,21 @@ class Fault:
         """Stream `after` pieces of the reply, then an error event and the end.
 
         Args:
-            reply: What it begins with.
-            after: How many pieces of it are sent.
-            error: The error object; None is a server error as OpenAI sends it. A request that does not
-                stream gets it alone, with status 200.
+            reply: The reply that is begun.
+            after: The number of its pieces that are sent.
+            error: The error object. Defaults to a server error in OpenAI's form. A request that does not
+                stream gets the error object alone, with status 200.
         """
         kind = {"message": "Simulated failure in a stream.", "type": "server_error", "code": None}
         return cls(after=after, error=kind if error is None else error, then=reply)
 
 
 Answer: TypeAlias = str | LLMResponse | Fault
-"""What the endpoint can be told to reply: a text, a whole response, or a fault."""
+"""A reply in the endpoint's script: a text, a whole response, or a fault."""
 
 
 def checked_answer(answer: object) -> Answer:
-    """`answer`, if it is one.
+    """Require a text, a response or a fault.
 
     Raises:
         TypeError: It is something else.

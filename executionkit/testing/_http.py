@@ -1,4 +1,4 @@
-"""The little HTTP/1.1 the endpoint speaks: request heads in, reply bytes out."""
+"""The endpoint's HTTP/1.1: request heads are parsed, replies become bytes."""
 
 import json
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ MAX_HEAD = 64 * 1024
 
 
 class BadRequestError(Exception):
-    """The bytes are no request this server reads; answered 400, then the connection is closed."""
+    """The bytes are not a request that this server reads: it answers 400 and closes the connection."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Head:
 
 @dataclass(slots=True)
 class Reply:
-    """One reply, and how much of it is really sent."""
+    """One reply, and how much of it is sent."""
 
     status: int
     body: bytes
@@ -41,7 +41,7 @@ class Reply:
     stalls_after: int | None = None
 
     def to_bytes(self, *, close: bool) -> bytes:
-        """What goes on the wire; `close` says so to the client."""
+        """The bytes to send; `close` tells the client that the connection will be closed."""
         if self.breaks == "start":
             return b""
         if self.pieces:
@@ -62,7 +62,7 @@ class Reply:
         return head + self.body[: len(self.body) // 2 if self.sent is None else self.sent]
 
     def stalled_at(self, whole: bytes, pieces: int) -> int:
-        """How many bytes of the `whole` reply are sent when it stalls after so many pieces."""
+        """The number of bytes of the `whole` reply that are sent before it stalls, after so many pieces."""
         if not self.pieces:
             return 0
         return max(0, len(whole) - sum(len(_chunk(piece)) for piece in (*self.pieces[pieces:], b"")))
@@ -119,7 +119,7 @@ def error_body(status: int, message: str, *, code: str | None = None, param: str
 
 
 def error_reply(status: int, message: str, *, code: str | None = None, param: str | None = None) -> Reply:
-    """A reply that refuses the request."""
+    """A reply with an error object."""
     return Reply(status, error_body(status, message, code=code, param=param))
 
 

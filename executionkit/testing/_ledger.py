@@ -1,4 +1,4 @@
-"""`Ledger`: what the endpoint served, as a frozen picture; and the books it is taken from."""
+"""`Ledger`: a snapshot of what the endpoint served; and `Books`, from which it is taken."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -11,20 +11,20 @@ from executionkit.types import TokenUsage
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What the endpoint has served at one moment.
+    """A snapshot of what the endpoint has served.
 
-    A call is a POST request that arrived whole, whatever became of it: it is counted before it is looked at
-    and before anything is answered. What was broken off before its last byte is none, as on any server.
+    A call is a POST request that arrived whole. It is counted before it is checked and before it is answered,
+    so refused and failed calls count too. A request that broke off before its last byte is not a call.
 
     Attributes:
-        calls: How many calls arrived.
+        calls: The number of calls that arrived.
         input_tokens: Prompt tokens reported in replies with status 200 that were written whole.
         output_tokens: Completion tokens reported in the same replies.
-        in_flight: Calls that arrived and are neither answered nor abandoned.
-        peak_in_flight: The most that were in flight at once.
-        statuses: The status of every reply of which at least the headers were written, in that order.
+        in_flight: Calls that arrived, were not answered yet, and whose client is still there.
+        peak_in_flight: The most calls that were in flight at once.
+        statuses: The status of every reply whose headers were written, in that order.
         undelivered: Calls whose client went away before the reply.
-        connections: How many connections were opened.
+        connections: The number of connections that were opened.
         requests: The calls in order of arrival.
     """
 
@@ -40,12 +40,12 @@ class Ledger:
 
     @property
     def usage(self) -> TokenUsage:
-        """Tokens and calls as one value, to be compared with the `cost` of a result."""
+        """Tokens and calls as one value; compare it with the `cost` of a result."""
         return TokenUsage(self.input_tokens, self.output_tokens, self.calls)
 
 
 class Books:
-    """The mutable side: written by the endpoint's thread only, read from any."""
+    """The figures behind a `Ledger`: the endpoint's thread writes them, any thread may read them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,13 +56,13 @@ class Books:
         self._listeners: list[Callable[[], None]] = []
 
     def connected(self) -> None:
-        """A connection was opened."""
+        """Count a connection."""
         with self._lock:
             self._connections += 1
             self._changed()
 
     def arrived(self, target: str, headers: dict[str, str]) -> int:
-        """A call has arrived; returns its number."""
+        """Count a call; return its number."""
         with self._lock:
             number = len(self._requests) + 1
             self._requests.append(ChatRequest(number, target, headers))
@@ -72,7 +72,7 @@ class Books:
             return number
 
     def read(self, number: int, body: object) -> ChatRequest:
-        """A call's body was read."""
+        """Enter the body of a call."""
         with self._lock:
             known = self._requests[number - 1]
             request = ChatRequest(number, known.target, known.headers, body)
@@ -81,7 +81,7 @@ class Books:
             return request
 
     def answered(self, status: int | None, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        """A call's reply is about to be written; `status` is None when not even its headers are."""
+        """Enter a reply before it is written; `status` is None if not even its headers will be."""
         with self._lock:
             self._in_flight -= 1
             if status is not None:
@@ -91,14 +91,14 @@ class Books:
             self._changed()
 
     def abandoned(self) -> None:
-        """A call's client went away."""
+        """Enter that the client of a call went away."""
         with self._lock:
             self._in_flight -= 1
             self._undelivered += 1
             self._changed()
 
     def picture(self) -> Ledger:
-        """The state now, all of one moment."""
+        """Take a snapshot."""
         with self._lock:
             return Ledger(
                 len(self._requests),
@@ -114,7 +114,7 @@ class Books:
 
     @contextmanager
     def listening(self, listener: Callable[[], None]) -> Generator[None, None, None]:
-        """Have `listener` called, from the endpoint's thread, at every change; it must not call back."""
+        """Call `listener` at every change, from the endpoint's thread; it must not call these methods."""
         with self._lock:
             self._listeners.append(listener)
         try:

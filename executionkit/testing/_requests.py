@@ -1,34 +1,30 @@
-"""`ChatRequest`: one request as the endpoint received it, and the checks a real server makes of it."""
+"""`ChatRequest`: one request as the endpoint received it; and the checks that a real server makes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
+from executionkit._json import a_list, is_list, is_object
 from executionkit.responses import text_of
 from executionkit.testing._http import Reply, error_reply
 
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"})
 
 
-def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a parsed JSON value is an object."""
-    return isinstance(value, dict)
-
-
 def masked(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers with the value of every one that carries a credential replaced by `***`."""
+    """The headers, with `***` in place of every value that is a credential."""
     return {name: "***" if name in _SECRET_HEADERS else value for name, value in headers.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request as it was received; the properties read its body, whatever shape it has.
+    """One request as the endpoint received it. The properties read its body, whatever its shape.
 
     Attributes:
-        number: 1 for the endpoint's first call, and so on in the order of arrival.
-        target: The path asked for, with its query.
+        number: The place in the order of arrival, from 1.
+        target: The path of the request, with its query.
         headers: Names in lower case; credentials are masked.
-        body: The parsed JSON body; None until it was looked at, and when it is no JSON.
+        body: The parsed JSON body; None before it was read, or if it is not JSON.
     """
 
     number: int
@@ -37,7 +33,7 @@ class ChatRequest:
     body: Any = None
 
     def field(self, name: str) -> Any:
-        """The body's field of this name; None when there is none."""
+        """The body's field of this name; None if it is missing."""
         return self.body.get(name) if is_object(self.body) else None
 
     @property
@@ -57,7 +53,7 @@ class ChatRequest:
 
     @property
     def max_tokens(self) -> int | None:
-        """The most tokens the reply may have, by either of the two names of this parameter."""
+        """The most tokens that the reply may have, under either name of this field."""
         for name in ("max_completion_tokens", "max_tokens"):
             limit = self.field(name)
             if limit is not None:
@@ -66,12 +62,12 @@ class ChatRequest:
 
     @property
     def streamed(self) -> bool:
-        """Whether the reply is to be streamed."""
+        """Whether the client asks for a stream."""
         return self.field("stream") is True
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a streamed reply is to end with its usage."""
+        """Whether the client asks for the usage at the end of a stream."""
         options = self.field("stream_options")
         return is_object(options) and options.get("include_usage") is True
 
@@ -83,7 +79,7 @@ class ChatRequest:
 
 
 def refusal(request: ChatRequest, *, models: Sequence[str], reasoning_model: bool) -> Reply | None:
-    """What a real server answers to a request it doesn't take; None when there is nothing to refuse."""
+    """The error reply of a real server to a bad request; None for a good one."""
     body = request.body
     if not is_object(body):
         return error_reply(400, "The body must be a JSON object.", code="invalid_json")
@@ -110,7 +106,7 @@ def _bad_field(body: dict[str, Any]) -> tuple[str, str] | None:
     model, messages = body.get("model"), body.get("messages")
     if not isinstance(model, str) or not model:
         return "model", "You must provide a model parameter."
-    if not _is_list(messages) or not messages or not all(map(is_object, messages)):
+    if not is_list(messages) or not messages or not all(map(is_object, messages)):
         return "messages", "'messages' must be a non-empty array of objects."
     for name in ("max_tokens", "max_completion_tokens"):
         limit = body.get(name)
@@ -132,7 +128,7 @@ def _bad_field(body: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _are_tools(tools: object) -> bool:
-    return _is_list(tools) and bool(tools) and all(map(_is_tool, tools))
+    return is_list(tools) and bool(tools) and all(map(_is_tool, tools))
 
 
 def _is_tool(tool: object) -> bool:
@@ -141,7 +137,7 @@ def _is_tool(tool: object) -> bool:
 
 
 def _bad_conversation(messages: list[dict[str, Any]]) -> tuple[str, str] | None:
-    """Every tool call is answered, by a tool message right after it, and nothing else by one."""
+    """Require a tool message for every tool call right after it, and no other tool messages."""
     open_calls: set[str] = set()
     for index, message in enumerate(messages):
         role, where = message.get("role"), f"messages[{index}]"
@@ -165,8 +161,4 @@ def _bad_conversation(messages: list[dict[str, Any]]) -> tuple[str, str] | None:
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if is_object(item)] if _is_list(value) else []
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
+    return [item for item in a_list(value) if is_object(item)]

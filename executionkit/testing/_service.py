@@ -1,32 +1,96 @@
-"""What the endpoint answers: checks, script or model, faults; one instance per endpoint, loop-bound."""
+"""The endpoint's answers: checks, script or model, faults, and the gate that holds requests back."""
 
 import asyncio
+import contextlib
 import inspect
 import itertools
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
 from typing import Any, TypeAlias
 
 from executionkit import _checks as checks
+from executionkit._json import is_object
 from executionkit.responses import LLMResponse
 from executionkit.testing._completions import completion
 from executionkit.testing._faults import Answer, Body, Fault, checked_answer
-from executionkit.testing._gate import Gate
 from executionkit.testing._http import Head, Reply, error_body, error_reply, event, json_body
 from executionkit.testing._ledger import Books
-from executionkit.testing._requests import ChatRequest, is_object, masked, refusal
+from executionkit.testing._requests import ChatRequest, masked, refusal
 
 Model: TypeAlias = Callable[[ChatRequest], Answer | Awaitable[Answer]]
-"""A simulated model: given the request, it returns what to reply; a plain or an async function."""
+"""A simulated model: a plain or an async function that takes the request and returns the reply."""
 
 CHAT, MODELS = "/v1/chat/completions", "/v1/models"
 
 
-class Service:
-    """Everything about a request that isn't bytes.
+class Gate:
+    """Holds requests back until the test releases them, in order of arrival.
 
-    The arguments are those of `LocalEndpoint`.
+    `LocalEndpoint.hold` returns one. As a context manager it releases everything on leaving. `release` may be
+    called from any thread.
     """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._open = False
+        self._permits = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every request passes from now on."""
+        return self._open
+
+    def release(self, count: int | None = None) -> None:
+        """Let requests pass.
+
+        Args:
+            count: How many; at least 1. Requests that wait now pass first, then those that arrive later.
+                Defaults to every request, now and from then on.
+        """
+        if count is not None and count < 1:
+            raise ValueError(f"count must be >= 1 or None, got {count!r}")
+        # Before the waiting ones are released: a request in between would find the gate shut for good.
+        self._open = self._open or count is None
+        # A RuntimeError says that the endpoint was closed meanwhile: nothing waits there any more.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._release, count)
+
+    async def wait(self) -> None:
+        """Wait to be released; for the endpoint itself, inside its own event loop."""
+        if self._open:
+            return
+        if self._permits:
+            self._permits -= 1
+            return
+        turn = self._loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _release(self, count: int | None) -> None:
+        left = len(self._waiting) if count is None else count
+        while left and self._waiting:
+            turn = self._waiting.popleft()
+            # Cancelled means that its client went away while it waited; it must not use up a release.
+            if not turn.done():
+                turn.set_result(None)
+                left -= 1
+        if count is not None:
+            self._permits += left
+
+    def __enter__(self) -> "Gate":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class Service:
+    """Answers the requests of one endpoint, in its event loop; the arguments are those of `LocalEndpoint`."""
 
     hung: Gate
 
@@ -40,7 +104,7 @@ class Service:
         strict: bool,
     ) -> None:
         self.books = Books()
-        # Counts everything that comes in, so that one can see when nothing does.
+        # Counts everything that comes in, so that `settle` can see when nothing more does.
         self.activity = 0
         self.gate: Gate | None = None
         self._script = _entries(script, strict=strict)
@@ -55,7 +119,7 @@ class Service:
         self.hung = Gate(loop)
 
     def release_hung(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the calls go on that hang now."""
+        """Let the calls that hang now go on."""
         hung, self.hung = self.hung, Gate(loop)
         hung.release()
 
@@ -95,7 +159,7 @@ class Service:
         entry = next(self._script, None)
         if self.gate is not None:
             await self.gate.wait()
-        # What is wrong from here on is a mistake of the test, and 400 is what no client retries.
+        # From here on every failure is a mistake of the test. It gets status 400, which no client retries.
         if entry is None:
             return error_reply(
                 400, f"The script has no reply for call {request.number}.", code="script_exhausted"
@@ -140,7 +204,7 @@ def _entries(script: Iterable[Answer | Model] | Model, *, strict: bool) -> Itera
 
 
 def _names(models: Sequence[str]) -> tuple[str, ...]:
-    # A name alone is a sequence too, of its letters.
+    # A str would be taken for a sequence of one-letter names.
     if isinstance(models, str) or not isinstance(models, Iterable):
         raise TypeError(f"models must be a list of names, got {models!r}")
     names = tuple(models)

@@ -1,4 +1,4 @@
-"""The endpoint's own token count: simple, deterministic, and stable under cutting."""
+"""Counting tokens as the test endpoint does: simple, deterministic, and stable when a text is cut."""
 
 import json
 import re
@@ -7,21 +7,21 @@ from typing import Any
 
 from executionkit.responses import text_of
 
-# Up to six word characters, or one sign: a text cut at the end of a token counts as many tokens as were kept.
+# Up to six word characters, or one sign. A text that is cut after a token has as many tokens as were kept.
 _TOKEN = re.compile(r"\w{1,6}|[^\w\s]")
 _PER_MESSAGE = 3
 
 
 def count_tokens(text: str) -> int:
-    """How many tokens the endpoint takes `text` for: runs of up to six letters or digits, and single signs.
+    """Count the tokens of a text as the endpoint does: runs of up to six letters or digits, and single signs.
 
-    No real model counts like this; it is made to be predicted in a test.
+    Real models count differently. This rule is easy to predict in a test.
     """
     return len(_TOKEN.findall(text))
 
 
 def first_tokens(text: str, limit: int) -> str:
-    """The beginning of `text` that has at most `limit` tokens; `text` itself when it has no more."""
+    """Cut a text to `limit` tokens; a text that has no more is returned whole."""
     end = 0
     for seen, token in enumerate(_TOKEN.finditer(text)):
         if seen == limit:
@@ -31,9 +31,9 @@ def first_tokens(text: str, limit: int) -> str:
 
 
 def count_prompt_tokens(messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] = ()) -> int:
-    """How many input tokens the endpoint reports for a request.
+    """Count the input tokens that the endpoint reports for a request.
 
-    Three for each message, the tokens of its text, and those of tool calls and tool schemas as JSON text.
+    Each message has three and those of its text. Tool calls and tool schemas are counted as JSON text.
     """
     total = 0
     for message in messages:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 from fakes import NO_WAIT, ONCE, HeldProvider, idle
-from runs import MESSAGES, Ledgered, Pauses, calls, ended, holds_nothing, output, prompts, start, used
+from runs import HOLD, MESSAGES, Ledgered, Pauses, calls, ended, holds_nothing, output, prompts, start, used
 
 from executionkit import (
     BudgetExhaustedError,
@@ -18,6 +18,7 @@ from executionkit import (
     TokenUsage,
     consensus,
 )
+from executionkit.engine.budget import Hold, Meters, Request, Room
 from executionkit.engine.run import Run
 
 # -- a budget of calls -----------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ async def test_without_any_budget_nothing_is_held_or_measured() -> None:
     run = Ledgered("r", provider)
     await run.complete(MESSAGES, max_tokens=7, n=3)
     assert holds_nothing(run)
-    assert run.ledger.tokens_per_byte is None
+    assert run.room.tokens_per_byte is None
     assert [call.max_tokens for call in provider.calls] == [7]
 
 
@@ -305,10 +306,10 @@ async def test_a_waiting_call_that_is_cancelled_was_never_made() -> None:
 async def test_a_call_woken_and_cancelled_in_one_breath_keeps_nobody_waiting() -> None:
     provider = MockProvider(["x"])
     run = Ledgered("r", provider, max_cost=output(100))
-    run.ledger.hold(0, 100)
+    run.room.hold(HOLD)
     first, second = start(run, 100), start(run, 100)
     await idle()
-    run.ledger.settle(0, 100)
+    run.room.settle(HOLD)
     first.cancel()
     assert (await second).content == "x"
     assert isinstance(await ended(first), asyncio.CancelledError)
@@ -325,6 +326,27 @@ async def test_waiting_calls_go_in_the_order_they_came() -> None:
         provider.waiting[0].answer(usage=used(10))
     await asyncio.gather(*tasks)
     assert [request.prompt for request in provider.requests] == ["0", "1", "2", "3"]
+
+
+async def test_the_end_of_a_call_makes_no_more_than_two_of_those_that_wait_check_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checks: list[Request] = []
+    try_hold = Meters.try_hold
+
+    def counted(meters: Meters, request: Request) -> Hold | Room:
+        checks.append(request)
+        return try_hold(meters, request)
+
+    monkeypatch.setattr(Meters, "try_hold", counted)
+    provider = HeldProvider()
+    run = Run("r", provider, max_cost=output(100))
+    tasks = [start(run, 100) for _ in range(100)]
+    for number in range(100):
+        await provider.arrived(number + 1)
+        provider.waiting[0].answer(usage=used(0))
+    await asyncio.gather(*tasks)
+    assert len(checks) <= 100 + 2 * 100
 
 
 async def test_of_those_that_wait_none_goes_before_one_that_came_earlier() -> None:
@@ -380,7 +402,7 @@ async def test_whoever_leaves_the_line_lets_the_next_one_look(
     await idle()
     provider.waiting[0].answer(usage=used(0))
     if leaves == "is cancelled":
-        run.ledger.wake_next()
+        run.room.wake_next()
         second.cancel()
     elif leaves == "is refused":
         run.charge(calls(2))
@@ -442,7 +464,9 @@ async def test_what_is_left_is_shared_between_the_choices() -> None:
     run = Run("r", provider, max_cost=output(100))
     await run.complete(MESSAGES, max_tokens=60, n=3)
     assert [(call.max_tokens, call.kwargs) for call in provider.calls] == [(33, {"n": 3})]
-    with pytest.raises(BudgetExhaustedError, match="3 choices asked for, 2 tokens left"):
+    with pytest.raises(
+        BudgetExhaustedError, match="3 choices are needed, but the budget has only 2 output_tokens left"
+    ):
         await run.complete(MESSAGES, max_tokens=60, n=3)
     assert provider.call_count == 1
 
@@ -570,10 +594,38 @@ async def test_a_prompt_is_measured_in_bytes_so_that_scripts_weigh_alike() -> No
     await asyncio.gather(*two)
 
 
+@pytest.mark.parametrize(
+    ("usages", "at_once"),
+    [
+        ([used(1, 20)], 2),
+        ([used(1, 300), used(1, 20)], 1),  # the dearest rate counts
+        ([{}], 1),  # no rate is known, so the prompt is taken to be as dense as text can be
+    ],
+    ids=["cheap", "dear before", "unknown"],
+)
+async def test_prompts_are_reserved_by_the_dearest_rate_seen(
+    usages: list[dict[str, Any]], at_once: int
+) -> None:
+    provider = HeldProvider()
+    run = Run("r", provider, max_cost=prompts(1000))
+    for number, usage in enumerate(usages):
+        first = start(run, text="x" * 200)
+        await provider.arrived(number + 1)
+        provider.waiting[0].answer(usage=usage)
+        await first
+    two = [start(run, text="x" * 450) for _ in range(2)]
+    await idle()
+    assert len(provider.waiting) == at_once
+    while provider.waiting:
+        provider.waiting[0].answer(usage=used(1, 1))
+        await idle()
+    await asyncio.gather(*two)
+
+
 async def test_a_level_that_is_not_limited_by_prompts_measures_none() -> None:
     top = Ledgered("top", MockProvider(["x"], usage=TokenUsage(5, 5)), max_cost=calls(9))
     await Run("r", top, max_cost=output(100)).complete(MESSAGES)
-    assert top.ledger.tokens_per_byte is None
+    assert top.room.tokens_per_byte is None
     assert holds_nothing(top)
 
 
@@ -651,11 +703,14 @@ async def test_runs_may_share_a_ledger_and_its_budget() -> None:
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        (calls(4), "llm_calls is used up: 5 calls asked for, 4 left (spent 0 of 4)"),
-        (calls(-1), "llm_calls is used up: 5 calls asked for, 0 left (nothing was left of it to begin with)"),
-        (output(4), "output_tokens is used up: 5 replies asked for, 4 tokens left (spent 0 of 4)"),
-        (output(-1), "output_tokens is used up: 5 replies asked for, 0 tokens left"),
-        (prompts(-1), "input_tokens is used up: nothing was left"),
+        (calls(4), "5 calls are needed, but the budget has only 4 llm_calls left: spent 0 of 4; allow more"),
+        (
+            output(4),
+            "5 replies are needed, but the budget has only 4 output_tokens left: spent 0 of 4; allow",
+        ),
+        (calls(-1), "the budget of llm_calls is used up: nothing was left of it to begin with; allow more"),
+        (output(-1), "the budget of output_tokens is used up: nothing was left of it to begin with; allow"),
+        (prompts(-1), "the budget of input_tokens is used up: nothing was left of it to begin with; allow"),
     ],
 )
 @pytest.mark.parametrize("outside", [False, True])
@@ -666,7 +721,7 @@ def test_more_calls_than_the_budget_pays_for_are_refused_beforehand(
     run = Run("inner", limited) if outside else limited
     with pytest.raises(BudgetExhaustedError) as caught:
         run.require(5)
-    assert str(caught.value).startswith(f"limited: the budget of {message}")
+    assert str(caught.value).startswith(f"limited: {message}")
 
 
 @pytest.mark.parametrize("budget", [TokenUsage(), calls(5), output(5), prompts(1)])
@@ -678,7 +733,10 @@ async def test_calls_already_made_are_not_there_to_be_promised() -> None:
     run = Run("r", MockProvider(), max_cost=calls(5))
     await run.complete(MESSAGES)
     run.require(4)
-    with pytest.raises(BudgetExhaustedError, match="5 calls asked for, 4 left"):
+    with pytest.raises(
+        BudgetExhaustedError,
+        match="5 calls are needed, but the budget has only 4 llm_calls left: spent 1 of 5",
+    ):
         run.require(5)
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from executionkit import answers
 from executionkit._judge import read_score
-from executionkit._structured.mending import find_broken
 from executionkit.engine.json_extraction import extract_json
 from executionkit.engine.thoughts import without_thoughts
+from executionkit.patterns._structured_reply import find_broken
 
 # What models send, and what is meant.
 REPLIES: dict[str, tuple[str, Any]] = {
@@ -258,7 +258,7 @@ def _no_constants(name: str) -> Any:
     raise ValueError(name)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from([*'{{[[}]]":,\\ 1x', '"k":', '"', "{}", "\n", "true"]), max_size=30).map("".join)
 )
@@ -292,7 +292,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE.keys())
 def test_an_object_is_found_behind_any_amount_of_brackets(unit: str) -> None:
-    assert extract_json(f'{unit * 50_000}\n"~~~ {{"a": 1}}') == {"a": 1}
+    assert extract_json(f'{unit * 10_000}\n"~~~ {{"a": 1}}') == {"a": 1}
 
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE.keys())
@@ -323,7 +323,7 @@ def counted_calls() -> Iterator[list[None]]:
         sys.setprofile(before)
 
 
-@pytest.mark.parametrize("text", ["[" * 200_000 + "]" * 200_000, '{"a":' * 200_000 + "1" + "}" * 200_000])
+@pytest.mark.parametrize("text", ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000])
 def test_what_python_cannot_hold_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="no JSON object or array"):
         extract_json(text)

@@ -421,16 +421,14 @@ async def test_a_task_that_somebody_else_cancelled_is_a_failure_like_any_other(j
 # -- what they are built on ------------------------------------------------------------------------------
 
 
-async def test_start_no_more_lets_what_runs_come_to_its_end(jobs: Jobs) -> None:
+async def test_a_callback_on_failure_starts_no_more_and_lets_running_jobs_end(jobs: Jobs) -> None:
     gate = asyncio.Event()
     told: list[int] = []
 
     def job(index: int) -> Awaitable[str]:
         return jobs.run(str(index), gate if index == 0 else None, ValueError("no") if index == 1 else None)
 
-    running = asyncio.create_task(
-        fan_out(job, 5, 2, on_failure="start no more", when_failed=lambda: told.append(len(jobs.started)))
-    )
+    running = asyncio.create_task(fan_out(job, 5, 2, on_failure=lambda: told.append(len(jobs.started))))
     await idle()
     assert not running.done()
     gate.set()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fakes import NO_WAIT, ONCE, HeldProvider, idle
-from runs import MESSAGES, Ledgered, Pauses, calls, ended, holds_nothing, output, start, used
+from runs import HOLD, MESSAGES, Ledgered, Pauses, calls, ended, holds_nothing, output, start, used
 
 from executionkit import (
     BudgetExhaustedError,
@@ -215,7 +215,7 @@ async def test_a_provider_that_raises_cancelled_error_is_told_from_cancelling() 
     run = Run("run", provider, retry=NO_WAIT)
     assert (await run.complete(MESSAGES)).content == "a"
     assert run.usage.llm_calls == 2
-    with pytest.raises(ProviderError, match="nobody cancelled the call") as caught:
+    with pytest.raises(ProviderError, match="the call was not cancelled") as caught:
         await Run("run", provider, retry=ONCE).complete(MESSAGES)
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)
 
@@ -358,10 +358,10 @@ async def test_what_waits_for_room_is_cancelled() -> None:
 async def test_what_was_just_woken_is_cancelled_as_well() -> None:
     provider = MockProvider(["x"])
     run = Ledgered("r", provider, max_cost=output(100))
-    run.ledger.hold(0, 100)
+    run.room.hold(HOLD)
     task = start(run, 100)
     await idle()
-    run.ledger.settle(0, 100)
+    run.room.settle(HOLD)
     run.halt()
     assert isinstance(await ended(task), asyncio.CancelledError)
     assert provider.call_count == 0

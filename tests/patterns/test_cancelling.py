@@ -59,7 +59,7 @@ OWN: dict[str, tuple[Callable[[MockProvider], Made], int]] = {
 async def test_what_raises_cancelled_error_of_its_own_cancels_nobody(name: str) -> None:
     run, calls = OWN[name]
     mock = MockProvider(["[1]"], usage=USED)
-    with pytest.raises(PatternError, match="raised CancelledError, though nobody cancelled") as caught:
+    with pytest.raises(PatternError, match="raised CancelledError, though the run was not") as caught:
         await run(mock)
     assert str(caught.value.__cause__) == "its own"
     assert caught.value.cost == TokenUsage(3 * calls, 2 * calls, calls)
@@ -68,7 +68,7 @@ async def test_what_raises_cancelled_error_of_its_own_cancels_nobody(name: str) 
 
 async def test_so_does_what_waits_before_a_retry() -> None:
     mock = MockProvider([ProviderError("down"), "x"])
-    with pytest.raises(PatternError, match="nobody cancelled the run"):
+    with pytest.raises(PatternError, match="the run was not cancelled"):
         await refine_loop(mock, "q", retry=RetryConfig(sleep=gone))
 
 

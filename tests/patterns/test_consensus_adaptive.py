@@ -252,7 +252,9 @@ def test_the_figures_of_a_result_agree_with_each_other(texts: list[str], stop: A
 @pytest.mark.parametrize("stop", ["all", "decided", 0.6])
 async def test_a_budget_pays_for_all_samples_or_is_refused_for_nothing(stop: Any) -> None:
     provider = MockProvider(["a"])
-    with pytest.raises(BudgetExhaustedError, match="5 calls asked for, 4 left"):
+    with pytest.raises(
+        BudgetExhaustedError, match="5 calls are needed, but the budget has only 4 llm_calls left"
+    ):
         await consensus(provider, "q", stop=stop, max_cost=TokenUsage(llm_calls=4))
     assert provider.call_count == 0
     result = await consensus(provider, "q", stop=stop, max_cost=TokenUsage(llm_calls=5))

@@ -234,16 +234,6 @@ async def test_what_is_no_list_of_tools_is_refused(tools: Any) -> None:
     assert provider.call_count == 0
 
 
-async def test_an_ignored_keyword_warns_and_names_the_likely_meant_one() -> None:
-    provider = MockProvider(["42"])
-    with pytest.warns(UserWarning, match="react_loop: the keyword 'max_round' is ignored") as met:
-        await react_loop(provider, "q", [look()], max_round=3)  # type: ignore[arg-type]  # misspelt
-    assert "did you mean 'max_rounds'?" in str(met[0].message)
-    assert met[0].filename == __file__
-    with pytest.warns(UserWarning, match="'num_samples' is ignored$"):
-        await react_loop(provider, "q", [look()], num_samples=3)  # type: ignore[arg-type]  # another's
-
-
 # -- tools that fail -------------------------------------------------------------------------------------
 
 

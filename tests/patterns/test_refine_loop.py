@@ -407,7 +407,7 @@ async def test_an_evaluator_that_is_cancelled_by_itself_cancels_nobody() -> None
     async def evaluator(text: str, provider: LLMProvider) -> float:
         raise asyncio.CancelledError
 
-    with pytest.raises(PatternError, match="raised CancelledError, though nobody cancelled") as caught:
+    with pytest.raises(PatternError, match="raised CancelledError, though the run was not") as caught:
         await refine_loop(MockProvider(["draft"]), "q", evaluator=evaluator)
     assert caught.value.metadata["unscored_text"] == "draft"
     assert caught.value.cost.llm_calls == 1

@@ -171,7 +171,7 @@ async def test_a_refusal_is_the_error_of_the_exhausted() -> None:
 async def test_the_last_reply_is_quoted_but_not_all_of_it() -> None:
     with pytest.raises(PatternError) as caught:
         await structured(MockProvider(["Sure! " + "x" * 300]), "q", max_retries=0)
-    assert f"the last one, 'Sure! {'x' * 194}': there is no JSON" in str(caught.value)
+    assert f"The last reply, 'Sure! {'x' * 194}': there is no JSON" in str(caught.value)
 
 
 @pytest.mark.parametrize("retries", [0, 2])
@@ -285,6 +285,15 @@ async def test_room_grows_to_its_limit_and_then_brevity_is_asked_for() -> None:
     await structured(provider, "q", Movie, max_tokens=100, max_retries=9)
     assert [call.max_tokens for call in provider.calls] == [100, 200, 400, 400, 400]
     assert ["Be brief" in asked(provider, number) for number in range(5)] == [False] * 3 + [True] * 2
+
+
+async def test_the_error_of_a_reply_cut_off_to_the_last_says_how_to_allow_more() -> None:
+    with pytest.raises(
+        PatternError, match=r"3 attempts \(3 cut off by max_tokens; raise max_tokens=10 or "
+    ) as caught:
+        await structured(MockProvider([cut_off("{")]), "q", Movie, max_tokens=10, max_retries=2)
+    assert "max_tokens_limit=40" in str(caught.value)
+    assert caught.value.cost.llm_calls == 3
 
 
 async def test_a_limit_of_one_s_own() -> None:

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executionkit import LLMResponse
-from executionkit.patterns._reading import Reader
-from executionkit.patterns._voting import Votes, certainty, decided, stop_rule
+from executionkit.patterns._voting import Reader, Votes, certainty, decided, stop_rule
 
 
 def counted(answers: Sequence[Hashable | None]) -> Votes:

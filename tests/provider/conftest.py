@@ -31,13 +31,24 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def make(server: Server, backend: str) -> MakeProvider:
+def _maker(server: Server, backend: str) -> MakeProvider:
     def make(**settings: Any) -> Provider:
         given = {"base_url": server.url, "model": "m", "backend": backend, "timeout": 30.0, **settings}
         return Provider(**given)
 
     return make
+
+
+@pytest.fixture
+def make(server: Server, backend: str) -> MakeProvider:
+    """For what depends on the bytes: on each back end."""
+    return _maker(server, backend)
+
+
+@pytest.fixture
+def make_one(server: Server) -> MakeProvider:
+    """For what is done with the bytes: on one back end, since all hand on the same."""
+    return _maker(server, BACKENDS[0])
 
 
 @pytest.fixture(scope="session")

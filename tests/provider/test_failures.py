@@ -35,12 +35,11 @@ def expected(status: int) -> type[LLMError]:
     return ProviderError
 
 
-@pytest.mark.parametrize("status", [0, 100, 199, *range(300, 600), 600, 999])
-def test_every_status(status: int) -> None:
-    found = error(status)
-    assert type(found) is expected(status)
-    assert found.status_code == status
-    assert str(found).startswith(f"llm.example answered {status}")
+def test_every_status() -> None:
+    for status in (0, 100, 199, *range(300, 600), 600, 999):
+        found = error(status)
+        assert (type(found), found.status_code) == (expected(status), status)
+        assert str(found).startswith(f"llm.example answered {status}")
 
 
 @pytest.mark.parametrize(

@@ -66,17 +66,17 @@ BAD_URLS = {
     "https://hunter2@host/v1": "user name or password",
     "https://host/v1#hunter2": "fragment",
     "https://host/v1#": "fragment",
-    "https://host:99999/v1": "no valid URL",
-    "https://host:hunter2/v1": "no valid URL",
+    "https://host:99999/v1": "not a valid URL",
+    "https://host:hunter2/v1": "not a valid URL",
     "https://host:0/v1": "a host",
-    "https://[::1/v1": "no valid URL",
+    "https://[::1/v1": "not a valid URL",
     "https://ho st/v1": "whitespace",
     "https://host/v1\r\nX: y": "whitespace",
     "https://host\\@other/v1": "backslashes",
     "https://a..b/v1": "a host",
     "https://" + "a" * 70 + ".example/v1": "a host",
-    "https://host/v1/chat/completions": "which is added",
-    "https://host/v1/chat/completions/": "which is added",
+    "https://host/v1/chat/completions": "the client adds that",
+    "https://host/v1/chat/completions/": "the client adds that",
 }
 
 
@@ -155,6 +155,14 @@ def test_a_setting_out_of_range(name: str, value: Any) -> None:
         Provider(**settings)
 
 
+@pytest.mark.parametrize("setting", ["base_url", "model", "api_key", "max_tokens_field", "headers"])
+def test_an_unset_environment_variable_is_hinted_at(setting: str) -> None:
+    value = {"X-A": None} if setting == "headers" else None
+    with pytest.raises(ValueError, match=rf"^{setting}.* got None;.*variable is not set") as caught:
+        Provider(**{"base_url": URL, "model": "m", setting: value})  # type: ignore[arg-type]  # the mistake
+    assert ('api_key=""' in str(caught.value)) == (setting == "api_key")
+
+
 def test_a_header_that_would_compete_with_the_key() -> None:
     Provider(URL, "m", headers={"Authorization": "Basic abc"})
     with pytest.raises(ValueError, match="Authorization beside api_key"):
@@ -179,7 +187,7 @@ def test_a_back_end_that_is_not_installed(backend: Any, monkeypatch: pytest.Monk
 
 async def test_auto_takes_the_first_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def chosen() -> str:
-        transport = await Provider(URL, "m")._transports.get()
+        transport = await Provider(URL, "m")._session._transports.get()
         library = getattr(transport, "_library", None)
         return "stdlib" if library is None else str(library.__name__)
 
@@ -188,6 +196,34 @@ async def test_auto_takes_the_first_that_is_installed(monkeypatch: pytest.Monkey
         assert await chosen() == name
         monkeypatch.setitem(sys.modules, name, None)
     assert await chosen() == "stdlib"
+
+
+class Outdated(TypeError):
+    """As of a library that lacks a parameter."""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_failed_set_up_names_its_cause_and_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
+    def explode() -> None:
+        raise Outdated("got an unexpected keyword 'proxy'") from ValueError(said)
+
+    monkeypatch.setattr("urllib.request.getproxies", explode)
+
+    async def failure() -> BaseException:
+        provider = Provider(URL, "m", KEY)
+        with pytest.raises(PermanentError, match="Outdated: got an unexpected keyword 'proxy'") as caught:
+            await (provider.stream(USER).__aenter__() if stream else provider.complete(USER))
+        assert "too old" in str(caught.value)
+        assert not caught.value.dispatched
+        return caught.value
+
+    said = "no"
+    assert isinstance((await failure()).__cause__, Outdated)
+    said = f"the header was {KEY}"
+    error = await failure()
+    assert (error.__cause__, error.__context__) == (None, None)
 
 
 # Secrets
@@ -269,7 +305,7 @@ async def test_a_pickled_provider_comes_back_without_its_secrets(server: Server)
     assert not caught.value.dispatched
     again = pickle.loads(pickle.dumps(lost))
     half = dataclasses.replace(again, api_key=KEY)
-    with pytest.raises(PermanentError, match=r"^headers"):
+    with pytest.raises(PermanentError, match=r"leaves its headers out.*\(provider, headers=\.\.\.\)$"):
         await half.complete(USER)
     whole = dataclasses.replace(half, headers={"X-A": "b"})
     assert whole == provider
@@ -393,13 +429,13 @@ BAD_CALLS: list[tuple[type[Exception], str, Any, dict[str, Any]]] = [
     (ValueError, "temperature", USER, {"temperature": 3}),
     (ValueError, "temperature", USER, {"temperature": math.nan}),
     (ValueError, "max_tokens", USER, {"max_tokens": 0}),
-    (TypeError, "complete.. must not set 'stream': complete.. takes whole replies", USER, {"stream": True}),
+    (TypeError, "complete.. must not set 'stream': complete.. returns whole replies", USER, {"stream": True}),
     (TypeError, "must not set 'model'.*replace", USER, {"model": "n"}),
     (TypeError, "must not set 'max_completion_tokens'.*max_tokens_field", USER, {"max_completion_tokens": 1}),
     (ValueError, "JSON", USER, {"top_p": math.inf}),
     (ValueError, "JSON", [{"role": "user", "content": math.nan}], {}),
-    (TypeError, "a object can't be sent as JSON", USER, {"stop": object()}),
-    (TypeError, "a bytes can't be sent as JSON", [{"role": "user", "content": b"x"}], {}),
+    (TypeError, "a value of type object can't be sent as JSON", USER, {"stop": object()}),
+    (TypeError, "a value of type bytes can't be sent as JSON", [{"role": "user", "content": b"x"}], {}),
     (ValueError, "Circular", USER, {"stop": circle()}),
 ]
 

@@ -116,8 +116,7 @@ def test_any_text_can_be_redacted(text: str) -> None:
 )
 def test_no_text_takes_long(text: str) -> None:
     # The suite's time limit is the assertion: a pattern that backtracks would take minutes.
-    for _ in range(5):
-        redact(text)
+    redact(text)
 
 
 def test_a_secret_shows_itself_nowhere_but_where_asked() -> None:

@@ -1,17 +1,18 @@
 """From bytes to a response: nothing that came through is lost, nothing that isn't a reply gets through."""
 
+import gzip
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import completion
 
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.transport import Reply
-from executionkit.provider._reply import interpret
+from executionkit.provider._reply import Unpacker, interpret
 from executionkit.provider._secrets import Secret
 from executionkit.responses import LLMResponse
 
@@ -67,6 +68,29 @@ def test_any_bytes_make_a_response_or_an_error(body: bytes, status: int, encodin
     assert isinstance(outcome, (LLMResponse, LLMError))
 
 
+@given(
+    st.lists(st.binary(max_size=40), min_size=1, max_size=3),
+    st.sampled_from([b"", b"\0\0", b"\x1f", b"\x1f\0\x1f\x8b", b"padding"]),
+    st.integers(1, 30),
+)
+def test_gzip_is_undone_the_same_whole_and_in_pieces(parts: list[bytes], padding: bytes, size: int) -> None:
+    packed = b"".join(map(gzip.compress, parts)) + padding
+    unpacker = Unpacker({"content-encoding": "gzip"}, 10**6)
+    pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
+    assert b"".join(map(unpacker.feed, pieces)) == b"".join(parts)
+    unpacker.finish()
+    whole = Unpacker({"content-encoding": "gzip"}, 10**6)
+    assert whole.feed(packed) == b"".join(parts)
+
+
+def test_a_compressed_body_that_is_cut_off_is_an_error() -> None:
+    packed = gzip.compress(json.dumps(completion()).encode())
+    outcome = interpret(Reply(200, {"content-encoding": "gzip"}, packed[:-3]), 10**6, REPORT)
+    assert isinstance(outcome, ProviderError)
+    assert "the compressed body is cut off" in str(outcome)
+
+
+@settings(max_examples=50)
 @given(any_json)
 def test_any_json_makes_a_response_or_an_error(payload: Any) -> None:
     outcome = read(payload)
@@ -76,6 +100,7 @@ def test_any_json_makes_a_response_or_an_error(payload: Any) -> None:
         assert outcome.total_tokens >= 0
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(names, any_json))
 def test_whatever_is_in_a_message_is_a_response(fields: dict[str, Any]) -> None:
     found = message(**fields)
@@ -86,6 +111,7 @@ def test_whatever_is_in_a_message_is_a_response(fields: dict[str, Any]) -> None:
         assert isinstance(wanted.id, str)
 
 
+@settings(max_examples=50)
 @given(any_json, st.integers(300, 599))
 def test_any_error_body_makes_an_error_without_the_key(payload: Any, status: int) -> None:
     found = error({"error": payload, "detail": KEY}, status)
@@ -255,7 +281,7 @@ def test_an_error_beside_an_answer() -> None:
 def test_what_is_no_reply_is_shown_in_part_and_without_the_key() -> None:
     found = error({"hello": KEY, "rest": "x " * 100_000})
     assert type(found) is ProviderError
-    assert "no chat completion (no message in it)" in str(found)
+    assert "not a chat completion (no message in it)" in str(found)
     assert '{"hello": "[REDACTED]"' in str(found)
     assert len(str(found)) < 1000
     assert "(empty)" in str(error(b" "))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fakes import NO_WAIT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import (
     DONE,
@@ -88,9 +88,9 @@ async def test_the_events_of_a_text(server: Server, make: MakeProvider) -> None:
     assert (sent["stream"], sent["stream_options"], sent["seed"]) == (True, {"include_usage": True}, 1)
 
 
-async def test_it_is_an_iterator_without_a_context_too(server: Server, make: MakeProvider) -> None:
+async def test_it_is_an_iterator_without_a_context_too(server: Server, make_one: MakeProvider) -> None:
     server.script = stream(*HELLO)
-    async with make() as provider:
+    async with make_one() as provider:
         events = provider.stream(USER)
         with pytest.raises(RuntimeError, match="not complete"):
             _ = events.response
@@ -103,7 +103,7 @@ async def test_it_is_an_iterator_without_a_context_too(server: Server, make: Mak
     assert len(server.requests) == 1
 
 
-async def test_texts_beside_the_answer(server: Server, make: MakeProvider) -> None:
+async def test_texts_beside_the_answer(server: Server, make_one: MakeProvider) -> None:
     server.script = stream(
         chunk(reasoning_content="Let me "),
         chunk(reasoning="see."),
@@ -111,7 +111,7 @@ async def test_texts_beside_the_answer(server: Server, make: MakeProvider) -> No
         chunk(refusal="I can't."),
         chunk("stop"),
     )
-    async with make() as provider:
+    async with make_one() as provider:
         events, response = await collected(provider)
     assert events[:4] == [
         ReasoningDelta("Let me "),
@@ -122,9 +122,9 @@ async def test_texts_beside_the_answer(server: Server, make: MakeProvider) -> No
     assert (response.reasoning, response.content, response.refusal) == ("Let me see.", "No", "I can't.")
 
 
-async def test_what_is_not_reported_is_estimated_and_says_so(server: Server, make: MakeProvider) -> None:
+async def test_what_is_not_reported_is_estimated_and_says_so(server: Server, make_one: MakeProvider) -> None:
     server.script = stream(*HELLO[:-1], {"choices": [], "usage": None})
-    async with make(omit={"stream_options"}) as provider:
+    async with make_one(omit={"stream_options"}) as provider:
         run = Run("run", provider)
         async with run.stream(USER) as events:
             seen = [event async for event in events]
@@ -136,13 +136,15 @@ async def test_what_is_not_reported_is_estimated_and_says_so(server: Server, mak
     assert events.response.usage_is_estimated
     assert events.response.reported_output_tokens is None
     assert run.usage.output_tokens == 0  # reported tokens only
-    assert run._meter.tracker.charged_output == 2
+    assert run._meter.estimates.output_tokens == 2
 
 
 @pytest.mark.parametrize("end", ["", DONE, "data: [DONE]", "data:[DONE]\n", ": bye\n\n"])
-async def test_a_finished_reply_needs_no_particular_end(server: Server, make: MakeProvider, end: str) -> None:
+async def test_a_finished_reply_needs_no_particular_end(
+    server: Server, make_one: MakeProvider, end: str
+) -> None:
     server.script = stream(*HELLO, end=end)
-    async with make() as provider:
+    async with make_one() as provider:
         events, response = await collected(provider)
     assert (text(events), response.output_tokens) == ("Hello", 2)
 
@@ -161,24 +163,33 @@ async def test_comments_byte_order_mark_and_torn_bytes(server: Server, make: Mak
         assert (await collected(provider))[1].content == "ü\u2028😀"
 
 
-async def test_half_a_surrogate_pair_waits_for_the_other(server: Server, make: MakeProvider) -> None:
+async def test_half_a_surrogate_pair_waits_for_the_other(server: Server, make_one: MakeProvider) -> None:
     server.script = stream(chunk(content="a\ud83d"), chunk(content="\ude00b\ud83d"), chunk("stop"))
-    async with make() as provider:
+    async with make_one() as provider:
         events, response = await collected(provider)
     assert response.content == "a😀b\ufffd" == text(events)
 
 
-async def test_gzip(server: Server, make: MakeProvider) -> None:
-    packed = gzip.compress((frames(*HELLO) + DONE).encode())
-    server.script = http(packed, "200 OK", EVENT_STREAM, "Content-Encoding: gzip")
+async def test_gzip_byte_by_byte(server: Server, make: MakeProvider) -> None:
+    # Most of the bytes unpack to nothing by themselves, which is not the end of the stream.
+    first, rest = (frames(*HELLO) + DONE).encode()[:40], (frames(*HELLO) + DONE).encode()[40:]
+    packed = gzip.compress(first) + gzip.compress(rest) + b"\0\0"
+
+    async def script(_: Request, connection: Connection) -> None:
+        await connection.send(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
+        for byte in packed:
+            await connection.send(b"1\r\n%c\r\n" % byte)
+        await connection.send(b"0\r\n\r\n")
+
+    server.script = script
     async with make() as provider:
         assert (await collected(provider))[1].content == "Hello"
 
 
-async def test_other_choices_are_left_aside(server: Server, make: MakeProvider) -> None:
+async def test_other_choices_are_left_aside(server: Server, make_one: MakeProvider) -> None:
     other = {"choices": [{"index": 1, "delta": {"content": "other"}, "finish_reason": "length"}]}
     server.script = stream(chunk(content="first"), other, chunk("stop"), other)
-    async with make() as provider:
+    async with make_one() as provider:
         response = (await collected(provider))[1]
     assert (response.content, response.finish_reason) == ("first", "stop")
 
@@ -268,10 +279,10 @@ def test_calls_without_ids_or_arguments_or_anything() -> None:
     assert bad.invalid_arguments == '{"x": '
 
 
-async def test_calls_over_the_wire_with_finish_reason_stop(server: Server, make: MakeProvider) -> None:
+async def test_calls_over_the_wire_with_finish_reason_stop(server: Server, make_one: MakeProvider) -> None:
     fragments = FRAGMENTED["the name with every fragment"]
     server.script = stream(*(chunk(tool_calls=[fragment]) for fragment in fragments), chunk("stop"))
-    async with make() as provider:
+    async with make_one() as provider:
         events, response = await collected(provider)
     assert tuple(response.tool_calls) == BOTH
     assert response.finish_reason == "stop"
@@ -281,13 +292,13 @@ async def test_calls_over_the_wire_with_finish_reason_stop(server: Server, make:
     assert [event.call for event in events if isinstance(event, ToolCallDone)] == list(BOTH)
 
 
-async def test_the_older_form_of_a_call(server: Server, make: MakeProvider) -> None:
+async def test_the_older_form_of_a_call(server: Server, make_one: MakeProvider) -> None:
     server.script = stream(
         chunk(function_call={"name": "add", "arguments": '{"x"'}),
         chunk(function_call={"arguments": ":1}"}),
         chunk("function_call"),
     )
-    async with make() as provider:
+    async with make_one() as provider:
         assert (await collected(provider))[1].tool_calls == (ToolCall("", "add", {"x": 1}),)
 
 
@@ -311,6 +322,7 @@ _JUNK = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(chunks=st.lists(st.dictionaries(st.sampled_from(["choices", "usage", "id"]), _JUNK), max_size=4))
 def test_chunks_of_any_shape_make_a_reply(chunks: list[dict[str, Any]]) -> None:
     assembly = Assembly(10)
@@ -327,12 +339,12 @@ def test_chunks_of_any_shape_make_a_reply(chunks: list[dict[str, Any]]) -> None:
     [("429 Too Many", RateLimitError), ("401 No", PermanentError), ("503 Down", ProviderError)],
 )
 async def test_a_status_is_the_error_that_complete_raises(
-    server: Server, make: MakeProvider, status: str, kind: type[LLMError]
+    server: Server, make_one: MakeProvider, status: str, kind: type[LLMError]
 ) -> None:
     server.script = http('{"error": {"message": "because"}}', status, "Retry-After: 7")
-    seen, error = await failure(make())
+    seen, error = await failure(make_one())
     with pytest.raises(LLMError) as caught:
-        async with make() as provider:
+        async with make_one() as provider:
             await provider.complete(USER)
     assert type(error) is type(caught.value) is kind
     assert str(error) == str(caught.value)
@@ -354,17 +366,17 @@ async def test_a_status_is_the_error_that_complete_raises(
         (DONE, "no message in it"),
     ],
 )
-async def test_what_is_no_stream(server: Server, make: MakeProvider, body: str, words: str) -> None:
+async def test_what_is_no_stream(server: Server, make_one: MakeProvider, body: str, words: str) -> None:
     server.script = http(body, "200 OK", EVENT_STREAM)
-    seen, error = await failure(make())
+    seen, error = await failure(make_one())
     assert isinstance(error, ProviderError)
     assert words in str(error)
     assert seen == []
 
 
-async def test_a_whole_reply_is_taken_at_its_word(server: Server, make: MakeProvider) -> None:
+async def test_a_whole_reply_is_taken_at_its_word(server: Server, make_one: MakeProvider) -> None:
     server.script = http(json.dumps(completion("all at once")), "200 OK", "Content-Type: application/json")
-    async with make() as provider:
+    async with make_one() as provider:
         events, response = await collected(provider)
     assert [type(event) for event in events] == [TextDelta, UsageEvent, Finish]
     assert (response.content, response.output_tokens) == ("all at once", 2)
@@ -384,22 +396,22 @@ async def test_a_whole_reply_is_taken_at_its_word(server: Server, make: MakeProv
     ],
 )
 async def test_an_error_inside_the_stream(
-    server: Server, make: MakeProvider, frame: str, kind: type[LLMError], words: str
+    server: Server, make_one: MakeProvider, frame: str, kind: type[LLMError], words: str
 ) -> None:
     server.script = stream(*HELLO[:2], end=frame)
-    seen, error = await failure(make())
+    seen, error = await failure(make_one())
     assert type(error) is kind
     assert words in str(error)
     assert text(seen) == "Hel" == error.metadata["partial_text"]
     server.script = stream(*HELLO[:4], end=frame)
-    async with make() as provider:
+    async with make_one() as provider:
         assert (await collected(provider))[1].content == "Hello"  # it was complete, and is paid for
 
 
-async def test_an_end_before_the_finish(server: Server, make: MakeProvider) -> None:
+async def test_an_end_before_the_finish(server: Server, make_one: MakeProvider) -> None:
     for end in ("", "data: {torn"):
         server.script = stream(*HELLO[:3], end=end)
-        seen, error = await failure(make())
+        seen, error = await failure(make_one())
         assert isinstance(error, ProviderError)
         assert "ended before the reply was finished" in str(error)
         assert text(seen) == "Hello" == error.metadata["partial_text"]
@@ -464,6 +476,36 @@ async def test_more_than_may_come(server: Server, make: MakeProvider, body: str)
     assert "larger than max_response_bytes (2000)" in str(error)
 
 
+async def test_a_whole_reply_of_more_than_may_come(server: Server, make_one: MakeProvider) -> None:
+    async def script(request: Request, connection: Connection) -> None:
+        await connection.send(HEAD + piece(json.dumps(completion("x"))[:-1]))
+        for _ in range(50):
+            await connection.send(piece(" " * 100))
+
+    server.script = script
+    _, error = await failure(make_one(max_response_bytes=2000))
+    assert "larger than max_response_bytes (2000)" in str(error)
+
+
+async def test_a_stream_that_can_not_be_unpacked_any_more(server: Server, make_one: MakeProvider) -> None:
+    packed = gzip.compress(frames(*HELLO[:2]).encode())
+    head = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    go_on = server.gate()
+
+    async def script(_: Request, connection: Connection) -> None:
+        await connection.send(head + b"%x\r\n%b\r\n" % (len(packed), packed))
+        await go_on.wait()
+        await connection.send(b"4\r\n\x1f\x8b\xff\xff\r\n0\r\n\r\n")
+
+    server.script = script
+    async with make_one() as provider, provider.stream(USER) as events:
+        assert await anext(events) == TextDelta("Hel")
+        go_on.open()
+        with pytest.raises(ProviderError, match=r"not a chat completion \(error: Error -3") as caught:
+            await anext(events)
+    assert caught.value.metadata["partial_text"] == "Hel"
+
+
 async def test_nothing_listens(make: MakeProvider, server: Server) -> None:
     server.stop()
     _, error = await failure(make())
@@ -472,14 +514,14 @@ async def test_nothing_listens(make: MakeProvider, server: Server) -> None:
     server.start()
 
 
-async def test_wrong_arguments_send_nothing(server: Server, make: MakeProvider) -> None:
-    async with make() as provider:
+async def test_wrong_arguments_send_nothing(server: Server, make_one: MakeProvider) -> None:
+    async with make_one() as provider:
         for wrong, kind in (({"temperature": 3}, ValueError), ({"stream": False}, TypeError)):
             with pytest.raises(kind) as caught:
                 await drain(provider, [], **wrong)
             assert vars(caught.value)["dispatched"] is False
     with pytest.raises(ValueError, match="stream"):
-        make(omit={"stream"})
+        make_one(omit={"stream"})
     assert server.requests == []
 
 
@@ -509,8 +551,8 @@ async def test_leaving_early_closes_the_connection_and_counts_what_was_seen(
         assert events.partial.content == "Hel"
         assert events.partial.finish_reason == "incomplete"
         assert run.usage.llm_calls == len(server.requests) == 1
-        assert run._meter.tracker.assumed_output == 1
-        assert run._meter.tracker.assumed_input > 0
+        assert run._meter.estimates.output_tokens == 1
+        assert run._meter.estimates.input_tokens > 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -564,11 +606,11 @@ async def test_many_at_once(server: Server, make: MakeProvider) -> None:
 
 
 async def test_a_failure_before_the_first_event_is_retried_and_none_after_it(
-    server: Server, make: MakeProvider
+    server: Server, make_one: MakeProvider
 ) -> None:
     broken = stream(chunk(role="assistant", content=""), end='data: {"error": "overloaded"}\n\n')
     server.script = [http("", "503 Down"), broken, stream(*HELLO)]
-    async with make() as provider:
+    async with make_one() as provider:
         run = Run("run", provider, retry=NO_WAIT)
         async with run.stream(USER) as events:
             assert text([event async for event in events]) == "Hello"
@@ -578,7 +620,7 @@ async def test_a_failure_before_the_first_event_is_retried_and_none_after_it(
             await drain(run, [])
         assert run.usage.llm_calls == len(server.requests) == 4
         assert caught.value.cost == run.usage
-        assert run._meter.tracker.assumed_output == 1
+        assert run._meter.estimates.output_tokens == 1
 
 
 async def test_who_is_cancelled_while_a_finished_stream_ends_leaves_no_connection(

@@ -1,4 +1,4 @@
-"""How a stream may be used, and what comes of other uses: a provider's own and a run's, on every back end."""
+"""How a stream may be used: once, by one task, in one event loop; and how it ends."""
 
 import asyncio
 import copy
@@ -72,9 +72,9 @@ async def waiting(what: Awaitable[object]) -> "asyncio.Future[object]":
     return task
 
 
-async def test_a_stream_is_entered_once(server: Server, make: MakeProvider, opened: Open) -> None:
+async def test_a_stream_is_entered_once(server: Server, make_one: MakeProvider, opened: Open) -> None:
     server.script = stream(*HELLO)
-    async with make() as provider:
+    async with make_one() as provider:
         events = opened(provider)
         async with events:
             assert await anext(events) == TextDelta("Hel")
@@ -91,10 +91,10 @@ async def test_a_stream_is_entered_once(server: Server, make: MakeProvider, open
 
 
 async def test_a_second_reader_is_refused_and_the_first_goes_on(
-    server: Server, make: MakeProvider, opened: Open
+    server: Server, make_one: MakeProvider, opened: Open
 ) -> None:
     go_on = two_halves(server)
-    async with make() as provider, opened(provider) as events:
+    async with make_one() as provider, opened(provider) as events:
         assert await anext(events) == TextDelta("Hel")
         first = await waiting(rest(events))
         with pytest.raises(RuntimeError, match="another task is reading this stream"):
@@ -105,10 +105,10 @@ async def test_a_second_reader_is_refused_and_the_first_goes_on(
 
 
 async def test_no_event_before_the_stream_is_entered(
-    server: Server, make: MakeProvider, opened: Open
+    server: Server, make_one: MakeProvider, opened: Open
 ) -> None:
     gate = server.hold(stream(*HELLO))
-    async with make() as provider:
+    async with make_one() as provider:
         events = opened(provider)
         entering = await waiting(events.__aenter__())
         for use in (events.__anext__, events.__aenter__):
@@ -119,16 +119,16 @@ async def test_no_event_before_the_stream_is_entered(
         assert isinstance((await rest(events))[-1], Finish)
 
 
-async def test_tasks_may_take_turns(server: Server, make: MakeProvider, opened: Open) -> None:
+async def test_tasks_may_take_turns(server: Server, make_one: MakeProvider, opened: Open) -> None:
     server.script = stream(*HELLO)
-    async with make() as provider, opened(provider) as events:
+    async with make_one() as provider, opened(provider) as events:
         seen = [await asyncio.create_task(anext(events)) for _ in range(4)]
     assert seen[-1] == Finish("stop", events.response)
 
 
-async def test_another_loop_is_refused(server: Server, make: MakeProvider, opened: Open) -> None:
+async def test_another_loop_is_refused(server: Server, make_one: MakeProvider, opened: Open) -> None:
     go_on = two_halves(server)
-    async with make() as provider, opened(provider) as events:
+    async with make_one() as provider, opened(provider) as events:
         assert await anext(events) == TextDelta("Hel")
         for use in (events.__anext__, events.__aenter__, events.aclose):
 
@@ -216,8 +216,8 @@ async def test_a_timeout_of_ones_own_stays_a_timeout(
         assert await rest(events) == []
 
 
-async def test_a_stream_can_not_be_pickled_or_copied(make: MakeProvider, opened: Open) -> None:
-    async with make() as provider:
+async def test_a_stream_can_not_be_pickled_or_copied(make_one: MakeProvider, opened: Open) -> None:
+    async with make_one() as provider:
         for use in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="a stream can't be pickled or copied"):
                 use(opened(provider))
@@ -241,9 +241,9 @@ async def test_the_estimate_of_a_stream_left_early_has_the_prompt(server: Server
         run = Run("run", provider)
         async with run.stream(USER) as events:
             assert await anext(events) == TextDelta("Hel")
-        ledger = run._meter.tracker
-        assert events.partial.input_tokens == ledger.assumed_input > 0
-        assert events.partial.output_tokens == ledger.assumed_output == 1
+        assumed = run._meter.estimates
+        assert events.partial.input_tokens == assumed.input_tokens > 0
+        assert events.partial.output_tokens == assumed.output_tokens == 1
         assert events.partial.usage_is_estimated
 
 

@@ -41,6 +41,7 @@ def result(call_id: str) -> dict[str, Any]:
         (payload(tools=[{"function": {}}]), "tools"),
         (payload(tools="add"), "tools"),
         (payload(stream="yes"), "stream"),
+        (payload(stream_options={"include_usage": True}), "stream_options"),
     ],
 )
 def test_bad_fields_are_named(body: dict[str, Any], param: str) -> None:

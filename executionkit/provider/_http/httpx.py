@@ -26,13 +26,7 @@ from executionkit.provider._http.faults import (
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy, proxy_for
 from executionkit.provider._http.tls import trusting
-from executionkit.provider._http.transport import (
-    KEEP_ALIVE,
-    AsyncHTTPClient,
-    Dispatch,
-    Endpoint,
-    Reply,
-)
+from executionkit.provider._http.transport import KEEP_ALIVE, AsyncHTTPClient, Dispatch, Endpoint, Reply
 
 T = TypeVar("T")
 

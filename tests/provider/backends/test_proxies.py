@@ -174,7 +174,11 @@ async def test_a_librarys_own_exception_stays_within(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("urllib.request.getproxies", explode)
     error = await failure("http://llm.example/v1", backend)
     assert type(error) is PermanentError
-    assert str(error) == "the connection to llm.example can't be set up: RuntimeError"
+    assert str(error) == (
+        "the connection to llm.example can't be set up: RuntimeError: http://[REDACTED]@host. "
+        "The HTTP library that is installed may be too old, or too new."
+    )
+    assert error.__cause__ is None
 
 
 @pytest.mark.parametrize(

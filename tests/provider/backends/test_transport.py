@@ -643,7 +643,7 @@ def test_a_loop_closed_without_ceremony_is_forgotten(server: Server, make: MakeP
     loop.close()
     # This one doesn't even get an aclose(): what it held is let go of when the next loop asks.
     careless = asyncio.new_event_loop()
-    careless.run_until_complete(provider._transports.get())
+    careless.run_until_complete(provider._session._transports.get())
     careless.close()
     gone = weakref.ref(careless)
     del careless

@@ -137,7 +137,7 @@ async def session() -> None:
     await kit.refine("q", max_iteration=1)  # E: max_iteration
     await kit.react("q")  # E: rgument
     await kit.react("q", [tool], max_rounds="2")  # E: max_rounds
-    await kit.structured("q", Film, max_retry=3)  # E: structured
+    await kit.structured("q", Film, max_retry=3)  # E: argument
     await kit.best_of_n("q", num_samples=3)  # E: evaluator
     await kit.map_reduce("q", map_prompt="m", reduce_prompt=3)  # E: reduce_prompt
 
@@ -157,10 +157,10 @@ def script() -> None:
     consensus_sync(p, "q", stop="decide")  # E: stop
     refine_loop_sync(p, "q", max_iteration=1)  # E: max_iteration
     react_loop_sync(p, "q", [tool], max_rounds="2")  # E: max_rounds
-    structured_sync(p, "q", Film, max_token=3)  # E: structured_sync
+    structured_sync(p, "q", Film, max_token=3)  # E: argument
     best_of_n_sync(p, "q", evaluator=wordy_judge)  # E: evaluator
     map_reduce_sync(p, ["a"], map_prompt="m")  # E: reduce_prompt
-    pipe_sync(p, "q", bare_step)  # E: PatternStep
+    pipe_sync(p, "q", bare_step)  # E: PatternResult
 
 
 def values() -> None:

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from executionkit import MockProvider, PatternError, structured_sync
-from executionkit._structured.mending import MAX_CHARS, find_broken, is_doubtful, mend
 from executionkit.engine.json_extraction import locate_json
+from executionkit.patterns._structured_reply import MAX_CHARS, find_broken, is_doubtful, mend
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,10 @@ def test_what_is_not_certain_is_left_alone(broken: str) -> None:
     assert mend(broken) is None
 
 
-@pytest.mark.parametrize("limit", [640, 4300])
-@pytest.mark.parametrize("form", ['{{"a": {}}}', '{{"a": -{},}}', '{{"b": "x", "a": [1, {}]', "{{a: {}}}"])
+@pytest.mark.parametrize(
+    ("form", "limit"),
+    [('{{"a": {}}}', 640), ('{{"a": -{},}}', 1000), ('{{"b": "x", "a": [1, {}]', 640), ("{{a: {}}}", 640)],
+)
 def test_an_integer_that_python_does_not_read_is_no_text(form: str, limit: int) -> None:
     before = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(limit)
@@ -89,6 +91,7 @@ def test_without_the_library_nothing_is_mended(monkeypatch: pytest.MonkeyPatch) 
         ('[1] says so.\n```json\n{"a": 1,}\n```\nBye [2].', '{"a": 1,}'),
         ('```\nno json\n```\n{"a": 1,}', '{"a": 1,}'),
         ('```json\n{"a": 1,', '{"a": 1,'),
+        ('~~~\n{"a": 1,}\n~~~\nSee {b}.', '{"a": 1,}'),
         ('<think>{"x": 1,}</think>{"a": 1,}', '{"a": 1,}'),
         ('{"x": 1,}</think>{"a": 1,}', '{"a": 1,}'),
     ],

@@ -1,25 +1,66 @@
-"""What structured output is to become: a checked type, JSON that fits a schema, or any JSON."""
+"""The forms of structured output: a checked type, JSON that fits a schema, or any JSON."""
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar, cast
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NotRequired,
+    Protocol,
+    Required,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
-from executionkit._json import plain
+from executionkit._json import is_record, plain
 from executionkit._schema import check_schema, find_errors
-from executionkit._structured.structure import OutputAdapter
-from executionkit._structured.typed_dicts import for_pydantic
+from executionkit._text import shorten
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+SchemaMode: TypeAlias = Literal["json_schema", "json_object_schema", "json_object", "none"]
+"""A server's mode, the strictest first; "json_object_schema" is a json_object with the schema beside it."""
+
+Rung: TypeAlias = Literal["ask", "fallback", "more_tokens", "repair"]
+"""The purpose of a call: the first request, a mode that was refused, more room, a request with the errors."""
+
+Validator: TypeAlias = Callable[[T], bool | str | Awaitable[bool | str | None] | None]
+"""`(value)`, async or plain: None, True or "" accepts, False or a text (the reason) rejects."""
+
+
+class OutputAdapter(Protocol[T_co]):
+    """The methods of `pydantic.TypeAdapter` that `structured` calls; it types unions precisely."""
+
+    def validate_json(self, data: str, /) -> T_co:
+        """Read a JSON text as the type, or raise a ValueError."""
+        ...
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of the type."""
+        ...
+
 
 MOST_ERRORS: Final = 20
-"""How many errors are told at the most: a model mends the first ones as well by themselves."""
+"""The most errors that the model is shown: with the first ones it can mend the rest too."""
 
 
 class UnfitError(Exception):
-    """A reply is not what was asked for.
+    """A reply that does not fit.
 
     Attributes:
-        errors: What is wrong, each with its place.
+        errors: The errors, each with its place.
     """
 
     def __init__(self, *errors: str) -> None:
@@ -28,10 +69,10 @@ class UnfitError(Exception):
 
 
 class Output(Generic[T]):
-    """What a reply must be read into.
+    """The form of the value: its schema, and how JSON is turned into it.
 
-    A schema of something else than an object is wrapped: servers' schema modes take objects only, and text in
-    which a lone number or string would have to be found is no safe place for it.
+    A schema that describes no object is wrapped in one: servers' schema modes take objects only, and a lone
+    number or string can't be found in a text for certain.
 
     Attributes:
         schema: The schema the model is given; None for any object or array.
@@ -45,10 +86,10 @@ class Output(Generic[T]):
             self.schema = _wrapped(schema)
 
     def read(self, value: Any) -> T:
-        """Turn a JSON value into what was asked for.
+        """Turn a JSON value into the value asked for.
 
         Raises:
-            UnfitError: It does not fit.
+            UnfitError: The JSON does not fit.
         """
         if self._wraps and isinstance(value, dict) and set(cast("dict[str, Any]", value)) == {"value"}:
             try:
@@ -63,11 +104,11 @@ class Output(Generic[T]):
 
 
 def output_for(output: object) -> Output[Any]:
-    """Make ready to read `output`: None, a JSON Schema, or a type or `OutputAdapter`.
+    """Make the `Output` for None, a JSON Schema, a type or an `OutputAdapter`.
 
     Raises:
-        ValueError: It is none of these, or a schema or type that can't be checked.
-        ImportError: It is a type, and pydantic is not installed.
+        ValueError: `output` is something else, or a schema or type that can't be checked.
+        ImportError: `output` is a type, and pydantic is not installed.
     """
     if output is None:
         return Output(None, lambda value: value)
@@ -100,6 +141,9 @@ def _by_schema(given: Mapping[str, Any]) -> Output[Any]:
 def _adapter(output: object) -> OutputAdapter[Any]:
     if not isinstance(output, type) and hasattr(output, "validate_json") and hasattr(output, "json_schema"):
         return cast("OutputAdapter[Any]", output)
+    if not isinstance(output, type) and is_record(output):
+        name = type(output).__name__
+        raise ValueError(f"output must be the class itself, output={name}, got an instance: {output!r}")
     wanted = f"output must be a type that pydantic can check, a JSON Schema or None, got {output!r}"
     if isinstance(output, (str, bytes, int, float, list, tuple, set)):
         raise ValueError(wanted)
@@ -110,33 +154,33 @@ def _adapter(output: object) -> OutputAdapter[Any]:
             "a type as output needs pydantic: pip install pydantic, or give a JSON Schema"
         ) from None
     try:
-        return cast("OutputAdapter[Any]", TypeAdapter(for_pydantic(output)))
+        return cast("OutputAdapter[Any]", TypeAdapter(_for_pydantic(output)))
     except Exception as exc:  # a type's own hooks may raise anything
         raise ValueError(f"{wanted}: {exc}") from exc
 
 
 def _validated(adapter: OutputAdapter[T], value: Any) -> T:
     try:
-        # As JSON, not as Python values: strict types then take what JSON can say of them.
+        # As JSON, not as Python values: strict types take a date, say, from JSON text only.
         return adapter.validate_json(json.dumps(value))
     except RecursionError:
         raise UnfitError("nested too deeply to be checked") from None
     except ValueError as exc:
-        raise UnfitError(*_told(exc)) from None
+        raise UnfitError(*_error_lines(exc)) from None
 
 
-def _told(exc: ValueError) -> list[str]:
-    """The errors in pydantic's ValidationError, each with its place and what stood there."""
+def _error_lines(exc: ValueError) -> list[str]:
+    """The errors of pydantic's ValidationError, each with its place and the value found there."""
     entries = getattr(exc, "errors", None)
     if not callable(entries):
         return [str(exc)]
-    told: list[str] = []
+    lines: list[str] = []
     for entry in cast("list[dict[str, Any]]", entries(include_url=False, include_context=False)):
         place = _place(entry["loc"])
         got = "" if entry["type"] == "missing" else f", got {_shown(entry['input'])}"
-        told.append(f"{place}{': ' if place else ''}{entry['msg']}{got}")
-    more = len(told) - MOST_ERRORS
-    return [*told[:MOST_ERRORS], f"and {more} more"] if more > 0 else told
+        lines.append(f"{place}{': ' if place else ''}{entry['msg']}{got}")
+    more = len(lines) - MOST_ERRORS
+    return [*lines[:MOST_ERRORS], f"and {more} more"] if more > 0 else lines
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -152,8 +196,7 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return shorten(json.dumps(value, ensure_ascii=False, default=repr), 60)
 
 
 # -- wrapping ----------------------------------------------------------------------------------------------
@@ -186,3 +229,36 @@ def _wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
     outer = {name: item for name, item in schema.items() if name in _DEFINITIONS}
     shape = {"properties": {"value": inner}, "required": ["value"], "additionalProperties": False}
     return {"type": "object", **shape, **outer}
+
+
+# -- TypedDicts on Python 3.11, where pydantic takes only those of typing_extensions -----------------------
+
+
+def _for_pydantic(kind: object) -> Any:
+    """`kind` with every `typing.TypedDict` in it made over, where this Python needs it."""
+    return _made_over(kind, ()) if sys.version_info < (3, 12) else kind
+
+
+def _made_over(kind: Any, within: tuple[object, ...]) -> Any:
+    if is_typeddict(kind):
+        # One that refers to itself can't be made over from inside: pydantic then says what to use instead.
+        return kind if kind in within else _twin(kind, (*within, kind))
+    arguments = get_args(kind)
+    replaced = tuple(_made_over(argument, within) for argument in arguments)
+    if replaced == arguments:
+        return kind
+    if isinstance(kind, UnionType):
+        return reduce(or_, replaced)
+    origin: Any = get_origin(kind)
+    return origin[replaced]
+
+
+def _twin(kind: Any, within: tuple[object, ...]) -> Any:
+    from typing_extensions import TypedDict  # comes with pydantic
+
+    fields: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        bare = get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
+        need = Required if name in kind.__required_keys__ else NotRequired
+        fields[name] = need[_made_over(bare, within)]
+    return TypedDict(kind.__name__, fields)  # type: ignore[operator]  # made at run time

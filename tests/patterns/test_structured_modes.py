@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from executionkit import LLMError, PermanentError, ProviderError, RateLimitError
-from executionkit._structured.modes import ModeMemory, refuses_mode, refuses_room, request_fields
+from executionkit.patterns._structured_modes import ModeMemory, refuses_mode, refuses_room, request_fields
 
 CLOSED: dict[str, Any] = {
     "type": "object",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from executionkit._structured.outputs import MOST_ERRORS, UnfitError, output_for
+from executionkit._output import MOST_ERRORS, UnfitError, output_for
 
 
 class Item(BaseModel):
@@ -222,6 +222,22 @@ def test_a_schema_given_is_not_the_caller_s_object() -> None:
 def test_what_cannot_be_checked_is_refused(output: object) -> None:
     with pytest.raises(ValueError, match=r"^output"):
         output_for(output)
+
+
+@pytest.mark.parametrize("output", [Item(name="tea", price=3), Point(1)])
+def test_an_instance_in_place_of_its_class_is_refused_with_what_to_write(output: object) -> None:
+    name = type(output).__name__
+    with pytest.raises(
+        ValueError, match=rf"^output must be the class itself, output={name}, got an instance"
+    ):
+        output_for(output)
+
+
+def test_an_example_in_place_of_a_schema_is_refused_in_a_whole_sentence() -> None:
+    with pytest.raises(
+        ValueError, match=r"^output must have a keyword of JSON Schema, got .* is not a schema;"
+    ):
+        output_for({"name": "str"})
 
 
 def test_a_type_without_a_schema_is_refused() -> None:

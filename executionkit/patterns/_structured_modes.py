@@ -1,4 +1,4 @@
-"""The servers' own modes for structured output: what to ask for, which are refused, what was learnt of it."""
+"""The servers' own modes for structured output: their request fields, refusals, and a memory of both."""
 
 import json
 import re
@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from executionkit._structured.structure import SchemaMode
+from executionkit._output import SchemaMode
 from executionkit.errors import LLMError, PermanentError
 
 MODES: Final[tuple[SchemaMode, ...]] = ("json_schema", "json_object_schema", "json_object", "none")
 
 _MOST_SCHEMAS: Final = 256
-"""How many schemas are remembered of a provider."""
+"""The most schemas that are remembered for a provider."""
 
 
 def request_fields(mode: SchemaMode, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,23 +36,23 @@ _ROOM_WORDS: Final = re.compile(r"max.?(?:completion.?|new.?|output.?)?tokens|to
 
 
 def refuses_mode(exc: LLMError) -> bool:
-    """Whether the server means that it doesn't have the mode, or not for this schema."""
+    """Whether the server says that it doesn't have the mode, or not for this schema."""
     return _is_complaint(exc) and _MODE_WORDS.search(str(exc)) is not None
 
 
 def refuses_room(exc: LLMError) -> bool:
-    """Whether the server means that `max_tokens` is more than it gives."""
+    """Whether the server says that `max_tokens` is too large."""
     return _is_complaint(exc) and _ROOM_WORDS.search(str(exc)) is not None
 
 
 def _is_complaint(exc: LLMError) -> bool:
-    # llama.cpp reports clients' mistakes as 500. Providers that aren't ours need not tell a status.
+    # llama.cpp reports clients' mistakes as 500. Other providers may not have a status.
     status = exc.status_code
     return status in (400, 422, 500, 501) or (status is None and isinstance(exc, PermanentError))
 
 
 class ModeMemory:
-    """Which mode each provider was found to take, for each schema: asked again, nothing is refused."""
+    """The mode that each provider takes for each schema, so that a refusal is paid for once."""
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[object, dict[str, SchemaMode]] = WeakKeyDictionary()
@@ -61,14 +61,14 @@ class ModeMemory:
         return len(self._known)
 
     def recall(self, provider: object, schema: Mapping[str, Any]) -> SchemaMode | None:
-        """The mode found for them; None when they are new."""
+        """The mode found for this provider and schema, or None."""
         try:
             return self._known.get(provider, {}).get(_key(schema))
-        except TypeError:  # some can't be hashed, or not be referred to weakly
+        except TypeError:  # a provider that can't be hashed or weakly referenced
             return None
 
     def learn(self, provider: object, schema: Mapping[str, Any], mode: SchemaMode) -> None:
-        """Remember what was found."""
+        """Remember the mode that was found."""
         with suppress(TypeError):
             modes = self._known.setdefault(provider, {})
             if len(modes) >= _MOST_SCHEMAS:
@@ -91,9 +91,9 @@ _STRICT_KEYWORDS: Final = {
 
 
 def _strict(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema as "strict" servers want it, every object closed; None where that would change its meaning.
+    """The schema as "strict" servers want it, every object closed; None if that would change its meaning.
 
-    They want every property required. A model made to fill in an optional one invents a value.
+    Strict servers want every property required, and a model made to fill in an optional one invents a value.
     """
     try:
         return cast("Mapping[str, Any]", _closed(schema))

@@ -1,21 +1,21 @@
-"""Getting structured output: the server's mode, reading, mending, more room, asking again with the errors."""
+"""The attempts at structured output: the server's mode, more room, and requests that name the errors."""
 
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from executionkit._structured.modes import (
+from executionkit._output import Output, Rung, SchemaMode, UnfitError, Validator
+from executionkit.cost import minus
+from executionkit.engine.run import Run
+from executionkit.errors import LLMError, PatternError
+from executionkit.patterns._structured_modes import (
     MEMORY,
     MODES,
     refuses_mode,
     refuses_room,
     request_fields,
 )
-from executionkit._structured.outputs import Output, UnfitError
-from executionkit._structured.parser import read_json, validate
-from executionkit._structured.structure import Rung, SchemaMode, Validator
-from executionkit.engine.run import Run
-from executionkit.errors import LLMError, PatternError
+from executionkit.patterns._structured_reply import read_json, validate
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 
@@ -36,25 +36,25 @@ _BRIEFER: Final = "\n\nBe brief: an earlier reply was cut off because it was too
 
 
 @dataclass(slots=True)
-class Climb(Generic[T]):
-    """One way up the ladder: the settings, and what has come of it so far.
+class Attempts(Generic[T]):
+    """The attempts at one value: their settings, and what has come of them so far.
 
     Attributes:
-        output: What the reply must be read into.
-        validator: The caller's own check.
-        temperature: Of every call.
-        max_tokens: The room of the first call.
-        max_tokens_limit: The most room a call is given after replies were cut off.
-        max_retries: How often may be asked again.
+        output: Turns the JSON of a reply into the value.
+        validator: The caller's own check of the value.
+        temperature: The sampling temperature of every request.
+        max_tokens: The `max_tokens` of the first request.
+        max_tokens_limit: The largest `max_tokens` of a request after replies were cut off.
+        max_retries: The most requests after the first.
         mode: The schema mode in use.
-        is_fixed: Whether `mode` was chosen by the caller: then it is not given up.
+        is_fixed: Whether the caller chose `mode`; then it is never given up.
         parse_attempts: Replies read.
-        repair_attempts: Askings after the first.
+        repair_attempts: Requests after the first.
         truncated_responses: Replies cut off.
-        mended: Whether the last reply's slips were mended here.
+        mended: Whether slips in the last reply were mended here.
         last_text: The last reply.
-        errors: What is wrong with it.
-        rung_costs: What was spent on each rung.
+        errors: The errors of the last reply.
+        rung_costs: The spend on each rung.
     """
 
     output: Output[T]
@@ -74,7 +74,7 @@ class Climb(Generic[T]):
     rung_costs: dict[Rung, TokenUsage] = field(default_factory=dict[Rung, TokenUsage])
 
     def salvage(self) -> dict[str, Any]:
-        """What an error carries out."""
+        """The metadata of an error."""
         return {
             "last_text": self.last_text,
             "errors": list(self.errors),
@@ -85,11 +85,11 @@ class Climb(Generic[T]):
             "rung_costs": {rung: asdict(cost) for rung, cost in self.rung_costs.items()},
         }
 
-    async def up(self, prompt: str, run: Run) -> T:
-        """Ask until the reply is what was asked for.
+    async def make(self, prompt: str, run: Run) -> T:
+        """Send requests until a reply fits, and return its value.
 
         Raises:
-            PatternError: It was not, `max_retries` times over.
+            PatternError: No reply fitted, and `max_retries` is used up.
         """
         kind, first = _first_request(prompt, self.output)
         request = base = first
@@ -108,10 +108,7 @@ class Climb(Generic[T]):
                 self.errors = []
                 return value
             if self.repair_attempts == self.max_retries:
-                raise PatternError(
-                    f"no reply was what was asked for in {self.parse_attempts} attempts; the last one, "
-                    f"{reply.content[:200]!r}: {'; '.join(self.errors)}"[:2000]
-                )
+                raise self._failure(reply)
             self.repair_attempts += 1
             rung, request = "repair", base
             if reply.was_truncated:
@@ -127,10 +124,24 @@ class Climb(Generic[T]):
                     {"role": "user", "content": _REPAIR.format(errors=errors, kind=kind)},
                 ]
 
+    def _failure(self, last: LLMResponse) -> PatternError:
+        attempts = f"{self.parse_attempts} attempt{'' if self.parse_attempts == 1 else 's'}"
+        if last.was_truncated:
+            advice = (
+                f"{self.truncated_responses} cut off by max_tokens; raise max_tokens={self.max_tokens} or "
+                f"max_tokens_limit={self.max_tokens_limit}, or ask for a shorter value"
+            )
+        else:
+            advice = "raise max_retries, simplify `output`, or use a stronger model"
+        return PatternError(
+            f"structured: no reply fitted in {attempts} ({advice}). The last reply, {last.content[:200]!r}: "
+            f"{'; '.join(self.errors)}"[:2000]
+        )
+
     async def _ask(
         self, messages: list[dict[str, Any]], rung: Rung, room: int, run: Run
     ) -> tuple[LLMResponse, int]:
-        """One reply, once the server has refused what it doesn't have, and the room it was given."""
+        """Get one reply, and the `max_tokens` it had, in a mode and with a limit that the server takes."""
         schema = self.output.schema
         while True:
             before = run.usage
@@ -160,13 +171,7 @@ class Climb(Generic[T]):
         return not self.is_fixed and self.mode != MODES[-1] and refuses_mode(exc)
 
     def _charge(self, rung: Rung, before: TokenUsage, run: Run) -> None:
-        now = run.usage
-        spent = TokenUsage(
-            now.input_tokens - before.input_tokens,
-            now.output_tokens - before.output_tokens,
-            now.llm_calls - before.llm_calls,
-        )
-        self.rung_costs[rung] = self.rung_costs.get(rung, TokenUsage()) + spent
+        self.rung_costs[rung] = self.rung_costs.get(rung, TokenUsage()) + minus(run.usage, before)
 
     async def _read(self, reply: LLMResponse) -> T:
         found, self.mended = read_json(reply)

@@ -1,1 +1,0 @@
-"""Structured output: what `structured` and `answers.structured` share."""
