@@ -17,17 +17,27 @@ LIBRARIES = [name for name in ("httpx2", "httpx", "aiohttp") if name in BACKENDS
 """In the order in which "auto" takes them."""
 
 
-async def backend_of(server: Server) -> str:
-    """The module of the transport that "auto" takes here."""
+async def chosen(server: Server) -> str:
+    """What "auto" takes here."""
     async with Provider(server.url, "m") as provider:
         await provider.complete(USER)
-        return str(type(await provider._transports.get()).__module__)
+        library = getattr(await provider._session._transports.get(), "_library", None)
+        return "stdlib" if library is None else str(library.__name__).replace("httpcore", "httpx")
 
 
 def make_old(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     transport._warn_once.cache_clear()
     for name in names:
         monkeypatch.setattr(importlib.import_module(name), "__version__", "0.1.2")
+
+
+async def test_auto_takes_the_first_that_is_installed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in LIBRARIES:
+        assert await chosen(server) == name
+        monkeypatch.setitem(sys.modules, name, None)
+    assert await chosen(server) == "stdlib"
 
 
 @pytest.mark.skipif(not LIBRARIES, reason="there is no library")
@@ -40,10 +50,10 @@ async def test_auto_passes_over_what_is_too_old_and_warns_once(
     lowest = transport.LOWEST[first]
     text = f"{first} 0.1.2 is too old: executionkit needs {first}>={lowest}. Using {instead} instead."
     with pytest.warns(UserWarning, match=f"^{re.escape(text)}$"):
-        await backend_of(server)
+        assert await chosen(server) == (others[0] if others else "stdlib")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        await backend_of(server)
+        await chosen(server)
 
 
 async def test_auto_takes_the_standard_library_when_all_others_are_too_old(
@@ -52,7 +62,7 @@ async def test_auto_takes_the_standard_library_when_all_others_are_too_old(
     make_old(monkeypatch, *LIBRARIES)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert (await backend_of(server)).endswith("stdlib")
+        assert await chosen(server) == "stdlib"
     assert len(caught) == len(LIBRARIES)
     assert all(str(one.message).endswith("Using the standard library instead.") for one in caught)
 
