@@ -11,7 +11,7 @@ from executionkit._text import shorten, well_formed
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Whether it is a mapping of any kind."""
-    return isinstance(value, Mapping)
+    return isinstance(value, (dict, Mapping))  # a dict is told at once, by its type
 
 
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
