@@ -121,11 +121,11 @@ def refuse_keyword(owner: str, given: str, value: object, known: Iterable[str]) 
     import difflib  # not at the top: only mistakes need it
 
     names = {_folded(name): name for name in known}
-    near = difflib.get_close_matches(_folded(given), names, n=1, cutoff=0.8)
-    if near:
-        hint = f"did you mean {names[near[0]]!r}?"
-    else:
-        hint = _advice("budget" if isinstance(value, TokenUsage) else given, names)
+    is_ceiling = isinstance(value, TokenUsage)
+    meant = [name for name in names if name in ("maxcost", "maxbudget")] if is_ceiling else names
+    near = difflib.get_close_matches(_folded(given), meant, n=1, cutoff=0.8)
+    advice = _advice("budget" if is_ceiling else given, names)
+    hint = f"did you mean {names[near[0]]!r}?" if near else advice
     if hint:
         raise TypeError(f"{owner}() got an unexpected keyword argument {given!r}; {hint}")
 

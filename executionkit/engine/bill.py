@@ -99,10 +99,11 @@ def _take_off(exc: BaseException, since: int) -> None:
             notes.remove(note)
     if 0 < mark.at < since:
         mark.at = 0
-        if mark.metadata is None:
-            vars(exc).pop("metadata", None)
-        else:
-            vars(exc)["metadata"] = dict(mark.metadata)
+        facts = vars(exc)
+        if mark.metadata is not None:
+            facts["metadata"] = dict(mark.metadata)
+        elif isinstance(facts.get("metadata"), dict):  # anything else is the error's own
+            del facts["metadata"]
 
 
 def _mark(exc: BaseException) -> _Mark:

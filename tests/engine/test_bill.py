@@ -142,6 +142,16 @@ async def test_what_an_error_had_of_its_own_stays() -> None:
     assert error.metadata["value"] == "mine"
 
 
+async def test_attributes_of_other_types_are_left_alone() -> None:
+    error = OSError("no")
+    facts: dict[str, Any] = {"cost": 1.5, "metadata": ["mine"]}
+    vars(error).update(facts)
+    for _ in range(3):
+        with pytest.raises(OSError, match="no"):
+            await pipe(model(), "q", Case(error).step)
+        assert {name: vars(error)[name] for name in facts} == facts
+
+
 async def test_a_step_tells_the_cost_of_calls_that_went_past_the_pipe() -> None:
     async def step(provider: LLMProvider, prompt: str) -> PatternResult[str]:
         raise PatternError("no", cost=calls(5))
