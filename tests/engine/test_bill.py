@@ -204,3 +204,31 @@ async def test_notes_of_retries_and_other_failures_do_not_pile_up() -> None:
         async with Run("r", Remembering(error), retry=ONCE) as run:
             await run.complete(MESSAGES)
     assert error.__notes__ == []
+
+
+async def test_an_errors_own_cost_counts_every_time_it_is_raised() -> None:
+    remembered = PatternError("elsewhere", cost=TokenUsage(1, 1, 1))
+
+    async def step(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+        raise remembered
+
+    for _ in range(3):
+        with pytest.raises(PatternError) as caught:
+            await pipe(model(), "q", step)
+        assert caught.value.cost == TokenUsage(1, 1, 1)
+
+
+class Voting:
+    """A provider that answers by a pattern of its own."""
+
+    async def complete(self, messages: list[dict[str, Any]], **kwargs: Any) -> LLMResponse:
+        vote = await consensus(model("a", "b"), "q", num_samples=2, strategy="unanimous")
+        return LLMResponse(vote.value)
+
+
+async def test_the_results_of_a_pattern_inside_a_provider_stay_on_its_error() -> None:
+    for _ in range(2):
+        with pytest.raises(PatternError) as caught:
+            await refine_loop(Voting(), "q", evaluator=lambda text, provider: 1.0, retry=ONCE)
+        assert caught.value.metadata["responses"] == ["a", "b"]
+        assert caught.value.cost == calls(1)
