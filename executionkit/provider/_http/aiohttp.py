@@ -146,7 +146,7 @@ class AiohttpTransport(ExchangingTransport):
         return TransportError(f"{BROKEN} ({self._words(exc)})")
 
     def _words(self, exc: Exception) -> str:
-        """What an exception tells, without the URL, the head of the reply, and a status that nobody sent."""
+        """The words of an exception, without the URL, the reply's head and a status that was not sent."""
         library = self._library
         said: Any = exc
         if isinstance(exc, library.ClientPayloadError) and isinstance(exc.__cause__, Exception):

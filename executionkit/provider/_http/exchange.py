@@ -72,7 +72,7 @@ class ExchangingTransport(ABC):
             return await self._make(body, dispatch, None)
         except TransportError:
             raise
-        except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
+        except Exception as exc:  # noqa: BLE001  # anything that a library raises here is a fault, its own bugs included
             outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
         # Raised out here, so that the library's exception is not in the context: it holds the request.
         if isinstance(outcome, TransportError):
@@ -100,7 +100,7 @@ class ExchangingTransport(ABC):
             await self._make(body, dispatch, incoming)
         except TransportError as fault:
             outcome = fault
-        except Exception as exc:  # noqa: BLE001  # a fault whatever it is, as in `post`
+        except Exception as exc:  # noqa: BLE001  # any exception is a fault, as in `post`
             outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
         if isinstance(outcome, Reply):
             incoming.begin(outcome.status, outcome.headers)

@@ -44,7 +44,7 @@ class _HttpxExchange(ExchangingTransport):
 
     def __init__(self, library: ModuleType, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        # Any: modules of the same shape, none of which need be installed.
+        # Any: modules of the same shape, which need not be installed.
         self._library: Any = library
         self._url = self._library.URL(endpoint.url)
         headers = [("Host", endpoint.authority)]
@@ -75,8 +75,8 @@ class HttpxTransport(_HttpxExchange):
     """Posts through pools of one connection each.
 
     A pool looks at all of its connections for every request. A pool for each request at once costs the same
-    however many there are. The one that was used last is used next: its connection is the least likely to be
-    closed by now.
+    however many there are. The pool that was used last is used next, because its connection is the least
+    likely to be closed by now.
     """
 
     def __init__(self, library: ModuleType, endpoint: Endpoint) -> None:
@@ -85,7 +85,7 @@ class HttpxTransport(_HttpxExchange):
         )
         name, create = library.__name__, library.create_ssl_context
         self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, name)
-        # A bare context trusts nobody and costs nothing. It is for connections that never use it.
+        # A bare context trusts no authority and costs nothing. It is for connections that never use it.
         secure = trusting(create) if endpoint.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         make = (
             self._library.AsyncConnectionPool
@@ -94,7 +94,7 @@ class HttpxTransport(_HttpxExchange):
         )
         self._open: Callable[[], Any] = partial(make, ssl_context=secure, max_connections=1)
         self._timeouts = [
-            # What matters of connecting is its end, proxies and handshakes included: see `_exchange`.
+            # Each step of connecting has this limit. `_exchange` has the same for all of them together.
             {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
             for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
@@ -197,11 +197,14 @@ class HttpxTransport(_HttpxExchange):
 
         h11's state has no public name. Where it is not found, the connection is kept, as httpx keeps it.
         """
-        if self._endpoint.scheme == "https":
+        encrypted = stream.get_extra_info("ssl_object") if self._endpoint.scheme == "https" else None
+        if encrypted is not None:
             try:
-                stream.get_extra_info("ssl_object").read(1)  # a TLS record may hold more than was asked for
+                encrypted.read(1)  # what was received may hold more records than were asked for
             except ssl.SSLWantReadError:
                 pass
+            except ssl.SSLError:
+                return True
             else:
                 return True
         while (inner := getattr(connection, "_connection", None)) is not None:

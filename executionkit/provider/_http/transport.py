@@ -1,4 +1,4 @@
-"""What a back end is told and what it is; the choice among the back ends."""
+"""The endpoint that a back end posts to, the interface of a back end, and the choice among them."""
 
 import importlib
 import re
@@ -28,12 +28,12 @@ class Endpoint(NamedTuple):
     Attributes:
         scheme: "http" or "https".
         host: Name or address, in ASCII, an IPv6 address without brackets.
-        port: The port, the scheme's own where none was given.
+        port: The port. Defaults to the scheme's own.
         target: Path and query of the request line.
         headers: All headers but Host and Content-Length.
         connect_timeout: Seconds until connected, handshake included.
         timeout: Seconds the server may be silent.
-        whole_timeout: The same while a whole reply is awaited; None where its deadline comes no later.
+        whole_timeout: The same while a whole reply is awaited; None if its deadline comes first anyway.
         max_bytes: The most a reply's body may have, compressed or not.
     """
 
@@ -60,7 +60,7 @@ class Endpoint(NamedTuple):
 
 
 def default_port(scheme: str) -> int:
-    """The port a URL of this scheme means when it names none."""
+    """The port of a URL with this scheme and without a port."""
     return 443 if scheme == "https" else 80
 
 
@@ -73,7 +73,7 @@ class Reply(NamedTuple):
 
 
 class Dispatch:
-    """Whether a request has left: set by the back end, read by whoever has to account for it.
+    """Whether a request has left. The back end sets it; the accounting of calls reads it.
 
     Attributes:
         sent: True no later than the last byte of the request is handed to the operating system. So while it
@@ -91,10 +91,10 @@ class Dispatch:
 class Transport(Protocol):
     """A back end: it posts to one endpoint, within one event loop, as many requests at once as asked for.
 
-    Whatever goes wrong leaves as a `TransportError`, cancellation apart, which ends the request at once.
+    Every failure is a `TransportError`. Cancelling ends the request at once.
 
     Attributes:
-        proxy: What it goes through, if it is for us to say.
+        proxy: The proxy that requests go through; None without one, and for a client of the caller's.
     """
 
     proxy: Proxy | None
@@ -104,7 +104,7 @@ class Transport(Protocol):
         ...
 
     def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
-        """Post the body and hand the reply over while it arrives; whoever reads it closes it."""
+        """Post the body and hand the reply over while it arrives; the reader closes it."""
         ...
 
     async def aclose(self) -> None:
