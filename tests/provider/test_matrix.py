@@ -5,7 +5,7 @@ import json
 import logging
 import pickle
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import pytest
@@ -15,6 +15,12 @@ from ugly import CUT, NOT_A_REPLY
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError, RateLimitError
 
 KEY = "sk-very-secret-key-0123456789"
+
+SENT = [
+    *(300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 413, 415),
+    *(418, 421, 422, 424, 425, 426, 428, 429, 431, 451, 498, 499, 500, 501, 502, 503, 504, 505, 507, 520),
+    *(524, 529, 599),
+]
 
 
 async def fail(provider: Provider, *, streamed: bool) -> LLMError:
@@ -62,8 +68,8 @@ def expected(status: int) -> type[LLMError]:
     return ProviderError
 
 
-async def test_every_status(
-    server: Server, make: MakeProvider, logged: pytest.LogCaptureFixture, *, streamed: bool
+async def check_statuses(
+    server: Server, provider: Provider, statuses: Sequence[int], *, streamed: bool
 ) -> None:
     status = 0
 
@@ -74,12 +80,23 @@ async def test_every_status(
         await connection.send(http(body, f"{status} No"))
 
     server.script = echo
-    async with make(api_key=KEY) as provider:
-        for status in range(300, 600):
+    async with provider:
+        for status in statuses:
             error = await fail(provider, streamed=streamed)
             assert (type(error), error.status_code, error.dispatched) == (expected(status), status, True)
             assert KEY not in shown(error)
-    assert len(server.requests) == 300
+    assert len(server.requests) == len(statuses)
+
+
+async def test_every_status(server: Server, make_one: MakeProvider, logged: pytest.LogCaptureFixture) -> None:
+    await check_statuses(server, make_one(api_key=KEY), range(300, 600), streamed=False)
+    assert KEY not in logged.text
+
+
+async def test_the_statuses_that_servers_send(
+    server: Server, make: MakeProvider, logged: pytest.LogCaptureFixture, *, streamed: bool
+) -> None:
+    await check_statuses(server, make(api_key=KEY), SENT, streamed=streamed)
     assert KEY not in logged.text
 
 
