@@ -17,7 +17,7 @@ PACKAGE = Path(_SPEC.origin).parent
 
 GROUND = {"_text", "_json", "_callables"}
 VALUES = GROUND | {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
-CORE = VALUES | {"_checks", "cost", "engine"}
+CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
 APPLICATION = CORE | JUDGES | {"_output", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": GROUND | {"_schema", "protocols", "responses"},
     "errors": {"types"},
     "_checks": VALUES,
+    "_keywords": VALUES | {"_checks"},
     "cost": VALUES,
     "engine": VALUES | {"_checks", "cost"},
     "_output": VALUES,

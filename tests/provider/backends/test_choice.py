@@ -11,7 +11,7 @@ import pytest
 from loopback import BACKENDS, USER, MakeProvider, Server
 
 from executionkit import PermanentError, Provider
-from executionkit.provider._http import transport
+from executionkit.provider._http import backends
 
 LIBRARIES = [name for name in ("httpx2", "httpx", "aiohttp") if name in BACKENDS]
 """In the order in which "auto" takes them."""
@@ -26,7 +26,7 @@ async def chosen(server: Server) -> str:
 
 
 def make_old(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    transport._warn_once.cache_clear()
+    backends._warn_once.cache_clear()
     for name in names:
         monkeypatch.setattr(importlib.import_module(name), "__version__", "0.1.2")
 
@@ -47,7 +47,7 @@ async def test_auto_passes_over_what_is_too_old_and_warns_once(
     first, *others = LIBRARIES
     make_old(monkeypatch, first)
     instead = others[0] if others else "the standard library"
-    lowest = transport.LOWEST[first]
+    lowest = backends.LOWEST[first]
     text = f"{first} 0.1.2 is too old: executionkit needs {first}>={lowest}. Using {instead} instead."
     with pytest.warns(UserWarning, match=f"^{re.escape(text)}$"):
         assert await chosen(server) == (others[0] if others else "stdlib")
@@ -80,7 +80,7 @@ async def test_a_library_that_was_asked_for_and_is_too_old(
 
 def test_the_lowest_versions_are_those_of_the_extras() -> None:
     wanted = [one for one in metadata.requires("executionkit") or [] if "extra ==" in one]
-    for name, lowest in transport.LOWEST.items():
+    for name, lowest in backends.LOWEST.items():
         (bound,) = {one.partition(";")[0].strip() for one in wanted if re.match(rf"{name}[>=]", one)} - {name}
         assert bound == f"{name}>={lowest}"
 

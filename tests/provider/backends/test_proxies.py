@@ -1,6 +1,7 @@
 """Proxies, as the environment names them, on every back end."""
 
 import base64
+import importlib
 import json
 import ssl
 import sys
@@ -322,6 +323,8 @@ async def test_a_socks_proxy_takes_httpx(monkeypatch: pytest.MonkeyPatch, backen
 
 @pytest.mark.parametrize("backend", CORES)
 async def test_a_socks_proxy_takes_socksio(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
+    # The core looks for socksio when it is first imported, and remembers the outcome.
+    importlib.import_module("httpcore" if backend == "httpx" else "httpcore2")
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", f"socks5://user:{PASSWORD}@127.0.0.1:1")
     error = await failure("http://llm.example/v1", backend)
