@@ -4,9 +4,12 @@
 sends it apart from the body, and shows its socket only once it is connected, too late to end a connect.
 """
 
+import errno
 import http
 import http.client
 import io
+import os
+import select
 import socket
 import ssl
 import threading
@@ -166,9 +169,14 @@ class Dialer:
         for number, (family, kind, protocol, _, address) in enumerate(found):
             sock = socket.socket(family, kind, protocol)
             try:
-                sock.settimeout(_until(deadline) / (len(found) - number))
+                limit = _until(deadline) / (len(found) - number)
+                sock.settimeout(0)
+                refused = sock.connect_ex(address)
+                # Not before: an abort ends a connect that is under way, and does nothing to one that is not.
                 hold(sock)
-                sock.connect(address)
+                if refused not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                    raise OSError(refused, os.strerror(refused))
+                _await_connected(sock, limit)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except (OSError, TransportError) as exc:
                 sock.close()
@@ -204,6 +212,20 @@ class Dialer:
                 sock.close()  # the wrapped socket has taken the descriptor over from the bare one
                 raise
         return sock
+
+
+def _await_connected(sock: socket.socket, seconds: float) -> None:
+    """Wait until a connect has succeeded; raise the error that it failed with."""
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(sock, select.POLLOUT)
+        ready = bool(waiting.poll(seconds * 1000))
+    else:  # pragma: no cover - Windows has no poll, and its select takes any socket
+        ready = any(select.select([], [sock], [sock], seconds))
+    if not ready:
+        raise TimeoutError
+    if refused := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(refused, os.strerror(refused))
 
 
 def _until(deadline: float) -> float:

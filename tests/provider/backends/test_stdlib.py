@@ -83,13 +83,20 @@ async def test_no_thread_to_be_had(server: Server, monkeypatch: pytest.MonkeyPat
     assert not caught.value.dispatched
 
 
-async def test_a_connect_that_hangs_is_cancelled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    connecting = threading.Event()
-    connect = socket.socket.connect
+@pytest.mark.parametrize("moment", ["before it begins", "under way"])
+async def test_a_connect_that_hangs_is_cancelled_at_once(
+    monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    connecting, go_on = threading.Event(), threading.Event()
+    connect = socket.socket.connect_ex
 
-    def watched(sock: socket.socket, address: Any) -> None:
+    def watched(sock: socket.socket, address: Any) -> int:
+        if moment == "before it begins":
+            connecting.set()
+            go_on.wait()
+        begun = connect(sock, address)
         connecting.set()
-        connect(sock, address)
+        return begun
 
     with socket.socket() as full:
         # A listener whose queue is full answers no SYN.
@@ -100,13 +107,14 @@ async def test_a_connect_that_hangs_is_cancelled_at_once(monkeypatch: pytest.Mon
         for sock in waiting:
             sock.setblocking(False)
             sock.connect_ex(address)
-        monkeypatch.setattr(socket.socket, "connect", watched)
+        monkeypatch.setattr(socket.socket, "connect_ex", watched)
         provider = Provider(f"http://127.0.0.1:{address[1]}/v1", "m", backend="stdlib")
         call = asyncio.ensure_future(provider.complete(USER))
         await asyncio.to_thread(connecting.wait)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
+        go_on.set()
         await provider.aclose()
         assert workers() == 0
         for sock in waiting:
