@@ -50,7 +50,7 @@ _NOTATIONS: Final = (
     ),
 )
 _MARK: Final = re.compile(
-    r"(?=[<\[◁]|\A)(?:%s)"
+    r"(?=<[|/A-Za-z]|\[/?THINK|◁|\A)(?:%s)"  # the first part only saves time
     % "|".join(
         f"(?P<{part}_{kind}>{expression})"
         for kind, notation in enumerate(_NOTATIONS)

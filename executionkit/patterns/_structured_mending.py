@@ -70,6 +70,8 @@ _AFTER_STRING: Final = {
         re.VERBOSE,
     ),
 }
+# What follows a quote that ends another item, and not words in quotes within a string.
+_AFTER_ITEM: Final = re.compile(r"""\s*+(?::|,\s*+["'“‘])""")
 _STRING_STOP: Final = {quote: re.compile(rf"[\\{quote}{end}]") for quote, end in _QUOTES.items()}
 
 _COMMENT: Final = re.compile(r"//([^\n]*+)|/\*(.*?)\*/", re.DOTALL)
@@ -86,7 +88,7 @@ _GROUP: Final = re.compile(r"(?<![\d.])[1-9][0-9]{0,2},(?=[0-9]{3}(?![\d.eE]))|(
 _WORD: Final = re.compile(r"[^\W\d]\w*+")
 _BARE_NAME: Final = re.compile(r"[^\W\d][\w$-]*+|\$[\w$-]*+|0|[1-9][0-9]*+")
 _LITERALS: Final = {"true": True, "false": False, "null": None}
-# Words that mean a value in some notation, and beginnings of them.
+# Words that mean a value in some notation; beginnings of them, and words that begin with one, are refused too.
 _NO_TEXT: Final = ("true", "false", "null", "none", "nil", "nan", "infinity", "undefined")
 _YES_OR_NO: Final = ("yes", "y", "on", "off")
 
@@ -106,6 +108,9 @@ _TEX_COMMAND: Final = re.compile(
     r"\\n(?:abla|atural|e|earrow|eg|eq|ewcommand|ewline|exists|geq|i|leftarrow|leq|less|mid|obreak|oindent|onumber"
     r"|ot|otin|parallel|prec|rightarrow|sim|subset|subseteq|u|warrow)(?![A-Za-z])"
 )
+
+CLOSED_AND_GOES_ON: Final = re.compile(r"\}\s*+,")
+"""After an object with more behind it. If a bracket is too many, it may be the one that closes that object."""
 
 # After the end: more JSON, which would be lost.
 _GOES_ON: Final = re.compile(r"""\s*+[,:]|[{}\[\]]|["']\s*+:""")
@@ -273,7 +278,8 @@ class _Reader:
     def _check_rest(self, root: Container) -> None:
         rest = self.text[self.at :]
         if isinstance(root, dict) and not self.missing and re.fullmatch(r"\s*+(?:\}\s*+)+", rest):
-            return  # a bracket too many, with nothing after it
+            if not CLOSED_AND_GOES_ON.search(self.text):
+                return  # a bracket too many, with nothing after it
         if _GOES_ON.match(rest) or _GOES_ON.search(rest):
             self._refuse("the JSON ends here, and more follows")
 
@@ -314,7 +320,7 @@ class _Reader:
         name = word[0].lower()
         if name in _LITERALS or word[0] == "None":
             value, last = _LITERALS.get(name), "value"
-        elif name in _YES_OR_NO or any(known.startswith(name) for known in _NO_TEXT):
+        elif name in _YES_OR_NO or name.startswith(_NO_TEXT) or any(known.startswith(name) for known in _NO_TEXT):
             self._refuse(f"expected a value, got {word[0]!r}")
         else:
             value, last = word[0], "bare"
@@ -380,7 +386,7 @@ class _Reader:
                 return True
         elif not before.isspace() and before not in "\"'“”‘’":
             is_end = following.isspace() or (following and following in ",.;!?)]\"'”’")
-            if is_end and not re.compile(r"\s*+:").match(self.text, self.at + 1):
+            if is_end and not _AFTER_ITEM.match(self.text, self.at + 1):
                 return False
         self._refuse("a quote within a string")
 

@@ -8,7 +8,7 @@ from executionkit._output import UnfitError, Validator
 from executionkit.engine.json_extraction import fenced_blocks, locate_json
 from executionkit.engine.thoughts import Span, without_thoughts
 from executionkit.errors import ExecutionKitError
-from executionkit.patterns._structured_mending import mend
+from executionkit.patterns._structured_mending import CLOSED_AND_GOES_ON, mend
 from executionkit.responses import LLMResponse
 
 T = TypeVar("T")
@@ -77,10 +77,11 @@ _START: Final = re.compile(r"""\{\s*+(?:["'“‘}]|[\w$-]++\s*+:)|\[\s*+(?:[\[{
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\\.|[\[{]|[\]}]', re.DOTALL)
 # More JSON directly after the end: the next item, or the rest of a container that was closed too early.
 _GOES_ON: Final = re.compile(
-    r"""\s*+(?:\}\s*+)*+(?:\]|,\s*+(?:["'“‘\[{]|[\w$-]++\s*+:)|[\[{]\s*+["'“‘\[\]{}\d-])"""
+    r"""\s*+(?:\}\s*+)*+(?:\]|,\s*+(?:["'“‘\[{]|[\w$-]++\s*+:|[\w.+-]++\s*+[,\]}])|[\[{]\s*+["'“‘\[\]{}\d-])"""
 )
 
 
+_BRACKET: Final = re.compile(r"\s*+\}")
 # A backspace or form feed before a letter. Nobody writes them; TeX's commands begin so: \\beta, \\frac.
 _TEX: Final = re.compile(r"(?<!\\)(?:\\\\)*+\\[bf][A-Za-z]")
 
@@ -94,16 +95,19 @@ def is_doubtful(text: str, place: Span) -> bool:
     start, end = place
     if _TEX.search(text, start, end):
         return True
+    before = without_thoughts(text[:start])
     depth = 0
-    for token in _TOKEN.finditer(without_thoughts(text[:start])):
+    for token in _TOKEN.finditer(before):
         if token[0] in "[{":
             depth += 1
         elif token[0] in "]}":
             depth = max(0, depth - 1)
     block = _answer_block(without_thoughts(text))
-    at = len(without_thoughts(text[:start]))
-    is_outside = block is not None and not block[0] <= at < block[1]
-    return depth > 0 or is_outside or _GOES_ON.match(text, end) is not None
+    is_outside = block is not None and not block[0] <= len(before) < block[1]
+    goes_on = _GOES_ON.match(text, end) or (
+        _BRACKET.match(text, end) and CLOSED_AND_GOES_ON.search(text, start, end)
+    )
+    return depth > 0 or is_outside or goes_on is not None
 
 
 def find_broken(text: str) -> str | None:
