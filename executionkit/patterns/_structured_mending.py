@@ -39,14 +39,10 @@ class _Open:
     Attributes:
         value: What it holds so far.
         name: The name whose value comes next, in an object.
-        has_group: Whether a comma in it may group the digits of one number: `1,234`.
-        has_tight_comma: Whether another comma in it has no space after it.
     """
 
     value: Container
     name: str = ""
-    has_group: bool = False
-    has_tight_comma: bool = False
 
     @property
     def closing(self) -> str:
@@ -84,7 +80,9 @@ _TELLING_COMMENT: Final = re.compile(
 _NUMBER: Final = re.compile(
     r"\+?(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?![.\w])|\+?(-?\.[0-9]++)(?![.\w])"
 )
-_GROUP: Final = re.compile(r"(?<![\d.])[1-9][0-9]{0,2},(?=[0-9]{3}(?![\d.eE]))|(?<=,[0-9]{3}),(?=[0-9]{3}(?![\d.eE]))")
+# Before and after a comma that may group the digits of one number: `1,234`.
+_BEFORE_GROUP: Final = re.compile(r"(?<![\d.])[1-9][0-9]{0,2}\Z")
+_GROUP: Final = re.compile(r"[0-9]{3}(?![\d.eE])")
 _WORD: Final = re.compile(r"[^\W\d]\w*+")
 _BARE_NAME: Final = re.compile(r"[^\W\d][\w$-]*+|\$[\w$-]*+|0|[1-9][0-9]*+")
 _LITERALS: Final = {"true": True, "false": False, "null": None}
@@ -211,23 +209,15 @@ class _Reader:
         while True:
             container = self.open.pop()
             self.closed.append(container)
-            if container.has_group and not container.has_tight_comma:
-                self._refuse("a comma that separates or one that groups digits")
             if container.closing == char:
                 break
             self.missing += 1
         self.at += 1
 
     def _comma(self) -> None:
-        container = self.open[-1]
-        if isinstance(container.value, list):
-            following = self.text[self.at + 1 : self.at + 2]
-            digits = self.text[max(0, self.at - 4) : self.at + 6]
-            place = self.at - max(0, self.at - 4)
-            if any(group.end() == place + 1 for group in _GROUP.finditer(digits)):
-                container.has_group = True
-            elif following and not following.isspace() and following not in "]}":
-                container.has_tight_comma = True
+        before = _BEFORE_GROUP.search(self.text, max(0, self.at - 4), self.at)
+        if before and _GROUP.match(self.text, self.at + 1):
+            self._refuse("a comma that separates numbers, or one that groups digits")
         self.at += 1
 
     def _misses_comma(self, last: str, char: str, gap: int) -> bool:

@@ -4,6 +4,7 @@ import inspect
 import re
 from typing import Any, Final, TypeVar
 
+from executionkit._json import STRICT
 from executionkit._output import UnfitError, Validator
 from executionkit.engine.json_extraction import fenced_blocks, locate_json
 from executionkit.engine.thoughts import Span, without_thoughts
@@ -70,18 +71,23 @@ async def validate(validator: Validator[T], value: T) -> None:
 
 
 # An opening bracket with JSON after it; prose has others.
-_START: Final = re.compile(r"""\{\s*+(?:["'“‘}]|[\w$-]++\s*+:)|\[\s*+(?:[\[{"'“‘\d-]|true|false|null)""")
+_START: Final = re.compile(
+    r"""\{\s*+(?:["'“‘}]|/[/*]|[\w$-]++\s*+:)|\[\s*+(?:[\[{"'“‘\d+-]|/[/*]|true|false|null)""", re.IGNORECASE
+)
 # Strings and brackets of JSON that may be broken anywhere; `json_extraction` stops at the first slip. A
 # backslash outside strings takes the next character with it, or the search for a closing quote would begin
 # again at every escaped one.
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\\.|[\[{]|[\]}]', re.DOTALL)
 # More JSON directly after the end: the next item, or the rest of a container that was closed too early.
 _GOES_ON: Final = re.compile(
-    r"""\s*+(?:\}\s*+)*+(?:\]|,\s*+(?:["'“‘\[{]|[\w$-]++\s*+:|[\w.+-]++\s*+[,\]}])|[\[{]\s*+["'“‘\[\]{}\d-])"""
+    r"""\s*+(?:\}\s*+)*+(?:\]|,\s*+(?:["'“‘\[{\]}]|/[/*]|[\w$-]++\s*+:|[\w.+-]++\s*+[,\]}])|[\[{]\s*+["'“‘\[\]{}\d-])"""
 )
 
 
+_OBJECT: Final = re.compile(r"""\{\s*+(?:["'“‘]|[\w$-]++\s*+:)""")
 _BRACKET: Final = re.compile(r"\s*+\}")
+# The value of a name whose object has lost its opening bracket.
+_NAMED: Final = re.compile(r"""["'”’]\s*+:\s*+\Z""")
 # A backspace or form feed before a letter. Nobody writes them; TeX's commands begin so: \\beta, \\frac.
 _TEX: Final = re.compile(r"(?<!\\)(?:\\\\)*+\\[bf][A-Za-z]")
 
@@ -96,27 +102,56 @@ def is_doubtful(text: str, place: Span) -> bool:
     if _TEX.search(text, start, end):
         return True
     before = without_thoughts(text[:start])
-    depth = 0
-    for token in _TOKEN.finditer(before):
-        if token[0] in "[{":
-            depth += 1
-        elif token[0] in "]}":
-            depth = max(0, depth - 1)
     block = _answer_block(without_thoughts(text))
-    is_outside = block is not None and not block[0] <= len(before) < block[1]
-    goes_on = _GOES_ON.match(text, end) or (
-        _BRACKET.match(text, end) and CLOSED_AND_GOES_ON.search(text, start, end)
+    if block is not None:
+        if not block[0] <= len(before) < block[1]:
+            return True
+        before = before[block[0] :]
+    if _GOES_ON.match(text, end) or _is_inside(before) or before.endswith(("'", '"')):
+        return True
+    began = (_START if text.startswith("[", start) else _OBJECT).search(before)
+    if began is not None and not _is_json(before, began.start()):
+        return True
+    return bool(
+        _BRACKET.match(text, end)
+        and (CLOSED_AND_GOES_ON.search(text, start, end) or before.rstrip().endswith((":", ",")))
     )
-    return depth > 0 or is_outside or goes_on is not None
+
+
+def _is_json(text: str, start: int) -> bool:
+    try:
+        STRICT.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def find_broken(text: str) -> str | None:
-    """The part of a reply that is meant to be JSON, from its first bracket on; prose may follow it."""
+    """The part of a reply that is meant to be JSON, from its first bracket on; prose may follow it.
+
+    Raises:
+        UnfitError: It begins before its first bracket that can be read.
+    """
     text = without_thoughts(text)
     block = _answer_block(text)
     part = text if block is None else text[slice(*block)]
     start = _START.search(part)
-    return None if start is None else part[start.start() :].strip()
+    if start is None:
+        return None
+    if _is_inside(part[: start.start()]):
+        raise UnfitError("the beginning of the JSON in the reply can't be parsed")
+    return part[start.start() :].strip()
+
+
+def _is_inside(before: str) -> bool:
+    """Whether the text after this one is within an object or array that began in it."""
+    around: list[str] = []
+    for token in _TOKEN.finditer(before):
+        if token[0] in "[{":
+            around.append("]" if token[0] == "[" else "}")
+        elif around and token[0] == around[-1]:
+            around.pop()
+    return bool(around) or _NAMED.search(before) is not None
 
 
 def _answer_block(text: str) -> Span | None:
