@@ -22,9 +22,10 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
        when nothing better follows: `["a", "b"]` gives way to any object or nested array, and an array that
        looks like a citation or a to-do (`[1]`, `[[1]]`, `[ ]`) gives way to other arrays too.
 
-    Text inside `<think>...</think>` or `<thinking>...</thinking>` is skipped. So is the text after an
-    unclosed `<think>`, and the text before a `</think>` without an opening tag, because some servers swallow
-    a tag. A tag in a JSON string is text.
+    Thoughts are skipped: text inside `<think>...</think>`, `◁think▷...◁/think▷`, `[THINK]...[/THINK]`, the
+    analysis channel of gpt-oss, and other notations. So is the text after an unclosed `<think>`, and the text
+    before a `</think>` without an opening tag, because some servers swallow a tag. A tag in a JSON string is
+    text. Nothing is mended.
 
     Step 3 may find a part that parses in a whole that does not. Check `LLMResponse.was_truncated` before you
     trust a reply that may have been cut off.
@@ -43,6 +44,7 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
 
     Returns:
         The value as `json.loads` makes it. `NaN`, `Infinity` and numbers too large for a float are refused.
+        Raw control characters in strings, such as line breaks, are read as what they are.
 
     Raises:
         ValueError: There is no object or array, or Python can't hold it (nested beyond its recursion limit,

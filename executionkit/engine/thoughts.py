@@ -44,19 +44,17 @@ _NOTATIONS: Final = (
         r"|<\|begin\|>assistant<\|content\|>",
         r"<\|(?:end|return|call|/think)\|>",
     ),
-    # gpt-oss where the server drops special tokens, and Granite: only as a whole, for these are ordinary words.
-    _Notation(
-        ending=r"\Aanalysis(?s:.*?)assistantfinal|\A\s*+Here(?:'s| is) my thought process:(?s:.*?)Here(?:'s| is) my response:"
-    ),
+    # Only as a whole, because the marks are ordinary words: gpt-oss where the server drops special tokens;
+    # Granite.
+    _Notation(ending=r"\Aanalysis(?s:.*?)assistantfinal"),
+    _Notation(ending=r"\A\s*+Here(?:'s| is) my thought process:(?s:.*?)Here(?:'s| is) my response:"),
 )
-_MARK: Final = re.compile(
-    r"(?=<[|/A-Za-z]|\[/?THINK|◁|\A)(?:%s)"  # the first part only saves time
-    % "|".join(
-        f"(?P<{part}_{kind}>{expression})"
-        for kind, notation in enumerate(_NOTATIONS)
-        for part, expression in notation._asdict().items()
-    )
+_ANY: Final = "|".join(
+    f"(?P<{part}_{kind}>{expression})"
+    for kind, notation in enumerate(_NOTATIONS)
+    for part, expression in notation._asdict().items()
 )
+_MARK: Final = re.compile(rf"(?=<[|/A-Za-z]|\[/?THINK|◁|\A)(?:{_ANY})")  # the first part saves time
 
 
 def thoughts(text: str) -> list[Span]:

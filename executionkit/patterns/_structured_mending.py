@@ -73,7 +73,8 @@ _STRING_STOP: Final = {quote: re.compile(rf"[\\{quote}{end}]") for quote, end in
 _COMMENT: Final = re.compile(r"//([^\n]*+)|/\*(.*?)\*/", re.DOTALL)
 # A comment that stands for what was left out, or that has swallowed a part of the JSON.
 _TELLING_COMMENT: Final = re.compile(
-    r"""\.\.\.|…|[{}\[\]]|["']\s*+:|\b(?:etc|more|rest|remaining|others?|omitted|truncated|so\ on|similar|same)\b""",
+    r"""\.\.\.|…|[{}\[\]]|["']\s*+:
+    |\b(?:etc|more|rest|remaining|others?|omitted|truncated|so\ on|similar|same)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -86,7 +87,8 @@ _GROUP: Final = re.compile(r"[0-9]{3}(?![\d.eE])")
 _WORD: Final = re.compile(r"[^\W\d]\w*+")
 _BARE_NAME: Final = re.compile(r"[^\W\d][\w$-]*+|\$[\w$-]*+|0|[1-9][0-9]*+")
 _LITERALS: Final = {"true": True, "false": False, "null": None}
-# Words that mean a value in some notation; beginnings of them, and words that begin with one, are refused too.
+# Words that mean a value in some notation. Their beginnings, and words that
+# begin with one, are refused too.
 _NO_TEXT: Final = ("true", "false", "null", "none", "nil", "nan", "infinity", "undefined")
 _YES_OR_NO: Final = ("yes", "y", "on", "off")
 
@@ -103,15 +105,19 @@ _UNICODE: Final = re.compile(
 _DRIVE: Final = re.compile(r"(?<![A-Za-z])[A-Za-z]:\Z")
 # TeX's commands that begin like the escape of a line break.
 _TEX_COMMAND: Final = re.compile(
-    r"\\n(?:abla|atural|e|earrow|eg|eq|ewcommand|ewline|exists|geq|i|leftarrow|leq|less|mid|obreak|oindent|onumber"
-    r"|ot|otin|parallel|prec|rightarrow|sim|subset|subseteq|u|warrow)(?![A-Za-z])"
+    r"\\n(?:abla|atural|e|earrow|eg|eq|ewcommand|ewline|exists|geq|i|leftarrow|leq|less|mid|obreak|oindent"
+    r"|onumber|ot|otin|parallel|prec|rightarrow|sim|subset|subseteq|u|warrow)(?![A-Za-z])"
 )
 
 CLOSED_AND_GOES_ON: Final = re.compile(r"\}\s*+,")
-"""After an object with more behind it. If a bracket is too many, it may be the one that closes that object."""
+"""An object with more behind it. If a bracket is too many, it may be the one that closes that object."""
 
 # After the end: more JSON, which would be lost.
 _GOES_ON: Final = re.compile(r"""\s*+[,:]|[{}\[\]]|["']\s*+:""")
+
+
+def _is_beginning(word: str) -> bool:
+    return any(known.startswith(word) for known in _NO_TEXT)
 
 
 @dataclass(slots=True)
@@ -126,6 +132,7 @@ class _Reader:
         missing: How many closing brackets were missing before one of an outer container.
         has_escapes: Whether a backslash was read as an escape.
         has_backslashes: Whether a backslash was read as itself.
+        is_after_number: Whether the last scalar was a number.
     """
 
     text: str
@@ -135,6 +142,7 @@ class _Reader:
     missing: int = 0
     has_escapes: bool = False
     has_backslashes: bool = False
+    is_after_number: bool = False
 
     def read(self) -> Container:
         root = self._open()
@@ -190,9 +198,8 @@ class _Reader:
                 self._refuse("a comment may stand for a part of the JSON")
             if is_line and before not in ",{}[]" and not before.isspace():
                 self._refuse("unexpected //")
-            if is_line and re.search(r"[0-9)]\s*+\Z", self.text[max(0, self.at - 20) : self.at]):
-                if re.match(r"\s*+[\w.(+-]++\s*+\Z", words):
-                    self._refuse("a division or a comment")
+            if is_line and self.is_after_number and re.fullmatch(r"\s*+[\w.(+-]++\s*+", words):
+                self._refuse("a division or a comment")
             self.at = comment.end()
 
     def _open(self) -> Container:
@@ -267,9 +274,9 @@ class _Reader:
 
     def _check_rest(self, root: Container) -> None:
         rest = self.text[self.at :]
-        if isinstance(root, dict) and not self.missing and re.fullmatch(r"\s*+(?:\}\s*+)+", rest):
-            if not CLOSED_AND_GOES_ON.search(self.text):
-                return  # a bracket too many, with nothing after it
+        is_bracket = isinstance(root, dict) and re.fullmatch(r"\s*+(?:\}\s*+)+", rest)
+        if is_bracket and not self.missing and not CLOSED_AND_GOES_ON.search(self.text):
+            return  # a bracket too many, with nothing after it
         if _GOES_ON.match(rest) or _GOES_ON.search(rest):
             self._refuse("the JSON ends here, and more follows")
 
@@ -302,6 +309,7 @@ class _Reader:
         if char in _QUOTES:
             return self._string(is_name=False), "value"
         number = _NUMBER.match(self.text, self.at)
+        self.is_after_number = number is not None
         if number is not None:
             return self._number(number), "bare"
         word = _WORD.match(self.text, self.at)
@@ -309,13 +317,12 @@ class _Reader:
             self._refuse(f"expected a value, got {char!r}" if char else "a value is missing")
         name = word[0].lower()
         if name in _LITERALS or word[0] == "None":
-            value, last = _LITERALS.get(name), "value"
-        elif name in _YES_OR_NO or name.startswith(_NO_TEXT) or any(known.startswith(name) for known in _NO_TEXT):
+            self.at = word.end()
+            return _LITERALS.get(name), "value"
+        if name in _YES_OR_NO or name.startswith(_NO_TEXT) or _is_beginning(name):
             self._refuse(f"expected a value, got {word[0]!r}")
-        else:
-            value, last = word[0], "bare"
         self.at = word.end()
-        return value, last
+        return word[0], "bare"
 
     def _number(self, number: re.Match[str]) -> int | float:
         digits = number[1] or number[2]
@@ -378,7 +385,7 @@ class _Reader:
             is_end = following.isspace() or (following and following in ",.;!?)]\"'”’")
             if is_end and not _AFTER_ITEM.match(self.text, self.at + 1):
                 return False
-        self._refuse("a quote within a string")
+        return self._refuse("a quote within a string")
 
     def _escape(self, start: int) -> str:
         text, at = self.text, self.at
@@ -416,7 +423,7 @@ class _Reader:
         return value, at + 2
 
     def _check_breaks(self, start: int, end: int) -> None:
-        """Require that a `\\n` is a line break: `src\\new` has one only by its letters."""
+        r"""Require that a `\n` is a line break: `src\new` has one only by its letters."""
         raw = self.text[start:end]
         if not re.search(r"(?<!\\)(?:\\\\)*+\\n[A-Za-z]", raw) or re.search(r"\s|\\[nrt]\\", raw):
             return

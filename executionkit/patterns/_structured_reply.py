@@ -80,7 +80,9 @@ _START: Final = re.compile(
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\\.|[\[{]|[\]}]', re.DOTALL)
 # More JSON directly after the end: the next item, or the rest of a container that was closed too early.
 _GOES_ON: Final = re.compile(
-    r"""\s*+(?:\}\s*+)*+(?:\]|,\s*+(?:["'“‘\[{\]}]|/[/*]|[\w$-]++\s*+:|[\w.+-]++\s*+[,\]}])|[\[{]\s*+["'“‘\[\]{}\d-])"""
+    r"""\s*+(?:\}\s*+)*+(?:\]|,\s*+(?:["'“‘\[{\]}]|/[/*]|[\w$-]++\s*+:|[\w.+-]++\s*+[,\]}])
+    |[\[{]\s*+["'“‘\[\]{}\d-])""",
+    re.VERBOSE,
 )
 
 
@@ -96,7 +98,8 @@ def is_doubtful(text: str, place: Span) -> bool:
     """Whether the JSON found at `place` is only a part of the answer, whose whole can't be parsed.
 
     An object or array may go on around it: it is the first item of a list that has a comma too many further
-    on, say. Or it stands outside the fenced block that holds the answer. Or a backslash in it was not doubled.
+    on, say. Or it stands outside the fenced block that holds the answer. Or it has a backslash that was not
+    doubled.
     """
     start, end = place
     if _TEX.search(text, start, end):

@@ -28,7 +28,7 @@ class Reader:
     Reading a long text again for every vote would make a vote's cost grow with the length of the replies.
 
     Args:
-        key: Reads the answer out of the text; None takes the whole text but its thoughts, whitespace collapsed.
+        key: Reads the answer out of the text; None takes the text without its thoughts, whitespace collapsed.
     """
 
     def __init__(self, key: Key | None) -> None:

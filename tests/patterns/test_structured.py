@@ -3,7 +3,6 @@
 import asyncio
 import json
 import pickle
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -138,7 +137,10 @@ async def test_only_the_last_reply_is_shown_again() -> None:
     ("reply", "reason"),
     [
         ("I can't say.", "there is no JSON object or array in the reply"),
-        ('{"title": "x", "year": ...}', "the JSON in the reply can't be parsed: expected a value, got '.': line 1 column 24"),
+        (
+            '{"title": "x", "year": ...}',
+            "the reply can't be parsed: expected a value, got '.': line 1 column 24",
+        ),
         ('{"title": "x", "year": NaN}', "expected a value, got 'NaN': line 1 column 24"),
         ('{"title": "x", "year": 1e999}', "a number too large: line 1 column 24"),
     ],

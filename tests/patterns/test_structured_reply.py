@@ -90,7 +90,7 @@ HOSTILE = {
     "backslashes": "\\",
     "quoted names": '"a" : ',
     "words in quotes": '"a" b, ',
-    "single-quoted names": "'a", 
+    "single-quoted names": "'a",
     "strings": '"a", ',
     "comments": "/* ",
     "line comments": "//",
