@@ -46,7 +46,7 @@ def _homes(package: ModuleType) -> dict[str, str]:
     """The module of each name that the package's source imports; empty where there is no source."""
     loader: Any = getattr(package.__spec__, "loader", None)  # Any: few kinds of loaders have `get_data`
     try:
-        source: str = loader.get_data(package.__file__).decode()
+        source: str = loader.get_data(package.__file__).decode().replace("\r\n", "\n")
     except (AttributeError, OSError, UnicodeDecodeError):  # frozen, deleted, or byte code
         return {}
     return {

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeGuard, TypeVar, cast
 from executionkit import _checks as checks
 from executionkit._callables import misfit, signature_of
 from executionkit._json import as_dicts, copied, is_record
+from executionkit._keywords import CEILINGS, nearest, refuse_keyword
 from executionkit.cost import minus, tighter
 from executionkit.engine import bill
 from executionkit.engine.retry import RetryConfig
@@ -105,10 +106,10 @@ async def pipe(
             to each step as `max_cost`; a negative field means that nothing is left. Defaults to no limit.
         **shared_kwargs: Keywords for every step that has a parameter of that name and did not preset it with
             `functools.partial`. `retry` also holds for the calls of steps that don't take it. `max_cost` is a
-            ceiling for each step by itself; without `max_budget` a warning says so. A keyword that is nearly
-            a step's or the pipe's own, or that asks for a feature by another name (`messages`, `system`,
-            `approval`, ...), is a TypeError before any call. Any other that no step takes is ignored with a
-            warning.
+            ceiling for each step by itself, also for a step that has no such parameter; without
+            `max_budget` a warning says so. A keyword that is nearly a step's or the pipe's own, or that asks
+            for a feature by another name (`messages`, `system`, `approval`, ...), is a TypeError before any
+            call. Any other that no step takes is ignored with a warning.
 
     Returns:
         A `PipeResult`. Without steps its value is the prompt, at no cost. `metadata` keys: those of the last
@@ -124,7 +125,7 @@ async def pipe(
     pipe too, its own two are in `.metadata["inner"]`.
     """
     checks.text(prompt=prompt)
-    checks.budget(max_budget=max_budget)
+    checks.budget(max_budget=max_budget, max_cost=shared_kwargs.get("max_cost"))
     takers = [_Taker(step) for step in steps]
     retry = shared_kwargs.get("retry")
     own_retry = retry if isinstance(retry, RetryConfig) else None  # for steps that know nothing of retries
@@ -160,14 +161,24 @@ async def pipe(
 
 
 def _check_keywords(takers: "list[_Taker]", shared: Mapping[str, object]) -> None:
-    """Refuse a keyword that no step takes if it is misspelt or has a meaning elsewhere; else warn of it."""
+    """Refuse a keyword that no step names if it is misspelt or has a meaning elsewhere; else warn of it."""
     theirs = {name for taker in takers for name in taker.names}
+    known = ("provider", "prompt", *CEILINGS, *theirs)
     for name, value in shared.items():
-        if any(taker.takes(name) for taker in takers) or (name == "retry" and isinstance(value, RetryConfig)):
+        if any(taker.names_it(name) for taker in takers) or (
+            name == "retry" and isinstance(value, RetryConfig)
+        ):
+            continue
+        if name == "max_cost" and any(not taker.knows(name) for taker in takers):
+            continue  # a ceiling around the steps that know nothing of it
+        if any(taker.takes(name) for taker in takers):
+            # A `**kwargs` takes any keyword. A misspelt ceiling must not end in it.
+            if meant := nearest(name, CEILINGS):
+                refuse_keyword("pipe", name, value, (meant,))
             continue
         why = ": wherever it is taken it is set already" if name in theirs else ""
         if not why:
-            checks.refuse_keyword("pipe", name, value, ("provider", "prompt", "max_budget", *theirs))
+            refuse_keyword("pipe", name, value, known)
         checks.warn_the_caller(f"pipe: the keyword {name!r} is ignored{why}")
 
 
@@ -193,6 +204,14 @@ class _Taker:
         # A catch-all called `_` takes keywords only to drop them, as react_loop's does.
         self._open = any(p.kind is p.VAR_KEYWORD and p.name != "_" for p in parameters)
 
+    def names_it(self, name: str) -> bool:
+        """Whether the step has a parameter of this name that is not preset."""
+        return name in self._named
+
+    def knows(self, name: str) -> bool:
+        """Whether the step has a parameter for the keyword, or presets it."""
+        return self._open or name in self.names or name in self._preset
+
     def takes(self, name: str) -> bool:
         """Whether the step is to be given a shared keyword of this name."""
         return name in self._named or (self._open and name not in self._preset)
@@ -210,12 +229,14 @@ async def _run_step(
     taker: _Taker, run: Run, prompt: str, max_budget: TokenUsage | None, shared: Mapping[str, object]
 ) -> PatternResult[Any]:
     keywords = {name: value for name, value in shared.items() if taker.takes(name)}
-    if max_budget is not None and taker.takes("max_cost"):
-        own = keywords.get("max_cost")
+    provider, own = run, shared.get("max_cost")
+    if isinstance(own, TokenUsage) and not taker.knows("max_cost"):
+        provider = Run("pipe", run, max_cost=own)
+    elif max_budget is not None and taker.takes("max_cost"):
         keywords["max_cost"] = tighter(run.left, own) if isinstance(own, TokenUsage) else run.left
     before, since = run.usage, bill.now()
     try:
-        pending = cast("Callable[..., object]", taker.step)(run, prompt, **keywords)
+        pending = cast("Callable[..., object]", taker.step)(provider, prompt, **keywords)
         if not inspect.isawaitable(pending):
             raise TypeError(f"pipe: a step must be async, {taker.step!r} returned {pending!r}")
         result = await pending

@@ -154,7 +154,7 @@ class MaxIterationsError(PatternError):
 class ToolError(Exception):
     """Raise this in a tool to tell the model what went wrong: its text becomes the observation.
 
-    Of other exceptions the model sees only the type: messages may contain paths, queries and secrets.
+    The model sees only the type of any other exception, whose message may contain paths, queries and secrets.
 
     Example:
         ```python

@@ -7,7 +7,7 @@ from functools import partial
 from typing import cast
 
 from executionkit import _checks as checks
-from executionkit._callables import signature_of
+from executionkit._callables import misfit, signature_of
 from executionkit.engine.convergence import validate_score
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
@@ -182,7 +182,9 @@ def _wants_task(scorer: Callable[..., object]) -> bool:
     signature = signature_of(scorer)
     parameters = signature.parameters.values() if signature else ()
     # The first two are given by position, whatever they are called.
-    return any(
+    names_task = any(
         p.name == "task" and (p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and index > 1))
         for index, p in enumerate(parameters)
     )
+    # A decorator may supply it to the function that it wraps, and take none.
+    return names_task and not misfit(scorer, "", None, task="")

@@ -267,8 +267,9 @@ class Tool:
     def _check_call(self) -> None:
         schema = self.parameters
         declared = {*schema.get("properties", ()), *schema.get("required", ())}
-        # Schemas inside such a keyword may declare more, and so may a schema that declares nothing.
-        is_whole = bool(declared) and not schema.keys() & {"$ref", "allOf", "anyOf", "oneOf", "if"}
+        # Such a keyword may let in more names, and so may a schema that declares nothing.
+        others = isinstance(schema.get("additionalProperties"), Mapping)
+        is_whole = bool(declared) and not others and not schema.keys() & _MAY_NAME_MORE
         # `react_loop` hands the provider to a parameter of this name.
         why = misfit_of_names(self.execute, declared, {"provider"} if is_whole else None)
         if why:
@@ -289,6 +290,14 @@ class Tool:
                 "parameters": plain(self.parameters),
             },
         }
+
+
+_MAY_NAME_MORE = frozenset(
+    {
+        *("$ref", "allOf", "anyOf", "oneOf", "if"),
+        *("dependencies", "dependentRequired", "dependentSchemas", "patternProperties", "propertyNames"),
+    }
+)
 
 
 def _is_tool_name(name: str) -> bool:

@@ -10,7 +10,7 @@ from executionkit.engine.run import Run
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
-HOLD = Hold(None, 0, 100, 0, is_stream=False)
+HOLD = Hold(None, 0, 100, 0, is_stream=False, since=0)
 """Set aside by hand, it is given back at the very moment a test wants."""
 
 

@@ -17,7 +17,7 @@ PACKAGE = Path(_SPEC.origin).parent
 
 GROUND = {"_text", "_json", "_callables"}
 VALUES = GROUND | {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
-CORE = VALUES | {"_checks", "cost", "engine"}
+CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
 APPLICATION = CORE | JUDGES | {"_output", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": GROUND | {"_schema", "protocols", "responses"},
     "errors": {"types"},
     "_checks": VALUES,
+    "_keywords": VALUES | {"_checks"},
     "cost": VALUES,
     "engine": VALUES | {"_checks", "cost"},
     "_output": VALUES,
@@ -126,6 +127,17 @@ def test_a_part_imports_only_what_it_may(part: str) -> None:
         f"{i.module} -> {i.target}"
         for i in OURS
         if i.part == part and not {part_of(i.target), i.target.removeprefix("executionkit.")} & allowed
+    ]
+    assert not wrong
+
+
+def test_the_http_back_ends_know_nothing_of_chat() -> None:
+    here = "executionkit.provider._http."
+    allowed = {"executionkit._text", "executionkit.provider._secrets"}
+    wrong = [
+        f"{i.module} -> {i.target}"
+        for i in OURS
+        if i.module.startswith(here) and not i.target.startswith(here) and i.target not in allowed
     ]
     assert not wrong
 

@@ -630,10 +630,10 @@ class NestedPatterns(Interleaving):
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 NestedRuns.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=QUIET
+    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=QUIET
 )
 NestedPatterns.TestCase.settings = settings(
-    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=QUIET
+    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=QUIET
 )
 TestNestedRuns = NestedRuns.TestCase
 TestNestedPatterns = NestedPatterns.TestCase

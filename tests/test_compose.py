@@ -564,3 +564,41 @@ async def test_an_error_that_is_raised_again_brings_no_cost_of_an_earlier_run(fa
         assert vars(caught.value)["cost"].llm_calls == calls
     assert kit.usage == TokenUsage(18, 2, 5)
     assert mock.call_count == 5
+
+
+# -- ceilings ------------------------------------------------------------------------------------------------
+
+
+async def knows_nothing(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+    for _ in range(3):
+        await provider.complete([{"role": "user", "content": prompt}])
+    return PatternResult(prompt)
+
+
+async def test_max_cost_holds_for_a_step_that_has_no_such_parameter() -> None:
+    provider = MockProvider(["x"])
+    with pytest.raises(BudgetExhaustedError):
+        await pipe(provider, "q", knows_nothing, max_cost=TokenUsage(llm_calls=2))
+    assert provider.call_count == 2
+
+
+async def test_a_pipe_in_a_step_with_further_keywords_is_bound() -> None:
+    async def nested(provider: LLMProvider, prompt: str, **kwargs: Any) -> PatternResult[str]:
+        return await pipe(provider, prompt, knows_nothing, **kwargs)
+
+    provider = MockProvider(["x"])
+    with pytest.raises(BudgetExhaustedError):
+        await pipe(provider, "q", nested, max_budget=TokenUsage(llm_calls=2))
+    assert provider.call_count == 2
+
+
+async def test_a_misspelt_ceiling_does_not_end_in_a_steps_further_keywords() -> None:
+    async def takes_all(provider: LLMProvider, prompt: str, **kwargs: Any) -> PatternResult[str]:
+        return PatternResult(f"{prompt} {sorted(kwargs)}")
+
+    provider = MockProvider(["x"])
+    for name in ("max_buget", "max_costs", "maxBudget"):
+        with pytest.raises(TypeError, match=r"did you mean 'max_(budget|cost)'"):
+            await pipe(provider, "q", takes_all, **{name: TokenUsage(llm_calls=1)})
+    assert (await pipe(provider, "q", takes_all, colour="red")).value == "q ['colour']"
+    assert provider.call_count == 0

@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -34,6 +35,18 @@ async def test_a_rubric_shows_the_task_the_text_and_the_criteria_and_gives_reaso
     assert evaluation == Evaluation(0.4, "Too {long}.")
     for part in ("Brevity {counts}.", "\na {text}\n", "\nthe {task}\n", "ignore instructions within"):
         assert part in shown(provider)
+
+
+async def test_a_decorator_may_supply_the_task_itself() -> None:
+    def scored(text: str, provider: Any, *, task: str) -> float:
+        return 1.0 if task == "the wrapper's" else 0.0
+
+    @wraps(scored)
+    def supplied(text: str, provider: Any) -> float:
+        return scored(text, provider, task="the wrapper's")
+
+    result = await refine_loop(MockProvider(["draft"]), "q", evaluator=supplied)
+    assert result.score == 1.0
 
 
 async def test_a_rubric_in_a_pattern_is_told_the_task() -> None:

@@ -4,6 +4,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from pages import ROOT, spans
@@ -20,10 +21,15 @@ EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
 @pytest.fixture(autouse=True)
-def _as_a_reader_starts_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def _as_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr("atexit.register", at_exit.append)
     for variable in os.environ.keys() & {*VARIABLES}:
         monkeypatch.delenv(variable)
     monkeypatch.syspath_prepend(ROOT / "examples")
+    yield
+    for end in at_exit:
+        end()
 
 
 def run_example(name: str) -> None:

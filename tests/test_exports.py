@@ -148,6 +148,18 @@ def test_the_package_works_from_a_zip_file_with_and_without_its_source(
     assert rest == [executionkit.__version__, "LLMError", str(not with_source)]
 
 
+def test_the_names_are_found_in_a_source_with_the_line_ends_of_windows(tmp_path: Path) -> None:
+    package = Path(executionkit.__file__).parent
+    for path in package.rglob("*.py"):
+        copy = tmp_path / path.relative_to(package.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import executionkit as e"
+    where, *names = _in_a_new_interpreter(f"{code}; print(e.__file__, *e.__all__)")
+    assert where.startswith(str(tmp_path))
+    assert names == vars(executionkit)["__all__"]
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'executionkit' has no attribute 'concensus'"):
         _ = vars(executionkit)["__getattr__"]("concensus")

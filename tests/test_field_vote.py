@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -122,3 +123,13 @@ async def test_with_structured() -> None:
     vote = vote_by_field([result.value for result in results])
     assert vote.winner == Film(title="M", year=1931)
     assert vote.agreement == {"title": 1.0, "year": pytest.approx(2 / 3), "cast": 1.0}
+
+
+def test_values_that_json_does_not_have_vote_by_their_own_equality() -> None:
+    @dataclass(frozen=True)
+    class Price:
+        amount: Decimal
+
+    vote = vote_by_field([Price(Decimal("12.5")), Price(Decimal("12.50")), Price(Decimal("13"))])
+    assert vote.agreement_ratio == pytest.approx(2 / 3)
+    assert vote.winner == Price(Decimal("12.5"))

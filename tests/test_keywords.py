@@ -64,7 +64,7 @@ def test_react_loop_refuses_a_misspelt_keyword(given: str, meant: str) -> None:
     ],
 )
 def test_pipe_judges_a_keyword_by_its_own_names_and_those_of_all_its_steps(given: str, meant: str) -> None:
-    message = said(lambda provider: ek.pipe(provider, "q", ek.consensus, ek.refine_loop, **{given: BUDGET}))
+    message = said(lambda provider: ek.pipe(provider, "q", ek.consensus, ek.refine_loop, **{given: 3}))
     assert message == f"pipe() got an unexpected keyword argument {given!r}; did you mean {meant!r}?"
 
 
@@ -161,6 +161,9 @@ def test_a_usage_is_a_ceiling_by_whatever_name() -> None:
     assert "max_budget=" in said(lambda provider: ek.pipe(provider, "q", ek.consensus, ours=BUDGET))
     assert "max_cost=" in said(lambda provider: ek.react_loop(provider, "q", [], ours=BUDGET))
     assert "'max_cost'" in said(lambda provider: ek.Kit(provider).stream("q", ours=BUDGET))
+    # Nearer to `on_budget`, which is no ceiling.
+    assert "max_cost=" in said(lambda provider: ek.refine_loop(provider, "q", budget=BUDGET))
+    assert "'max_budget'" in said(lambda provider: ek.pipe(provider, "q", ek.refine_loop, budget=BUDGET))
 
 
 # -- the rest --------------------------------------------------------------------------------------------

@@ -321,6 +321,36 @@ async def test_a_call_is_refused_where_a_stream_leaves_nothing(way: str) -> None
     assert mock.calls[-1].max_tokens == 98
 
 
+async def test_several_choices_beside_a_stream_need_a_token_each() -> None:
+    mock = MockProvider(["a b c"], usage=TokenUsage(1, 2))
+    run = Ledgered("run", mock, max_cost=output(100))
+    async with run.stream(MESSAGES, max_tokens=98) as events:
+        with pytest.raises(BudgetExhaustedError, match="open streams have set aside the last 98"):
+            await run.complete(MESSAGES, max_tokens=20, n=3)
+        await run.complete(MESSAGES, max_tokens=20, n=2)
+        await drained_from(events)
+    assert [call.max_tokens for call in mock.calls] == [98, 1]
+
+
+async def test_prompts_of_streams_count_beside_those_of_calls_in_flight() -> None:
+    provider = HeldCalls()
+    run = Ledgered("run", provider, max_cost=TokenUsage(input_tokens=1000))
+    first = start(run)
+    await provider.arrived(1)
+    provider.waiting[0].answer(usage=used(1, 300))  # so much a prompt of this length takes
+    await first
+    async with run.stream(MESSAGES) as events:
+        second, third = start(run), start(run)
+        await idle()
+        assert len(provider.waiting) == 1
+        await drained_from(events)
+        await idle()
+        assert len(provider.waiting) == 2
+    for request in list(provider.waiting):
+        request.answer(usage=used(1, 1))
+    await asyncio.gather(second, third)
+
+
 async def test_a_prompt_beside_a_stream_goes_whatever_the_stream_has_set_aside() -> None:
     mock = MockProvider(["a b"], usage=TokenUsage(10, 2))
     run = Ledgered("run", mock, max_cost=TokenUsage(input_tokens=25))

@@ -374,8 +374,16 @@ def test_a_function_that_cannot_take_the_arguments_of_the_schema_is_refused(exec
 
 def test_a_schema_that_may_declare_more_elsewhere_leaves_the_function_what_it_needs() -> None:
     more = {"allOf": [{"properties": {"country": {"type": "string"}}, "required": ["country"]}]}
-    for parameters in ({**PARAMETERS, **more}, {"type": "object"}):
-        assert tool(parameters=parameters, execute=within).execute is within
+    text = {"type": "string"}
+    for keyword in (
+        more,
+        {"dependentRequired": {"city": ["country"]}},
+        {"dependentSchemas": {"city": {"required": ["country"]}}},
+        {"patternProperties": {"^c": text}},
+        {"additionalProperties": text},
+    ):
+        assert tool(parameters={**PARAMETERS, **keyword}, execute=within).execute is within
+    assert tool(parameters={"type": "object"}, execute=within).execute is within
 
 
 @pytest.mark.parametrize("description", [None, 3, b"x"])

@@ -24,7 +24,7 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """What one pattern cost, by our ledger and by the endpoint's; the latter None where there is none."""
+    """The cost of one pattern, by our ledger and by the endpoint's, which may keep none."""
 
     name: str
     ours: TokenUsage
@@ -52,7 +52,7 @@ def main(environ: Mapping[str, str]) -> int:
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read has enough.
+        # The reader has closed the pipe.
         _give_up_stdout()
         return 1
     except OSError as error:

@@ -7,7 +7,7 @@ from executionkit.testing import Answer, ChatRequest, Fault
 
 NAME = "simulated-model"
 
-# What it answers to a prompt with these words in it: the first time, the second time, and so on.
+# The replies to a prompt that contains these words: the first time, the second time, and so on.
 _REPLIES: dict[str, list[Answer]] = {
     "A bat and a ball": ["5 cents", "10 cents", Fault.status(503), "5 cents", "10 cents", "5 cents"],
     "why the sky is blue": [
@@ -32,7 +32,7 @@ _REPLIES: dict[str, list[Answer]] = {
     ],
 }
 
-# What it says when it is asked to judge one of these.
+# The verdicts on these texts.
 _VERDICTS = {
     "Because of Rayleigh scattering.": "Score: 4",
     "Air scatters blue light more than red light, so the sky looks blue.": "7/10",

@@ -46,7 +46,7 @@ TEMPERATURE = 0.9
 
 @dataclass(frozen=True)
 class Stage:
-    """What a scene works with: the session, what passed through it, and where to show it."""
+    """The tools of a scene: the session, the record of its calls, and the screen."""
 
     kit: Kit
     recorder: Recorder
@@ -203,7 +203,7 @@ def _kind(failure: LLMError) -> str:
 
 
 def spelt(usage: TokenUsage) -> str:
-    """What was spent, or may be, in words."""
+    """A cost or a budget in words."""
     calls = _counted(usage.llm_calls, "call")
     return f"{calls}, {usage.input_tokens:,} input and {usage.output_tokens:,} output tokens"
 

@@ -1,4 +1,4 @@
-"""What the demo looks like: sections, labelled rows and bars, in colour where a terminal takes it."""
+"""The look of the demo: sections, labelled rows and bars, in colour where a terminal takes it."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ class Screen:
     def of_stdout(cls) -> "Screen":
         """The screen as it is: colour on a terminal only, and not where `NO_COLOR` is set."""
         is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        # Of Windows' consoles only the newer one takes colour codes without being asked to.
+        # Only the newer of Windows' consoles takes colour codes by default.
         can_colour = sys.platform != "win32" or "WT_SESSION" in os.environ
         width = shutil.get_terminal_size().columns if is_terminal else 80
         return cls(

@@ -1,11 +1,11 @@
 """Reading an answer as text: a box, a tag, the last line, JSON in one form."""
 
+import json
 import re
 from collections.abc import Callable, Hashable, Iterable
-from typing import Final, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from executionkit import _checks as checks
-from executionkit._json import canonical
 from executionkit._text import collapsed
 from executionkit.answers._declared import Declared, boxes, tags
 from executionkit.engine.json_extraction import extract_json
@@ -126,6 +126,17 @@ def canonical_json(text: str) -> str | None:
         JSON text in one form; None if the reply has no JSON object or array.
     """
     try:
-        return canonical(extract_json(text))
+        form = _same_numbers(extract_json(text))
+        return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     except (ValueError, RecursionError):
         return None
+
+
+def _same_numbers(value: Any) -> Any:
+    """Write whole floats as integers, so that 1 and 1.0 have the same text."""
+    if isinstance(value, dict):
+        return {key: _same_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_same_numbers(item) for item in value]
+    # Beyond 2**53 a float stands for many integers.
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value

@@ -24,15 +24,16 @@ class _Mark:
 
     Attributes:
         at: The time at which a run last put its cost there; 0 if no cost is there.
-        by: The time at which that run began.
+        cost: The error's own cost, without that of any run.
         metadata: The error's own metadata, without that of any run.
         notes: The notes, with the time at which each was added.
     """
 
-    __slots__ = ("at", "by", "metadata", "notes")
+    __slots__ = ("at", "cost", "metadata", "notes")
 
-    def __init__(self, metadata: dict[str, Any] | None) -> None:
-        self.at = self.by = 0
+    def __init__(self, cost: object, metadata: dict[str, Any] | None) -> None:
+        self.at = 0
+        self.cost = cost
         self.metadata = metadata
         self.notes: dict[str, int] = {}
 
@@ -52,8 +53,8 @@ def attach(exc: BaseException, name: str, usage: TokenUsage, paid: dict[str, Any
     """
     _take_off(exc, since)
     mark = _mark(exc)
-    is_from_inside = mark.at > since and mark.by != since
-    mark.at, mark.by = now(), since
+    is_from_inside = mark.at > since
+    mark.at = now()
     facts = vars(exc)
     if isinstance(exc, ExecutionKitError) or isinstance(facts.setdefault("cost", usage), TokenUsage):
         facts["cost"] = usage
@@ -67,9 +68,12 @@ def attach(exc: BaseException, name: str, usage: TokenUsage, paid: dict[str, Any
         _add(cast("dict[str, Any]", metadata), paid, is_from_inside=is_from_inside)
 
 
-def take_off(exc: BaseException) -> None:
-    """Take the bills of earlier runs off an error that a provider has just raised."""
-    _take_off(exc, now())
+def take_off(exc: BaseException, *, since: int) -> None:
+    """Take off an error that a provider has raised its cost, and the bills of runs that ended before `since`.
+
+    A run inside the provider has its own ledger. Its results stay, because they were paid for.
+    """
+    _take_off(exc, since)
     if isinstance(exc, ExecutionKitError):
         exc.cost = TokenUsage()
     elif isinstance(getattr(exc, "cost", None), TokenUsage):
@@ -77,10 +81,10 @@ def take_off(exc: BaseException) -> None:
 
 
 def cost_of(exc: BaseException, *, since: int) -> TokenUsage:
-    """The cost on an error, unless a run has put it there before `since`."""
-    cost = getattr(exc, "cost", None)
-    is_old = 0 < _mark(exc).at < since
-    return cost if isinstance(cost, TokenUsage) and not is_old else TokenUsage()
+    """The cost on an error; the error's own, if a run has put the present one there before `since`."""
+    mark = _mark(exc)
+    cost = mark.cost if 0 < mark.at < since else getattr(exc, "cost", None)
+    return cost if isinstance(cost, TokenUsage) else TokenUsage()
 
 
 def add_note(exc: BaseException, note: str) -> None:
@@ -99,10 +103,11 @@ def _take_off(exc: BaseException, since: int) -> None:
             notes.remove(note)
     if 0 < mark.at < since:
         mark.at = 0
-        if mark.metadata is None:
-            vars(exc).pop("metadata", None)
-        else:
-            vars(exc)["metadata"] = dict(mark.metadata)
+        facts = vars(exc)
+        if mark.metadata is not None:
+            facts["metadata"] = dict(mark.metadata)
+        elif isinstance(facts.get("metadata"), dict):  # anything else is the error's own
+            del facts["metadata"]
 
 
 def _mark(exc: BaseException) -> _Mark:
@@ -110,7 +115,8 @@ def _mark(exc: BaseException) -> _Mark:
     mark = facts.get(_MARK)
     if not isinstance(mark, _Mark):
         metadata = facts.get("metadata")
-        mark = facts[_MARK] = _Mark(dict(metadata) if isinstance(metadata, dict) else None)
+        own = dict(cast("dict[str, Any]", metadata)) if isinstance(metadata, dict) else None
+        mark = facts[_MARK] = _Mark(facts.get("cost"), own)
     return mark
 
 

@@ -7,19 +7,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from executionkit._text import size_of
 from executionkit.cost import UNLIMITED, CostTracker, Tokens, estimates_of, remaining
+from executionkit.engine import bill
 from executionkit.errors import BudgetExhaustedError
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN
 from executionkit.types import TokenUsage
 
-Limit = Literal["llm_calls", "output_tokens", "input_tokens"]
-
-_LIMITS: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens")
+Limit: TypeAlias = Literal["llm_calls", "output_tokens", "input_tokens"]
 
 _MOST_TOKENS_PER_BYTE: Final = 1.0
 """The upper bound for a tokenizer that works on bytes."""
@@ -37,13 +36,18 @@ class Request(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """The tokens a call has set aside in every ledger while it runs, and the `max_tokens` it is sent with."""
+    """The tokens a call has set aside in every ledger while it runs, and the `max_tokens` it is sent with.
+
+    Attributes:
+        since: The time at which the call began; see `bill.now`.
+    """
 
     max_tokens: int | None
     input_tokens: int
     output_tokens: int
     prompt_bytes: int
     is_stream: bool
+    since: int
 
 
 @dataclass(slots=True, eq=False)
@@ -127,7 +131,7 @@ class Meter:
         self.name = name
         self.max_cost = max_cost
         self.tracker: CostTracker = CostTracker() if tracker is None else tracker
-        self.estimates = estimates_of(self.tracker)
+        self.estimates: Tokens = estimates_of(self.tracker)
         self.room: Room = Room() if tracker is None else room_of(tracker)
         self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit] | None = None
 
@@ -143,7 +147,8 @@ class Meter:
         """Refuse a call when nothing is left of some limit."""
         if left.llm_calls >= 0 and left.output_tokens >= 0 and left.input_tokens >= 0:
             return
-        limit = next(limit for limit in _LIMITS if getattr(left, limit) < 0)
+        limit: Limit = "input_tokens" if left.output_tokens >= 0 else "output_tokens"
+        limit = limit if left.llm_calls >= 0 else "llm_calls"
         refusal = BudgetExhaustedError(self._used_up(limit))
         if self._refusals is None:
             self._refusals = WeakKeyDictionary()
@@ -174,7 +179,7 @@ class Meter:
                 reply = free
         if left.input_tokens and calls.input_tokens:
             free = left.input_tokens - calls.input_tokens - streams.input_tokens
-            if free < min(prompt, left.input_tokens):
+            if free < prompt:
                 return self.room
         return reply
 
@@ -252,7 +257,7 @@ class Meters:
         if not self.are_limited:
             for meter in self._meters:
                 meter.tracker.reserve_call()
-            return Hold(request.max_tokens, 0, 0, 0, request.is_stream)
+            return Hold(request.max_tokens, 0, 0, 0, request.is_stream, bill.now())
         lefts = [(meter, meter.left) for meter in self._meters]
         for meter, left in lefts:
             meter.require_any(left)
@@ -268,7 +273,7 @@ class Meters:
                 return fitting
             reply = fitting
         max_tokens = reply // request.choices if self._limit_replies else request.max_tokens
-        hold = Hold(max_tokens, prompt, reply, size, request.is_stream)
+        hold = Hold(max_tokens, prompt, reply, size, request.is_stream, bill.now())
         for meter in self._meters:
             meter.tracker.reserve_call()
             meter.room.hold(hold)

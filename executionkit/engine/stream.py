@@ -52,16 +52,16 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, meters: Met
 def give_back(meters: Meters, hold: Hold, exc: BaseException) -> None:
     """End a call that the provider failed by `exc`: its tokens are free again."""
     meters.release(hold, dispatched=was_dispatched(exc))
-    _received(exc)
+    _received(exc, hold)
 
 
-def _received(exc: BaseException) -> None:
+def _received(exc: BaseException, hold: Hold) -> None:
     """Make a provider's exception one of this run.
 
     A CancelledError becomes a ProviderError unless the task was cancelled: as it is it would leave the
     pattern, and a TaskGroup would take it for the end of a cancelled task and say nothing.
     """
-    bill.take_off(exc)
+    bill.take_off(exc, since=hold.since)
     if isinstance(exc, asyncio.CancelledError) and not is_being_cancelled():
         raise ProviderError("the provider raised CancelledError, though the call was not cancelled") from exc
 
@@ -123,7 +123,7 @@ class MeteredStream(ReplyStream):
         try:
             event = await anext(source.events, None)
         except BaseException as exc:
-            _received(exc)
+            _received(exc, source.hold)
             raise
         if event is None and not self._settled:
             raise ProviderError("the provider's stream ended without a Finish event")

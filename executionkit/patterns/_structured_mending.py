@@ -90,7 +90,7 @@ _LITERALS: Final = {"true": True, "false": False, "null": None}
 # Words that mean a value in some notation. Their beginnings, and words that
 # begin with one, are refused too.
 _NO_TEXT: Final = ("true", "false", "null", "none", "nil", "nan", "infinity", "undefined")
-_YES_OR_NO: Final = ("yes", "y", "on", "off")
+_NO_VALUE: Final = ("yes", "y", "on", "off", "etc")
 
 # A backslash with a letter after it that no notation reads as an escape: it is the backslash of a path, of a
 # regular expression or of TeX.
@@ -155,7 +155,7 @@ class _Reader:
                 self._end(last, gap)
                 break
             if char in "}]":
-                self._close(char)
+                self._close(char, last)
                 last = "closed"
             elif self.missing:
                 self._refuse("a bracket is missing before here")
@@ -210,7 +210,9 @@ class _Reader:
         self.at += 1
         return value
 
-    def _close(self, char: str) -> None:
+    def _close(self, char: str, last: str) -> None:
+        if last in ("bracket", "comma") and self.open[-1].closing != char:
+            self._refuse(f"expected a value, got {char!r}")
         if all(container.closing != char for container in self.open[-2:]):
             self._refuse(f"there is no bracket that {char} closes")
         while True:
@@ -319,7 +321,7 @@ class _Reader:
         if name in _LITERALS or word[0] == "None":
             self.at = word.end()
             return _LITERALS.get(name), "value"
-        if name in _YES_OR_NO or name.startswith(_NO_TEXT) or _is_beginning(name):
+        if name in _NO_VALUE or name.startswith(_NO_TEXT) or _is_beginning(name):
             self._refuse(f"expected a value, got {word[0]!r}")
         self.at = word.end()
         return word[0], "bare"

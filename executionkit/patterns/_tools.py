@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from executionkit._callables import signature_of
+from executionkit._callables import misfit_of_names, signature_of
 from executionkit._json import plain
 from executionkit._schema import find_errors
 from executionkit.engine.parallel import look_at, spawn
@@ -201,8 +201,11 @@ def _is_async(function: object) -> bool:
 
 def _wants_provider(tool: Tool) -> bool:
     signature = signature_of(tool.execute)
-    declared = tool.parameters.get("properties", {})
-    return signature is not None and "provider" in signature.parameters and "provider" not in declared
+    if signature is None or "provider" not in signature.parameters:
+        return False
+    # The function's decorator may supply it, and take none.
+    is_taken = not misfit_of_names(tool.execute, {"provider"}, None)
+    return is_taken and "provider" not in tool.parameters.get("properties", {})
 
 
 def _as_text(result: object) -> str:

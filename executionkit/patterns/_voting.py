@@ -36,7 +36,7 @@ class Reader:
         self._known: dict[str, Hashable | None] = {}
 
     def answer(self, sample: int, reply: LLMResponse) -> Hashable | None:
-        """What `reply` votes for; None when it has no text, was filtered, or holds no answer.
+        """The answer that `reply` votes for; None if it has no text, was filtered, or holds no answer.
 
         Raises:
             TypeError: The key returned something that can't be counted.

@@ -61,8 +61,8 @@ async def checked_complete(
         messages: The conversation, in the form of the chat completions API.
         tracker: The ledger to charge. Share one between all calls of a piece of work. Each attempt that is
             sent counts as a call, failed ones included.
-        budget: Maximum calls and tokens that `tracker` may hold; None is no limit.
-        retry: How failed calls are retried; None means `DEFAULT_RETRY`: up to 3 retries.
+        budget: Maximum calls and tokens that `tracker` may hold. None sets no limit.
+        retry: How failed calls are retried. None stands for `DEFAULT_RETRY`: up to 3 retries.
         **kwargs: Further arguments of `LLMProvider.complete`: `temperature`, `max_tokens`, `tools`, ...
 
     Returns:

@@ -6,6 +6,7 @@ from itertools import permutations
 from typing import Any, Literal
 
 from executionkit import _checks as checks
+from executionkit._keywords import checked_keywords
 from executionkit._text import collapsed
 from executionkit.engine.parallel import fan_out, fan_out_strict, told
 from executionkit.engine.retry import RetryConfig
@@ -88,7 +89,7 @@ class _Field:
         return paid
 
 
-@checks.keywords
+@checked_keywords
 async def best_of_n(
     provider: LLMProvider,
     prompt: str,

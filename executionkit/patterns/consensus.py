@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from executionkit import _checks as checks
+from executionkit._keywords import checked_keywords
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import ConsensusFailedError
@@ -59,7 +60,7 @@ class ConsensusResult(PatternResult[str]):
     failures: tuple[str, ...] = ()
 
 
-@checks.keywords
+@checked_keywords
 async def consensus(
     provider: LLMProvider,
     prompt: str,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from executionkit import _checks as checks
+from executionkit._keywords import checked_keywords
 from executionkit.engine.parallel import fan_out_strict, merged, told
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
@@ -143,7 +144,7 @@ class _MapReduce:
         return reply
 
 
-@checks.keywords
+@checked_keywords
 async def map_reduce(
     provider: LLMProvider,
     inputs: Sequence[str],

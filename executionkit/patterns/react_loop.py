@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Never, cast
 
 from executionkit import _checks as checks
+from executionkit._keywords import checked_keywords
 from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -55,7 +56,7 @@ class _Counters:
     messages_trimmed: int = 0
 
 
-@checks.keywords
+@checked_keywords
 async def react_loop(
     provider: ToolCallingProvider,
     prompt: str,

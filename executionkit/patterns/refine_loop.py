@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from executionkit import _checks as checks
+from executionkit._keywords import checked_keywords
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -120,7 +121,7 @@ class _Progress:
         return paid
 
 
-@checks.keywords
+@checked_keywords
 async def refine_loop(
     provider: LLMProvider,
     prompt: str,

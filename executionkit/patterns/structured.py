@@ -6,6 +6,7 @@ from types import UnionType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args, overload
 
 from executionkit import _checks as checks
+from executionkit._keywords import checked_keywords
 from executionkit._output import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -85,7 +86,7 @@ async def structured(
     validator: Validator[Any] | None = None,
     **options: Unpack[StructuredOptions],
 ) -> StructuredResult[Any]: ...
-@checks.keywords
+@checked_keywords
 async def structured(
     provider: LLMProvider,
     prompt: str,

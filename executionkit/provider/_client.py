@@ -10,7 +10,8 @@ from executionkit import _checks as checks
 from executionkit._json import plain
 from executionkit.provider import _settings as settings
 from executionkit.provider._failures import Reporter
-from executionkit.provider._http.transport import AsyncHTTPClient, Backend, Endpoint
+from executionkit.provider._http.backends import Backend
+from executionkit.provider._http.transport import AsyncHTTPClient, Endpoint
 from executionkit.provider._redaction import redact
 from executionkit.provider._request import Arguments, Form, all_headers
 from executionkit.provider._secrets import LostSecret

@@ -1,4 +1,4 @@
-"""What a request carries: its headers, and its JSON body made of the arguments of a call."""
+"""The contents of a request: its headers, and its JSON body made of the arguments of a call."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -5,16 +5,10 @@ from functools import partial
 
 from executionkit.errors import LLMError, PermanentError, mark_not_dispatched
 from executionkit.provider._failures import Reporter
+from executionkit.provider._http.backends import Backend, open_transport
 from executionkit.provider._http.faults import TransportError
-from executionkit.provider._http.per_loop import PerLoop
-from executionkit.provider._http.transport import (
-    AsyncHTTPClient,
-    Backend,
-    Dispatch,
-    Endpoint,
-    Transport,
-    open_transport,
-)
+from executionkit.provider._http.transport import AsyncHTTPClient, Dispatch, Endpoint, Transport
+from executionkit.provider._per_loop import PerLoop
 from executionkit.provider._reply import interpret
 from executionkit.provider._request import Arguments, Form, compose
 from executionkit.provider._settings import Limits

@@ -142,6 +142,16 @@ async def test_what_an_error_had_of_its_own_stays() -> None:
     assert error.metadata["value"] == "mine"
 
 
+async def test_attributes_of_other_types_are_left_alone() -> None:
+    error = OSError("no")
+    facts: dict[str, Any] = {"cost": 1.5, "metadata": ["mine"]}
+    vars(error).update(facts)
+    for _ in range(3):
+        with pytest.raises(OSError, match="no"):
+            await pipe(model(), "q", Case(error).step)
+        assert {name: vars(error)[name] for name in facts} == facts
+
+
 async def test_a_step_tells_the_cost_of_calls_that_went_past_the_pipe() -> None:
     async def step(provider: LLMProvider, prompt: str) -> PatternResult[str]:
         raise PatternError("no", cost=calls(5))
@@ -194,3 +204,31 @@ async def test_notes_of_retries_and_other_failures_do_not_pile_up() -> None:
         async with Run("r", Remembering(error), retry=ONCE) as run:
             await run.complete(MESSAGES)
     assert error.__notes__ == []
+
+
+async def test_an_errors_own_cost_counts_every_time_it_is_raised() -> None:
+    remembered = PatternError("elsewhere", cost=TokenUsage(1, 1, 1))
+
+    async def step(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+        raise remembered
+
+    for _ in range(3):
+        with pytest.raises(PatternError) as caught:
+            await pipe(model(), "q", step)
+        assert caught.value.cost == TokenUsage(1, 1, 1)
+
+
+class Voting:
+    """A provider that answers by a pattern of its own."""
+
+    async def complete(self, messages: list[dict[str, Any]], **kwargs: Any) -> LLMResponse:
+        vote = await consensus(model("a", "b"), "q", num_samples=2, strategy="unanimous")
+        return LLMResponse(vote.value)
+
+
+async def test_the_results_of_a_pattern_inside_a_provider_stay_on_its_error() -> None:
+    for _ in range(2):
+        with pytest.raises(PatternError) as caught:
+            await refine_loop(Voting(), "q", evaluator=lambda text, provider: 1.0, retry=ONCE)
+        assert caught.value.metadata["responses"] == ["a", "b"]
+        assert caught.value.cost == calls(1)

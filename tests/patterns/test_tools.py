@@ -571,6 +571,14 @@ async def test_a_tool_that_asks_for_the_provider_is_given_it(execute: Callable[.
     assert await observe(execute, provider="the model's idea") == "true"
 
 
+async def test_a_decorator_may_supply_the_provider_itself() -> None:
+    @functools.wraps(takes_provider)
+    async def supplied() -> bool:
+        return await takes_provider(PROVIDER)
+
+    assert await observe(supplied) == "true"
+
+
 async def test_a_provider_the_schema_declares_is_the_models_to_name() -> None:
     async def execute(provider: str) -> str:
         return provider

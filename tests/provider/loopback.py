@@ -43,6 +43,36 @@ def reply(content: str = "hi", **message: Any) -> bytes:
     return http(json.dumps(completion(content, **message)))
 
 
+EVENT_STREAM = "Content-Type: text/event-stream"
+DONE = "data: [DONE]\n\n"
+USAGE = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+
+
+def chunk(finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    """One piece of a streamed completion."""
+    return {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def frames(*chunks: Any) -> str:
+    """Server-sent events."""
+    return "".join(f"data: {json.dumps(item)}\n\n" for item in chunks)
+
+
+def stream(*chunks: Any, end: str = DONE) -> bytes:
+    """A whole HTTP reply with a stream."""
+    return http(frames(*chunks) + end, "200 OK", EVENT_STREAM)
+
+
+HELLO = (chunk(role="assistant", content=""), chunk(content="Hel"), chunk(content="lo"), chunk("stop"), USAGE)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def piece(text: str) -> bytes:
+    """One chunk of a reply whose length is not declared."""
+    raw = text.encode()
+    return b"%x\r\n%b\r\n" % (len(raw), raw)
+
+
 class MakeProvider(Protocol):
     """Makes a Provider for the server, on the back end under test."""
 

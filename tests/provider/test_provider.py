@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from loopback import BACKENDS, USER, Server, completion, http
+from loopback import USER, Server, completion, http
 
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.provider import PermanentError, Provider
@@ -183,19 +183,6 @@ def test_a_back_end_that_is_not_installed(backend: Any, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, backend, None)  # how to say "not there"
     with pytest.raises(ImportError, match=f"pip install {backend}"):
         Provider(URL, "m", backend=backend)
-
-
-async def test_auto_takes_the_first_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def chosen() -> str:
-        transport = await Provider(URL, "m")._session._transports.get()
-        library = getattr(transport, "_library", None)
-        return "stdlib" if library is None else str(library.__name__)
-
-    installed = [name for name in ("httpx2", "httpx", "aiohttp") if name in BACKENDS]
-    for name in installed:
-        assert await chosen() == name
-        monkeypatch.setitem(sys.modules, name, None)
-    assert await chosen() == "stdlib"
 
 
 class Outdated(TypeError):

@@ -9,7 +9,23 @@ import pytest
 from fakes import NO_WAIT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback import USER, Connection, MakeProvider, Request, Server, completion, http
+from loopback import (
+    DONE,
+    EVENT_STREAM,
+    HEAD,
+    HELLO,
+    USER,
+    Connection,
+    MakeProvider,
+    Request,
+    Server,
+    chunk,
+    completion,
+    frames,
+    http,
+    piece,
+    stream,
+)
 
 from executionkit.engine.run import Run
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError, RateLimitError
@@ -25,31 +41,6 @@ from executionkit.streaming import (
     ToolCallDone,
     UsageEvent,
 )
-
-EVENT_STREAM = "Content-Type: text/event-stream"
-DONE = "data: [DONE]\n\n"
-USAGE = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
-
-
-def chunk(finish: str | None = None, **delta: Any) -> dict[str, Any]:
-    return {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
-
-
-def frames(*chunks: Any) -> str:
-    return "".join(f"data: {json.dumps(item)}\n\n" for item in chunks)
-
-
-def stream(*chunks: Any, end: str = DONE) -> bytes:
-    return http(frames(*chunks) + end, "200 OK", EVENT_STREAM)
-
-
-HELLO = (chunk(role="assistant", content=""), chunk(content="Hel"), chunk(content="lo"), chunk("stop"), USAGE)
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def piece(text: str) -> bytes:
-    raw = text.encode()
-    return b"%x\r\n%b\r\n" % (len(raw), raw)
 
 
 async def collected(provider: Provider, **settings: Any) -> tuple[list[StreamEvent], LLMResponse]:

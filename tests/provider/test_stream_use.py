@@ -7,8 +7,22 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from fakes import ONCE
-from loopback import USER, Connection, MakeProvider, Request, Server, http
-from test_stream import DONE, EVENT_STREAM, HEAD, HELLO, chunk, frames, piece, stream
+from loopback import (
+    DONE,
+    EVENT_STREAM,
+    HEAD,
+    HELLO,
+    USER,
+    Connection,
+    MakeProvider,
+    Request,
+    Server,
+    chunk,
+    frames,
+    http,
+    piece,
+    stream,
+)
 
 from executionkit.engine.run import Run
 from executionkit.provider import Provider, ProviderError

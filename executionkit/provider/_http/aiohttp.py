@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import select
 import socket
 from collections.abc import Callable
 from functools import cache
@@ -10,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from executionkit._text import describe, unquoted
-from executionkit.provider._http.exchange import ExchangingTransport
+from executionkit.provider._http.exchange import ExchangingTransport, watch
 from executionkit.provider._http.faults import (
     BROKEN,
     LATE,
@@ -25,7 +24,7 @@ from executionkit.provider._http.proxies import proxy_for
 from executionkit.provider._http.tls import default_context, trusting
 from executionkit.provider._http.transport import KEEP_ALIVE, Dispatch, Endpoint, Reply
 
-_PIECE = 65_536
+_PIECE = 262_144
 """The bytes of a request that are written before looking whether the server takes them."""
 
 _LINE = 65_536
@@ -90,14 +89,23 @@ class AiohttpTransport(ExchangingTransport):
         )
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        if self._session is None:
+            self._session = self._open()
         others = len(self._watched)
         while True:
             upload = self._upload(body, dispatch, self._watched, self._endpoint.timeout)
+            fault = None
             try:
-                response = await self._request(upload, self._timeouts[incoming is not None])
+                response = await self._session.post(
+                    self._url,
+                    data=upload,
+                    timeout=self._timeouts[incoming is not None],
+                    allow_redirects=False,
+                    **self._way,
+                )
                 try:
-                    # A reply that was there before the request is none to it. (On a new connection it is
-                    # taken: so speaks a server that is overloaded.)
+                    # A reply that was there before the request answers another one. On a new connection it is
+                    # taken, because that is how an overloaded server speaks.
                     upload.found_useless |= not upload.begun and others > 0
                     if upload.found_useless:
                         raise ConnectionError("there was a reply already")
@@ -110,27 +118,21 @@ class AiohttpTransport(ExchangingTransport):
             except BaseException as exc:
                 dispatch.called_off = isinstance(exc, asyncio.CancelledError)
                 upload.abandon()
-                if not (upload.found_useless and isinstance(exc, Exception)):
+                if not isinstance(exc, Exception):
                     raise
-            # That was a kept connection, and nothing has been written on it: there are others.
+                if not upload.found_useless:
+                    if "proxy_headers" not in self._way or upload.begun or self._closed:
+                        raise
+                    # This went wrong between here and the proxy, before there was a way to the server.
+                    outcome = self._outcome(exc)
+                    is_named = isinstance(outcome, ConnectError)
+                    fault = outcome if is_named else connect_error(self._words(exc))
+            if fault is not None:
+                raise fault
+            # That was a kept connection, and nothing has been written on it. There are others.
             others -= 1
 
-    async def _request(self, upload: Any, timeout: Any) -> Any:
-        if self._session is None:
-            self._session = self._open()
-        try:
-            return await self._session.post(
-                self._url, data=upload, timeout=timeout, allow_redirects=False, **self._way
-            )
-        except Exception as exc:
-            # What goes wrong between here and the proxy, before there is a way to the server.
-            if "proxy_headers" not in self._way or upload.begun or self._closed:
-                raise
-            fault = self._outcome(exc)
-            why = self._words(exc)
-        raise fault if isinstance(fault, ConnectError) else connect_error(why)
-
-    def _outcome(self, exc: Exception) -> Reply | TransportError:
+    def _outcome(self, exc: Exception) -> TransportError:
         library = self._library
         if isinstance(exc, library.ClientHttpProxyError):
             refusal: Any = exc
@@ -144,7 +146,7 @@ class AiohttpTransport(ExchangingTransport):
         return TransportError(f"{BROKEN} ({self._words(exc)})")
 
     def _words(self, exc: Exception) -> str:
-        """What an exception tells, without the URL, the head of the reply, and a status that nobody sent."""
+        """The words of an exception, without the URL, the reply's head and a status that was not sent."""
         library = self._library
         said: Any = exc
         if isinstance(exc, library.ClientPayloadError) and isinstance(exc.__cause__, Exception):
@@ -172,19 +174,6 @@ def _canonical(host: str) -> str:
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
         return host
-
-
-def _watch(transport: Any) -> Callable[[], bool]:
-    """Tells of a kept connection whether there is something to read: its end, or nothing that is for us.
-
-    It asks the system, because the event loop hears of it only in its next turn.
-    """
-    descriptor = transport.get_extra_info("socket").fileno()
-    if hasattr(select, "poll"):
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        return lambda: bool(waiting.poll(0))
-    return lambda: bool(select.select([descriptor], [], [], 0)[0])  # pragma: no cover - Windows has no poll
 
 
 @cache
@@ -222,7 +211,7 @@ def _upload_type(library: Any) -> Any:
             self.begun, self._transport = True, transport
             has_news = self._watched.get(protocol)
             if has_news is None:
-                has_news = self._watched[protocol] = _watch(transport)
+                has_news = self._watched[protocol] = watch(transport.get_extra_info("socket"))
             elif protocol.should_close or transport is None or transport.is_closing() or has_news():
                 self.found_useless = True
                 raise ConnectionError("the connection has ended")

@@ -1,8 +1,9 @@
 """What the back ends over asyncio libraries have in common: one coroutine makes an exchange."""
 
 import asyncio
+import select
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any, cast
 
 from executionkit.provider._http.faults import CLOSED, TOO_LARGE, TransportError
@@ -71,7 +72,7 @@ class ExchangingTransport(ABC):
             return await self._make(body, dispatch, None)
         except TransportError:
             raise
-        except Exception as exc:  # noqa: BLE001  # whatever a library raises here, its own bugs included, is a fault
+        except Exception as exc:  # noqa: BLE001  # anything that a library raises here is a fault, its own bugs included
             outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
         # Raised out here, so that the library's exception is not in the context: it holds the request.
         if isinstance(outcome, TransportError):
@@ -99,7 +100,7 @@ class ExchangingTransport(ABC):
             await self._make(body, dispatch, incoming)
         except TransportError as fault:
             outcome = fault
-        except Exception as exc:  # noqa: BLE001  # a fault whatever it is, as in `post`
+        except Exception as exc:  # noqa: BLE001  # any exception is a fault, as in `post`
             outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
         if isinstance(outcome, Reply):
             incoming.begin(outcome.status, outcome.headers)
@@ -127,3 +128,15 @@ class ExchangingTransport(ABC):
             if size > limit:
                 raise TransportError(TOO_LARGE.format(limit))
         return Reply(status, headers, b"".join(read))
+
+
+def watch(sock: Any) -> Callable[[], bool]:
+    """Tells whether a connection that is kept has something to read: its end, or a reply to no request.
+
+    It asks the system, because the event loop hears of it only in its next turn.
+    """
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(sock.fileno(), select.POLLIN)
+        return lambda: bool(waiting.poll(0))
+    return lambda: bool(select.select([sock], [], [], 0)[0])  # pragma: no cover - Windows has no poll

@@ -15,7 +15,7 @@ _NO_TLS = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|UNKNOWN_PROTOCOL
 
 
 class TransportError(Exception):
-    """No reply came, and why, in words; never chained to what a library raised, which may hold headers."""
+    """No reply came; the text says why. A library's exception is never chained to it: it may hold headers."""
 
 
 class ConnectError(TransportError):
@@ -32,10 +32,10 @@ def connect_error(words: str) -> ConnectError:
 
 
 class ProxyRefusedError(ConnectError):
-    """The proxy answered CONNECT with something else than 200.
+    """The proxy answered CONNECT with a status other than 200.
 
     Args:
-        status: What it answered.
+        status: The status.
     """
 
     def __init__(self, status: int) -> None:
@@ -44,7 +44,7 @@ class ProxyRefusedError(ConnectError):
 
 
 def status_line(status: int) -> str:
-    """A status with the words that are usual for it; what servers put there can be anything."""
+    """A status with its usual words; a server's own could be any text."""
     from http import HTTPStatus  # not at the top: importing the library must not load it
 
     try:

@@ -1,4 +1,4 @@
-"""The back end over httpx or httpx2, by their public transports."""
+"""The back end over httpx or httpx2: the pools of their cores, or a caller's own client."""
 
 import asyncio
 import importlib
@@ -6,14 +6,14 @@ import importlib.util
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from functools import cache, partial
+from functools import partial
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from executionkit._text import describe, unquoted
-from executionkit.provider._http.exchange import ExchangingTransport
+from executionkit.provider._http.exchange import ExchangingTransport, watch
 from executionkit.provider._http.faults import (
     BROKEN,
     LATE,
@@ -30,29 +30,32 @@ from executionkit.provider._http.transport import KEEP_ALIVE, AsyncHTTPClient, D
 
 T = TypeVar("T")
 
-_PIECE = 65_536
+_PIECE = 262_144
 """Bytes of a request that are written at a time."""
 
 
 class _HttpxExchange(ExchangingTransport):
-    """What both transports share: the request, the reply, the names of the faults."""
+    """What both transports share: the headers, and the names of the faults.
+
+    Args:
+        library: httpx, httpx2 or the core of one of them. Their exceptions have the same names.
+        endpoint: Where requests go.
+    """
 
     def __init__(self, library: ModuleType, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
-        # Any: one of two modules of the same shape, neither of which need be installed.
+        # Any: modules of the same shape, which need not be installed.
         self._library: Any = library
         self._url = self._library.URL(endpoint.url)
         headers = [("Host", endpoint.authority)]
         headers += [(name, value.reveal()) for name, value in endpoint.headers]
         self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-        self._upload = _upload_type(library)
+
+    def _headers_for(self, body: bytes) -> list[tuple[bytes, bytes]]:
+        return [*self._headers, (b"Content-Length", b"%d" % len(body))]
 
     def _outcome(self, exc: Exception) -> Reply | TransportError:
         library = self._library
-        if isinstance(exc, library.HTTPStatusError):
-            # A hook of the caller's client called raise_for_status(). The status tells more than that.
-            failure: Any = exc
-            return Reply(failure.response.status_code, dict(failure.response.headers), b"")
         if isinstance(exc, library.ConnectTimeout):
             return ConnectError(LATE.format(self._endpoint.connect_timeout))
         if isinstance(exc, library.ProxyError) and (status := re.match(r"[1-9]\d\d\b", str(exc))):
@@ -69,91 +72,94 @@ class _HttpxExchange(ExchangingTransport):
 
 
 class HttpxTransport(_HttpxExchange):
-    """Posts through `AsyncHTTPTransport`s, each of one connection.
+    """Posts through pools of one connection each.
 
-    A pool looks at all of its connections for every request. One transport for each request at once costs the
-    same however many there are. The transport that was used last is used next: its connection is the least
+    A pool looks at all of its connections for every request. A pool for each request at once costs the same
+    however many there are. The pool that was used last is used next, because its connection is the least
     likely to be closed by now.
     """
 
     def __init__(self, library: ModuleType, endpoint: Endpoint) -> None:
-        super().__init__(library, endpoint)
-        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, library.__name__)
-        create = self._library.create_ssl_context
-        # A bare context trusts nobody and costs nothing. It is for connections that never use it.
-        secure = trusting(create) if endpoint.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._open = partial(
-            self._library.AsyncHTTPTransport,
-            verify=secure,
-            trust_env=False,
-            limits=self._library.Limits(max_connections=1, keepalive_expiry=KEEP_ALIVE),
-            proxy=None if self.proxy is None else self._way(self.proxy, create),
+        super().__init__(
+            importlib.import_module("httpcore" if library.__name__ == "httpx" else "httpcore2"), endpoint
         )
+        name, create = library.__name__, library.create_ssl_context
+        self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, name)
+        # A bare context trusts no authority and costs nothing. It is for connections that never use it.
+        secure = trusting(create) if endpoint.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        make = (
+            self._library.AsyncConnectionPool
+            if self.proxy is None
+            else self._through(self.proxy, name, create)
+        )
+        self._open: Callable[[], Any] = partial(make, ssl_context=secure, max_connections=1)
         self._timeouts = [
-            # Connecting has a limit of its own, and no request waits for another's connection.
-            {"read": silence, "write": silence}
+            # Each step of connecting has this limit. `_exchange` has the same for all of them together.
+            {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
             for silence in (endpoint.whole_timeout, endpoint.timeout)
         ]
-        self._idle: deque[tuple[Any, float]] = deque()
-        self._all: set[Any] = set()
+        self._idle: deque[_Line] = deque()
+        self._all: set[_Line] = set()
 
-    def _way(self, proxy: Proxy, create: Callable[[], ssl.SSLContext]) -> Any:
-        scheme = proxy.scheme
-        if scheme.startswith("socks"):
-            if importlib.util.find_spec("socksio") is None:
-                raise ImportError(
-                    f"{proxy.variable} names a proxy of the kind {scheme}, and socksio is not installed: "
-                    f'pip install "{self._library.__name__}[socks]"'
-                )
-            scheme = "socks5"  # both kinds leave the server's name to the proxy; old versions know only one
-        return self._library.Proxy(
-            f"{scheme}://{proxy.authority}",
-            auth=(proxy.user.reveal(), proxy.password.reveal()) if proxy.authorization else None,
-            ssl_context=trusting(create) if scheme == "https" else None,
-        )
+    def _through(
+        self, proxy: Proxy, library: str, create: Callable[[], ssl.SSLContext]
+    ) -> Callable[..., Any]:
+        """How to make a pool that goes through the proxy."""
+        core = self._library
+        url = core.URL(scheme=proxy.scheme, host=proxy.host, port=proxy.port, target="/")
+        login = (proxy.user.reveal().encode(), proxy.password.reveal().encode())
+        auth = login if proxy.authorization else None
+        if not proxy.scheme.startswith("socks"):
+            encrypted = trusting(create) if proxy.scheme == "https" else None
+            return partial(core.AsyncHTTPProxy, url, auth, proxy_ssl_context=encrypted)
+        if importlib.util.find_spec("socksio") is None:
+            raise ImportError(
+                f"{proxy.variable} names a proxy of the kind {proxy.scheme}, and socksio is not installed: "
+                f'pip install "{library}[socks]"'
+            )
+        return partial(core.AsyncSOCKSProxy, url, auth)
 
     async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
-        transport = self._idle.pop()[0] if self._idle else self._open()
-        self._all.add(transport)
+        line = await self._kept()
+        # The connection stands once the body is asked for.
+        connecting = asyncio.timeout(None if line.stands else self._endpoint.connect_timeout)
+        upload = _Upload(body, dispatch, None if line.stands else partial(connecting.reschedule, None))
         newest = _NewestStream()
-        connecting = asyncio.timeout(self._endpoint.connect_timeout)
         try:
             async with connecting:
-                # The connection stands once the body is asked for.
-                upload = self._upload(body, dispatch, partial(connecting.reschedule, None))
-                response = await self._begin(transport, upload, newest, incoming)
+                response = await self._begin(line, upload, newest, incoming)
             headers = {
-                name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers.raw
+                name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
             async with aclosing(aiter(response.stream)) as parts:
-                reply = await self._receive(response.status_code, headers, parts, incoming)
+                reply = await self._receive(response.status, headers, parts, incoming)
             await response.aclose()
         except BaseException as exc:
             await newest.aclose()
-            await self._drop(transport)
+            await self._drop(line)
             if isinstance(exc, TimeoutError) and connecting.expired():
                 raise ConnectError(LATE.format(self._endpoint.connect_timeout)) from None
             raise
-        if self._closed or _has_surplus(transport, response):
-            await self._drop(transport)
-        else:
-            await self._keep(transport)
+        await self._keep(line, response)
         return reply
 
     async def _begin(
-        self, transport: Any, upload: Any, newest: "_NewestStream", incoming: Incoming | None
+        self, line: "_Line", upload: "_Upload", newest: "_NewestStream", incoming: Incoming | None
     ) -> Any:
         """Send the request and read the head of the reply."""
-        trace = newest if self.proxy is None else partial(_refuse_other_than_200, newest, upload)
+        extensions: dict[str, Any] = {"timeout": self._timeouts[incoming is not None]}
+        if not line.stands:
+            through = self.proxy is not None
+            extensions["trace"] = partial(_refuse_other_than_200, newest, upload) if through else newest
         request = self._library.Request(
             "POST",
             self._url,
-            headers=[*self._headers, (b"Content-Length", b"%d" % upload.size)],
-            stream=upload,
-            extensions={"timeout": self._timeouts[incoming is not None], "trace": trace},
+            headers=self._headers_for(upload.body),
+            content=upload,
+            extensions=extensions,
         )
         try:
-            return await transport.handle_async_request(request)
+            return await line.pool.handle_async_request(request)
         except Exception as exc:
             # This went wrong between here and the proxy, before there was a way to the server.
             if self.proxy is None or upload.begun or self._closed or isinstance(exc, ConnectError):
@@ -161,43 +167,80 @@ class HttpxTransport(_HttpxExchange):
             fault, words = self._outcome(exc), self._words(exc)
         raise fault if isinstance(fault, ConnectError) else connect_error(words)
 
-    async def _keep(self, transport: Any) -> None:
-        now = asyncio.get_running_loop().time()
-        self._idle.append((transport, now))
-        if self._idle[0][1] < now - KEEP_ALIVE:
-            await self._drop(self._idle.popleft()[0])
+    async def _kept(self) -> "_Line":
+        """The line that was used last and still stands, else a new one."""
+        while self._idle:
+            line = self._idle.pop()
+            if line.since > asyncio.get_running_loop().time() - KEEP_ALIVE and not line.has_news():
+                return line
+            await self._drop(line)
+        line = _Line(self._open())
+        self._all.add(line)
+        return line
 
-    async def _drop(self, transport: Any) -> None:
-        self._all.discard(transport)
-        await transport.aclose()
+    async def _keep(self, line: "_Line", response: Any) -> None:
+        stream = response.extensions["network_stream"]
+        held = line.pool.connections
+        if self._closed or not held or self._has_surplus(held[0], stream):
+            await self._drop(line)
+            return
+        if not line.stands:
+            line.stands = True
+            line.has_news = watch(stream.get_extra_info("socket"))
+        line.since = asyncio.get_running_loop().time()
+        self._idle.append(line)
+        if self._idle[0].since < line.since - KEEP_ALIVE:
+            await self._drop(self._idle.popleft())
+
+    def _has_surplus(self, connection: Any, stream: Any) -> bool:
+        """Whether more was read than the reply, which would be taken for the answer to the next request.
+
+        h11's state has no public name. Where it is not found, the connection is kept, as httpx keeps it.
+        """
+        encrypted = stream.get_extra_info("ssl_object") if self._endpoint.scheme == "https" else None
+        if encrypted is not None:
+            try:
+                encrypted.read(1)  # what was received may hold more records than were asked for
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:
+                return True
+            else:
+                return True
+        while (inner := getattr(connection, "_connection", None)) is not None:
+            connection = inner
+        state = getattr(connection, "_h11_state", None)
+        return state is not None and bool(state.trailing_data[0])
+
+    async def _drop(self, line: "_Line") -> None:
+        self._all.discard(line)
+        await line.pool.aclose()
 
     async def _close(self) -> None:
         self._idle.clear()
-        closing = [self._drop(transport) for transport in self._all]
+        closing = [self._drop(line) for line in self._all]
         # Shielded, so that all are closed where waiting for it is cancelled.
         await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
 
 
-def _has_surplus(transport: Any, response: Any) -> bool:
-    """Whether more was read than the reply, which would be taken for the answer to the next request.
+class _Line:
+    """A pool of one connection.
 
-    The rest of a TLS record is found through public names. h11's state has none: where it is not found, the
-    connection is kept, as httpx itself keeps it.
+    Attributes:
+        pool: The pool.
+        stands: Whether it has served a request, so that the next finds it connected.
+        has_news: Whether there is something to read while no request is under way.
+        since: When it became idle.
     """
-    stream = response.extensions.get("network_stream")
-    encrypted = stream.get_extra_info("ssl_object") if stream else None
-    if encrypted is not None:
-        try:
-            encrypted.read(1)
-        except ssl.SSLWantReadError:
-            pass
-        else:
-            return True
-    held: Any = next(iter(getattr(getattr(transport, "_pool", None), "connections", ())), None)
-    while (inner := getattr(held, "_connection", None)) is not None:
-        held = inner
-    state = getattr(held, "_h11_state", None)
-    return state is not None and bool(state.trailing_data[0])
+
+    __slots__ = ("has_news", "pool", "since", "stands")
+
+    has_news: Callable[[], bool]
+    since: float
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+        self.stands = False
 
 
 class ClientTransport(_HttpxExchange):
@@ -237,8 +280,8 @@ class ClientTransport(_HttpxExchange):
         request = self._client.build_request(
             "POST",
             self._url,
-            headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
-            content=self._upload(body, dispatch),
+            headers=self._headers_for(body),
+            content=_Upload(body, dispatch),
             timeout=self._timeout,
             extensions={"trace": newest},
         )
@@ -249,53 +292,53 @@ class ClientTransport(_HttpxExchange):
                 await newest.aclose()
             raise
 
+    def _outcome(self, exc: Exception) -> Reply | TransportError:
+        if isinstance(exc, self._library.HTTPStatusError):
+            # A hook of the client called raise_for_status(). The status tells more than that.
+            failure: Any = exc
+            return Reply(failure.response.status_code, dict(failure.response.headers), b"")
+        return super()._outcome(exc)
+
     async def _close(self) -> None:
         """Leave the client as it is."""
 
 
-@cache
-def _upload_type(library: Any) -> Any:
-    """The request's body, as a class of this library."""
+class _Upload:
+    """The body of a request. It notes when its last piece leaves; by then the headers are out.
 
-    class Upload(library.AsyncByteStream):  # type: ignore[misc]  # the base is known at run time only
-        """Notes when the last piece of the body leaves. The headers are out when the first is asked for.
+    It is an object and not an async generator, because an abandoned generator leaves a task behind.
 
-        It is an object and not an async generator, because an abandoned generator leaves a task behind.
-        """
+    Args:
+        body: What to post.
+        dispatch: Where to note that it has left.
+        connected: Called when the first piece is asked for: the connection stands.
+    """
 
-        def __init__(
-            self, body: bytes, dispatch: Dispatch, connected: Callable[[], None] | None = None
-        ) -> None:
-            self._body = body
-            self._dispatch = dispatch
-            self._connected = connected
-            self._start = 0
+    def __init__(self, body: bytes, dispatch: Dispatch, connected: Callable[[], None] | None = None) -> None:
+        self.body = body
+        self._dispatch = dispatch
+        self._connected = connected
+        self._start = 0
 
-        @property
-        def size(self) -> int:
-            return len(self._body)
+    @property
+    def begun(self) -> bool:
+        """Whether it was asked for; until then the connection is being made."""
+        return self._start > 0
 
-        @property
-        def begun(self) -> bool:
-            """Whether it was asked for; until then the connection is being made."""
-            return self._start > 0
+    def __aiter__(self) -> Self:
+        return self
 
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return self
-
-        async def __anext__(self) -> bytes:
-            start, end = self._start, self._start + _PIECE
-            if not start and self._connected is not None:
-                self._connected()
-            if start >= len(self._body):
-                raise StopAsyncIteration
-            if self._dispatch.called_off:
-                raise asyncio.CancelledError
-            self._start = end
-            self._dispatch.sent = end >= len(self._body)
-            return self._body[start:end]
-
-    return Upload
+    async def __anext__(self) -> bytes:
+        start, end = self._start, self._start + _PIECE
+        if not start and self._connected is not None:
+            self._connected()
+        if start >= len(self.body):
+            raise StopAsyncIteration
+        if self._dispatch.called_off:
+            raise asyncio.CancelledError
+        self._start = end
+        self._dispatch.sent = end >= len(self.body)
+        return self.body[start:end]
 
 
 class _NewestStream:
@@ -318,7 +361,7 @@ class _NewestStream:
 
 
 async def _refuse_other_than_200(
-    newest: _NewestStream, upload: Any, event: str, info: dict[str, Any]
+    newest: _NewestStream, upload: _Upload, event: str, info: dict[str, Any]
 ) -> None:
     """The same `trace` extension, taking no answer to CONNECT but 200, as the other back ends do."""
     await newest(event, info)

@@ -63,7 +63,7 @@ class Incoming:
         """Wait for the head.
 
         Raises:
-            TransportError: None comes.
+            TransportError: The request ended before a head came.
         """
         while self._head is None:
             if self._ended:
@@ -75,7 +75,7 @@ class Incoming:
         """The next piece of the body, b"" at its end.
 
         Raises:
-            TransportError: It broke off, and everything that came before has been read.
+            TransportError: The body broke off, and everything before has been read.
         """
         while not self._parts:
             if self._ended:

@@ -25,10 +25,10 @@ class Proxy(NamedTuple):
     Attributes:
         scheme: "http", "https", "socks5" or "socks5h".
         host: Name or address, in ASCII, an IPv6 address without brackets.
-        port: The port, the scheme's own where none was given.
-        user: Who asks; empty where the proxy is open to all.
+        port: The port. Defaults to the scheme's own.
+        user: The user name; empty where the proxy asks for no login.
         password: The password, which may be empty.
-        variable: What names the proxy.
+        variable: The variable that names the proxy.
     """
 
     scheme: str
@@ -40,7 +40,7 @@ class Proxy(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Host and port, without who asks."""
+        """Host and port, without user and password."""
         return f"{_bracketed(self.host)}:{self.port}"
 
     @property
@@ -73,8 +73,8 @@ def proxy_for(scheme: str, host: str, port: int, backend: str) -> Proxy | None:
         The proxy, or None to connect directly.
 
     Raises:
-        ValueError: What is named is no proxy, or none that the back end can use. The text names the variable
-            and shows nothing of its value that can hold a credential.
+        ValueError: The value names no proxy, or a proxy that the back end can't use. The text names the
+            variable and shows no part of its value that can hold a credential.
     """
     from urllib.request import getproxies, proxy_bypass  # heavy, and needed only once a client is made
 
@@ -115,7 +115,7 @@ def _variable(kind: str, value: str) -> str:
 
 
 def _read(text: str, variable: str) -> Proxy | None:
-    """Read a proxy's URL; None where it is none."""
+    """Read a proxy's URL; None for any other text."""
     from urllib.parse import unquote, urlsplit  # not at the top: importing the library must not load it
 
     try:

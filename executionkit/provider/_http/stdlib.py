@@ -23,7 +23,7 @@ _AHEAD = 262_144
 """Bytes of a reply on their way to a busy event loop before the thread that reads them waits for it."""
 
 _LOOK = 0.5
-"""Seconds between two looks whether that loop was closed, which tells nobody of it."""
+"""Seconds between two looks at whether that loop was closed; a loop has no event for it."""
 
 
 class StdlibTransport:
@@ -65,7 +65,7 @@ class StdlibTransport:
             if self._closed:
                 raise TransportError(CLOSED)
             if self._idle:
-                # The one that was busy last: its connection is the least likely to be closed by now.
+                # The worker that was busy last has the connection that is least likely to be closed by now.
                 worker = self._idle.pop()
             else:
                 worker = _Worker(self, Connection(self._dialer))
@@ -158,7 +158,7 @@ class _StreamJob(Call):
         self._tell(self.incoming.end, outcome if isinstance(outcome, TransportError) else None)
 
     def _tell(self, callback: Callable[..., None], *args: object) -> None:
-        # Nobody minds if the loop is gone.
+        # A loop that is gone needs no answer.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *args)
 
@@ -172,7 +172,7 @@ class _Worker:
         self._assigned: queue.SimpleQueue[_Job | _StreamJob | None] = queue.SimpleQueue()
         self._job: _Job | _StreamJob | None = None
         self._farewell: asyncio.Future[None] | None = None
-        # A daemon, so that a request nobody waits for any more holds up no exit.
+        # A daemon, so that an abandoned request does not hold up the exit of the program.
         self._thread = threading.Thread(target=self._run, name="executionkit-http", daemon=True)
 
     def start(self) -> None:
@@ -220,13 +220,13 @@ class _Worker:
         except TransportError as fault:
             outcome = fault.with_traceback(None)  # its frames hold the socket and the request
         self._job = None
-        # First of all be free again: whoever gets the outcome may ask for the next request at once.
+        # The worker is free before the outcome is out, because the caller may post the next request at once.
         self._transport.rest(self)
         job.settle(outcome)
 
 
 def _tell(future: "asyncio.Future[T]", result: T) -> None:
-    """Settle a future from another thread; nobody minds if its loop is gone or it was cancelled."""
+    """Settle a future from another thread, unless its loop is gone or it was cancelled."""
 
     def settle() -> None:
         if not future.done():

@@ -56,8 +56,8 @@ class Call:
     Args:
         body: What to post.
         dispatch: Where to note that it leaves.
-        silence: The most seconds the server may be silent; None where aborting is what ends the wait, which
-            spares the socket a look at the clock, and the thread a fight for the interpreter, at each step.
+        silence: The most seconds the server may be silent; None where aborting ends the wait. Without a limit
+            no step looks at the clock, and the thread fights less for the interpreter.
     """
 
     arriving: Listener | None = None
@@ -71,11 +71,11 @@ class Call:
 
     @property
     def aborted(self) -> bool:
-        """Whether nobody waits for the reply any more."""
+        """Whether the caller has given the request up."""
         return self._dispatch.called_off
 
     def hold(self, sock: socket.socket | None) -> None:
-        """Say which socket the call is using now; None when it is done with it."""
+        """Note the socket that the call uses now; None when it has finished."""
         with self._lock:
             self._socket = sock
             if self._dispatch.called_off and sock is not None:
@@ -95,7 +95,7 @@ class Call:
             sock.sendall(view[last:])
 
     def abort(self) -> None:
-        """End the call now: whatever its thread is waiting for in the socket returns at once."""
+        """End the call now. A thread that waits on the socket wakes at once."""
         # The wait is for a sendall of one piece, microseconds; the limit is for a peer that stopped reading,
         # and then the shutdown is what ends it.
         locked = self._lock.acquire(timeout=0.05)
@@ -150,7 +150,7 @@ class Dialer:
         try:
             sock = self._connect(hold, deadline)
             return self._prepare(sock, hold, deadline)
-        except Exception as exc:  # noqa: BLE001  # not connected, whatever the reason
+        except Exception as exc:  # noqa: BLE001  # any exception means: not connected
             if sock is not None:
                 sock.close()
             is_late = isinstance(exc, TimeoutError) and exc.errno is None  # not the system's own
@@ -161,7 +161,7 @@ class Dialer:
     def _connect(self, hold: Callable[[socket.socket], None], deadline: float) -> socket.socket:
         failure = OSError("the name has no address")
         found = socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM)
-        # The one that answered comes first: so what a dead one takes of the time is lost only once.
+        # The address that answered comes first, so that a dead one takes its share of the time only once.
         found.sort(key=lambda place: place[4] != self._answered)
         for number, (family, kind, protocol, _, address) in enumerate(found):
             sock = socket.socket(family, kind, protocol)
@@ -239,7 +239,7 @@ class Connection:
             reply, kept = self._converse(self._socket, call)
         except TransportError as exc:
             fault = exc
-        except Exception as exc:  # noqa: BLE001  # a thread must hand back an outcome, whatever happened
+        except Exception as exc:  # noqa: BLE001  # a thread must always hand back an outcome
             fault = _fault(exc, call)
         else:
             return reply
@@ -269,7 +269,7 @@ class Connection:
 
 
 def _fault(exc: Exception, call: Call) -> TransportError:
-    # One with a number is the system's, which has given the connection up, and no limit of ours.
+    # A timeout with a number is not our limit: the system has given the connection up.
     if isinstance(exc, TimeoutError) and exc.errno is None and call.silence is not None:
         return TransportError(SILENT.format(call.silence))
     return TransportError(f"{BROKEN} ({describe(exc)})")
@@ -284,7 +284,7 @@ def _is_idle(sock: socket.socket) -> bool:
     if isinstance(sock, ssl.SSLSocket) and sock.pending():
         return False
     try:
-        # A socket with a time limit waits that long, whatever the flags say.
+        # A socket with a time limit waits that long even with the flag.
         if not _AT_ONCE or sock.gettimeout() is not None:
             sock.settimeout(0)
         # Beneath the encryption, where SSLSocket would refuse to peek.
@@ -346,7 +346,7 @@ def _read_body(response: http.client.HTTPResponse, limit: int) -> bytes:
 
 
 class _Source(io.RawIOBase):
-    """Reads from a socket until it is told to stop."""
+    """Reads from a socket until `stopped` is set."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def trusting(create: "Callable[[], SSLContext]") -> "SSLContext":
-    """A TLS context made by `create`, shared by all who ask for the same: making one costs 15 ms.
+    """A TLS context made by `create`. It is made once, because making one costs 15 ms.
 
     A file that SSL_CERT_FILE names is read anew once it has changed.
 

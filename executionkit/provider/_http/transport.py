@@ -1,22 +1,11 @@
-"""What a back end is told and what it is; the choice among the back ends."""
+"""The endpoint that a back end posts to, and the interface of a back end."""
 
-import importlib
-import re
-import warnings
 from collections.abc import Mapping
-from functools import cache
-from types import ModuleType
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._secrets import Secret
-
-Backend: TypeAlias = Literal["auto", "httpx2", "httpx", "aiohttp", "stdlib"]
-"""The HTTP libraries a Provider can use; "auto" takes the first of the others that is installed."""
-
-LOWEST = {"httpx2": "2.0", "httpx": "0.27", "aiohttp": "3.12"}
-"""The lowest version of each library that serves, in the order in which "auto" tries them."""
 
 KEEP_ALIVE = 60.0
 """Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""
@@ -28,12 +17,12 @@ class Endpoint(NamedTuple):
     Attributes:
         scheme: "http" or "https".
         host: Name or address, in ASCII, an IPv6 address without brackets.
-        port: The port, the scheme's own where none was given.
+        port: The port. Defaults to the scheme's own.
         target: Path and query of the request line.
         headers: All headers but Host and Content-Length.
         connect_timeout: Seconds until connected, handshake included.
         timeout: Seconds the server may be silent.
-        whole_timeout: The same while a whole reply is awaited; None where its deadline comes no later.
+        whole_timeout: The same while a whole reply is awaited; None if its deadline comes first anyway.
         max_bytes: The most a reply's body may have, compressed or not.
     """
 
@@ -60,7 +49,7 @@ class Endpoint(NamedTuple):
 
 
 def default_port(scheme: str) -> int:
-    """The port a URL of this scheme means when it names none."""
+    """The port of a URL with this scheme and without a port."""
     return 443 if scheme == "https" else 80
 
 
@@ -73,7 +62,7 @@ class Reply(NamedTuple):
 
 
 class Dispatch:
-    """Whether a request has left: set by the back end, read by whoever has to account for it.
+    """Whether a request has left. The back end sets it; the accounting of calls reads it.
 
     Attributes:
         sent: True no later than the last byte of the request is handed to the operating system. So while it
@@ -91,10 +80,10 @@ class Dispatch:
 class Transport(Protocol):
     """A back end: it posts to one endpoint, within one event loop, as many requests at once as asked for.
 
-    Whatever goes wrong leaves as a `TransportError`, cancellation apart, which ends the request at once.
+    Every failure is a `TransportError`. Cancelling ends the request at once.
 
     Attributes:
-        proxy: What it goes through, if it is for us to say.
+        proxy: The proxy that requests go through; None without one, and for a client of the caller's.
     """
 
     proxy: Proxy | None
@@ -104,7 +93,7 @@ class Transport(Protocol):
         ...
 
     def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
-        """Post the body and hand the reply over while it arrives; whoever reads it closes it."""
+        """Post the body and hand the reply over while it arrives; the reader closes it."""
         ...
 
     async def aclose(self) -> None:
@@ -122,74 +111,3 @@ class AsyncHTTPClient(Protocol):
     async def send(self, request: Any, /) -> Any:
         """Send a request."""
         ...
-
-
-def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient | None) -> Transport:
-    """Make a transport on the chosen back end, or on the caller's client when there is one.
-
-    Raises:
-        ImportError: The chosen library is not installed, or too old.
-        OSError: The CA bundle named by the environment can't be read.
-        ValueError: The back end can't use the proxy named by the environment, or can't send a header.
-    """
-    if client is not None:
-        from executionkit.provider._http.httpx import ClientTransport
-
-        return ClientTransport(_library_of(client), endpoint, client)
-    library = _newest() if backend == "auto" else None if backend == "stdlib" else _usable(backend)
-    if library is None:
-        from executionkit.provider._http.stdlib import StdlibTransport
-
-        return StdlibTransport(endpoint)
-    if library.__name__ == "aiohttp":
-        from executionkit.provider._http.aiohttp import AiohttpTransport
-
-        return AiohttpTransport(endpoint)
-    from executionkit.provider._http.httpx import HttpxTransport
-
-    return HttpxTransport(library, endpoint)
-
-
-def _usable(name: str) -> ModuleType:
-    library = importlib.import_module(name)
-    version = str(library.__version__)
-    if _numbers(version) < _numbers(LOWEST[name]):
-        raise _TooOldError(f"{name} {version} is too old: executionkit needs {name}>={LOWEST[name]}")
-    return library
-
-
-class _TooOldError(ImportError):
-    """A library is installed, in a version that does not serve."""
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)[:3]]
-
-
-def _newest() -> ModuleType | None:
-    """The library that "auto" takes; None where only the standard library serves."""
-    too_old: list[str] = []
-    found = None
-    for name in LOWEST:
-        try:
-            found = _usable(name)
-        except _TooOldError as exc:
-            too_old.append(str(exc))
-        except ImportError:
-            continue
-        else:
-            break
-    for why in too_old:
-        _warn_once(f"{why}. Using {found.__name__ if found else 'the standard library'} instead.")
-    return found
-
-
-@cache
-def _warn_once(text: str) -> None:
-    warnings.warn(text, UserWarning, stacklevel=2)
-
-
-def _library_of(client: AsyncHTTPClient) -> ModuleType:
-    # By the class it descends from, so that a subclass defined elsewhere is recognised.
-    roots = {cls.__module__.partition(".")[0] for cls in type(client).__mro__}
-    return _usable("httpx2" if "httpx2" in roots else "httpx")

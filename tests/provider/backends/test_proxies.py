@@ -1,6 +1,7 @@
 """Proxies, as the environment names them, on every back end."""
 
 import base64
+import importlib
 import json
 import ssl
 import sys
@@ -106,61 +107,63 @@ async def test_a_proxy_of_a_tunnel_sees_nothing_of_the_request(
     assert not {"x-team", "authorization", "proxy-authorization", "content-type"} & set(connect.headers)
 
 
-@pytest.mark.parametrize(
-    ("login", "sent"),
-    [
-        ("us%40er:p%2F%C3%9F%3A", "us@er:p/\N{LATIN SMALL LETTER SHARP S}:"),
-        (
-            "\N{LATIN SMALL LETTER U WITH DIAERESIS}s:p@\N{EURO SIGN}",
-            "\N{LATIN SMALL LETTER U WITH DIAERESIS}s:p@\N{EURO SIGN}",
-        ),
-        ("token", "token:"),
-    ],
-)
+LOGINS = [
+    ("us%40er:p%2F%C3%9F%3A", "us@er:p/\N{LATIN SMALL LETTER SHARP S}:"),
+    (
+        "\N{LATIN SMALL LETTER U WITH DIAERESIS}s:p@\N{EURO SIGN}",
+        "\N{LATIN SMALL LETTER U WITH DIAERESIS}s:p@\N{EURO SIGN}",
+    ),
+    ("token", "token:"),
+]
+"""What the environment says, and what the proxy is to get."""
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_credentials_go_out_as_utf_8(
-    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch, scheme: str, login: str, sent: str
+    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    monkeypatch.setenv(f"{scheme}_proxy", f"  http://{login}@127.0.0.1:{server.port}/\n")
     server.script = http("", "503 Service Unavailable")
-    async with Provider(f"{scheme}://llm.example/v1", "m", backend=backend) as provider:
-        with pytest.raises(ProviderError):
-            await provider.complete(USER)
-    given = server.requests[0].headers["proxy-authorization"]
-    assert base64.b64decode(given.removeprefix("Basic ")).decode() == sent
+    for login, sent in LOGINS:
+        monkeypatch.setenv(f"{scheme}_proxy", f"  http://{login}@127.0.0.1:{server.port}/\n")
+        async with Provider(f"{scheme}://llm.example/v1", "m", backend=backend) as provider:
+            with pytest.raises(ProviderError):
+                await provider.complete(USER)
+        given = server.requests[-1].headers["proxy-authorization"]
+        assert base64.b64decode(given.removeprefix("Basic ")).decode() == sent
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        f"http://us:{PASSWORD}/x@host:3128",
-        f"http://us:{PASSWORD}#x@host:3128",
-        f"http://us:{PASSWORD}?x@host:3128",
-        f"http://us:12/{PASSWORD}@host:3128",
-        f"http://us:{PASSWORD}[x@host:3128",
-        f"http://us:{PASSWORD}%DF@host:3128",
-        f"http://us:{PASSWORD}\udcdf@host:3128",
-        f"us:{PASSWORD}@host:abc",
-        f"http://us:{PASSWORD}@host:99999",
-        f"http://us:{PASSWORD}@host:0",
-        f"http://us:{PASSWORD}@a host:1",
-        f"http://us:{PASSWORD}@{'h' * 70}:1",
-        f"http://us:{PASSWORD}@",
-        "http://[::1",
-        "http://",
-        "http://:8080",
-        "!!!",
-        f"ftp://us:{PASSWORD}@host:1",
-        f"{PASSWORD}://host:1",
-    ],
-)
-async def test_what_is_no_proxy(monkeypatch: pytest.MonkeyPatch, backend: Any, value: str) -> None:
-    monkeypatch.setenv("HTTP_PROXY", value)
-    error = await failure("http://llm.example/v1", backend)
-    assert type(error) is PermanentError
-    assert str(error).startswith(
-        "the connection to llm.example can't be set up: ValueError: HTTP_PROXY must "
-    )
+NO_PROXY_URLS = [
+    f"http://us:{PASSWORD}/x@host:3128",
+    f"http://us:{PASSWORD}#x@host:3128",
+    f"http://us:{PASSWORD}?x@host:3128",
+    f"http://us:12/{PASSWORD}@host:3128",
+    f"http://us:{PASSWORD}[x@host:3128",
+    f"http://us:{PASSWORD}%DF@host:3128",
+    f"http://us:{PASSWORD}\udcdf@host:3128",
+    f"us:{PASSWORD}@host:abc",
+    f"http://us:{PASSWORD}@host:99999",
+    f"http://us:{PASSWORD}@host:0",
+    f"http://us:{PASSWORD}@a host:1",
+    f"http://us:{PASSWORD}@{'h' * 70}:1",
+    f"http://us:{PASSWORD}@",
+    "http://[::1",
+    "http://",
+    "http://:8080",
+    "!!!",
+    f"ftp://us:{PASSWORD}@host:1",
+    f"{PASSWORD}://host:1",
+]
+"""Values that name no proxy, or none that can be used."""
+
+
+async def test_what_is_no_proxy(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
+    for value in NO_PROXY_URLS:
+        monkeypatch.setenv("HTTP_PROXY", value)
+        error = await failure("http://llm.example/v1", backend)
+        assert type(error) is PermanentError, value
+        assert str(error).startswith(
+            "the connection to llm.example can't be set up: ValueError: HTTP_PROXY must "
+        )
     async with Provider("http://llm.example/v1", "m", backend=backend) as provider:
         with pytest.raises(PermanentError, match="HTTP_PROXY must "):
             async with provider.stream(USER):
@@ -202,38 +205,35 @@ async def test_a_proxy_of_the_systems_settings_is_named(
     assert str(error).endswith(" through the proxy [::1]:1 (the system's settings)")
 
 
-@pytest.mark.parametrize(
-    ("status", "line", "kind"),
-    [
-        (201, "201 Created", ProviderError),
-        (302, "302 Found", PermanentError),
-        (403, "403 Forbidden", PermanentError),
-        (404, "404 Not Found", PermanentError),
-        (407, "407 Proxy Authentication Required", PermanentError),
-        (429, "429 Too Many Requests", ProviderError),
-        (502, "502 Bad Gateway", ProviderError),
-        (599, "599", ProviderError),
-    ],
-)
+REFUSALS: list[tuple[int, str, type[LLMError]]] = [
+    (201, "201 Created", ProviderError),
+    (302, "302 Found", PermanentError),
+    (403, "403 Forbidden", PermanentError),
+    (404, "404 Not Found", PermanentError),
+    (407, "407 Proxy Authentication Required", PermanentError),
+    (429, "429 Too Many Requests", ProviderError),
+    (502, "502 Bad Gateway", ProviderError),
+    (599, "599", ProviderError),
+]
+"""What a proxy answers to CONNECT, and the error that it becomes."""
+
+
 async def test_a_proxy_that_refuses_the_tunnel(
-    server: Server,
-    backend: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    status: int,
-    line: str,
-    kind: type[LLMError],
+    server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     login = f"us:{PASSWORD}"
     monkeypatch.setenv("HTTPS_PROXY", f"http://{login}@127.0.0.1:{server.port}")
-    server.script = http("", f"{status} {login} {base64.b64encode(login.encode()).decode()}")
-    error = await failure("https://llm.example/v1", backend)
-    assert (type(error), error.status_code) == (kind, status)
-    advice = ". Check the user name and password of the proxy in HTTPS_PROXY." if status == 407 else ""
-    assert str(error) == (
-        f"llm.example: could not connect (the proxy answered {line}) "
-        f"through the proxy 127.0.0.1:{server.port} (HTTPS_PROXY){advice}"
-    )
-    assert [request.target for request in server.requests] == ["llm.example:443"]
+    for status, line, kind in REFUSALS:
+        server.requests.clear()
+        server.script = http("", f"{status} {login} {base64.b64encode(login.encode()).decode()}")
+        error = await failure("https://llm.example/v1", backend)
+        assert (type(error), error.status_code) == (kind, status)
+        advice = ". Check the user name and password of the proxy in HTTPS_PROXY." if status == 407 else ""
+        assert str(error) == (
+            f"llm.example: could not connect (the proxy answered {line}) "
+            f"through the proxy 127.0.0.1:{server.port} (HTTPS_PROXY){advice}"
+        )
+        assert [request.target for request in server.requests] == ["llm.example:443"]
 
 
 @pytest.mark.parametrize("library", CORES)
@@ -323,6 +323,8 @@ async def test_a_socks_proxy_takes_httpx(monkeypatch: pytest.MonkeyPatch, backen
 
 @pytest.mark.parametrize("backend", CORES)
 async def test_a_socks_proxy_takes_socksio(monkeypatch: pytest.MonkeyPatch, backend: Any) -> None:
+    # The core looks for socksio when it is first imported, and remembers the outcome.
+    importlib.import_module("httpcore" if backend == "httpx" else "httpcore2")
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("ALL_PROXY", f"socks5://user:{PASSWORD}@127.0.0.1:1")
     error = await failure("http://llm.example/v1", backend)

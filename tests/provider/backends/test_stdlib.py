@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from loopback import USER, Connection, Request, Server
-from test_stream import DONE, HEAD, HELLO, frames, piece
+from loopback import DONE, HEAD, HELLO, USER, Connection, Request, Server, frames, piece
 
 from executionkit.provider import Provider, ProviderError
 from executionkit.provider._http import stdlib as _stdlib

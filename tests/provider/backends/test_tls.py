@@ -221,9 +221,9 @@ async def test_what_takes_longer_than_connect_timeout(
         monkeypatch.setenv(name, value.format(server.port))
     gate = mute(server)
     url = f"https://127.0.0.1:{server.port}/v1"
-    async with Provider(url, "m", backend=backend, connect_timeout=0.5) as provider:
+    async with Provider(url, "m", backend=backend, connect_timeout=0.3) as provider:
         with pytest.raises(
-            ProviderError, match=r"could not connect within 0\.5 s \(connect_timeout\)"
+            ProviderError, match=r"could not connect within 0\.3 s \(connect_timeout\)"
         ) as caught:
             await provider.complete(USER)
         gate.open()

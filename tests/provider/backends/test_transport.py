@@ -8,14 +8,15 @@ import json
 import threading
 import weakref
 import zlib
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback import USER, Connection, MakeProvider, Request, Server, completion, http, reply, serving
-from ugly import CUT, MALFORMED, NOT_A_REPLY
+from ugly import MALFORMED
 
-from executionkit.provider import LLMError, PermanentError, Provider, ProviderError, RateLimitError
+from executionkit.provider import LLMError, PermanentError, Provider, ProviderError
 
 KEY = "sk-very-secret-key-0123456789"
 
@@ -147,30 +148,15 @@ async def test_an_http_1_0_reply(server: Server, make: MakeProvider) -> None:
         assert (await provider.complete(USER)).content == "old"
 
 
-STATUSES: list[tuple[int, type[LLMError]]] = [
-    *(
-        (status, PermanentError)
-        for status in (301, 302, 307, 308, 400, 401, 402, 403, 404, 405, 413, 415, 422)
-    ),
-    *((status, ProviderError) for status in (408, 409, 425, 500, 502, 503, 504, 529)),
-    (429, RateLimitError),
-    (501, PermanentError),
-    (505, PermanentError),
-]
-
-
-@pytest.mark.parametrize(("status", "kind"), STATUSES)
-async def test_status_to_error(server: Server, make: MakeProvider, status: int, kind: type[LLMError]) -> None:
+async def test_what_an_error_takes_from_a_reply(server: Server, make: MakeProvider) -> None:
     body = json.dumps({"error": {"message": f"no good, {KEY}", "code": "the_code"}})
-    server.script = http(body, f"{status} Whatever", "X-Request-Id: req_1", "Retry-After: 7")
+    server.script = http(body, "503 Whatever", "X-Request-Id: req_1", "Retry-After: 7")
     error = await failure(make(api_key=KEY))
-    assert type(error) is kind
-    assert (error.status_code, error.code, error.request_id) == (status, "the_code", "req_1")
+    assert type(error) is ProviderError
+    assert (error.status_code, error.code, error.request_id) == (503, "the_code", "req_1")
     assert error.retry_after == 7.0
     assert error.dispatched
-    assert KEY not in str(error)
-    if not 300 <= status < 400:
-        assert "no good, [REDACTED]" in str(error)
+    assert "no good, [REDACTED]" in str(error)
     assert len(server.requests) == 1
 
 
@@ -182,19 +168,6 @@ async def test_redirects_are_not_followed(server: Server, make: MakeProvider) ->
         assert f"127.0.0.1:{other.port}/v1/x" in str(error)
         assert "abc" not in str(error)
         assert not other.connections
-
-
-@pytest.mark.parametrize("case", NOT_A_REPLY)
-async def test_a_200_that_is_no_completion(server: Server, make: MakeProvider, case: str) -> None:
-    server.script = NOT_A_REPLY[case]
-    error = await failure(make())
-    assert type(error) is ProviderError
-    assert error.status_code in (200, 204)
-    assert error.dispatched
-    assert len(str(error)) < 1000
-    if case == "html":
-        assert "Sign in & pay" in str(error)
-        assert "<" not in str(error)
 
 
 async def test_whatever_bytes_come_back_as_a_body(server: Server, make: MakeProvider) -> None:
@@ -213,36 +186,18 @@ async def test_whatever_bytes_come_back_as_a_body(server: Server, make: MakeProv
                 await provider.complete(USER)
 
 
-@pytest.mark.parametrize("how", ["close", "reset"])
-@pytest.mark.parametrize("where", CUT)
-async def test_a_connection_cut_off(server: Server, make: MakeProvider, where: str, how: str) -> None:
-    async def script(request: Request, connection: Connection) -> None:
-        await connection.send(CUT[where])
-        getattr(connection, how)()
-
-    server.script = script
-    error = await failure(make(api_key=KEY))
-    assert type(error) is ProviderError
-    assert error.status_code is None
-    assert error.dispatched
-    assert "the connection broke" in str(error)
-    # Nothing is sent a second time behind the caller's back.
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("case", MALFORMED)
 async def test_a_malformed_header_is_refused_at_once(
-    server: Server, make: MakeProvider, backend: str, case: str
+    server: Server, make: MakeProvider, backend: str
 ) -> None:
-    if backend == "stdlib" and case in ("a bare CR", "the first line of a mailbox"):
-        return  # http.client takes them for headers
     status, rest = reply().split(b"\r\n", 1)
     async with make() as provider:
-        for before in (b"", b"X-Good: yes\r\n"):
+        for case, before in product(MALFORMED, (b"", b"X-Good: yes\r\n")):
+            if backend == "stdlib" and case in ("a bare CR", "the first line of a mailbox"):
+                continue  # http.client takes them for headers
             server.script = b"%b\r\n%b%b\r\n%b" % (status, before, MALFORMED[case], rest)
-            for call in (provider.complete(USER), provider.stream(USER).__aenter__()):
+            for call in (provider.complete, lambda messages: provider.stream(messages).__aenter__()):
                 with pytest.raises(ProviderError, match="the connection broke before the reply") as caught:
-                    await call
+                    await call(USER)
                 assert caught.value.dispatched
     await server.until(lambda: server.open == 0)
 
@@ -297,7 +252,10 @@ async def test_tls_to_a_server_that_has_none(server: Server, make: MakeProvider)
     error = await failure(make(base_url=f"https://127.0.0.1:{server.port}/v1"))
     assert type(error) is ProviderError
     assert not error.dispatched
-    assert "could not connect" in str(error)
+    assert str(error) == (
+        f"127.0.0.1:{server.port}: could not connect (no TLS is spoken on this port: "
+        "a URL that begins with https:// may have to begin with http://)"
+    )
 
 
 # Limits
@@ -368,12 +326,12 @@ async def test_a_trickling_server_does_not_pass_the_total_limit(
             await asyncio.sleep(0.01)
 
     server.script = script
-    error = await failure(make(timeout=0.3))
+    error = await failure(make(timeout=0.15))
     assert type(error) is ProviderError
-    assert "no complete reply within 0.3 s (timeout)" in str(error)
+    assert "no complete reply within 0.15 s (timeout)" in str(error)
     await server.until(lambda: server.open == 0)
-    error = await failure(make(timeout=20, deadline=0.3))
-    assert "no complete reply within 0.3 s (deadline)" in str(error)
+    error = await failure(make(timeout=20, deadline=0.15))
+    assert "no complete reply within 0.15 s (deadline)" in str(error)
 
 
 async def test_a_deadline_beyond_timeout_lets_slow_answers_through(
@@ -383,15 +341,15 @@ async def test_a_deadline_beyond_timeout_lets_slow_answers_through(
 
     async def script(request: Request, connection: Connection) -> None:
         await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
-        for i in range(0, len(body), 20):
+        for i in range(0, len(body), 40):
             await asyncio.sleep(0.1)
-            await connection.send(body[i : i + 20])
+            await connection.send(body[i : i + 40])
 
     server.script = script
-    async with make(timeout=0.5, deadline=30) as provider:
+    async with make(timeout=0.4, deadline=30) as provider:
         assert (await provider.complete(USER)).content == "at last"
     server.hold()
-    assert "nothing was heard for 0.5 s (timeout)" in str(await failure(make(timeout=0.5, deadline=30)))
+    assert "nothing was heard for 0.4 s (timeout)" in str(await failure(make(timeout=0.4, deadline=30)))
 
 
 # Connections
@@ -742,7 +700,7 @@ async def test_the_key_is_in_no_chain_of_exceptions(server: Server, make: MakePr
 
     for script in (echo, http("", "500 Oops"), http(KEY), http("{", length=9), http(KEY, f"400 {KEY}")):
         server.script = script
-        error: BaseException | None = await failure(make(api_key=KEY, timeout=0.5))
+        error: BaseException | None = await failure(make(api_key=KEY, timeout=0.3))
         assert error is not None
         assert error.__cause__ is None
         assert error.__context__ is None

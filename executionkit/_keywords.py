@@ -1,0 +1,231 @@
+"""Keywords that a function does not take: misspelt ones, and those that mean something elsewhere."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
+
+from executionkit._checks import warn_the_caller
+from executionkit.types import TokenUsage
+
+F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+CEILINGS: Final = ("max_cost", "max_budget")
+
+
+def checked_keywords(pattern: F) -> F:
+    """Decorate an async function so that it names the right word for a keyword that it does not take.
+
+    Any other unknown keyword is Python's own TypeError. A function with a `**_` ignores it with a warning.
+    """
+    code = pattern.__code__
+    known = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    is_open = bool(code.co_flags & inspect.CO_VARKEYWORDS)
+
+    @wraps(pattern)
+    async def checked(*args: Any, **kwargs: Any) -> Any:
+        for name in () if kwargs.keys() <= known else kwargs:
+            if name not in known:
+                refuse_keyword(pattern.__name__, name, kwargs[name], known)
+                if is_open:
+                    warn_the_caller(f"{pattern.__name__}: the keyword {name!r} is ignored")
+        return await pattern(*args, **kwargs)
+
+    return cast("F", checked)
+
+
+def refuse_keyword(owner: str, given: str, value: object, known: Iterable[str]) -> None:
+    """Raise a TypeError for a keyword that is nearly one of `known`, or that has a meaning elsewhere.
+
+    Ignoring a ceiling or an approval that the caller asked for would be dangerous.
+    """
+    is_ceiling = isinstance(value, TokenUsage)
+    meant = nearest(given, [name for name in known if name in CEILINGS] if is_ceiling else known)
+    advice = _advice("budget" if is_ceiling else given, known)
+    hint = f"did you mean {meant!r}?" if meant else advice
+    if hint:
+        raise TypeError(f"{owner}() got an unexpected keyword argument {given!r}; {hint}")
+
+
+def nearest(given: str, known: Iterable[str]) -> str | None:
+    """The name that a keyword is a misspelling of, if there is one."""
+    import difflib  # not at the top: only mistakes need it
+
+    names = {_folded(name): name for name in known}
+    near = difflib.get_close_matches(_folded(given), names, n=1, cutoff=0.8)
+    return names[near[0]] if near else None
+
+
+def _folded(name: str) -> str:
+    """A keyword in a form in which `maxCosts` and `max_cost` are the same."""
+    return name.replace("_", "").lower().removesuffix("s")
+
+
+def _advice(given: str, known: Iterable[str]) -> str:
+    """Advice for a keyword of other libraries; "" if it is not known."""
+    from fnmatch import fnmatchcase  # not at the top: only mistakes need it
+
+    names = {*known}
+    for words, ours, advice in _ELSEWHERE:
+        if any(fnmatchcase(_folded(given), _folded(word)) for word in words.split()):
+            meant = next((name for name in ours.split() if name in names), None)
+            budget = "max_budget" if "max_budget" in names else "max_cost"
+            return f"did you mean {meant!r}?" if meant else advice.format(budget=budget)
+    return ""
+
+
+# Keywords of Pydantic AI, the OpenAI SDKs, LangChain, LangGraph, DSPy, smolagents, CrewAI, Instructor and the
+# chat completions API. Beside them our names, of which the function may have one; else the advice.
+_ELSEWHERE: Final = (
+    (
+        "max_turns max_steps max_iterations max_iters max_iter max_rounds max_loops max_hops "
+        "recursion_limit rounds turns steps iterations num_rounds num_steps step_limit turn_limit "
+        "max_consecutive_auto_reply",
+        "max_rounds max_iterations",
+        "limit the calls with {budget}=TokenUsage(llm_calls=...)",
+    ),
+    (
+        "max_calls max_llm_calls llm_calls max_requests request_limit call_limit max_tool_calls "
+        "tool_calls_limit max_model_calls",
+        "",
+        "limit the calls with {budget}=TokenUsage(llm_calls=...)",
+    ),
+    (
+        "*budget* *spend* *usd* *dollar* *price* max_cost cost cost_limit usage usage_limits max_usage limits"
+        " quota ceiling token_limit max_total_tokens total_tokens_limit max_input_tokens input_tokens_limit "
+        "output_tokens_limit",
+        "",
+        "set a ceiling with {budget}=TokenUsage(input_tokens=..., output_tokens=..., llm_calls=...)",
+    ),
+    (
+        "max_output_tokens max_completion_tokens max_new_tokens max_gen_tokens max_length num_predict "
+        "n_predict",
+        "max_tokens",
+        "",
+    ),
+    (
+        "*approv* *confirm* *permission* *human* *interrupt* *guardrail* hitl ask_user can_use_tool "
+        "before_tool* ask ask_* tool_filter* allow_tool* deny_tool* tool_use_behavior dry_run sandbox "
+        "read_only",
+        "",
+        "nothing is asked before a tool runs: ask inside the tool's function, and raise ToolError to refuse",
+    ),
+    (
+        "messages message history message_history chat_history conversation conversation_history "
+        "conversation_id thread thread_id session session_id memory checkpointer previous_response_id chat",
+        "",
+        "the prompt is sent as one user message: write the earlier turns into it, or have a provider add "
+        "them",
+    ),
+    (
+        "system system_prompt system_message instructions developer developer_message developer_prompt role "
+        "persona preamble prompt_prefix backstory goal",
+        "",
+        "there is no system message: begin the prompt with it, or have a provider around yours add it",
+    ),
+    (
+        "functions toolset toolsets tool_list builtin_tools",
+        "tools",
+        "",
+    ),
+    (
+        "tool_choice parallel_tool_calls force_tool allowed_tools disallowed_tools required_tools "
+        "tool_config function_call function_choice_behavior prepare_tools mcp_servers handoffs",
+        "",
+        "the model chooses among `tools`: give it only those that it may call",
+    ),
+    (
+        "output output_type output_schema output_model output_format output_class output_cls output_mode "
+        "output_pydantic output_json result_type result_schema response_format response_model "
+        "response_schema response_type json_schema json_mode text_format schema",
+        "output",
+        "the value is text: use structured(..., output=...) for data",
+    ),
+    (
+        "timeout request_timeout read_timeout max_time max_seconds max_execution_time deadline time_limit",
+        "",
+        "limit the whole run with asyncio.timeout(), and each request with Provider(timeout=...)",
+    ),
+    (
+        "stop stop_at stop_on stop_when stop_if stop_sequences stop_condition stop_criteria "
+        "stopping_criteria stop_words until termination_condition early_stopping",
+        "stop",
+        "put stop sequences into Provider(extra_body={{'stop': [...]}})",
+    ),
+    (
+        "model model_name model_id llm client deployment deployment_name api_key base_url api_base",
+        "",
+        "set it on the provider: Provider(base_url, model, api_key=...)",
+    ),
+    (
+        "seed top_p top_k min_p frequency_penalty presence_penalty repetition_penalty logprobs top_logprobs "
+        "logit_bias reasoning reasoning_effort thinking extra_body extra_headers model_settings "
+        "model_kwargs llm_config generation_config service_tier",
+        "",
+        "set it on the provider: Provider(..., extra_body={{...}}, headers={{...}})",
+    ),
+    (
+        "stream streaming stream_mode on_token on_delta token_callback event_stream_handler",
+        "on_event",
+        "stream a single answer with Kit.stream",
+    ),
+    (
+        "callback callbacks callback_handler callback_manager hook hooks run_hooks on_step on_message "
+        "on_tool_call on_tool_start on_tool_end step_callback step_callbacks event_handler event_callback "
+        "listener observers",
+        "on_event",
+        "only react_loop and refine_loop report events (on_event)",
+    ),
+    (
+        "n k samples n_samples num_candidates num_generations num_choices num_return_sequences best_of",
+        "num_samples",
+        "",
+    ),
+    (
+        "retries num_retries retry_policy retry_config max_attempts attempts tries backoff max_retries",
+        "",
+        "set retry=RetryConfig(max_retries=...)",
+    ),
+    (
+        "concurrency concurrency_limit max_concurrent max_workers num_workers num_threads n_jobs "
+        "max_parallel parallelism max_parallel_calls",
+        "max_concurrency",
+        "",
+    ),
+    (
+        "scorer score_fn reward reward_fn reward_model judge metric grader critic evaluate eval_fn "
+        "evaluators scoring_function verifier criteria rubric",
+        "evaluator",
+        "",
+    ),
+    (
+        "validators validate output_validator validation_fn check",
+        "validator",
+        "",
+    ),
+    (
+        "threshold target min_score score_threshold target_threshold",
+        "target_score",
+        "",
+    ),
+    (
+        "temp",
+        "temperature",
+        "",
+    ),
+    (
+        "question query task user_prompt user_input user_message input input_text",
+        "prompt inputs",
+        "",
+    ),
+    (
+        "extractor answer_extractor extract parser normalize",
+        "key",
+        "",
+    ),
+    (
+        "max_history history_limit max_messages message_limit trim",
+        "max_history_messages",
+        "",
+    ),
+)
