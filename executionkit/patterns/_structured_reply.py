@@ -88,6 +88,7 @@ _GOES_ON: Final = re.compile(
 
 _OBJECT: Final = re.compile(r"""\{\s*+(?:["'“‘]|[\w$-]++\s*+:)""")
 _BRACKET: Final = re.compile(r"\s*+\}")
+_COMMA: Final = re.compile(r"\s*+,")
 # The value of a name whose object has lost its opening bracket.
 _NAMED: Final = re.compile(r"""["'”’]\s*+:\s*+\Z""")
 # A backspace or form feed before a letter. Nobody writes them; TeX's commands begin so: \\beta, \\frac.
@@ -115,10 +116,9 @@ def is_doubtful(text: str, place: Span) -> bool:
     began = (_START if text.startswith("[", start) else _OBJECT).search(before)
     if began is not None and not _is_json(before, began.start()):
         return True
-    return bool(
-        _BRACKET.match(text, end)
-        and (CLOSED_AND_GOES_ON.search(text, start, end) or before.rstrip().endswith((":", ",")))
-    )
+    if _BRACKET.match(text, end):
+        return bool(CLOSED_AND_GOES_ON.search(text, start, end)) or before.rstrip().endswith((":", ","))
+    return _COMMA.match(text, end) is not None and _brackets(without_thoughts(text[end:]))[1]
 
 
 def _is_json(text: str, start: int) -> bool:
@@ -148,13 +148,21 @@ def find_broken(text: str) -> str | None:
 
 def _is_inside(before: str) -> bool:
     """Whether the text after this one is within an object or array that began in it."""
+    return _brackets(before)[0] or _NAMED.search(before) is not None
+
+
+def _brackets(text: str) -> tuple[bool, bool]:
+    """Whether a bracket is opened and not closed in the text, and whether one is closed but not opened."""
     around: list[str] = []
-    for token in _TOKEN.finditer(before):
+    is_closed = False
+    for token in _TOKEN.finditer(text):
         if token[0] in "[{":
             around.append("]" if token[0] == "[" else "}")
         elif around and token[0] == around[-1]:
             around.pop()
-    return bool(around) or _NAMED.search(before) is not None
+        elif token[0] in "]}":
+            is_closed = True
+    return bool(around), is_closed
 
 
 def _answer_block(text: str) -> Span | None:

@@ -61,6 +61,8 @@ def test_what_is_meant_to_be_json(reply: str, broken: str | None) -> None:
         ('{"a": {"b": {}}, "c": 1}}', True),
         ('{"a": 1}, {"a": 2}', True),
         ("[],]", True),
+        ("[], 5 %]", True),
+        ('{"a": 1}, as [1] has it', False),
         ('[null, ], "as [1] has it"]', True),
         ('[1, p. 5] says {"a": 1}', False),
         ('{"a": ], "b": []}', True),
