@@ -1,6 +1,6 @@
 """Read an invoice into a dataclass, with a check that a type can't express, and print the cost of each rung.
 
-It needs pydantic. If json-repair is installed, the mistake in the third reply is corrected without a request.
+It needs pydantic. The mistake in the third reply is corrected without a request.
 """
 
 import asyncio
@@ -57,9 +57,6 @@ simulated = [
         {"what": "tray", "count": 1, "price": 8.0},
     ]}
     ```""",
-    # Without json-repair, the extra comma takes another request.
-    '{"number": "T-17", "total": 45.5, "lines": ['
-    '{"what": "teapot", "count": 3, "price": 12.5}, {"what": "tray", "count": 1, "price": 8.0}]}',
 ]
 
 

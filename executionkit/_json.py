@@ -117,8 +117,11 @@ def _finite(digits: str) -> float:
     return number if math.isfinite(number) else _refuse(digits)
 
 
-STRICT: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
-"""Decodes what the standard calls JSON: NaN and numbers beyond a float's range are a ValueError."""
+STRICT: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, strict=False)
+"""Decodes what the standard calls JSON: NaN and numbers beyond a float's range are a ValueError.
+
+Control characters in strings are read as what they are, because models write line breaks and tabs so.
+"""
 
 
 def show(value: object, limit: int = 60) -> str:
@@ -136,17 +139,19 @@ def _shown(value: object) -> object:
 def loads(data: bytes | str) -> Any:
     """Parse JSON; an integer of more digits than Python converts becomes a float.
 
+    Control characters in strings are read as what they are.
+
     Raises:
         ValueError: The text is not JSON.
         RecursionError: The JSON is nested too deep.
     """
     try:
-        return json.loads(data)
+        return json.loads(data, strict=False)
     except json.JSONDecodeError:
         raise
     except ValueError:
         # An absurd count must not make a paid reply fail.
-        return json.loads(data, parse_int=float)
+        return json.loads(data, parse_int=float, strict=False)
 
 
 def dumps(value: object) -> bytes:

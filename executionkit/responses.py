@@ -76,7 +76,8 @@ class ToolCall:
     """One tool call that the model asks for.
 
     `arguments` also accepts JSON text, as servers send it. If the text is not a JSON object, no error is
-    raised, because the reply is already paid for: the text is kept in `invalid_arguments`.
+    raised, because the reply is already paid for: the text is kept in `invalid_arguments`. Raw control
+    characters in its strings, such as line breaks, are read as what they are.
 
     Attributes:
         id: The server's identifier of the call; "" if the server sent none.

@@ -60,9 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Outside the standard library, these alone, and only inside a function: importing us must not import them.
 OPTIONAL = {
     "provider": {"httpx", "httpx2"},
-    "engine": {"json_repair"},
     "_output": {"pydantic", "typing_extensions"},
-    "patterns": {"json_repair"},
 }
 
 

@@ -22,6 +22,13 @@ values = st.recursive(
 )
 
 
+@pytest.mark.parametrize("text", ["a\tb", "a\nb\r\n", "\x00\x1f\x7f"])
+def test_control_characters_in_strings_are_read_as_what_they_are(text: str) -> None:
+    assert loads(f'{{"{text}": ["{text}"]}}'.encode()) == {text: [text]}
+    with pytest.raises(ValueError, match="Expecting"):
+        loads('{"a":\x00 1}')
+
+
 @settings(max_examples=50)
 @given(values)
 def test_what_is_written_is_read_as_it_was(value: Any) -> None:

@@ -315,3 +315,10 @@ def test_arguments_that_are_no_mapping_are_kept_as_invalid(given: Any, invalid: 
 def test_arguments_handed_on_as_json_text_are_read() -> None:
     call = ToolCall("1", "look", cast("Any", '{"x": [1.5]}'))
     assert (call.arguments, call.invalid_arguments) == ({"x": [1.5]}, None)
+
+
+def test_control_characters_in_arguments_are_read_as_what_they_are() -> None:
+    call = ToolCall("1", "run", cast("Any", '{"code": "a\n\tb\r\n\x00"}'))
+    assert (call.arguments, call.invalid_arguments) == ({"code": "a\n\tb\r\n\x00"}, None)
+    broken = ToolCall("1", "run", cast("Any", '{"code":\x00 "a"}'))
+    assert broken.invalid_arguments == '{"code":\x00 "a"}'

@@ -22,9 +22,10 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
        when nothing better follows: `["a", "b"]` gives way to any object or nested array, and an array that
        looks like a citation or a to-do (`[1]`, `[[1]]`, `[ ]`) gives way to other arrays too.
 
-    Text inside `<think>...</think>` or `<thinking>...</thinking>` is skipped. So is the text after an
-    unclosed `<think>`, and the text before a `</think>` without an opening tag, because some servers swallow
-    a tag. A tag in a JSON string is text.
+    Thoughts are skipped: text inside `<think>...</think>`, `◁think▷...◁/think▷`, `[THINK]...[/THINK]`, the
+    analysis channel of gpt-oss, and other notations. So is the text after an unclosed `<think>`, and the text
+    before a `</think>` without an opening tag, because some servers swallow a tag. A tag in a JSON string is
+    text. Nothing is mended.
 
     Step 3 may find a part that parses in a whole that does not. Check `LLMResponse.was_truncated` before you
     trust a reply that may have been cut off.
@@ -43,6 +44,7 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
 
     Returns:
         The value as `json.loads` makes it. `NaN`, `Infinity` and numbers too large for a float are refused.
+        Raw control characters in strings, such as line breaks, are read as what they are.
 
     Raises:
         ValueError: There is no object or array, or Python can't hold it (nested beyond its recursion limit,
@@ -52,18 +54,18 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
     return locate_json(text)[0]
 
 
-def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], int]:
-    """The value that `extract_json` finds, and where in `text` it begins."""
+def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], Span]:
+    """The value that `extract_json` finds, and where in `text` it stands."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
     thought = thoughts(text)
     value = _decode(text.strip("\ufeff \t\r\n"))
     if value is not None:
-        return value, 0
+        return value, (0, len(text))
     for start, end in fenced_blocks(text, thought):
         value = _decode(text[start:end].strip())
         if value is not None:
-            return value, start
+            return value, (start, end)
     found = _best_in_prose(text, thought)
     if found is None:
         raise ValueError(f"no JSON object or array in {shorten(text, 80)!r}")
@@ -106,9 +108,9 @@ def fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
 # JSON in prose
 
 
-def _best_in_prose(text: str, thought: list[Span]) -> tuple[dict[str, Any] | list[Any], int] | None:
+def _best_in_prose(text: str, thought: list[Span]) -> tuple[dict[str, Any] | list[Any], Span] | None:
     ends: dict[int, int] = {}
-    best: tuple[dict[str, Any] | list[Any], int] | None = None
+    best: tuple[dict[str, Any] | list[Any], Span] | None = None
     best_rank = -1
     passed = 0
     for bracket in re.finditer(r"[\[{]", text):
@@ -123,7 +125,7 @@ def _best_in_prose(text: str, thought: list[Span]) -> tuple[dict[str, Any] | lis
         passed = end
         value = None if _is_thought(start, end, thought) else _decode(text[start:end])
         if value is not None and (rank := _rank(value)) > best_rank:
-            best, best_rank = (value, start), rank
+            best, best_rank = (value, (start, end)), rank
             if rank == _TOP_RANK:
                 break
     return best
@@ -166,8 +168,8 @@ class _Grammar(NamedTuple):
 @cache  # compiled at the first use, which not every program comes to
 def _grammar() -> _Grammar:
     blank = r"[ \t\n\r]*"
-    plain = r'[^"\\\x00-\x1f]*'
-    string = rf'"{plain}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){plain})*"'
+    plain = r'[^"\\]*+'
+    string = rf'"{plain}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){plain})*+"'
     number = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
     key = rf"{string}{blank}:{blank}"
     return _Grammar(

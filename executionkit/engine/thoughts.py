@@ -1,32 +1,91 @@
 """Telling a model's answer from its thoughts in the same text."""
 
 import re
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 Span: TypeAlias = tuple[int, int]
 
-_TAG: Final = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+
+class _Notation(NamedTuple):
+    """How a family of models sets its thoughts apart; each part is a regular expression.
+
+    Attributes:
+        opening: The mark before a thought.
+        closing: The mark after it. Without an opening mark, all text before it is thought: some servers cut
+            the opening mark off with the prompt it belongs to.
+        ending: Another mark after it. Without an opening mark, it is a frame around the answer.
+    """
+
+    opening: str = "(?!)"
+    closing: str = "(?!)"
+    ending: str = "(?!)"
+
+
+_THINK: Final = r"(?:[a-z]{1,20}[:_])?think(?:ing)?(?::[a-z]{1,20})?"
+_OTHER_TAGS: Final = ("thoughts?", "reason(?:ing)?", "reflection", "scratchpad")
+
+# From the reasoning parsers of vLLM, SGLang, llama.cpp and mlx-lm, and the chat templates of the models.
+_NOTATIONS: Final = (
+    # DeepSeek, Qwen, GLM and most others: <think>; Seed: <seed:think>; LongCat: <longcat_think>.
+    *(_Notation(f"(?i:<{name}>)", f"(?i:</{name}>)") for name in (_THINK, *_OTHER_TAGS)),
+    _Notation("◁think▷", "◁/think▷"),  # Kimi
+    _Notation(r"\[THINK\]", r"\[/THINK\]"),  # Mistral
+    _Notation(r"<\|channel>thought", r"<channel\|>"),  # Gemma
+    _Notation(r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
+    _Notation(  # Cohere
+        r"<\|START_THINKING\|>", r"<\|END_THINKING\|>", r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>"
+    ),
+    _Notation(  # OpenThoughts, Sky-T1
+        r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>", r"<\|(?:begin|end)_of_solution\|>"
+    ),
+    _Notation(  # gpt-oss, Solar
+        r"(?:<\|(?:start|begin)\|>assistant)?(?:<\|channel\|>(?:analysis|commentary)|<\|think\|>)",
+        r"(?:<\|start\|>assistant)?<\|channel\|>final[^<]*+(?:<\|constrain\|>[^<]*+)?<\|message\|>"
+        r"|<\|begin\|>assistant<\|content\|>",
+        r"<\|(?:end|return|call|/think)\|>",
+    ),
+    # Only as a whole, because the marks are ordinary words: gpt-oss where the server drops special tokens;
+    # Granite.
+    _Notation(ending=r"\Aanalysis(?s:.*?)assistantfinal"),
+    _Notation(ending=r"\A\s*+Here(?:'s| is) my thought process:(?s:.*?)Here(?:'s| is) my response:"),
+)
+_ANY: Final = "|".join(
+    f"(?P<{part}_{kind}>{expression})"
+    for kind, notation in enumerate(_NOTATIONS)
+    for part, expression in notation._asdict().items()
+)
+_MARK: Final = re.compile(rf"(?=<[|/A-Za-z]|\[/?THINK|◁|\A)(?:{_ANY})")  # the first part saves time
 
 
 def thoughts(text: str) -> list[Span]:
-    """The spans of the thoughts in a text, in order, tags included.
+    """The spans of the thoughts in a text, in order, marks included, and of marks that frame the answer.
 
-    The text after an unclosed `<think>` is thought. So is the text before a `</think>` without an opening
-    tag: some servers cut the opening tag off with the prompt it belongs to.
+    The text after an opening mark that is never closed is thought. So is the text before a closing mark
+    without an opening one. A mark in quotes or backticks is one that the text speaks of.
     """
     spans: list[Span] = []
-    opened: int | None = None
-    for tag in _TAG.finditer(text):
-        if not tag[1]:
-            opened = tag.start() if opened is None else opened
+    opened: tuple[str, int] | None = None
+    for mark in _MARK.finditer(text):
+        start, end = mark.span()
+        part, _, kind = (mark.lastgroup or "").partition("_")
+        if start == end or text[max(0, start - 1) : start] + text[end : end + 1] in _QUOTED:
+            continue
+        if part == "opening":
+            opened = opened or (kind, start)
         elif opened is None:
-            spans = [(0, tag.end())]
-        else:
-            spans.append((opened, tag.end()))
+            if part == "closing":
+                spans.clear()
+                start = 0
+            spans.append((start, end))
+        elif opened[0] == kind:
+            spans.append((opened[1], end))
             opened = None
     if opened is not None:
-        spans.append((opened, len(text)))
+        spans.append((opened[1], len(text)))
     return spans
+
+
+_QUOTED: Final = ('""', "''", "``")
 
 
 def without_thoughts(text: str) -> str:

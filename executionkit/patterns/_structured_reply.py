@@ -1,17 +1,15 @@
 """Reading a reply: the JSON in it, slips in it mended, and the verdict of the caller's validator."""
 
 import inspect
-import json
 import re
-import sys
-from collections.abc import Iterator
 from typing import Any, Final, TypeVar
-from unicodedata import category
 
+from executionkit._json import STRICT
 from executionkit._output import UnfitError, Validator
 from executionkit.engine.json_extraction import fenced_blocks, locate_json
 from executionkit.engine.thoughts import Span, without_thoughts
 from executionkit.errors import ExecutionKitError
+from executionkit.patterns._structured_mending import CLOSED_AND_GOES_ON, mend
 from executionkit.responses import LLMResponse
 
 T = TypeVar("T")
@@ -33,27 +31,19 @@ def read_json(reply: LLMResponse) -> tuple[dict[str, Any] | list[Any], bool]:
     if not text.strip():
         raise UnfitError(f"the model refused: {reply.refusal}" if reply.refusal else "the reply was empty")
     try:
-        found, start = locate_json(text)
+        found, place = locate_json(text)
     except ValueError:
         pass
     else:
-        if not is_doubtful(text, start):
+        if not is_doubtful(text, place):
             return found, False
     broken = find_broken(text)
     if broken is None:
         raise UnfitError("there is no JSON object or array in the reply")
-    mended = mend(broken)
-    if mended is None:
-        raise UnfitError(f"the JSON in the reply can't be parsed: {_parser_says(broken)}")
-    return mended, True
-
-
-def _parser_says(broken: str) -> str:
     try:
-        json.loads(broken)
-    except (ValueError, RecursionError) as exc:
-        return str(exc)
-    return "it has NaN, an infinity or a number too large"
+        return mend(broken), True
+    except ValueError as exc:
+        raise UnfitError(f"the JSON in the reply can't be parsed: {exc}") from None
 
 
 async def validate(validator: Validator[T], value: T) -> None:
@@ -80,125 +70,102 @@ async def validate(validator: Validator[T], value: T) -> None:
     raise UnfitError(verdict)
 
 
-# -- slips: a comma too many, single quotes, a comment, a bracket forgotten ---------------------------------
-
-MAX_CHARS: Final = 100_000
-"""The longest text that is mended: a longer one would hold up the event loop."""
-
 # An opening bracket with JSON after it; prose has others.
-_START: Final = re.compile(r"""\{\s*(?:["'}]|\w+\s*:)|\[\s*(?:[\[{"'\d-]|true|false|null)""")
-# Strings and brackets of JSON that may be broken anywhere; `json_extraction` stops at the first slip.
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
-_JSON_GOES_ON: Final = re.compile(r'["{}\[\]]')
-
-# A value that was left out, cut short ("tru"), or is not a number can't be mended.
-_MISSING: Final = re.compile(
-    r"(?:^|[\s,:\[{])(?:\.\.\.|…|undefined|-?(?:nan|inf(?:inity)?)|tru?|fa(?:ls?)?|nul?)\s*(?:[,\]}]|\Z)",
-    re.IGNORECASE,
+_START: Final = re.compile(
+    r"""\{\s*+(?:["'“‘}]|/[/*]|[\w$-]++\s*+:)|\[\s*+(?:[\[{"'“‘\d+-]|/[/*]|true|false|null)""", re.IGNORECASE
 )
-# Signs that change the number beside them. A plus doesn't, and the digits tell of a decimal point.
-_SIGNS: Final = "-−–±~≈<>≤≥%‰°"
-_COMMENT: Final = re.compile(r"(?:(?<=[\s,{}\[\]])|^)//[^\n]*|/\*.*?\*/", re.DOTALL)
-_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtbf])")
-_LONG_NUMBER: Final = re.compile(r"(?<![\"'\w.])-?[0-9]{640,}")  # no limit may be less than 640
-_FRACTION: Final = re.compile(r"\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+)")
+# Strings and brackets of JSON that may be broken anywhere; `json_extraction` stops at the first slip. A
+# backslash outside strings takes the next character with it, or the search for a closing quote would begin
+# again at every escaped one.
+_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\\.|[\[{]|[\]}]', re.DOTALL)
+# More JSON directly after the end: the next item, or the rest of a container that was closed too early.
+_GOES_ON: Final = re.compile(
+    r"""\s*+(?:\}\s*+)*+(?:\]|,\s*+(?:["'“‘\[{\]}]|/[/*]|[\w$-]++\s*+:|[\w.+-]++\s*+[,\]}])
+    |[\[{]\s*+["'“‘\[\]{}\d-])""",
+    re.VERBOSE,
+)
 
 
-def is_doubtful(text: str, start: int) -> bool:
-    """Whether the JSON found at `start` is only a part of the answer, whose whole can't be parsed.
+_OBJECT: Final = re.compile(r"""\{\s*+(?:["'“‘]|[\w$-]++\s*+:)""")
+_BRACKET: Final = re.compile(r"\s*+\}")
+_COMMA: Final = re.compile(r"\s*+,")
+# The value of a name whose object has lost its opening bracket.
+_NAMED: Final = re.compile(r"""["'”’]\s*+:\s*+\Z""")
+# A backspace or form feed before a letter. Nobody writes them; TeX's commands begin so: \\beta, \\frac.
+_TEX: Final = re.compile(r"(?<!\\)(?:\\\\)*+\\[bf][A-Za-z]")
+
+
+def is_doubtful(text: str, place: Span) -> bool:
+    """Whether the JSON found at `place` is only a part of the answer, whose whole can't be parsed.
 
     An object or array may go on around it: it is the first item of a list that has a comma too many further
-    on, say. Or it stands outside the fenced block that holds the answer.
+    on, say. Or it stands outside the fenced block that holds the answer. Or it has a backslash that was not
+    doubled.
     """
-    depth = 0
-    for token in _TOKEN.finditer(without_thoughts(text[:start])):
-        if token[0] in "[{":
-            depth += 1
-        elif token[0] in "]}":
-            depth = max(0, depth - 1)
+    start, end = place
+    if _TEX.search(text, start, end):
+        return True
+    before = without_thoughts(text[:start])
     block = _answer_block(without_thoughts(text))
-    at = len(without_thoughts(text[:start]))
-    return depth > 0 or (block is not None and not block[0] <= at < block[1])
+    if block is not None:
+        if not block[0] <= len(before) < block[1]:
+            return True
+        before = before[block[0] :]
+    if _GOES_ON.match(text, end) or _is_inside(before) or before.endswith(("'", '"')):
+        return True
+    began = (_START if text.startswith("[", start) else _OBJECT).search(before)
+    if began is not None and not _is_json(before, began.start()):
+        return True
+    if _BRACKET.match(text, end):
+        return bool(CLOSED_AND_GOES_ON.search(text, start, end)) or before.rstrip().endswith((":", ","))
+    return _COMMA.match(text, end) is not None and _brackets(without_thoughts(text[end:]))[1]
+
+
+def _is_json(text: str, start: int) -> bool:
+    try:
+        STRICT.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def find_broken(text: str) -> str | None:
-    """The part of a reply that is meant to be JSON."""
+    """The part of a reply that is meant to be JSON, from its first bracket on; prose may follow it.
+
+    Raises:
+        UnfitError: It begins before its first bracket that can be read.
+    """
     text = without_thoughts(text)
     block = _answer_block(text)
     part = text if block is None else text[slice(*block)]
     start = _START.search(part)
     if start is None:
         return None
-    part = part[start.start() :].strip()
-    depth = 0
-    for token in _TOKEN.finditer(part):
-        depth += (token[0] in "[{") - (token[0] in "]}")
-        if depth == 0 and not _JSON_GOES_ON.search(part, token.end()):
-            return part[: token.end()]
-    return part
+    if _is_inside(part[: start.start()]):
+        raise UnfitError("the beginning of the JSON in the reply can't be parsed")
+    return part[start.start() :].strip()
 
 
-def mend(broken: str) -> dict[str, Any] | list[Any] | None:
-    """The value of `broken` once its slips are mended; None where that is not certain.
-
-    The optional `json-repair` does the work. It guesses where it can't know, so its result is taken only if
-    it has the letters, digits, signs and currencies of the text, in the same order.
-    """
-    if len(broken) > MAX_CHARS or _MISSING.search(broken) or _is_too_long_a_number(broken):
-        return None
-    try:
-        import json_repair
-    except ImportError:
-        return None
-    try:
-        value = json_repair.repair_json(broken, return_objects=True, skip_json_loads=True)
-        json.dumps(value, allow_nan=False)
-        leaves = list(_leaves(value))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict if broken[0] == "{" else list):
-        return None
-    if any("\n" in leaf and re.search(r"[{}\[\]]", leaf) for leaf in leaves):
-        return None  # a quote that was never closed swallows what follows
-    # Python's None means null.
-    meant = re.sub(r"\bNone\b", "null", broken)
-    if _letters(" ".join(leaves)) not in (_letters(meant), _letters(_COMMENT.sub(" ", meant))):
-        return None
-    return value
+def _is_inside(before: str) -> bool:
+    """Whether the text after this one is within an object or array that began in it."""
+    return _brackets(before)[0] or _NAMED.search(before) is not None
 
 
-def _is_too_long_a_number(text: str) -> bool:
-    """Whether `text` has an integer of more digits than Python reads (`sys.set_int_max_str_digits`).
-
-    That is no slip, and `json-repair` would make a string of it.
-    """
-    limit = sys.get_int_max_str_digits()
-    return limit > 0 and any(len(number[0].lstrip("-")) > limit for number in _LONG_NUMBER.finditer(text))
+def _brackets(text: str) -> tuple[bool, bool]:
+    """Whether a bracket is opened and not closed in the text, and whether one is closed but not opened."""
+    around: list[str] = []
+    is_closed = False
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            around.append("]" if token[0] == "[" else "}")
+        elif around and token[0] == around[-1]:
+            around.pop()
+        elif token[0] in "]}":
+            is_closed = True
+    return bool(around), is_closed
 
 
 def _answer_block(text: str) -> Span | None:
     """The content of the first fenced block that has JSON in it, broken or not."""
     blocks = fenced_blocks(text, [])
     return next((block for block in blocks if _START.search(text, *block)), None)
-
-
-def _leaves(value: object) -> Iterator[str]:
-    """Every name and every scalar in a JSON value, in order, as text."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield str(name)
-            yield from _leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value if isinstance(value, str) else json.dumps(value)
-
-
-def _letters(text: str) -> str:
-    """The letters, digits and signs of a text, whatever its escapes and however its numbers are written."""
-    text = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else " ", text)
-    text = _FRACTION.sub(lambda number: repr(float(number[0])), text)
-    return "".join(
-        char for char in text.casefold() if char.isalnum() or char in _SIGNS or category(char) == "Sc"
-    )

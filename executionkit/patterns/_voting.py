@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from executionkit import _checks as checks
 from executionkit._text import collapsed, shorten
 from executionkit.engine.bill import add_note
+from executionkit.engine.thoughts import without_thoughts
 from executionkit.responses import LLMResponse
 
 Key: TypeAlias = Callable[[str], Hashable | None]
@@ -27,11 +28,11 @@ class Reader:
     Reading a long text again for every vote would make a vote's cost grow with the length of the replies.
 
     Args:
-        key: Reads the answer out of the text; None takes the whole text, whitespace collapsed.
+        key: Reads the answer out of the text; None takes the text without its thoughts, whitespace collapsed.
     """
 
     def __init__(self, key: Key | None) -> None:
-        self._key = collapsed if key is None else key
+        self._key = _spoken if key is None else key
         self._known: dict[str, Hashable | None] = {}
 
     def answer(self, sample: int, reply: LLMResponse) -> Hashable | None:
@@ -51,6 +52,10 @@ class Reader:
                 add_note(exc, f"raised by `key`, reading sample {sample}: {shorten(text, 80)!r}")
                 raise
         return self._known[text]
+
+
+def _spoken(text: str) -> str | None:
+    return collapsed(without_thoughts(text)) or None
 
 
 def _countable(answer: Hashable | None) -> Hashable | None:

@@ -10,6 +10,7 @@ from executionkit._keywords import checked_keywords
 from executionkit.engine.parallel import fan_out_strict, merged, told
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
+from executionkit.engine.thoughts import without_thoughts
 from executionkit.errors import (
     ExecutionKitError,
     LLMError,
@@ -93,7 +94,7 @@ class _MapReduce:
         return {"map_results": self.results, "failed": self.failed, "reduce_results": partial}
 
     async def map(self, run: Run) -> list[str]:
-        """Map every input; the results of those that were not skipped, in their order."""
+        """Map every input; the results of those that were not skipped, in their order, without thoughts."""
 
         async def map_one(index: int) -> None:
             prompt = _filled(self.map_prompt, "{input}", self.inputs[index])
@@ -107,7 +108,7 @@ class _MapReduce:
         await fan_out_strict(map_one, len(self.inputs), self.max_concurrency, on_failure=run.halt)
         if not self.mapped:
             raise merged([self.skipped[index] for index in sorted(self.skipped)])
-        return [self.mapped[index] for index in sorted(self.mapped)]
+        return [_spoken(self.mapped[index]) for index in sorted(self.mapped)]
 
     async def reduce(self, run: Run, results: list[str]) -> LLMResponse:
         """Reduce in groups of neighbours, level by level, until one request can hold what is left."""
@@ -121,7 +122,7 @@ class _MapReduce:
 
         async def reduce_group(number: int) -> None:
             if number not in self.partial:
-                self.partial[number] = (await self._reduce_once(run, groups[number])).content
+                self.partial[number] = _spoken((await self._reduce_once(run, groups[number])).content)
 
         await fan_out_strict(reduce_group, len(groups), self.max_concurrency, on_failure=run.halt)
         return [self.partial[number] for number in range(len(groups))]
@@ -137,7 +138,7 @@ class _MapReduce:
             [{"role": "user", "content": prompt}], temperature=self.temperature, max_tokens=self.max_tokens
         )
         self.truncated += reply.was_truncated
-        if reply.was_filtered or not reply.content.strip():
+        if reply.was_filtered or not _spoken(reply.content).strip():
             why = reply.refusal or reply.finish_reason
             raise PatternError(f"the reply to {what} has no text ({why})")
         return reply
@@ -162,7 +163,8 @@ async def map_reduce(
 
     Use it for more text than fits into one request, such as the chapters of a book or the reviews of a
     product. Results that are too long for one request are reduced in groups of neighbours, and these
-    reductions again, until one is left. The order is kept.
+    reductions again, until one is left. The order is kept. Thoughts in a reply (`<think>...</think>`) are not
+    reduced.
 
     Example:
         ```python
@@ -256,6 +258,12 @@ async def map_reduce(
             truncated_responses=job.truncated,
             finish_reason=reply.finish_reason,
         )
+
+
+def _spoken(text: str) -> str:
+    """The text without its thoughts, and without the white space beside them."""
+    spoken = without_thoughts(text)
+    return text if spoken == text else spoken.strip()
 
 
 def _made(name: str, prompt: object) -> str:

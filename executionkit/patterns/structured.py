@@ -104,9 +104,9 @@ async def structured(
     """Ask for an answer as data, and return a value that has been checked.
 
     Each step is tried only if the one before is not enough, all on one budget: the server's own schema mode;
-    JSON found in the reply; slips mended here, if `json-repair` is installed and the mended text says the
-    same; more room if the reply was cut off; a request with the place and reason of each error. No value is
-    read from a reply that was cut off.
+    JSON found in the reply; slips mended here, if they leave one reading only; more room if the reply was
+    cut off; a request with the place and reason of each error. No value is read from a reply that was cut
+    off.
 
     Example:
         ```python

@@ -79,7 +79,9 @@ REPLIES: dict[str, tuple[str, Any]] = {
     "a single-quoted one": ("{'a': 1} or {\"a\": 2}", {"a": 2}),
     "comments": ('{"a": 1 // one\n} or {"a": 2}', {"a": 2}),
     "leading zero": ('{"a": 01} or {"a": 2}', {"a": 2}),
-    "a raw line break in a string": ('{"a": "x\ny"} or {"a": 2}', {"a": 2}),
+    "raw control characters in a string": ('So {"a": "x\ny\tz\x00"} ok', {"a": "x\ny\tz\x00"}),
+    "a raw line break in a name": ('{"a\nb": 1}', {"a\nb": 1}),
+    "a raw line break beside strings": ('{"a":\v1} or {"a": 2}', {"a": 2}),
     "missing comma": ('{"a": 1 "b": 2} or {"a": 2}', {"a": 2}),
     "wrong closing bracket": ('{"a": [1}] or {"a": 2}', {"a": 2}),
     "NaN": ('{"a": NaN} or {"a": 2}', {"a": 2}),
@@ -227,14 +229,14 @@ def test_the_outcome_is_a_container_that_stands_in_the_text_or_a_value_error(tex
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, strict=False)
     except ValueError:
         return None
 
 
 def search_plainly(text: str) -> Any:
     """The third step as it is documented, at any cost: every bracket, in order, is tried."""
-    decoder = json.JSONDecoder(parse_constant=_no_constants)
+    decoder = json.JSONDecoder(parse_constant=_no_constants, strict=False)
     found: list[tuple[int, Any]] = []
     start = 0
     while start < len(text):
@@ -336,12 +338,68 @@ def test_no_float_comes_out_that_json_does_not_have() -> None:
     assert math.isfinite(found["a"])
 
 
-@pytest.mark.parametrize("tag", ["think", "thinking", "THINKING"])
-def test_a_draft_among_thoughts_is_not_the_answer(tag: str) -> None:
-    text = f'<{tag}>{{"draft": 1}}</{tag}>{{"final": 2}}'
+NOTATIONS = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<THINKING>", "</THINKING>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<scratchpad>", "</scratchpad>"),
+    ("<seed:think>", "</seed:think>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("◁think▷", "◁/think▷"),
+    ("[THINK]", "[/THINK]"),
+    ("<|channel>thought\n", "<channel|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+    ("<|channel|>commentary to=x<|message|>", "<|channel|>final <|constrain|>json<|message|>"),
+    ("<|think|>", "<|end|><|begin|>assistant<|content|>"),
+]
+
+
+@pytest.mark.parametrize(("opening", "closing"), NOTATIONS)
+def test_a_draft_among_thoughts_is_not_the_answer(opening: str, closing: str) -> None:
+    text = f'{opening}{{"draft": 1}}{closing}{{"final": 2}}'
     assert extract_json(text) == {"final": 2}
-    assert extract_json(text.removeprefix(f"<{tag}>")) == {"final": 2}
+    assert extract_json(text.removeprefix(opening)) == {"final": 2}
     assert without_thoughts(text) == '{"final": 2}'
+    assert without_thoughts(f"7 {opening} so") == "7 "
+
+
+@pytest.mark.parametrize(("opening", "closing"), NOTATIONS[:14])
+def test_the_marks_of_another_notation_within_a_thought_are_thought(opening: str, closing: str) -> None:
+    assert without_thoughts(f"7{opening} <reflection>x</reflection> <|end|> {closing}") == "7"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<|channel|>final<|message|>7<|return|>", "7"),
+        ("<|START_RESPONSE|>7<|END_RESPONSE|>", "7"),
+        ("<|end_of_thought|>\n\n<|begin_of_solution|>7<|end_of_solution|>", "\n\n7"),
+        ("analysisThe user asks.assistantcommentaryHm.assistantfinal7", "7"),
+        ("Here is my thought process: 6 or 7.\nHere is my response:\n7", "\n7"),
+    ],
+)
+def test_marks_around_the_answer_are_not_part_of_it(text: str, answer: str) -> None:
+    assert without_thoughts(text) == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Put it between `<think>` and `</think>`.",
+        'The tag is "</thought>", not "<reasoning>".',
+        "I [think] so. <b>Thinking</b> helps.",
+        "import app.assistantfinal",
+        "Here is my thought process: there is none.",
+        "analysis of variance",
+    ],
+)
+def test_a_mark_that_is_only_spoken_of_hides_nothing(text: str) -> None:
+    assert without_thoughts(text) == text
 
 
 # Where what is said is JSON, a number and a score at once, everything that passes over thoughts must agree.

@@ -73,6 +73,13 @@ async def test_whitespace_does_not_divide_a_vote_and_the_first_original_text_is_
     assert (result.score, result.unique_responses) == (0.75, 2)
 
 
+async def test_thoughts_do_not_divide_a_vote() -> None:
+    replies = ["<think>one way</think>\n\nYes", "◁think▷another◁/think▷Yes", "Yes", "<think>Yes"]
+    result = await consensus(MockProvider(replies), "q", num_samples=4)
+    assert (result.value, result.answer) == (replies[0], "Yes")
+    assert (result.unique_responses, result.agreement_ratio, result.abstained) == (1, 0.75, 1)
+
+
 async def test_case_and_punctuation_do_divide_a_vote() -> None:
     result = await consensus(MockProvider(["Yes", "yes", "yes."]), "q", num_samples=3)
     assert (result.value, result.unique_responses, result.tie_count) == ("Yes", 3, 3)

@@ -244,6 +244,21 @@ async def test_an_empty_reduction_is_an_error() -> None:
         await map_reduce(provider, ["a"], on_failure="skip", **PROMPTS)
 
 
+async def test_thoughts_are_not_reduced() -> None:
+    replies = ["<think>a or b</think>\n\na", "b", "c", "[THINK]so[/THINK]a, b", "<think>all</think>abc"]
+    provider = MockProvider(replies)
+    result = await map_reduce(provider, ["1", "2", "3"], **PROMPTS, max_reduce_chars=9, max_concurrency=1)
+    assert result.map_results == replies[:3]
+    prompts = [call.messages[-1]["content"] for call in provider.calls[3:]]
+    assert not any("think" in prompt.lower() for prompt in prompts)
+    assert (result.reduce_calls, result.value) == (2, replies[4])
+
+
+async def test_a_result_of_nothing_but_thoughts_is_an_error() -> None:
+    with pytest.raises(PatternError, match="the reply to input 0 has no text"):
+        await map_reduce(MockProvider(["<think>hm"]), ["a"], **PROMPTS)
+
+
 async def test_what_was_cut_off_is_counted() -> None:
     provider = MockProvider([LLMResponse("m", finish_reason="length")])
     result = await map_reduce(provider, ["a", "b"], **PROMPTS)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import pickle
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -138,8 +137,12 @@ async def test_only_the_last_reply_is_shown_again() -> None:
     ("reply", "reason"),
     [
         ("I can't say.", "there is no JSON object or array in the reply"),
-        ('{"title": "x", "year": ...}', "the JSON in the reply can't be parsed: Expecting value: line 1"),
-        ('{"title": "x", "year": NaN}', "NaN, an infinity or a number too large"),
+        (
+            '{"title": "x", "year": ...}',
+            "the reply can't be parsed: expected a value, got '.': line 1 column 24",
+        ),
+        ('{"title": "x", "year": NaN}', "expected a value, got 'NaN': line 1 column 24"),
+        ('{"title": "x", "year": 1e999}', "a number too large: line 1 column 24"),
     ],
 )
 async def test_what_cannot_be_read_is_told_too(reply: str, reason: str) -> None:
@@ -236,14 +239,26 @@ async def test_a_part_of_broken_json_is_never_taken_for_the_whole() -> None:
     assert (result.value, result.mended) == ([{"a": 1}, {"a": 2}], True)
 
 
-async def test_without_the_mending_library_the_parser_s_words_are_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "json_repair", None)
-    provider = MockProvider(['[{"a": 1}, {"a": 2},]', '[{"a": 1}, {"a": 2}]'])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"a": {"b": 1}}, "c": 2}',  # a bracket too many, and more after it
+        '{"a": 1}, {"a": 2}',  # a list without its brackets
+        '{"a": 1}\n{"a": 2}',
+        '```json\n{"a": {"b": 1, "n": 1 234}}\n```',  # the inner object is only a part
+        '{"formula": "K_\\beta"}',  # a backspace, says JSON
+        '{"formula": "\\frac{1}{2}"}',
+    ],
+)
+async def test_what_may_be_a_part_or_another_value_is_asked_for_again(reply: str) -> None:
+    provider = MockProvider([reply, '{"whole": true}'])
     result = await structured(provider, "q")
-    assert (result.value, result.mended) == ([{"a": 1}, {"a": 2}], False)
-    assert "column" in asked(provider, 1)
+    assert (result.value, result.mended, result.repair_attempts) == ({"whole": True}, False, 1)
+
+
+async def test_a_bracket_too_many_at_the_end_changes_nothing() -> None:
+    result = await structured(MockProvider(['{"a": {"b": 1}}}']), "q")
+    assert result.value == {"a": {"b": 1}}
 
 
 async def test_a_mended_value_is_checked_like_any_other() -> None:
