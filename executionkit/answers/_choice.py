@@ -70,7 +70,8 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         found = leading.fullmatch(_MARKUP.sub("", line).rstrip(" .:*_`"))
         return found[1].upper() if found else None
 
-    return lambda text: read(text, only, bare)
+    mentions = alone.search
+    return lambda text: read(text, only, bare, mentions)
 
 
 def label(*labels: str) -> Callable[[str], str | None]:
@@ -115,7 +116,8 @@ def label(*labels: str) -> Callable[[str], str | None]:
     def bare(line: str) -> str | None:
         return names.get(_folded(_MARKUP.sub("", line)))
 
-    return lambda text: read(text, only, bare)
+    mentions = words.search
+    return lambda text: read(text, only, bare, mentions)
 
 
 def _folded(text: str) -> str:
