@@ -111,7 +111,10 @@ class Strict(BaseModel):
 @pytest.mark.parametrize(
     ("output", "spellings"),
     [
-        (Film, ['{"title": "M"}', '{"year": "1927", "title": "M"}', '{"title": "M", "year": 1927.0, "x": 1}']),
+        (
+            Film,
+            ['{"title": "M"}', '{"year": "1927", "title": "M"}', '{"title": "M", "year": 1927.0, "x": 1}'],
+        ),
         (Offer, ['{"price": 1.0}', '{"price": "1.00"}', '{"price": 1, "from": "us", "tags": []}']),
         (Offer, ['{"when": "2020-01-01T12:00:00Z"}', '{"when": "2020-01-01T13:00:00+01:00"}']),
         (Offer, ['{"tags": ["a", "b"], "lasts": 60}', '{"tags": ["b", "a", "a"], "lasts": "PT1M"}']),

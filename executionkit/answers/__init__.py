@@ -26,7 +26,8 @@ each:
 3. the last line, or the first if an empty line follows it, if the line is the answer and nothing else.
 """
 
-from executionkit.answers._choice import choice, label
+from executionkit.answers._choice import choice
+from executionkit.answers._label import label
 from executionkit.answers._number import european_number, number
 from executionkit.answers._structured import StructuredReader, structured
 from executionkit.answers._text import boxed, canonical_json, last_line, tagged

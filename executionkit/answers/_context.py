@@ -15,12 +15,8 @@ _MONTHS: Final = (
     "|dicembre|janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro|januari|februari|maart|mei"
     "|augustus)"
 )
-_ARITHMETIC: Final = (
-    "plus|times|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil|power of"
-)
-_FRACTIONS: Final = (
-    "hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?"
-)
+_ARITHMETIC: Final = "plus|times|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil|power of"
+_FRACTIONS: Final = "hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?"
 _REFERENCES: Final = (
     r"steps?|chapter|section|page|question|problem|part|options?|figure|table|equation|line|version|example"
     r"|exercise|item|case|release|theorem|lemma|article|paragraph|appendix|footnote|ver\.|no\.|pp?\.|eqn?s?\.|figs?\."
@@ -93,7 +89,9 @@ NOT_BEFORE: Final = re.compile(
     r"|\s?(?:[年]?\s?[月日号號時时点點](?!間|间)|[多余餘]|倍?[或和到至、~～]\s*[一二三四五六七八九十])",
     re.IGNORECASE,
 )
-NAME_AFTER: Final = re.compile(rf"\.?\s*(?:of\s+|de\s+)?{_MONTHS}(?!\w)|\s*(?:BCE?|B\.C\.|AD|A\.D\.|CE)(?!\w)")
+NAME_AFTER: Final = re.compile(
+    rf"\.?\s*(?:of\s+|de\s+)?{_MONTHS}(?!\w)|\s*(?:BCE?|B\.C\.|AD|A\.D\.|CE)(?!\w)"
+)
 _BEFORE_MINUS: Final = re.compile(
     r"(?:\A|[^\w\s)\]}]|[是为為は]|\b(?:is|was|are|were|be|been|equals?|to|of|at|by|as|about|around|roughly|nearly|almost"
     r"|approximately|exactly|precisely|only|just|simply|therefore|thus|hence|then|so|namely|get|gets|got|gives?|gave"

@@ -136,7 +136,9 @@ def _clause(text: str) -> int | None:
     """Where the clause at the start of a text ends; None if it goes on to the end."""
     depth, at = 0, 0
     for end in _END.finditer(text, 1):
-        depth += sum({"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(c, 0) for c in text[at : end.start()])
+        depth += sum(
+            {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(c, 0) for c in text[at : end.start()]
+        )
         at = end.start()
         kind = end.lastgroup
         if kind in ("comma", "aside"):
@@ -152,7 +154,9 @@ def _clause(text: str) -> int | None:
 
 
 # The wide forms of Chinese and Japanese texts. The wide comma stays, because a narrow one may be part of a number.
-_WIDE: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "！，：；？"} | {0x3000: 0x20}
+_WIDE: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "！，：；？"} | {
+    0x3000: 0x20
+}
 
 
 def read(

@@ -30,13 +30,27 @@ _RULES: Final = [
         ("\\", r"\^?\{?\\(?:circ|degree)\b\}?", "°"),
         ("\\", r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1"),
         ("\\", r"\\(?:times|cdot)\b", "×"),
-        ("\\", r"\\(?:left|right|q?quad|approx|displaystyle|therefore|implies|(?:long|Long)?[rR]ightarrow)\b|\\[()\[\]]", " "),
+        (
+            "\\",
+            r"\\(?:left|right|q?quad|approx|displaystyle|therefore|implies|(?:long|Long)?[rR]ightarrow)\b|\\[()\[\]]",
+            " ",
+        ),
         ("\\", r"\\([$%€£&#])", r"\1"),
         # A pair of dollars is LaTeX's, a single one is money.
         ("$", r"\$\$?([^$]*)\$\$?", r" \1 "),
         ("- ", r"(?<=-) +(?=\d+/\d)", ""),
     )
 ]
+
+
+_TAGS: Final = re.compile(
+    r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*(?=\{)|</?[a-zA-Z][^<>]*>|\*\*+|(?<!\w)__|__(?!\w)"
+)
+
+
+def without_tags(text: str) -> str:
+    """The text without tags, emphasis and LaTeX's commands for text; braces stay."""
+    return _TAGS.sub("", text)
 
 
 def plain(text: str) -> str:

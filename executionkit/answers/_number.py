@@ -99,7 +99,9 @@ class _Notation:
         self._decimal = decimal
         self._groups = str.maketrans(dict.fromkeys(groups, ""))
         self._token = _token(decimal, groups, scales)
-        self._scales = [(re.compile(word, re.IGNORECASE), value) for word, value in (scales | _WIDE_SCALES).items()]
+        self._scales = [
+            (re.compile(word, re.IGNORECASE), value) for word, value in (scales | _WIDE_SCALES).items()
+        ]
 
     def number(self, text: str) -> int | float | None:
         return read(text, self._only, self._bare, _DIGIT.search)
@@ -164,7 +166,11 @@ class _Notation:
             return None
 
     def _scale(self, word: str) -> int:
-        found = (value for pattern, value in self._scales if pattern.fullmatch(word) or pattern.fullmatch(word[:-1]))
+        found = (
+            value
+            for pattern, value in self._scales
+            if pattern.fullmatch(word) or pattern.fullmatch(word[:-1])
+        )
         return next(found, 1)
 
 
