@@ -589,5 +589,596 @@ Die Antwort ist nicht 5.
 ]
 
 
+CHOICES: list[tuple[str, str | None, str]] = [
+    (
+        "ABCD",
+        "B",
+        r"""
+B
+b
+(B)
+B.
+B. Paris
+B) Paris
+B: Paris
+B - Paris
+Option B
+The answer is B.
+The answer is (B).
+The answer is B, Paris.
+The answer is B, since C is wrong.
+The answer is B, C is wrong.
+The answer is B, C and D are wrong.
+The answer is B, not C.
+The answer is B (Paris).
+The answer is B) a library.
+The answer is clearly B.
+The answer is option B.
+The answer is b
+The answer is: b.
+The correct option is B.
+The correct choice is (B).
+I choose B.
+I would go with B.
+I pick B because it fits.
+I think B is right.
+It must be B.
+So B.
+Therefore, B.
+So, it is B.
+Hence the answer is B.
+My final answer is B.
+Response B is better.
+Assistant B gives more detail.
+Model B wins.
+Statement B is true.
+Only B fits.
+B is the best choice.
+B fits best.
+B would be correct.
+B explains it.
+The best answer is B because it is precise.
+Answer: B⏎⏎A Southern blot is something else.
+Answer: B⏎Explanation: Vitamin C is not made in the body.
+Answer: B, as Vitamin C is an acid.
+A Southern blot is for DNA, so the answer is B.
+A protein is detected by this. The answer is B.
+(A) is wrong, so (B) it is. The answer is (B).
+**B**
+**B) Paris**
+**Answer: B**
+**Answer:** B
+<answer>B</answer>
+\boxed{B}
+\boxed{\text{B}}
+\boxed{\mathrm{(B)}}
+#### B
+$\boxed{\textbf{(B)}}$
+答案是B。
+答案：B
+答案：B，因为它最好。
+正确答案是 B。
+正确答案：（B）
+故选B。
+故选：B
+所以选B
+因此，答案选B。
+正确选项是B。
+答案为Ｂ。
+（Ｂ）
+答案是B选项。
+正解は（B）
+正解は（B）です。
+答えはBです。
+答えは「B」です。
+正解：B
+정답은 B입니다.
+정답: B
+Die richtige Antwort ist B.
+Antwort: B
+Die Antwort lautet B.
+La réponse est B.
+La bonne réponse est la B.
+Réponse : B
+La respuesta correcta es la B.
+Respuesta: B
+La risposta corretta è la B.
+Risposta: B
+A resposta correta é B.
+Resposta: B
+Het antwoord is B.
+Правильный ответ: B
+Đáp án: B
+""",
+    ),
+    (
+        "ABCD",
+        None,
+        r"""
+Answer: A, B, D
+Answer: A, B and D
+Answer: A and C
+Answer: A & C
+Answer: A/C
+Answer: A; C
+Answer: A + C
+Answer: A, C
+Answer: (A), (C)
+Answer: (A) and (C)
+Answer: A or B
+Answer: either A or B
+Answer: A (and C)
+Answer: A⏎B
+Answer: A⏎C⏎D
+Answer: A. B. D.
+Answer: A - D
+Answer: A-D
+Answer: A to C
+Answer: ABD
+The answer is A, B, D.
+The answer is A, B, and D because all are true.
+The answer is both A and C.
+The answer is A and D.
+The answer is either B or C.
+The answer is B. No, the answer is B or C.
+\boxed{A, C}
+\boxed{A \text{ and } C}
+<answer>A, C</answer>
+#### A, B
+A, B, D
+A and C
+A & C
+A, C
+A C
+A/B
+A to C
+A through D
+either A or B
+both A and B
+a, b
+a and c
+a, b and d
+Options A and C
+A is as good as C.
+(A) or (C)
+A. B. C.
+A Southern blot is used for this.
+A Western blot.
+A dog.
+A good idea.
+A new York minute.
+A Midsummer Night's Dream
+It is a Southern blot.
+I read A Brief History of Time.
+A level playing field.
+5 A
+25 C
+25 °C
+25° C
+37 °C is the right temperature.
+The answer is 25 C.
+The current is 5 A.
+10 D
+Vitamin C
+The answer is Vitamin C.
+The answer is vitamin C.
+Vitamin C is an acid.
+vitamin D
+Plan B
+We need a plan B.
+The answer is Plan B.
+Hepatitis B
+Hepatitis B is a virus.
+C major
+The key is C major.
+The answer is C major.
+D minor
+B flat
+C sharp
+Exhibit A
+Exhibit A is the knife.
+Group B streptococcus
+Type A blood
+blood type B
+Schedule C
+Section D
+Grade A eggs
+I'd give it a B.
+He got an A.
+B cells
+B cells make antibodies.
+The answer is B cells.
+B vitamins are needed.
+B movie
+D day
+D-Day
+C section
+C++
+C#
+C-section
+A+
+B+
+A-level
+It is written in C.
+the C language
+R&D
+A&E
+U.S.A.
+D.C.
+a.m.
+A.M. and P.M. differ.
+C. S. Lewis wrote it.
+B. B. King
+Arthur C. Clarke
+Mr. B said so.
+John D. Rockefeller
+Appendix A
+drive C
+serie A
+A's
+B's
+not B
+Not B.
+The answer is not B.
+anything but B
+It is anything but B.
+all except B
+rule out B
+B can be ruled out.
+B is excluded.
+B is wrong.
+B is out of the question, it isn't right.
+rather than B
+far from B
+B?  I don't know.
+Is it B? I can't tell.
+None of A, B, C and D.
+all of the above
+I can't decide.
+答案是A和C。
+答案：A、B、D
+答案：ABD
+故选A、C。
+维生素C
+正解はAとCです。
+答案不是B。
+La réponse est A et C.
+Antwort: A und C
+""",
+    ),
+    (
+        "AB",
+        "A",
+        r"""
+Response A is better.
+Assistant A
+A is better than the other.
+A is better.
+A seems right.
+A because it is shorter.
+A, it is shorter.
+I prefer A.
+Answer: A
+A
+The answer is A.
+The better one is A.
+A) The first
+""",
+    ),
+    (
+        "1234",
+        "3",
+        r"""
+3
+(3)
+The answer is (3).
+Option 3
+Answer: 3
+答案是3。
+３
+""",
+    ),
+]
+
+LABELS: list[tuple[tuple[str, ...], str | None, str]] = [
+    (
+        ("yes", "no"),
+        "no",
+        r"""
+No, it is not prime.
+No. It is not prime.
+No: it is not prime.
+No - it is not prime.
+No — it isn't prime.
+No; 91 is not prime.
+No! It is not.
+No, it isn't.
+No, that is wrong.
+No (it is not prime).
+**No**, it is not prime.
+**No.** It is not prime.
+"No", because 91 is not prime.
+No, because it is not prime.
+No because it can't be divided.
+No it is not prime.
+No, 91 = 7 * 13, so it is not prime.
+No, 5 is not even.
+No⏎⏎It is not prime.
+No.⏎It isn't prime, as 7 divides it.
+Well, no, it is not.
+Unfortunately, no; it never was.
+In short, no: 91 is not prime.
+Not really, no.
+The answer is no, it is not prime.
+The answer is no, since it isn't prime.
+The answer is "no".
+Answer: No. It is not prime.
+Answer: no
+<answer>No, it is not prime.</answer>
+\boxed{\text{No}}
+It is not prime, so no.
+It is divisible by 7. Therefore, no.
+I would say no.
+I would say no to that.
+That is a no.
+So no.
+My verdict: no.
+No. There is no such number.
+No, there is no doubt that it is composite.
+NO
+no.
+<think>Yes?</think>No, it is not.
+答案是no。
+""",
+    ),
+    (
+        ("yes", "no"),
+        "yes",
+        r"""
+Yes, it is prime.
+Yes, it is not divisible by anything.
+Yes. It has no divisors.
+Yes: there are no divisors.
+Yes, there is no remainder.
+Yes, because it is not divisible by 2.
+Yes - it isn't divisible by 2 or 3.
+Yes, no doubt.
+No doubt it is yes.
+No problem: yes
+Without a doubt, yes.
+The answer is yes, since it has no divisors.
+The answer is yes. There is no doubt about it.
+Not a hard one: the answer is yes.
+It has no divisors, hence yes.
+""",
+    ),
+    (
+        ("yes", "no"),
+        None,
+        r"""
+No doubt.
+No problem.
+No. 5
+No. 5 is the one.
+no one
+No one knows.
+There is no contradiction.
+It has no divisors.
+No way to tell.
+no idea
+No more, no less than that.
+It is in no way clear.
+By no means.
+yes and no
+yes or no
+Yes? No.
+Is it a yes?
+Is it no?
+Yes, it is not.
+I can't say yes.
+Not yes.
+It's not a yes.
+No, I can't tell.
+No, wait, it is.
+No, actually it is prime.
+Maybe.
+There is no yes here.
+""",
+    ),
+    (
+        ("entailment", "contradiction", "neutral"),
+        None,
+        r"""
+There is no contradiction.
+There is no clear contradiction.
+There isn't any contradiction.
+There is no sign of contradiction here.
+no contradiction
+No contradiction.
+without contradiction
+It is free of contradiction.
+I see no evidence of contradiction.
+far from neutral
+It is far from neutral.
+This is anything but neutral.
+It is hardly neutral.
+It lacks entailment.
+absence of contradiction
+contradiction-free
+non-neutral
+Contradiction: none
+Contradiction: no
+Contradiction: none found.
+contradiction = false
+Contradiction (none)
+Contradiction can be ruled out.
+We can rule out contradiction.
+Contradiction is excluded.
+contradiction? No.
+Is it a contradiction? I don't think so.
+This fails to be an entailment.
+rather than neutral
+I doubt it is an entailment.
+It is neither entailment nor contradiction.
+The answer is not neutral.
+The answer is: there is no contradiction.
+Neutral, it is not.
+Neutral. Not!
+It is not an entailment.
+It cannot be an entailment.
+Entailment or neutral.
+Zero contradiction.
+""",
+    ),
+    (
+        ("entailment", "contradiction", "neutral"),
+        "neutral",
+        r"""
+neutral
+Neutral.
+Neutral, because the text does not say.
+Neutral. The premise does not mention the price.
+Neutral (the premise doesn't say).
+It is neutral.
+The relation is neutral, since nothing is said about it.
+The answer is neutral, as there is no evidence.
+There is no evidence either way, so neutral.
+The premise does not say, hence neutral.
+There is no strong claim; it is neutral.
+Answer: neutral⏎There is no contradiction.
+Label: neutral
+**Neutral**
+""",
+    ),
+    (
+        ("positive", "negative"),
+        None,
+        r"""
+not positive
+It isn't positive.
+non-positive
+a false positive
+It is far from positive.
+There is nothing positive about it.
+hardly positive
+no positive words
+positive or negative
+Positive: no
+less of the former
+I doubt that it is positive.
+The tone is not negative.
+""",
+    ),
+    (
+        ("spam", "ham"),
+        None,
+        r"""
+isn't spam
+This isn't spam.
+This is no spam.
+It's not spam.
+It is anything but spam.
+spam-free
+non-spam
+Spam: false
+Spam? Hardly.
+""",
+    ),
+    (
+        ("spam", "ham"),
+        "spam",
+        r"""
+This is spam.
+It's not only spam.
+No doubt it's spam.
+Spam, without a doubt.
+Spam. Nobody would send this.
+spam
+答案：spam。
+""",
+    ),
+    (
+        ("spam", "not spam"),
+        "not spam",
+        r"""
+Not spam.
+This is not spam.
+not-spam
+Not spam, because there is no link.
+The answer is not spam.
+""",
+    ),
+    (
+        ("true", "false"),
+        "false",
+        r"""
+False.
+False, it is not true.
+False: the sun doesn't rise in the west.
+False, because that is wrong.
+The answer is false.
+""",
+    ),
+    (
+        ("true", "false"),
+        "true",
+        r"""
+True.
+True, it never snows there.
+True. It doesn't snow there.
+The answer is true.
+""",
+    ),
+    (
+        ("true", "false"),
+        None,
+        r"""
+It is not true.
+That isn't true.
+true or false
+True, it is not.
+""",
+    ),
+    (
+        ("sí", "no"),
+        "no",
+        r"""
+No, no es primo.
+No.
+La respuesta es no.
+""",
+    ),
+    (
+        ("oui", "non"),
+        "non",
+        r"""
+Non, ce n'est pas premier.
+Non.
+La réponse est non.
+""",
+    ),
+    (
+        ("ja", "nein"),
+        "nein",
+        r"""
+Nein, das ist keine Primzahl.
+Nein.
+Die Antwort ist nein.
+Antwort: Nein
+""",
+    ),
+]
+
+
 def test_numbers() -> None:
     assert "\n".join(wrong(answers.number, NUMBERS)) == ""
+
+
+def test_choices() -> None:
+    for letters, wanted, lines in CHOICES:
+        assert "\n".join(wrong(answers.choice(letters), [(wanted, lines)])) == ""
+
+
+def test_labels() -> None:
+    for labels, wanted, lines in LABELS:
+        assert "\n".join(wrong(answers.label(*labels), [(wanted, lines)])) == ""

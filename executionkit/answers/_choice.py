@@ -33,7 +33,7 @@ _LEADS: Final = (
 )
 _MUSIC: Final = r"(?i:major|minor|sharp|flat|natural)\b"
 _TITLE: Final = r"(?:Mr|Mrs|Ms|Dr|St|Prof|Sgt|Gen|Sen|Rep|No|Fig|Sec|Eq|Art|Vol)"
-_OR: Final = r"\s*(?:\b(?:or|and|to|through|vs)\b|[&/,+;、或和]|[-–—])\s*"
+_OR: Final = r"(?:\b(?:or|and|to|through|vs)\b|[&/,+;、或和]|[-–—])\s*"
 # What may stand right after the first letter in Chinese, Japanese and Korean.
 _WIDE_END: Final = r"(?:选项|選項|项|項|です|だ|である|が正解|が正しい|正确|正確|입니다|이다|번)"
 
@@ -81,7 +81,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         rf"\(({either})\)|(?<![\w'’°&@#-])(?<!\w\.)"
         rf"({within}(?!(?:A|I)\s+(?!(?:{_FOLLOWS})\b)[A-Za-z][a-z'’])[{upper}])(?![\w'’+#&-]|\*(?!\*)\w|\.\w\b)"
     )
-    more = re.compile(rf"[\s*_`\"'”)\]]*{_OR}(?:option\s+|choice\s+)?[*_`\"'“(\[]*{either}(?![\w'’])", re.IGNORECASE)
+    more = re.compile(rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+|choice\s+)?[*_`\"'“(\[]*{either}(?![\w'’])", re.IGNORECASE)
 
     def only(text: str) -> str | None:
         text = without_tags(text)
@@ -106,11 +106,14 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
 
 _BEFORE: Final = re.compile(rf"(?:\A|[^\w\s°]|(?<!\w)(?:{_LEADS}))[\s*_`\"'“(\[]*\Z|\n\s*\Z", re.IGNORECASE)
 _AFTER: Final = re.compile(rf"[*_`\"'”)\]]*(?:\s+(?!{_MUSIC})(?:[A-Z0-9(\"'“]|(?:{_FOLLOWS})\b)|\s*(?:[^\w\s]|\Z)|\s*\n)")
-_AFTER_TITLE: Final = re.compile(rf"\b{_TITLE}\.\s*\Z")
+_AFTER_TITLE: Final = re.compile(rf"\b(?:{_TITLE}|[A-Z])\.\s*\Z")
+_INITIAL: Final = re.compile(r"\.\s?[A-Za-z]\.")
 
 
 def _is_chosen(letter: re.Match[str]) -> bool:
     """Whether the words around a letter that stands alone let it be a choice."""
     text, start = letter.string, letter.start()
     before = text[max(0, start - 40) : start]
-    return bool(_BEFORE.search(before) and _AFTER.match(text, letter.end()) and not _AFTER_TITLE.search(before))
+    if _AFTER_TITLE.search(before) or _INITIAL.match(text, letter.end()):
+        return False
+    return bool(_BEFORE.search(before) and _AFTER.match(text, letter.end()))

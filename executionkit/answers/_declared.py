@@ -105,12 +105,12 @@ _JOINED: Final = re.compile(
 _NUMBER: Final = re.compile(r"\s*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)")
 # One letter after another, and then no statement about the last of them ("B, C is wrong").
 _LETTERS: Final = re.compile(
-    r"(?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[\s)\]*_\"'”]{0,4}(?:[,/&+、，]|(?:and|or)\b)?)++"
+    r"(?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[\s)\]*_\"'”]{0,4}(?:[,/&+、，]|\s*(?:and|or)\b)*+)++"
     r"(?!\s*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right|true))\b)[a-z])"
 )
 # After anything else that ends a clause, an item that has its line to itself.
 _LONE: Final = re.compile(
-    r"(?:[\s*•([-]*[A-Za-z]|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*)[)\]]*[.,;]?[^\S\n]*(?:\n|\Z|[,;])"
+    r"(?:(?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*+)++|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*)[)\]]*[.,;]?[^\S\n]*(?:\n|\Z|[,;])"
 )
 _DENIAL: Final = re.compile(
     r"\W*(?:(?:not|never|un(?:known|clear|certain|defined)|nicht|kein\w*|pas|non|não|niet|geen|не)\b"
@@ -185,9 +185,9 @@ def read(
         if place.is_marked or _DENIAL.match(place.text):
             return None
         if mentions(place.text):
-            if text.endswith(place.text):
-                return None
-            break  # Earlier declarations were taken back.
+            # Earlier declarations were taken back.
+            is_last = text.rstrip(".。!！*_ ").endswith(place.text.rstrip(".。!！*_ "))
+            return None if is_last else _bare_line(text.splitlines(), bare)
     # With a line break in front, because only a line can begin with a bullet.
     answer = only(f"\n{text}")
     return _bare_line(text.splitlines(), bare) if answer is None else answer
