@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from executionkit.answers._declared import read
-from executionkit.answers._denial import DENIED, is_denied
+from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied
 from executionkit.answers._markup import without_tags
 
 # A letter is a choice in the company of these words. After other words it is the end of a name ("Vitamin C"), and
@@ -90,8 +90,9 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         named = {(one[1] or one[2]).upper() for one in found}
         if first is not None and named <= {first[1].upper()} and not more.match(text, first.end(1)):
             return first[1].upper()
-        chosen = [one for one in found if one[1] or _is_chosen(one)]
-        if len(named) != 1 or not chosen or DENIED.search(text):
+        if len(named) != 1 or len(found) > MENTIONS_AT_MOST or DENIED.search(text):
+            return None
+        if not any(one[1] or _is_chosen(one) for one in found):
             return None
         if any(more.match(text, one.end()) or is_denied(text, *one.span()) for one in found):
             return None

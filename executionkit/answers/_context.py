@@ -15,11 +15,11 @@ _MONTHS: Final = (
     "|dicembre|janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro|januari|februari|maart|mei"
     "|augustus)"
 )
-_ARITHMETIC: Final = "plus|times|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil|power of"
+_ARITHMETIC: Final = "plus|times|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil|choose|power of"
 _FRACTIONS: Final = "hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?"
 _REFERENCES: Final = (
     r"steps?|chapter|section|page|question|problem|part|options?|figure|table|equation|line|version|example"
-    r"|exercise|item|case|release|theorem|lemma|article|paragraph|appendix|footnote|ver\.|no\.|pp?\.|eqn?s?\.|figs?\."
+    r"|exercise|item|case|release|version:|v\.|theorem|lemma|article|paragraph|appendix|footnote|ver\.|no\.|pp?\.|eqn?s?\.|figs?\."
     r"|sec\.|ch\.|vol\.|art\."
 )
 _MORE: Final = (
@@ -40,23 +40,23 @@ UNSURE: Final = re.compile(
     r"|nicht|kein\w*|mindestens|höchstens|(?:mehr|weniger|größer|kleiner) als|bis zu|zwischen|pas|au (?:moins|plus)"
     r"|(?:plus|moins|supérieure? à|inférieure? à|más|menos|mayor|menor|mais) (?:de|que)|entre|jusqu|al menos|como (?:máximo|mínimo)"
     r"|almeno|al massimo|(?:più|meno) d[ie]|fino a|pelo menos|no máximo|até|non|não|niet|geen|minstens|hoogstens"
-    r"|(?:meer|minder) dan)\b|n['’]t\b|[≠<>≤≥±√∞⩽⩾≦≧≪≫≲≳∈∓]|!="
-    r"|不[是为為到超足小大多少]|并非|並非|至少|至多|最多|最少|超过|超過|多于|少于|大于|小于|低于|高于|多於|少於|大於|小於|介于|之间"
+    r"|(?:meer|minder) dan)\b|n['’]t\b|\\infty|[≠<>≤≥±√∛∜∞⩽⩾≦≧≪≫≲≳∈∓]|!="
+    r"|不[是为為到超足小大多少]|并非|並非|错误|錯誤|至少|至多|最多|最少|超过|超過|多于|少于|大于|小于|低于|高于|多於|少於|大於|小於|介于|之间"
     r"|ではな|じゃな|ありません|未満|未满|以上|以下|以内|より(?:大|小|多|少)|아니|이상|이하|미만|초과",
     re.IGNORECASE,
 )
 # Right before a number, its sign and its currency.
 NOT_AFTER: Final = re.compile(
     r"(?:"
-    r"[-–—+*/×÷·^√±<>≤≥≠\\]"
-    r"|[-–—+*/×÷·^√±][\s]*[({\[]+"  # the sign of a bracket
+    r"(?:[-–—+*/×÷·^√∛∜±<>≤≥≠\\]|\b(?:minus|negative))\s*[({\[]*\s*[$€£¥]?"  # a sign, maybe that of a bracket
+    r"|(?:[_^]|\\[A-Za-z]+)\s?\{[^{}]*|(?<!\w)[a-z]:"
     r"|\\[A-Za-z]+\s*[({\[]*|[\w)\]}][(\[]|[\w)\]}^_]\s?\{"  # a function, a command, a power
     r"|[(\[][^()\[\]]*,"  # in a list
     r"|(?<!百分)之|[三四五六七八九十]分"
     rf"|{_words(_REFERENCES)}|[#§№第]"
     r")\s*\Z"
     rf"|{_words('over|under|above|below|beyond|past|within|exceed(?:s|ed|ing)?|surpass(?:es|ed|ing)?|until|till|unless')}\s+\Z"
-    rf"|{_words('as (?:many|much|few|little|high|low|large|small|long) as|start(?:s|ing)? (?:at|from)')}\s+\Z"
+    rf"|{_words('as (?:many|much|few|little|high|low|large|small|long) as|start(?:s|ing)? (?:at|from)|in excess of|limited to|capped at|anywhere from|north of|short of')}\s+\Z"
     rf"|(?<!\w)(?:max|min)(?:imum|imal|\.)?\s+(?:of\s+)?\Z|(?<!\w)(?:über|unter)\s+\Z"
     rf"|{_words(_ARITHMETIC)}\s*\Z|{_words('twice|double|triple|half of|(?:roots?|square|cube|factorial|log(?:arithm)?) of')}\s+\Z"
     rf"|{_words('per|out of|(?:for )?every|in every')}\s+\Z"
@@ -71,9 +71,11 @@ NAME_BEFORE: Final = re.compile(
 )
 # Right after a number and its scale or sign of percent.
 NOT_BEFORE: Final = re.compile(
-    r"\s*(?:[+*×÷·^√±<>≤≥≠=\\]|/(?![^\W\d_])|/(?![smhglLVWAJN]\b)[A-Za-z](?!\w))"
+    r"\s*(?:[+*×÷·^√±<>≤≥≠=\\]|/(?![^\W\d_])|/(?!(?-i:[smhglLVWAJN])\b)[^\W\d_](?!\w))"
+    r"|:[a-z](?!\w)|\.x\b|\s*(?:minimum|maximum|max\b|tops|odd|noon|midnight|in the (?:morning|afternoon|evening)|at night)\b"
+    r"|\s*over\s+[a-z](?!\w)"
     r"|\s*[-–—]\s?\(|\s*[-–—]\s?[A-Za-z](?!\w|\s+[a-z])"
-    r"|-\s*(?:\Z|[^\W\d_])|\([A-Za-z]\s*[-+*/^=)]|\s*!\s*[.!$\\)=]|['’]s\b"
+    r"|\s*-\s*\Z|-[^\W\d_]|\([A-Za-z]\s*[-+*/^=)]|\s*!\s*[.!$\\)=]|['’]s\b"
     r"|[^\S\n]*[^\W\d_]*\+(?!\w)|\s*(?:,|and|;)\s*[A-Za-z]\s?="
     rf"|\s*-?(?:(?:{_ARITHMETIC}|minus|squared|cubed|factorial|choose|pi|tau|phi|theta|alpha|beta|lambda|roots?)(?!\w)"
     rf"|(?:and\s+(?:a|one|{_COUNTS})\s+)?(?:{_FRACTIONS})(?!\w)(?!\s+of an? (?:hour|minute|million)))"

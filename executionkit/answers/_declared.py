@@ -93,14 +93,14 @@ _END: Final = re.compile(
     r"|(?P<comma>,(?=\s)|[，、])"
     r"|(?P<aside>(?<!\bor)(?<!\band)(?<=\S)\s\()"
     r"|(?P<dash>\s[-–—]\s(?=[^\W\d]))"
-    r"|\b(?:because|since|as|so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce|puisque|porque"
+    r"|\b(?:because|since|as|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce|puisque|porque"
     r"|perché|pois|omdat|want|потому)\b"
     r"|で(?:す|した|ある)|だ(?=[。\s]|\Z)|なので|[にと]なります|입니다|이다|이에요|예요|因为|因為",
     re.IGNORECASE,
 )
 # After a comma or an open bracket, what goes on with the answer: an alternative, or a further item.
 _JOINED: Final = re.compile(
-    r"\s*(?:(?:or|and|maybe|perhaps|possibly|oder|und|ou|et|o|y|e|of|en)\b|[或和及と])", re.IGNORECASE
+    r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|oder|und|ou|et|o|y|e|of|en)\b|[或和及と])", re.IGNORECASE
 )
 _NUMBER: Final = re.compile(r"\s*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)")
 # One letter after another, and then no statement about the last of them ("B, C is wrong").

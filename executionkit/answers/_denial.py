@@ -30,6 +30,8 @@ _CLAUSE: Final = re.compile(
     re.IGNORECASE,
 )
 _WINDOW: Final = 120
+MENTIONS_AT_MOST: Final = 100
+"""A text that names an answer more often than this is not read: looking around each takes its time."""
 
 
 def without_idioms(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from executionkit.answers._declared import read
-from executionkit.answers._denial import DENIED, is_denied, without_idioms
+from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied, without_idioms
 from executionkit.answers._markup import without_tags
 
 _NO: Final = frozenset(("no", "non", "não", "nao"))
@@ -92,7 +92,7 @@ def label(*labels: str) -> Callable[[str], str | None]:
         text = without_idioms(without_tags(text))
         found = mentions(text)
         name = _folded(found[0][0]) if found else ""
-        if name not in names or any(map(_is_asked, found)):
+        if name not in names or len(found) > MENTIONS_AT_MOST or any(map(_is_asked, found)):
             return None
         if name not in _NEGATIVE and any(_DENIED_FIELD.match(text, one.end()) for one in found):
             return None

@@ -42,6 +42,7 @@ _POWER_DIGITS_AT_MOST: Final = 3
 # "negative USD -."
 _BEFORE_DIGITS_AT_MOST: Final = 16
 
+_SQUARED: Final = r"(?:\^?\{?[23]\}?(?![0-9])|[²³])?"
 _DIGIT: Final = re.compile(r"[0-9]")
 
 
@@ -60,7 +61,7 @@ def _token(decimal: str, groups: str, scales: Iterable[str]) -> re.Pattern[str]:
         (?:\s?/\s?(?P<divisor>[0-9]+))?
         (?![.,'’:/]?[0-9])       # all of it
         (?P<scale>(?:\s?(?:{"|".join(scales)})s?\b\.?)+|\s?[十百千]?[万萬亿億])?
-        (?:\s?(?:[%‰$€£¥₹]|°\s?[CFK]?\b)|(?P<unit>\s{{0,2}}[^\W\d_]+)(?:\^?\{{?[23]\}}?(?![0-9])|[²³])?)?
+        (?:\s?(?:[%‰$€£¥₹]|°\s?[CFK]?\b)|(?P<unit>\s{{0,2}}[^\W\d_]+)(?:{_SQUARED}(?:/[^\W\d_]+{_SQUARED})?)?)?
         """,
         re.VERBOSE | re.IGNORECASE,
     )
@@ -132,6 +133,7 @@ class _Notation:
         unit = token["unit"] or ""
         end = token.start("unit") if unit else token.end()
         nearby = before[-_NEARBY:]
+        is_bulleted = _BULLET.search(nearby) and (token[0][0] in "+-." or token[0][0].isdigit())
         if (
             _has_digit(before)
             or _has_digit(after)
@@ -139,7 +141,7 @@ class _Notation:
             or (unit.strip() == "s" and _DECADE.search(nearby))
             or (_ITEM.match(after) and not before.strip())
             or UNSURE.search(text)
-            or is_part_of_more("" if _BULLET.search(nearby) else before, token["minus"] or "", text[end:])
+            or is_part_of_more("" if is_bulleted else before, token["minus"] or "", text[end:])
         ):
             return None
         return token
