@@ -586,6 +586,435 @@ The wrong answer is 5.
 Die Antwort ist nicht 5.
 """,
     ),
+    # The same again, of all kinds.
+    (
+        42,
+        r"""
+42 (approximately)
+The answer is $\boxed{42}$ dollars.
+Thus, the answer is \( 42 \).
+The final answer is $42$. I hope it is correct.
+Final Answer: The final answer is $42$. I hope it is correct.
+So the answer is 42 square meters.
+There were 42 trees at the end.
+She has 42 left.
+He pays $42 in total, including tax.
+The answer is 42 and that is all.
+The answer is 42 and nothing else.
+Answer: 42 (see above)
+The answer is 42: six by seven.
+The answer is 42⏎⏎Let me explain.
+The answer is 42.⏎⏎Step 1: 6⏎Step 2: 7
+**Answer: 42**
+### Answer: 42
+Answer: **42 apples**
+Answer: $42$ apples
+The sum is 42, so the answer is 42.
+42 to be exact
+The answer is 42 to be exact.
+Answer: 42 m/s
+Answer: 42 m/s^2
+Answer: 42 N
+Answer: 42 J
+Answer: 42 kg
+Answer: 42 USD
+Answer: 42.0 cm³
+Answer: 42 cubic feet
+Answer: 42 in
+Answer: 42 in.
+Answer: 42 feet
+The answer is 42 in total.
+It took 42 days in May.
+In total there are 42.
+The minimum is 42.
+The maximum value is 42.
+The maximum: 42
+Over the weekend he saved 42 dollars.
+After 42 days
+the number of ways is 42
+Number of ways: 42
+n = 42 ways
+So $n = 42$.
+\(n=42\)
+\[\text{Total} = 42\]
+The profit is \$42.
+The answer is \$42.
+The answer is 42 \text{ km/h}.
+\boxed{42 \text{ miles}}
+\boxed{42^\circ}
+\boxed{42\text{ cm}^2}
+$$\boxed{42}$$
+\boxed{\$42}
+\boxed{\$42.00}
+<answer>$42</answer>
+<answer> 42 </answer>
+#### 42⏎
+#### $42
+答案是42。
+答案是：42
+答案：42
+答案为42个苹果。
+最终答案是42。
+因此，正确答案是 42 。
+答案是42，因为6乘以7等于42。
+答えは42です。
+答えは 42 です
+答え：42
+答：42
+正解は42です。
+答えは４２です。
+答えは42個です。
+答案是４２。
+答案是42元。
+答案是42%。
+答案是 $42$。
+答案是\boxed{42}。
+정답은 42입니다.
+답: 42
+6×7=42，所以答案是42。
+一共有42个苹果。
+最後の答えは42円です。
+答えは、42です。
+答えは42になります。
+答えは42だ。
+答えは42である。
+回答：42
+答案应该是42。
+答案就是42。
+Die Antwort ist 42.
+Die Antwort lautet: 42
+Antwort: 42
+La réponse est 42.
+Réponse : 42
+La respuesta es 42.
+Respuesta: 42
+La risposta è 42.
+A resposta é 42.
+Resposta: 42
+Het antwoord is 42.
+Ответ: 42
+Odpowiedź: 42
+La respuesta correcta es 42, porque 6*7=42.
+Die richtige Antwort ist 42, weil 6*7=42.
+La réponse est 42, car 6*7=42.
+""",
+    ),
+    (
+        1234567,
+        r"""
+1,234,567
+\boxed{1{,}234{,}567}
+""",
+    ),
+    (
+        1000000,
+        r"""
+The answer is 1,000,000 people.
+""",
+    ),
+    (
+        0.75,
+        r"""
+3/4
+The answer is 3/4 of the cake.
+\boxed{\frac{3}{4}}
+""",
+    ),
+    (
+        -0.75,
+        r"""
+\boxed{-\frac{3}{4}}
+$- \frac{3}{4}$
+-3/4
+""",
+    ),
+    (
+        0.001,
+        r"""
+1e-3
+1 × 10^-3
+1 \times 10^{-3}
+""",
+    ),
+    (
+        1500000,
+        r"""
+1.5 million dollars
+about 1.5 million people
+""",
+    ),
+    (
+        None,
+        r"""
+The answer is 3 and a half.
+somewhere between 3 and 5
+3, 5 or 7
+no fewer than 3 and no more than 5
+x ∈ (3, 5)
+[3; 5]
+]3, 5[
+3 < x < 5
+x lies above 3
+a number above 3
+anything over 3
+not less than 3
+nearly 3 to 4
+3-ish to five
+3 plus
+in excess of 3
+strictly less than 3
+does not exceed 3
+can't be more than 3
+a maximum of 3 people
+limited to 3
+anywhere from 3
+3 or thereabouts, perhaps 4
+3 minimum
+3 maximum
+3 at the least
+3 tops
+greater than or equal to 3
+larger than 3
+≥ 3
+=> 3+
+\ge 3
+\gtrsim 3
+x \geqslant 3
+x\leq3
+x<3
+x>3
+3>x
+noon, or 12 pm
+12 noon
+12 midnight
+7 in the morning
+7 in the evening
+at 7:00
+7h30
+19:30 Uhr
+7 a. m.
+quarter past 7
+7:30 in the morning
+Monday, May 5
+the 5th of May
+5-May-2020
+May 2020
+2020/05/12
+12.05.2020
+2020-05
+Q3 2020
+the year 44 BCE
+the 20th century
+20th
+the mid-90s
+'90s
+version 2.0
+v. 2
+Version: 2.0
+release 2
+2.0.1-beta
+2.x
+1:2
+2 : 1
+2 to one odds
+3-to-1
+a ratio of 3 to x
+3:x
+x:3
+1∶2
+tel. 555 1234
++49 30 1234567
+(030) 1234
+555.123.4567
+call 1-800-CALL
+3a
+3n + 1
+n + 3
+3(n+1)
+3n
+n/3
+3/n
+3^n
+n^3
+2 to the power of n
+3 times n
+3 over n
+3 * x
+3·x
+3 ⋅ x
+x·3
+3 - y
+y - 3
+3 – y
+y–3
+-x + 3
+3 = x - y
+3%2
+3 mod n
+log_2 n
+log₂ 8
+ln(3)
+e^{3}
+exp(3)
+3 e
+3√x
+√(3)
+3 root x
+∛8
+cube root of 8
+\sqrt[3]{x}
+\binom{5}{k}
+\binom{n}{5}
+P(5)
+5P
+C(n, 5)
+5 choose r
+n choose 5
+\frac{5}{x+1}
+\frac{x+1}{5}
+\pi/4
+π/4
+4/π
+4\pi
+\frac{\pi}{4}
+5 log n
+5 \cdot x
+5 \times n
+\lfloor 5 \rfloor
+\overline{5}
+5 \mod x
+\sum_{i=1}^n i
+3 million to four million
+3 or 4 million
+3-5 million
+3 MM
+$3b
+$3B
+$3m to $4m
+3mil
+€3bn
+3 Mrd.
+3 mil millones
+3 thousand odd
+3 myriad
+a loss of minus x
+- $5
+−(5)
+-\left(5\right)
+\boxed{-(5)}
+negative (5)
+- - 5
++ - 5
+–$5
+—5
+⁻5
+5−
+5 −
+five minus 5
+\boxed{-5, 5}
+\boxed{\pm 5}
+\boxed{5, \infty}
+\boxed{[5, \infty)}
+\boxed{5 < x}
+\boxed{5:30}
+\boxed{5\text{ PM}}
+\boxed{\text{May } 5}
+\boxed{5k}
+\boxed{5\text{k}}
+\boxed{5 \text{ to } 7}
+\boxed{5-7}
+\boxed{5\text{--}7}
+\boxed{y = 5x}
+\boxed{5i}
+\boxed{5e}
+\boxed{5 \text{ or } x}
+The answer is 5 or so, maybe 6.
+The answer is 5 dollars or less.
+The answer is 5:30.
+The answer is 5 PM.
+The answer is 5k.
+The answer is $5k.
+The answer is x > 5.
+The answer is 2x + 5.
+The answer is [5, 10].
+The answer is 5 to 10.
+The answer is 5-10.
+The answer is 5/x.
+The answer is 5:1.
+The answer is July 4th.
+The answer is July 4.
+The answer is 4 July.
+The answer is between 5 and 10.
+The answer is 5th.
+The answer is {5, 6}.
+The answer is 5; 6; 7.
+The answer is: 5, 6
+The answer is:⏎5⏎6
+The answers are 5 and 6.
+The answers are 5, 6.
+The answer is:⏎- 5⏎- 6
+Answer: 5, then 6
+Answer: x=5, y=z
+The answer is 5 × x.
+The answer is sqrt(5).
+The answer is √5.
+答案是3到5。
+答案是3至5之间。
+答案是3~5。
+答案是5月3日。
+答案是5点。
+答案是大约3或4。
+答えは3から5です。
+答えは3以下です。
+答えは5時です。
+答案是不确定的，可能是3。
+答案是三分之2。
+答案是3:4。
+答案是x+3。
+答案是3x。
+答案是5千。
+第3个
+答案不是3。
+错误答案是3。
+答案是3、5。
+答案是3和5。
+答案是3或5。
+答案是3或五。
+答案是超过3。
+""",
+    ),
+    (
+        -5,
+        r"""
+The answer is -5.
+The answer is −$5.
+The answer is -$5.00.
+\boxed{-5}
+It's −5 degrees.
+a change of -5
+equals minus 5
+The value is negative 5.
+= -5
+≈ −5
+答案是−5。
+答案是负5。
+答えはマイナス5です。
+答えは-5です。
+零下5度
+""",
+    ),
+    (
+        50000,
+        r"""
+答案是5万。
+""",
+    ),
+    (
+        500000000,
+        r"""
+答えは5億です。
+""",
+    ),
 ]
 
 
@@ -878,6 +1307,233 @@ Answer: 3
 ３
 """,
     ),
+    (
+        "ABCD",
+        None,
+        r"""
+A, C and D
+A,B
+A+B
+A, as well as C
+A along with C
+A/B/D
+A|B
+A⏎and⏎C
+Answers: A, B
+The correct answers are A and D.
+The answers are B, C.
+The answer is A, possibly B.
+The answer is A or maybe B.
+Answer: A, perhaps C
+Answer: **A**, **B**
+Answer: (A)(B)
+Answer: (A),(B)
+Answer: A & B & D
+<answer>A and B</answer>
+\boxed{A,B}
+\boxed{AB}
+Answer: "A" and "C"
+Answer: A, B, C, and D
+Answer: A and B only
+Answer: both A and B
+Answer: A,B
+Answer: A, B⏎⏎Because both are true.
+Answer:⏎(A)⏎(B)
+Answer:⏎- A⏎- B
+The answer is A. Rome and B. Paris.
+A Gram stain is used.
+A Punnett square
+A Fourier transform does it.
+A German car
+A 5-year plan
+A few of them.
+A lot
+The answer is a Southern blot.
+The answer is A Southern blot.
+Answer: A Southern blot
+Use A Southern blot.
+220 V and 5 A
+It draws 5 A of current.
+100 C is the boiling point.
+about 20° C
+The answer is 100 °C
+1.5 A
+Answer: 5 A
+Answer: 37 C
+10 C of charge
+3 D printing
+Vitamin B is in meat.
+Take vitamin D.
+The answer is vitamin B.
+Hepatitis A
+Influenza B
+Factor D
+Protein C
+Caspase D
+Immunoglobulin A
+Type B
+Team B
+Class D fire
+Title C
+Point A
+at point B
+Train A leaves at noon.
+Person B is taller
+Mr. C
+Washington D.C.
+Washington, D.C.
+the A train
+C minor
+in D major
+B-flat
+A sharp
+C clef
+D flat major
+programming in C
+written in C.
+C code
+C string
+C compiler
+The language is C++.
+Objective-C
+CD
+A/C
+AC/DC
+Q&A
+B2B
+A4
+Room B
+Gate C
+Line A
+Grade B
+a grade of B
+a B grade
+got a C in maths
+Cup B
+size D
+cell B
+column C
+Appendix B
+Malcolm D
+Spice Girl Mel B
+Cardi B
+The answer is Cardi B.
+The answer is Exhibit A.
+The answer is hepatitis B.
+The answer is Schedule D.
+The answer is blood type A.
+The answer is B cells.
+The answer is D minor.
+The answer is C sharp.
+The answer is C#.
+The answer is A+.
+答案是维生素C。
+答案是A或B。
+答案是A和B。
+正解はAかBです。
+答案：A，B，D
+答案：AD
+答案是B型肝炎。
+答案是A型血。
+答案是C语言。
+答えはB型です。
+答案不是D
+答案是5A
+不选D
+""",
+    ),
+    (
+        "ABCD",
+        "B",
+        r"""
+The answer is B
+The correct answer is: **B) 42**
+The correct answer is **(B)**: it is best.
+Correct answer: B
+Option B is correct.
+Option B: Paris
+(B) Paris
+[[B]]
+I'd choose option B.
+B is correct because it is the capital.
+It's B.
+I believe it's (B).
+My answer: B
+Final Answer: **B**
+**Final Answer**⏎⏎B
+The best option is B.
+The best choice would be B.
+This corresponds to option B.
+This corresponds to B.
+This matches choice B.
+Thus (B).
+→ B
+=> B
+B⏎⏎A Southern blot detects DNA.
+B. A Southern blot
+B) Vitamin C
+Answer: B) Vitamin C
+The answer is B. Vitamin C is not a protein.
+Answer: B. 5 A
+The answer is B (25 C).
+The answer is B: hepatitis A.
+B - 37 °C
+The answer is (B) Vitamin C.
+The answer is B) 25 °C.
+The answer is B because A and C are wrong.
+The answer is B as A is out.
+I think the answer is B, but I'm not sure.
+The answer is B, though C is close.
+The answer is B, rather than C.
+The answer is B, I think.
+The answer is B
+""",
+    ),
+    (
+        "ABCD",
+        "A",
+        r"""
+The answer is A
+The answer is a.
+A. Rome
+A) A Southern blot
+Answer: A) A Southern blot
+The answer is A: a Southern blot.
+A is the answer.
+Option A.
+(A) A Southern blot
+I choose A because it fits.
+The answer is A, a Southern blot.
+""",
+    ),
+    (
+        "ABCD",
+        "D",
+        r"""
+答案：D
+正确答案是：D。
+答案是（D）。
+答案选D
+应选D。
+我选择D，因为…
+选D
+【答案】D
+答案：【D】
+**答案：D**
+答案：**D**
+答案是“D”。
+答案是D：维生素C。
+答案是D. 维生素C
+正解はDです。
+正解は「D」です。
+答え：（Ｄ）
+正解：D）パリ
+解答：D
+したがって、正解はDである。
+最も適切な答えはDです。
+答えはDの選択肢です。
+""",
+    ),
 ]
 
 LABELS: list[tuple[tuple[str, ...], str | None, str]] = [
@@ -1165,6 +1821,345 @@ Nein, das ist keine Primzahl.
 Nein.
 Die Antwort ist nein.
 Antwort: Nein
+""",
+    ),
+    (
+        ("yes", "no"),
+        "no",
+        r"""
+No, it can't be.
+No, 51 isn't prime since it's 3 × 17.
+No, they're not.
+No, never.
+No, not at all.
+No, Paris is not in Germany. It's in France.
+No, the two sentences don't mean the same thing.
+No⏎⏎Reason: it does not follow.
+no, because it doesn't follow
+Answer: No, it is not.
+The answer is: No. It isn't prime.
+**No** - the number isn't prime.
+*No.* It is not.
+> No, it isn't.
+- No, it isn't
+Hmm, no, it isn't.
+The short answer is no. It isn't.
+No, nobody does.
+No, there are no such cases.
+No, without doubt.
+It's a no from me.
+No, I don't think so.
+No, I do not think it is.
+It isn't, hence no.
+答案是no。
+""",
+    ),
+    (
+        ("yes", "no"),
+        None,
+        r"""
+No problem at all.
+There is no way to know.
+No doubt about that.
+It makes no difference.
+No sooner said than done.
+He has no idea
+I have no opinion.
+No comment.
+no. 7
+See No. 7.
+No other number divides it.
+No matter what, it holds.
+No wonder.
+Nobody knows.
+no-one
+A no-brainer.
+No-brainer!
+In no time.
+No longer.
+yes/no
+Answer yes or no.
+No, I am not sure.
+No, it is hard to say.
+""",
+    ),
+    (
+        ("yes", "no"),
+        "yes",
+        r"""
+Yes, it isn't divisible by any other number.
+Yes, no other number divides it.
+Yes. No other number divides it.
+Yes, there's no way around it.
+Yes, never mind the details.
+""",
+    ),
+    (
+        ("true", "false"),
+        "false",
+        r"""
+False. The Sun does not orbit the Earth.
+False, the Sun doesn't orbit the Earth.
+False - it isn't.
+""",
+    ),
+    (
+        ("true", "false"),
+        "true",
+        r"""
+True, since it does not rain there.
+""",
+    ),
+    (
+        ("true", "false"),
+        None,
+        r"""
+That's not true.
+It's not entirely false.
+A false alarm? True.
+Not false.
+""",
+    ),
+    (
+        ("entailment", "contradiction", "neutral"),
+        None,
+        r"""
+The premise does not lead to a contradiction.
+There is no entailment here.
+There's hardly any contradiction.
+No entailment.
+It would be a mistake to call it neutral.
+The two don't stand in contradiction.
+Nothing suggests contradiction.
+Without any contradiction.
+I can rule out contradiction.
+contradiction: absent
+It isn't contradiction
+It falls short of entailment.
+It is less than neutral.
+There was never a contradiction.
+The opposite of entailment.
+not quite neutral
+Contradiction? I think not.
+""",
+    ),
+    (
+        ("entailment", "contradiction", "neutral"),
+        "neutral",
+        r"""
+Neutral; the premise doesn't mention it.
+""",
+    ),
+    (
+        ("entailment", "contradiction", "neutral"),
+        "contradiction",
+        r"""
+It is a contradiction.
+Contradiction, since both can't be true.
+Contradiction. They cannot both be true.
+contradiction
+""",
+    ),
+    (
+        ("positive", "negative", "neutral"),
+        None,
+        r"""
+not at all positive
+The review is far from positive.
+Nothing about this is positive.
+It's not exactly negative
+I wouldn't call it positive.
+The review lacks any positive remark.
+There are no negative remarks.
+anything but positive
+The sentiment is less than positive.
+un-positive
+no positive
+""",
+    ),
+    (
+        ("positive", "negative", "neutral"),
+        "neutral",
+        r"""
+Neutral. It is neither positive nor negative.
+""",
+    ),
+    (
+        ("positive", "negative", "neutral"),
+        "positive",
+        r"""
+Positive, not negative.
+The sentiment is positive.
+I'd say positive
+""",
+    ),
+    (
+        ("positive", "negative", "neutral"),
+        "negative",
+        r"""
+Negative. The reviewer does not recommend it.
+Negative, because he didn't like it.
+""",
+    ),
+    (
+        ("spam", "ham"),
+        None,
+        r"""
+No, it's no spam.
+definitely not spam
+This ain't spam.
+spam is ruled out
+can't be spam
+hardly spam
+Not spam.
+""",
+    ),
+    (
+        ("spam", "not spam"),
+        "not spam",
+        r"""
+It's not spam.
+""",
+    ),
+    (
+        ("correct", "incorrect"),
+        "incorrect",
+        r"""
+Incorrect, it does not follow.
+Incorrect.
+The answer is incorrect.
+""",
+    ),
+    (
+        ("correct", "incorrect"),
+        "correct",
+        r"""
+Correct. It doesn't matter.
+""",
+    ),
+    (
+        ("correct", "incorrect"),
+        None,
+        r"""
+not correct
+""",
+    ),
+    (
+        ("supported", "refuted", "not enough info"),
+        "not enough info",
+        r"""
+Not enough info.
+""",
+    ),
+    (
+        ("supported", "refuted", "not enough info"),
+        "refuted",
+        r"""
+Refuted, the claim isn't true.
+""",
+    ),
+    (
+        ("supported", "refuted", "not enough info"),
+        None,
+        r"""
+not supported
+The claim is not refuted.
+""",
+    ),
+    (
+        ("safe", "unsafe"),
+        "unsafe",
+        r"""
+Unsafe.
+""",
+    ),
+    (
+        ("safe", "unsafe"),
+        None,
+        r"""
+not safe
+It isn't unsafe.
+""",
+    ),
+    (
+        ("safe", "unsafe"),
+        "safe",
+        r"""
+safe⏎
+""",
+    ),
+    (
+        ("toxic", "non-toxic"),
+        "non-toxic",
+        r"""
+non-toxic
+It is non toxic.
+""",
+    ),
+    (
+        ("toxic", "non-toxic"),
+        "toxic",
+        r"""
+toxic
+""",
+    ),
+    (
+        ("toxic", "non-toxic"),
+        None,
+        r"""
+not toxic
+""",
+    ),
+    (
+        ("bug", "feature", "question"),
+        "bug",
+        r"""
+This is a bug.
+no doubt a bug
+""",
+    ),
+    (
+        ("bug", "feature", "question"),
+        None,
+        r"""
+It's not a bug.
+not a bug but a feature
+""",
+    ),
+    (
+        ("yes", "no", "maybe"),
+        "no",
+        r"""
+No, it's not.
+""",
+    ),
+    (
+        ("是", "否"),
+        "否",
+        r"""
+答案：否
+""",
+    ),
+    (
+        ("はい", "いいえ"),
+        "いいえ",
+        r"""
+答えはいいえです。
+""",
+    ),
+    (
+        ("积极", "消极"),
+        "积极",
+        r"""
+答案是积极。
+答案：积极
+""",
+    ),
+    (
+        ("正", "負"),
+        "正",
+        r"""
+正解は「正」です。
 """,
     ),
 ]

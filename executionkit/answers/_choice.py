@@ -11,7 +11,7 @@ from executionkit.answers._markup import without_tags
 # A letter is a choice in the company of these words. After other words it is the end of a name ("Vitamin C"), and
 # before other words it is an article or the beginning of one ("A dog", "C major").
 _FOLLOWS: Final = (
-    "or|and|nor|to|through|vs|versus|plus|with|but|except|not|if|than|over|in|on|at|from|by|of|for|here|there|only|also|too"
+    "or|and|nor|to|through|vs|versus|plus|with|along|together|but|except|not|if|than|over|in|on|at|from|by|of|for|here|there|only|also|too"
     "|alone|instead|rather|because|since|as|given|due|based|when|while|whereas|which|that|then|so|since|is|isn|was|wasn|are"
     "|were|has|have|had|do|does|doesn|did|will|would|could|should|can|cannot|must|may|might|seems?|appears?|looks?|sounds?"
     "|fits?|matches|makes|describes?|states?|says|gives?|shows?|contradicts|follows|contains|explains|satisfies|works|wins"
@@ -35,7 +35,7 @@ _MUSIC: Final = r"(?i:major|minor|sharp|flat|natural)\b"
 _TITLE: Final = r"(?:Mr|Mrs|Ms|Dr|St|Prof|Sgt|Gen|Sen|Rep|No|Fig|Sec|Eq|Art|Vol)"
 _OR: Final = r"(?:\b(?:or|and|to|through|vs)\b|[&/,+;、或和]|[-–—])\s*"
 # What may stand right after the first letter in Chinese, Japanese and Korean.
-_WIDE_END: Final = r"(?:选项|選項|项|項|です|だ|である|が正解|が正しい|正确|正確|입니다|이다|번)"
+_WIDE_END: Final = r"(?:选项|選項|项|項|の選択肢|です|だ|である|が正解|が正しい|正确|正確|입니다|이다|번)"
 
 
 def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
@@ -79,16 +79,24 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     within = "(?<=[a-z,;] )A(?! [A-Za-z][a-z])|" if "A" in upper else ""
     alone = re.compile(
         rf"\(({either})\)|(?<![\w'’°&@#-])(?<!\w\.)"
-        rf"({within}(?!(?:A|I)\s+(?!(?:{_FOLLOWS})\b)[A-Za-z][a-z'’])[{upper}])(?![\w'’+#&-]|\*(?!\*)\w|\.\w\b)"
+        rf"({within}(?!(?:A|I)\s+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][a-z'’]))[{upper}])(?![\w'’#&-]|\+(?!\s*[(\w])|\*(?!\*)\w|\.\w\b)"
     )
-    more = re.compile(rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+|choice\s+)?[*_`\"'“(\[]*{either}(?![\w'’])", re.IGNORECASE)
+    more = re.compile(
+        rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+|choice\s+)?[*_`\"'“(\[]*(?!(?-i:a)\s+[a-z]{{2}}){either}(?![\w'’])",
+        re.IGNORECASE,
+    )
 
     def only(text: str) -> str | None:
         text = without_tags(text)
         first = leading.match(text)
         found = list(alone.finditer(text))
         named = {(one[1] or one[2]).upper() for one in found}
-        if first is not None and named <= {first[1].upper()} and not more.match(text, first.end(1)):
+        rivals = {
+            (one[1] or one[2]).upper()
+            for one in found[: MENTIONS_AT_MOST + 1]
+            if one[1] or not _ends_a_name(one)
+        }
+        if first is not None and rivals <= {first[1].upper()} and not more.match(text, first.end(1)):
             return first[1].upper()
         if len(named) != 1 or len(found) > MENTIONS_AT_MOST or DENIED.search(text):
             return None
@@ -106,15 +114,22 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
 
 
 _BEFORE: Final = re.compile(rf"(?:\A|[^\w\s°]|(?<!\w)(?:{_LEADS}))[\s*_`\"'“(\[]*\Z|\n\s*\Z", re.IGNORECASE)
-_AFTER: Final = re.compile(rf"[*_`\"'”)\]]*(?:\s+(?!{_MUSIC})(?:[A-Z0-9(\"'“]|(?:{_FOLLOWS})\b)|\s*(?:[^\w\s]|\Z)|\s*\n)")
+_AFTER: Final = re.compile(
+    rf"[*_`\"'”)\]]*(?:\s+(?!{_MUSIC})(?:[A-Z0-9(\"'“]|(?:{_FOLLOWS})\b)|\s*(?:[^\w\s]|\Z)|\s*\n)"
+)
 _AFTER_TITLE: Final = re.compile(rf"\b(?:{_TITLE}|[A-Z])\.\s*\Z")
 _INITIAL: Final = re.compile(r"\.\s?[A-Za-z]\.")
+
+
+def _ends_a_name(letter: re.Match[str]) -> bool:
+    text, start = letter.string, letter.start()
+    return not _BEFORE.search(text[max(0, start - 40) : start])
 
 
 def _is_chosen(letter: re.Match[str]) -> bool:
     """Whether the words around a letter that stands alone let it be a choice."""
     text, start = letter.string, letter.start()
     before = text[max(0, start - 40) : start]
-    if _AFTER_TITLE.search(before) or _INITIAL.match(text, letter.end()):
+    if _ends_a_name(letter) or _AFTER_TITLE.search(before) or _INITIAL.match(text, letter.end()):
         return False
-    return bool(_BEFORE.search(before) and _AFTER.match(text, letter.end()))
+    return _AFTER.match(text, letter.end()) is not None

@@ -77,7 +77,7 @@ _ELSEWHERE: Final = re.compile(
     r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為选選はがを은는이]|[:：=])+(?:选项|選項|選択肢)?"
     r"|(?:正确|正確)(?:选项|選項)[*_`]*\s*(?:[是为為]|[:：])+"
     r"|(?:[故应應我]|所以|因此|应该|應該)(?:选|選)(?:择|擇)?(?:选项|選項)?[:：]?"
-    r"|(?:\A|(?<=[\n。]))\s*答[:：]"
+    r"|(?:\A|(?<=[\n。，,]))\s*(?:答[:：]|[选選](?:择|擇)?[:：]?(?=\s*[(（\"“]?[A-Za-z]))"
     r")[\s*_`\"'“「『:=]*",
     re.IGNORECASE,
 )
@@ -105,9 +105,11 @@ _JOINED: Final = re.compile(
 _NUMBER: Final = re.compile(r"\s*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)")
 # One letter after another, and then no statement about the last of them ("B, C is wrong").
 _LETTERS: Final = re.compile(
-    r"(?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[\s)\]*_\"'”]{0,4}(?:[,/&+、，]|\s*(?:and|or)\b)*+)++"
-    r"(?!\s*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right|true))\b)[a-z])"
+    r"(?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and|or)\b)*+)++"
+    r"(?![^\S\n]*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right|true))\b)[A-Za-z]{2})"
 )
+# After one letter and a point, a text and another letter with a point ("A. Rome and B. Paris").
+_ANOTHER: Final = re.compile(r"[^.\n]{0,80}?\b(?:and|or)[^\S\n]+[(*]*[A-Z][*]*[.)]")
 # After anything else that ends a clause, an item that has its line to itself.
 _LONE: Final = re.compile(
     r"(?:(?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*+)++|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*)[)\]]*[.,;]?[^\S\n]*(?:\n|\Z|[,;])"
@@ -147,6 +149,7 @@ def _clause(text: str) -> int | None:
                 goes_on = depth > 0 or _NUMBER.match(text, end.end())
         else:
             goes_on = kind is not None and _LONE.match(text, end.end())
+            goes_on = goes_on or (kind == "stop" and at < 6 and _ANOTHER.match(text, end.end()))
             goes_on = goes_on or (kind == "dash" and _LETTERS.match(text, end.end()))
         if not goes_on:
             return end.start()
@@ -193,9 +196,14 @@ def read(
     return _bare_line(text.splitlines(), bare) if answer is None else answer
 
 
+_CONNECTOR: Final = re.compile(r"\W*(?:and|or|und|oder|et|ou|y|o|e)\W*|\s*&\s*", re.IGNORECASE)
+
+
 def _bare_line(lines: list[str], bare: Callable[[str], T | None]) -> T | None:
     """The answer that stands alone on the last line, or on the first with nothing on the second."""
     if len(lines) < 2:
+        return None
+    if _CONNECTOR.fullmatch(lines[-2]):
         return None
     opening = None if lines[1].strip() else bare(lines[0])
     closing = bare(lines[-1])

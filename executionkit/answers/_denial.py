@@ -14,7 +14,7 @@ _DENIED_NEARBY: Final = re.compile(
     r"\b(?:no|non|without|hardly|scarcely|nowhere near|far from|anything but|all but|other than|rather than|instead of"
     r"|as opposed to|opposite of|contrary|unlike|lack(?:s|ed|ing)?|absen(?:t|ce)|devoid|free|missing|fail(?:s|ed|ing)?"
     r"|rul(?:e|es|ed|ing) out|exclud\w+|reject\w*|dismiss\w*|discard\w*|refut\w+|den(?:y|ies|ied|ying)|doubt\w*"
-    r"|zero|(?<!a )little|nothing|none|nobody|disagree\w*|no longer|avoid\w*|questionable|implausible|impossible)\b"
+    r"|zero|(?<!a )little|nothing|none|nobody|disagree\w*|no longer|avoid\w*|mistake\w*|short of|less than|questionable|implausible|impossible)\b"
     r"|\b(?:un|anti|pseudo)-",
     re.IGNORECASE,
 )

@@ -23,11 +23,13 @@ _ENDS_NO: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"\.?[^\S\n]*#?\d")
 _DENIED_FIELD: Final = re.compile(
-    r"[\"'”’*`)\]]*\s*(?:\(|[:=,]|[-–—](?=\s))\s*(?:no|none|not|never|nope|nothing|false|absent|n/?a|unlikely|nil|0|zero)\b"
+    r"[\"'”’*`)\]]*\s*(?:\(|[:=]|[-–—](?=\s))\s*(?:no|none|not|never|nope|nothing|false|absent|n/?a|unlikely|nil|0|zero)\b"
     r"|\W*(?:no|none|not|never|nope|nothing|false|absent)\W*\Z",
     re.IGNORECASE,
 )
-_ENDS_DENIED: Final = re.compile(r"(?:\b(?:not|none|no|never)|n['’]t)\W*\Z|\b(?:wrong|incorrect|mistaken)\b", re.IGNORECASE)
+_ENDS_DENIED: Final = re.compile(
+    r"(?:\b(?:not|none|no|never)|n['’]t)\W*\Z|\b(?:wrong|incorrect|mistaken)\b", re.IGNORECASE
+)
 _UNCERTAIN: Final = re.compile(
     r"(?:\bcan\s?not|\bcould not|n['’]t|\b(?:hard|impossible|difficult|unable) to)\s+(?:really\s+)?(?:be\s+)?(?:sure|certain"
     r"|say|tell|determine|decide|answer|know|judge|conclude)|(?:\bnot|n['’]t)\s+(?:really\s+|entirely\s+)?(?:sure|certain"
@@ -100,7 +102,7 @@ def label(*labels: str) -> Callable[[str], str | None]:
         start = first.match(text)
         if start and start.start(1) == found[0].start():
             rest = text[start.end(1) :]
-            if _TAKES_BACK.search(rest):
+            if _TAKES_BACK.search(rest) or (name in _POLAR and _UNCERTAIN.search(rest)):
                 return None
             if (name in _POLAR or not start[2]) and begins_with(name, rest, found):
                 return names[name]
@@ -118,7 +120,7 @@ def label(*labels: str) -> Callable[[str], str | None]:
         others = [one for one in found[1:] if _folded(one[0]) != name]
         if not all(DENIED.search(words.sub("", _sentence(one))) for one in others):
             return False
-        if _TURNS.match(rest) or (name in _POLAR and _UNCERTAIN.search(rest)):
+        if _TURNS.match(rest):
             return False
         if name in _NEGATIVE:
             return True
@@ -134,7 +136,9 @@ def label(*labels: str) -> Callable[[str], str | None]:
 
 def _belongs_to_a_noun(found: re.Match[str]) -> bool:
     text, end = found.string, found.end()
-    return _folded(found[0]) in _NO and (not _ENDS_NO.match(text, end) or _NUMBER.match(text, end) is not None)
+    return _folded(found[0]) in _NO and (
+        not _ENDS_NO.match(text, end) or _NUMBER.match(text, end) is not None
+    )
 
 
 def _is_asked(found: re.Match[str]) -> bool:

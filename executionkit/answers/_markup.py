@@ -3,7 +3,11 @@
 import re
 from typing import Final
 
-_SIGNS: Final = str.maketrans(dict.fromkeys("−﹣－‐‑‒", "-") | dict.fromkeys("⋅∙", "·") | {"＋": "+", "∗": "*", "∕": "/", "∶": ":", "µ": "μ"})
+_SIGNS: Final = str.maketrans(
+    dict.fromkeys("−﹣－‐‑‒", "-")
+    | dict.fromkeys("⋅∙", "·")
+    | {"＋": "+", "∗": "*", "∕": "/", "∶": ":", "µ": "μ"}
+)
 _WIDE: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 # For texts that are not ASCII.
 _WIDE_RULES: Final = [
