@@ -98,8 +98,9 @@ def canonical(value: object) -> str:
     """Write a value as JSON in one form: two values have the same text exactly where JSON holds them equal.
 
     The order of keys doesn't matter, 1 and 1.0 are the same, 1 and true are not. Values of Python that JSON
-    does not have take the form in which JSON usually carries them, so equal ones have the same text: a set is
-    a sorted array, a decimal has no trailing zeros, a moment is in UTC. Anything else is written as its `repr`.
+    does not have take the form in which JSON usually carries them, so equal ones have the same text: a set
+    is a sorted array, a decimal has no trailing zeros, a moment is in UTC. Anything else is written as its
+    `repr`.
     """
     form = _one_form(value)
     return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_carried)

@@ -85,7 +85,7 @@ class Output(Generic[T]):
         dumps: Sequence[Callable[[T], object]] = (),
     ) -> None:
         self._check = check
-        self._dumps = (*dumps, lambda value: value)
+        self._dumps = (*dumps, _itself)
         self._wraps = schema is not None and not _describes_object(schema) and _can_move(schema)
         self.schema: Mapping[str, Any] | None = schema
         if schema is not None and self._wraps:
@@ -109,9 +109,9 @@ class Output(Generic[T]):
         return self._check(value)
 
     def canonical(self, value: object) -> str:
-        """Write a JSON value so that all that are read as the same value have the same text, which is read so.
+        """Write a JSON value in a form that depends only on the value it is read as, and that reads as it.
 
-        A type that doesn't read what it writes has no such text: the JSON itself is written, in one form.
+        A type that doesn't read what it writes has no such form: the JSON itself is written.
 
         Raises:
             UnfitError: The JSON does not fit.
@@ -123,7 +123,7 @@ class Output(Generic[T]):
                 text = f'{{"value":{text}}}' if self._wraps else text
                 if self.read(json.loads(text)) == wanted:
                     return text
-            except Exception:  # noqa: S112  # a type's own hooks may raise anything, and may refuse what they wrote
+            except Exception:  # noqa: BLE001, S112  # a type's own hooks may raise anything
                 continue
         return canonical(value)
 
@@ -205,6 +205,10 @@ def _dumps(adapter: object) -> list[Callable[[Any], object]]:
         for mode in ("python", "json")
         for by_alias in (True, False)
     ]
+
+
+def _itself(value: object) -> object:
+    return value
 
 
 def _error_lines(exc: ValueError) -> list[str]:

@@ -109,7 +109,7 @@ def _as_object(value: object) -> dict[str, Any]:
 def _ballots(value: object) -> dict[Path, str]:
     """The fields as they vote: by Python's values, because 1.0 and 1.00 of a Decimal are different JSON."""
     dump: Any = getattr(value, "model_dump", None)
-    compared = dump() if callable(dump) else _as_object(value)
+    compared: dict[str, Any] = dump() if callable(dump) else _as_object(value)
     return {_named(path): canonical(item) for path, item in _leaves(compared)}
 
 

@@ -8,28 +8,44 @@ from executionkit.answers._declared import read
 from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied
 from executionkit.answers._markup import without_tags
 
-# A letter is a choice in the company of these words. After other words it is the end of a name ("Vitamin C"), and
-# before other words it is an article or the beginning of one ("A dog", "C major").
+# A letter is a choice in the company of these words. After other words it is the end of a name ("Vitamin C"),
+# and before other words it is an article or the beginning of one ("A dog", "C major").
 _FOLLOWS: Final = (
-    "or|and|nor|to|through|vs|versus|plus|with|along|together|but|except|not|if|than|over|in|on|at|from|by|of|for|here|there|only|also|too"
-    "|alone|instead|rather|because|since|as|given|due|based|when|while|whereas|which|that|then|so|since|is|isn|was|wasn|are"
-    "|were|has|have|had|do|does|doesn|did|will|would|could|should|can|cannot|must|may|might|seems?|appears?|looks?|sounds?"
-    "|fits?|matches|makes|describes?|states?|says|gives?|shows?|contradicts|follows|contains|explains|satisfies|works|wins"
-    "|remains?|stands|holds|refers|represents|reflects|captures|answers|addresses|provides|correctly|accurately|best|most"
-    "|more|better|clearly|directly|fully|option|choice|answer|one|deserves|goes|comes|means|involves|lists|names|uses"
+    "or|and|nor|to|through|vs|versus|plus|with|along|together|but|except|not|if|than|over|in|on|at|from|by"
+    "|of|for|here|there|only|also|too"
+    "|alone|instead|rather|because|since|as|given|due|based|when|while|whereas|which|that|then|so|since|is"
+    "|isn|was|wasn|are"
+    "|were|has|have|had|do|does|doesn|did|will|would|could|should|can|cannot|must|may|might|seems?"
+    "|appears?|looks?|sounds?"
+    "|fits?|matches|makes|describes?|states?|says|gives?|shows?|contradicts|follows|contains|explains"
+    "|satisfies|works|wins"
+    "|remains?|stands|holds|refers|represents|reflects|captures|answers|addresses|provides|correctly"
+    "|accurately|best|most"
+    "|more|better|clearly|directly|fully|option|choice|answer|one|deserves|goes|comes|means|involves|lists"
+    "|names|uses"
     "|ist|sind|war|est|es|è|é|weil|denn|car|porque"
 )
 _LEADS: Final = (
-    "option|choice|letter|answer|alternative|candidate|item|possibility|response|assistant|model|summary|output|text|story"
-    "|essay|translation|solution|system|reply|completion|proposal|design|draft|document|statement|sentence|passage"
-    "|argument|claim|proof|snippet|image|picture|photo|graph|diagram|figure|chart|method|approach|strategy|hypothesis"
-    "|scenario|selection|verdict|winner|conclusion|opción|opzione|opção|optie|réponse|antwort|respuesta|risposta|resposta"
-    "|is|be|was|are|says?|said|choose|chose|chosen|choosing|picks?|picked|picking|selects?|selected|selecting|select|with|for"
-    "|thinks?|believe|guess|say|mark|marked|circle|prefer|favou?rs?|conclude|concluded|makes|leaves|leaving|than|but|because"
-    "|since|while|whereas|if|that|only|thus|hence|so|then|therefore|not|both|either|neither|between|to|towards?|as|vote"
-    "|support|supports|indicates|suggests|confirms|confirm|gives?|gets?|yields|means|equals|becomes|remains|remaining|rate"
-    "|rank|find|see|consider|trust|take|want|maybe|perhaps|namely|indeed|instead|on|the|[a-z]+ly|and|or|just|it['’]s|s"
-    "|ist|lautet|est|es|è|é|la|die|der|das|le|el|il|het|wähle|choisis|elijo|scelgo|escolho|even|still|eliminate|eliminated|out|off"
+    "option|choice|letter|answer|alternative|candidate|item|possibility|response|assistant|model|summary"
+    "|output|text|story"
+    "|essay|translation|solution|system|reply|completion|proposal|design|draft|document|statement|sentence"
+    "|passage"
+    "|argument|claim|proof|snippet|image|picture|photo|graph|diagram|figure|chart|method|approach|strategy"
+    "|hypothesis"
+    "|scenario|selection|verdict|winner|conclusion|opción|opzione|opção|optie|réponse|antwort|respuesta"
+    "|risposta|resposta"
+    "|is|be|was|are|says?|said|choose|chose|chosen|choosing|picks?|picked|picking|selects?|selected"
+    "|selecting|select|with|for"
+    "|thinks?|believe|guess|say|mark|marked|circle|prefer|favou?rs?|conclude|concluded|makes|leaves"
+    "|leaving|than|but|because"
+    "|since|while|whereas|if|that|only|thus|hence|so|then|therefore|not|both|either|neither|between|to"
+    "|towards?|as|vote"
+    "|support|supports|indicates|suggests|confirms|confirm|gives?|gets?|yields|means|equals|becomes"
+    "|remains|remaining|rate"
+    "|rank|find|see|consider|trust|take|want|maybe|perhaps|namely|indeed|instead|on|the|[a-z]+ly|and|or"
+    "|just|it['’]s|s"
+    "|ist|lautet|est|es|è|é|la|die|der|das|le|el|il|het|wähle|choisis|elijo|scelgo|escolho|even|still"
+    "|eliminate|eliminated|out|off"
 )
 _MUSIC: Final = r"(?i:major|minor|sharp|flat|natural)\b"
 _TITLE: Final = r"(?:Mr|Mrs|Ms|Dr|St|Prof|Sgt|Gen|Sen|Rep|No|Fig|Sec|Eq|Art|Vol)"
@@ -79,10 +95,12 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     within = "(?<=[a-z,;] )A(?! [A-Za-z][a-z])|" if "A" in upper else ""
     alone = re.compile(
         rf"\(({either})\)|(?<![\w'’°&@#-])(?<!\w\.)"
-        rf"({within}(?!(?:A|I)\s+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][a-z'’]))[{upper}])(?![\w'’#&-]|\+(?!\s*[(\w])|\*(?!\*)\w|\.\w\b)"
+        rf"({within}(?!(?:A|I)\s+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][a-z'’]))[{upper}])(?![\w'’#&-]"
+        rf"|\+(?!\s*[(\w])|\*(?!\*)\w|\.\w\b)"
     )
     more = re.compile(
-        rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+|choice\s+)?[*_`\"'“(\[]*(?!(?-i:a)\s+[a-z]{{2}}){either}(?![\w'’])",
+        rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+"
+        rf"|choice\s+)?[*_`\"'“(\[]*(?!(?-i:a)\s+[a-z]{{2}}){either}(?![\w'’])",
         re.IGNORECASE,
     )
 

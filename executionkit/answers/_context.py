@@ -4,42 +4,68 @@ import re
 from typing import Final
 
 _COUNTS: Final = (
-    "(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fifteen|twenty|thirty|forty"
+    "(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fifteen|twenty|thirty"
+    "|forty"
     "|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|dozen|[一二三四五六七八九十百千]+)"
 )
 _MONTHS: Final = (
-    "(?:Jan(?:uary|uar|vier)?|Feb(?:ruary|ruar)?|Mar(?:ch|zo|s)?|März|Apr(?:il|ile)?|May|Mai|Mayo|June?|Juni|July?|Juli"
+    "(?:Jan(?:uary|uar|vier)?|Feb(?:ruary|ruar)?|Mar(?:ch|zo|s)?|März|Apr(?:il|ile)?|May|Mai|Mayo|June?"
+    "|Juni|July?|Juli"
     "|Aug(?:ust)?|Sept?(?:ember|embre)?|O[ck]t(?:ober|obre)?|Nov(?:ember|embre)?|De[cz](?:ember)?"
-    "|janvier|février|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre|enero|febrero|marzo|abril|mayo|junio"
-    "|julio|agosto|septiembre|octubre|noviembre|diciembre|gennaio|febbraio|aprile|maggio|giugno|luglio|settembre|ottobre"
-    "|dicembre|janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro|januari|februari|maart|mei"
+    "|janvier|février|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre|enero|febrero|marzo"
+    "|abril|mayo|junio"
+    "|julio|agosto|septiembre|octubre|noviembre|diciembre|gennaio|febbraio|aprile|maggio|giugno|luglio"
+    "|settembre|ottobre"
+    "|dicembre|janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro|januari"
+    "|februari|maart|mei"
     "|augustus)"
 )
-_ARITHMETIC: Final = "plus|times|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil|choose|power of"
-_FRACTIONS: Final = "hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?"
+_ARITHMETIC: Final = (
+    "plus|times|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil"
+    "|choose"
+    "|power of"
+)
+_MULTIPLES: Final = "twice|double|triple|half of|(?:roots?|square|cube|factorial|log(?:arithm)?) of"
+_RATIOS: Final = "per|out of|(?:for )?every|in every"
+_BOUNDS: Final = (
+    "over|under|above|below|beyond|past|within|exceed(?:s|ed|ing)?|surpass(?:es|ed|ing)?|until|till|unless"
+    "|über|unter"
+    "|as (?:many|much|few|little|high|low|large|small|long) as|start(?:s|ing)? (?:at|from)|in excess of"
+    "|limited to"
+    "|capped at|anywhere from|north of|short of|(?:max|min)(?:imum|imal)?(?: of)?|(?:max|min)\\."
+)
+_FRACTIONS: Final = (
+    "hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?"
+    "|thousandths?"
+)
 _REFERENCES: Final = (
     r"steps?|chapter|section|page|question|problem|part|options?|figure|table|equation|line|version|example"
-    r"|exercise|item|case|release|version:|v\.|theorem|lemma|article|paragraph|appendix|footnote|ver\.|no\.|pp?\.|eqn?s?\.|figs?\."
+    r"|exercise|item|case|release|version:|v\.|theorem|lemma|article|paragraph|appendix|footnote|ver\."
+    r"|no\.|pp?\.|eqn?s?\.|figs?\."
     r"|sec\.|ch\.|vol\.|art\."
 )
 _MORE: Final = (
-    "more|less|fewer|greater|higher|lower|larger|smaller|bigger|over|above|under|below|up|upwards?|down|beyond|longer"
-    "|shorter|older|younger|earlier|later|better|worse|onwards?|mehr|weniger|más|menos|plus|moins|più|meno|mais"
+    "more|less|fewer|greater|higher|lower|larger|smaller|bigger|over|above|under|below|up|upwards?|down"
+    "|beyond|longer"
+    "|shorter|older|younger|earlier|later|better|worse|onwards?|mehr|weniger|más|menos|plus|moins|più|meno"
+    "|mais"
 )
-
-
-def _words(*words: str) -> str:
-    return rf"(?<!\w)(?:{'|'.join(words)})"
 
 
 # Looked for anywhere in a text.
 UNSURE: Final = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|un(?:known|clear|certain|defined)|between|at (?:the )?(?:very )?(?:least|most)"
-    r"|at (?:best|worst|minimum|maximum)|no (?:more|less|fewer)|up to|(?:more|less|fewer|greater|higher|lower|larger"
-    r"|smaller|bigger|older|younger|longer|shorter|later|earlier|other) than|not exceed\w*|upwards? of|infinity"
-    r"|nicht|kein\w*|mindestens|höchstens|(?:mehr|weniger|größer|kleiner) als|bis zu|zwischen|pas|au (?:moins|plus)"
-    r"|(?:plus|moins|supérieure? à|inférieure? à|más|menos|mayor|menor|mais) (?:de|que)|entre|jusqu|al menos|como (?:máximo|mínimo)"
-    r"|almeno|al massimo|(?:più|meno) d[ie]|fino a|pelo menos|no máximo|até|non|não|niet|geen|minstens|hoogstens"
+    r"\b(?:not|never|neither|nor|cannot|wrong|incorrect|un(?:known|clear|certain|defined)|between"
+    r"|at (?:the )?(?:very )?(?:least|most)"
+    r"|at (?:best|worst|minimum|maximum)|no (?:more|less|fewer)|up to|(?:more|less|fewer|greater|higher"
+    r"|lower|larger"
+    r"|smaller|bigger|older|younger|longer|shorter|later|earlier|other) than|not exceed\w*|upwards? of"
+    r"|infinity"
+    r"|nicht|kein\w*|mindestens|höchstens|(?:mehr|weniger|größer|kleiner) als|bis zu|zwischen|pas"
+    r"|au (?:moins|plus)"
+    r"|(?:plus|moins|supérieure? à|inférieure? à|más|menos|mayor|menor|mais) (?:de|que)|entre|jusqu"
+    r"|al menos|como (?:máximo|mínimo)"
+    r"|almeno|al massimo|(?:più|meno) d[ie]|fino a|pelo menos|no máximo|até|non|não|niet|geen|minstens"
+    r"|hoogstens"
     r"|(?:meer|minder) dan)\b|n['’]t\b|\\infty|[≠<>≤≥±√∛∜∞⩽⩾≦≧≪≫≲≳∈∓]|!="
     r"|不[是为為到超足小大多少]|并非|並非|错误|錯誤|至少|至多|最多|最少|超过|超過|多于|少于|大于|小于|低于|高于|多於|少於|大於|小於|介于|之间"
     r"|ではな|じゃな|ありません|未満|未满|以上|以下|以内|より(?:大|小|多|少)|아니|이상|이하|미만|초과",
@@ -53,13 +79,9 @@ NOT_AFTER: Final = re.compile(
     r"|\\[A-Za-z]+\s*[({\[]*|[\w)\]}][(\[]|[\w)\]}^_]\s?\{"  # a function, a command, a power
     r"|[(\[][^()\[\]]*,"  # in a list
     r"|(?<!百分)之|[三四五六七八九十]分"
-    rf"|{_words(_REFERENCES)}|[#§№第]"
+    rf"|(?<!\w)(?:{_REFERENCES}|{_ARITHMETIC})|[#§№第]"
     r")\s*\Z"
-    rf"|{_words('over|under|above|below|beyond|past|within|exceed(?:s|ed|ing)?|surpass(?:es|ed|ing)?|until|till|unless')}\s+\Z"
-    rf"|{_words('as (?:many|much|few|little|high|low|large|small|long) as|start(?:s|ing)? (?:at|from)|in excess of|limited to|capped at|anywhere from|north of|short of')}\s+\Z"
-    rf"|(?<!\w)(?:max|min)(?:imum|imal|\.)?\s+(?:of\s+)?\Z|(?<!\w)(?:über|unter)\s+\Z"
-    rf"|{_words(_ARITHMETIC)}\s*\Z|{_words('twice|double|triple|half of|(?:roots?|square|cube|factorial|log(?:arithm)?) of')}\s+\Z"
-    rf"|{_words('per|out of|(?:for )?every|in every')}\s+\Z"
+    rf"|(?<!\w)(?:{_BOUNDS}|{_MULTIPLES}|{_RATIOS})\s+\Z"
     rf"|\b{_COUNTS}\s*(?:,|or|and|to|through|[-–—]|in|of|out of)\s*\Z|[或和到至~～]\s*\Z"
     rf"|(?:half|quarter|minutes?)\s+(?:to|before|after)\s+\Z",
     re.IGNORECASE,
@@ -72,17 +94,20 @@ NAME_BEFORE: Final = re.compile(
 # Right after a number and its scale or sign of percent.
 NOT_BEFORE: Final = re.compile(
     r"\s*(?:[+*×÷·^√±<>≤≥≠=\\]|/(?![^\W\d_])|/(?!(?-i:[smhglLVWAJN])\b)[^\W\d_](?!\w))"
-    r"|:[a-z](?!\w)|\.x\b|\s*(?:minimum|maximum|max\b|tops|odd|noon|midnight|in the (?:morning|afternoon|evening)|at night)\b"
+    r"|:[a-z](?!\w)|\.x\b|\s*(?:minimum|maximum|max\b|tops|odd|noon|midnight|in the (?:morning|afternoon"
+    r"|evening)|at night)\b"
     r"|\s*over\s+[a-z](?!\w)"
     r"|\s*[-–—]\s?\(|\s*[-–—]\s?[A-Za-z](?!\w|\s+[a-z])"
     r"|\s*-\s*\Z|-[^\W\d_]|\([A-Za-z]\s*[-+*/^=)]|\s*!\s*[.!$\\)=]|['’]s\b"
     r"|[^\S\n]*[^\W\d_]*\+(?!\w)|\s*(?:,|and|;)\s*[A-Za-z]\s?="
-    rf"|\s*-?(?:(?:{_ARITHMETIC}|minus|squared|cubed|factorial|choose|pi|tau|phi|theta|alpha|beta|lambda|roots?)(?!\w)"
+    rf"|\s*-?(?:(?:{_ARITHMETIC}|minus|squared|cubed|factorial|choose|pi|tau|phi|theta|alpha|beta|lambda"
+    rf"|roots?)(?!\w)"
     rf"|(?:and\s+(?:a|one|{_COUNTS})\s+)?(?:{_FRACTIONS})(?!\w)(?!\s+of an? (?:hour|minute|million)))"
     rf"|\s*and\s+a\s+(?:{_FRACTIONS})|\s+{_COUNTS}\b"
     r"|\s*times\s+(?:as|the|more|larger|greater|bigger)\b"
     r"|\s*(?:[ap]\.?\s?m\b|o\s?['’]?\s?clock|uhr\b|past\b|(?:minutes?\s+)(?:past|to|before|after)\b)"
-    rf"|(?:\s?[^\W\d_]+)?[\s,(]*\b(?:and|or|to|through|und|oder|ou|et|o)\s+(?:{_MORE}|{_COUNTS}|none|a\s+half)\b"
+    rf"|(?:\s?[^\W\d_]+)?[\s,(]*\b(?:and|or|to|through|und|oder|ou|et|o)\s+(?:{_MORE}|{_COUNTS}|none"
+    rf"|a\s+half)\b"
     r"|(?:\s?[^\W\d_]+)?\s*,?\s*(?:and|or|to|through)\s+(?:[b-hj-zB-HJ-Z]|infinity)(?![\w'’])"
     r"|(?:\s?[^\W\d_]+)?[\s,]*\bor\s+(?!so\b|about\b|thereabouts\b|roughly\b|approximately\b)"
     rf"|(?:\s+\w+)?\s*(?:(?:out\s+)?of|in(?:\s+every)?)\s+(?:every\s+)?{_COUNTS}\b"
@@ -95,9 +120,12 @@ NAME_AFTER: Final = re.compile(
     rf"\.?\s*(?:of\s+|de\s+)?{_MONTHS}(?!\w)|\s*(?:BCE?|B\.C\.|AD|A\.D\.|CE)(?!\w)"
 )
 _BEFORE_MINUS: Final = re.compile(
-    r"(?:\A|[^\w\s)\]}]|[是为為は]|\b(?:is|was|are|were|be|been|equals?|to|of|at|by|as|about|around|roughly|nearly|almost"
-    r"|approximately|exactly|precisely|only|just|simply|therefore|thus|hence|then|so|namely|get|gets|got|gives?|gave"
-    r"|has|have|had|yields?|makes?|becomes?|became|obtain|reads?|answer|result|an?|reached|reaches|hits?|s|ist|sind|sei"
+    r"(?:\A|[^\w\s)\]}]|[是为為は]|\b(?:is|was|are|were|be|been|equals?|to|of|at|by|as|about|around|roughly"
+    r"|nearly|almost"
+    r"|approximately|exactly|precisely|only|just|simply|therefore|thus|hence|then|so|namely|get|gets|got"
+    r"|gives?|gave"
+    r"|has|have|had|yields?|makes?|becomes?|became|obtain|reads?|answer|result|an?|reached|reaches|hits?|s"
+    r"|ist|sind|sei"
     r"|beträgt|lautet|est|vaut|fait|es|son|è|é|sono|são|or less))\s*\Z",
     re.IGNORECASE,
 )

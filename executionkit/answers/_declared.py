@@ -69,9 +69,11 @@ _PHRASE: Final = re.compile(
 _ELSEWHERE: Final = re.compile(
     r"(?:"
     # German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Polish, Russian, Vietnamese
-    r"\b(?:antwort|lösung|ergebnis|réponse|respuesta|risposta|resposta|antwoord|svaret|svar|odpowiedź|ответ|đáp án)\b"
+    r"\b(?:antwort|lösung|ergebnis|réponse|respuesta|risposta|resposta|antwoord|svaret|svar|odpowiedź"
+    r"|ответ|đáp án)\b"
     r"(?:[^\S\n]+(?:correcte|exacte|finale|correcta|final|corretta|esatta|giusta|correta|certa|đúng)\b)?"
-    r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b(?:[^\S\n]*:)?|[—–-](?=\s))"
+    r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b(?:[^\S\n]*:)?"
+    r"|[—–-](?=\s))"
     r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|a|o|de|het|option|opción|opzione|opção|optie)\s+(?=\S))*"
     # Chinese, Japanese, Korean
     r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為选選はがを은는이]|[:：=])+(?:选项|選項|選択肢)?"
@@ -93,7 +95,8 @@ _END: Final = re.compile(
     r"|(?P<comma>,(?=\s)|[，、])"
     r"|(?P<aside>(?<!\bor)(?<!\band)(?<=\S)\s\()"
     r"|(?P<dash>\s[-–—]\s(?=[^\W\d]))"
-    r"|\b(?:because|since|as|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce|puisque|porque"
+    r"|\b(?:because|since|as|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce"
+    r"|puisque|porque"
     r"|perché|pois|omdat|want|потому)\b"
     r"|で(?:す|した|ある)|だ(?=[。\s]|\Z)|なので|[にと]なります|입니다|이다|이에요|예요|因为|因為",
     re.IGNORECASE,
@@ -105,14 +108,17 @@ _JOINED: Final = re.compile(
 _NUMBER: Final = re.compile(r"\s*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)")
 # One letter after another, and then no statement about the last of them ("B, C is wrong").
 _LETTERS: Final = re.compile(
-    r"(?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and|or)\b)*+)++"
-    r"(?![^\S\n]*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right|true))\b)[A-Za-z]{2})"
+    r"(?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and"
+    r"|or)\b)*+)++"
+    r"(?![^\S\n]*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right"
+    r"|true))\b)[A-Za-z]{2})"
 )
 # After one letter and a point, a text and another letter with a point ("A. Rome and B. Paris").
 _ANOTHER: Final = re.compile(r"[^.\n]{0,80}?\b(?:and|or)[^\S\n]+[(*]*[A-Z][*]*[.)]")
 # After anything else that ends a clause, an item that has its line to itself.
 _LONE: Final = re.compile(
-    r"(?:(?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*+)++|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*)[)\]]*[.,;]?[^\S\n]*(?:\n|\Z|[,;])"
+    r"(?:(?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*+)++"
+    r"|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*)[)\]]*[.,;]?[^\S\n]*(?:\n|\Z|[,;])"
 )
 _DENIAL: Final = re.compile(
     r"\W*(?:(?:not|never|un(?:known|clear|certain|defined)|nicht|kein\w*|pas|non|não|niet|geen|не)\b"
@@ -156,7 +162,7 @@ def _clause(text: str) -> int | None:
     return None
 
 
-# The wide forms of Chinese and Japanese texts. The wide comma stays, because a narrow one may be part of a number.
+# The wide forms of Chinese and Japanese texts. The wide comma stays, because a narrow one may be in a number.
 _WIDE: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "！，：；？"} | {
     0x3000: 0x20
 }

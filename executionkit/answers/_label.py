@@ -9,7 +9,7 @@ from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied, wi
 from executionkit.answers._markup import without_tags
 
 _NO: Final = frozenset(("no", "non", "não", "nao"))
-# Labels that answer a question and don't describe anything: a text that begins with one goes on with its reason.
+# Labels that answer a question and don't describe anything: after one, a text goes on with its reason.
 _NEGATIVE: Final = _NO | {"false", "incorrect", "wrong", "invalid", "nein", "nee", "нет", "f", "n"}
 _POLAR: Final = _NEGATIVE | {
     *("yes", "true", "correct", "right", "valid", "ja", "oui", "sí", "si", "sì", "sim", "да", "t", "y")
@@ -17,13 +17,16 @@ _POLAR: Final = _NEGATIVE | {
 # A "no" before anything else belongs to a noun: "no doubt", "no one", "no problem".
 _ENDS_NO: Final = re.compile(
     r"[\"'”’*`)\]}$]+|\s*(?:\Z|[.,;:!?)(\n。，；]|[-–—](?=\s|\Z))"
-    r"|\s+(?:to|in|for|at|on|by|with|without|from|under|here|then|since|because|as|based|given|due|if|unless|until|when"
-    r"|and|or|but|according|after|before|is|was|it|this|that|these|those|he|she|they|we|i|you|the|i['’]m)(?![\w-])",
+    r"|\s+(?:to|in|for|at|on|by|with|without|from|under|here|then|since|because|as|based|given|due|if"
+    r"|unless|until|when"
+    r"|and|or|but|according|after|before|is|was|it|this|that|these|those|he|she|they|we|i|you|the"
+    r"|i['’]m)(?![\w-])",
     re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(r"\.?[^\S\n]*#?\d")
 _DENIED_FIELD: Final = re.compile(
-    r"[\"'”’*`)\]]*\s*(?:\(|[:=]|[-–—](?=\s))\s*(?:no|none|not|never|nope|nothing|false|absent|n/?a|unlikely|nil|0|zero)\b"
+    r"[\"'”’*`)\]]*\s*(?:\(|[:=]|[-–—](?=\s))\s*(?:no|none|not|never|nope|nothing|false|absent|n/?a"
+    r"|unlikely|nil|0|zero)\b"
     r"|\W*(?:no|none|not|never|nope|nothing|false|absent)\W*\Z",
     re.IGNORECASE,
 )
@@ -31,8 +34,10 @@ _ENDS_DENIED: Final = re.compile(
     r"(?:\b(?:not|none|no|never)|n['’]t)\W*\Z|\b(?:wrong|incorrect|mistaken)\b", re.IGNORECASE
 )
 _UNCERTAIN: Final = re.compile(
-    r"(?:\bcan\s?not|\bcould not|n['’]t|\b(?:hard|impossible|difficult|unable) to)\s+(?:really\s+)?(?:be\s+)?(?:sure|certain"
-    r"|say|tell|determine|decide|answer|know|judge|conclude)|(?:\bnot|n['’]t)\s+(?:really\s+|entirely\s+)?(?:sure|certain"
+    r"(?:\bcan\s?not|\bcould not|n['’]t|\b(?:hard|impossible|difficult"
+    r"|unable) to)\s+(?:really\s+)?(?:be\s+)?(?:sure|certain"
+    r"|say|tell|determine|decide|answer|know|judge|conclude)|(?:\bnot|n['’]t)\s+(?:really\s+"
+    r"|entirely\s+)?(?:sure|certain"
     r"|clear)|\b(?:unsure|uncertain|unclear|unknown|maybe|perhaps)\b|\bI do not know\b",
     re.IGNORECASE,
 )

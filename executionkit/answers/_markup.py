@@ -36,7 +36,8 @@ _RULES: Final = [
         ("\\", r"\\(?:times|cdot)\b", "×"),
         (
             "\\",
-            r"\\(?:left|right|q?quad|approx|displaystyle|therefore|implies|(?:long|Long)?[rR]ightarrow)\b|\\[()\[\]]",
+            r"\\(?:left|right|q?quad|approx|displaystyle|therefore|implies|(?:long|Long)?[rR]ightarrow)\b"
+            r"|\\[()\[\]]",
             " ",
         ),
         ("\\", r"\\([$%€£&#])", r"\1"),

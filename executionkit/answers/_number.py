@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Final
 
@@ -11,7 +11,8 @@ from executionkit.answers._declared import read
 from executionkit.answers._markup import plain
 
 _CURRENCY: Final = (
-    r"(?:US|CA|AU|NZ|HK|NT|R|A|C|S)?[$€£¥₹₩₽₺₫]|\b(?:USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|KRW|AUD|CAD|NZD|HKD|SGD|TWD|BRL|MXN"
+    r"(?:US|CA|AU|NZ|HK|NT|R|A|C|S)?[$€£¥₹₩₽₺₫]|\b(?:USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|KRW|AUD|CAD|NZD|HKD"
+    r"|SGD|TWD|BRL|MXN"
     r"|ZAR|SEK|NOK|DKK|PLN|CZK|HUF|RUB|AED|SAR|ILS|THB|IDR|MYR|PHP|VND|Rs\.?)"
 )
 # Words for powers of ten. Each is a pattern for one word.
@@ -69,20 +70,25 @@ def _token(decimal: str, groups: str, scales: Iterable[str]) -> re.Pattern[str]:
 
 # Right after a number: scales cut short, which are units elsewhere (5 K, 5 M), ordinals, unknowns of algebra.
 _NO_UNIT: Final = re.compile(r"[kKMBTxyznieπ]|MM|st|nd|rd|th|pi")
-# The same in upper and lower case: scales that are unknown here, or that mean different things in different places.
+# The same in upper and lower case: scales that are unknown here, or that differ from place to place.
 _OTHER_SCALE: Final = re.compile(
-    r"mil|mill|mille|mila|thou|grand|scores?|gross|myriads?|\w*[zg]illions?|[mb]il[ij]?l?i?ard\w*|[mb]illi?ards?"
-    r"|[mbt]r?il[il]?l?i?[oó]n\w*|[mbt]r?ilh(?:ão|ões)|miljo\w+|tausend|tusen|duizend|hundert|bn|mn|mln|mio|mrd|mld|tn|trn"
+    r"mil|mill|mille|mila|thou|grand|scores?|gross|myriads?|\w*[zg]illions?|[mb]il[ij]?l?i?ard\w*"
+    r"|[mb]illi?ards?"
+    r"|[mbt]r?il[il]?l?i?[oó]n\w*|[mbt]r?ilh(?:ão|ões)|miljo\w+|tausend|tusen|duizend|hundert|bn|mn|mln"
+    r"|mio|mrd|mld|tn|trn"
     r"|cr|тыс\w*|млн|млрд|трлн|миллион\w*|миллиард\w*|[千百十兆조천백만억].*",
     re.IGNORECASE,
 )
 # Any other letter may be a unit when it stands apart; of those that touch the number only these are.
 _UNIT_LETTERS: Final = "mgshlLVWAJNμΩ"
 # Two or three letters that touch a number, where they are no product of unknowns ("5ab").
-_TOUCHING: Final = frozenset(
-    "km cm dm mm nm um kg mg ng lb lbs oz ft in yd mi mph kph kmh kmph mps kw mw gw kwh wh hz khz mhz ghz kb mb gb tb pb"
-    " kib mib gib bit bps mbps gbps db ml cl dl hr hrs min sec ms ns us ps yr yrs mo wk kj mj cal pa kpa mpa hpa bar psi atm"
-    " mol kv mv ma kn nn rpm px pt em rem deg rad sr cd lm lx ev kev mev gev ppm ppb fps dpi mmhg ha ac qt gal tsp cup"
+_TOUCHING: Final = frozenset(  # in words, because a list of a hundred texts is hard to read
+    "km cm dm mm nm um kg mg ng lb lbs oz ft in yd mi mph kph kmh kmph mps kw mw gw kwh wh hz khz mhz ghz"
+    " kb mb gb tb pb"
+    " kib mib gib bit bps mbps gbps db ml cl dl hr hrs min sec ms ns us ps yr yrs mo wk kj mj cal pa kpa"
+    " mpa hpa bar psi atm"
+    " mol kv mv ma kn nn rpm px pt em rem deg rad sr cd lm lx ev kev mev gev ppm ppb fps dpi mmhg ha ac qt"
+    " gal tsp cup"
     " usd eur gbp chf jpy inr cad aud yen won day cts pcs pct egg men".split()
 )
 _WIDE_LETTER: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
@@ -96,7 +102,7 @@ _LEFT_HAND: Final = re.compile(r"\s*+(?:[A-Za-z]\w{0,20}\s*+=)?[\d\s.,+*/×÷·^
 class _Notation:
     """Reads numbers in one notation."""
 
-    def __init__(self, decimal: str, groups: str, scales: Mapping[str, int]) -> None:
+    def __init__(self, decimal: str, groups: str, scales: dict[str, int]) -> None:
         self._decimal = decimal
         self._groups = str.maketrans(dict.fromkeys(groups, ""))
         self._token = _token(decimal, groups, scales)
