@@ -1,7 +1,7 @@
 """`vote_by_field`: a vote on structured values, as a whole and field by field."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
@@ -108,8 +108,8 @@ def _as_object(value: object) -> dict[str, Any]:
 
 def _ballots(value: object) -> dict[Path, str]:
     """The fields as they vote: by Python's values, because 1.0 and 1.00 of a Decimal are different JSON."""
-    dump: Any = getattr(value, "model_dump", None)
-    compared: dict[str, Any] = dump() if callable(dump) else _as_object(value)
+    dump: Callable[[], dict[str, Any]] | None = getattr(value, "model_dump", None)
+    compared = _as_object(value) if dump is None else dump()
     return {_named(path): canonical(item) for path, item in _leaves(compared)}
 
 

@@ -1015,6 +1015,414 @@ The value is negative 5.
 答えは5億です。
 """,
     ),
+    (
+        None,
+        r"""
+The solutions are -2 and 3.
+The roots: 2, 3
+x = -2, 3
+\{1, 2\}
+The answer is 1, 2, ..., n.
+either 3 or 5
+3 respectively 5
+The answer is 3 with 5 left.
+The answer is 5 (or 6).
+The answer is 5, or possibly 6.
+Answer: 5 / 6 / 7
+Answer: 5 | 6
+\boxed{3 \le x}
+\boxed{x\in(3,5)}
+\boxed{3\text{ to }5}
+\boxed{\text{more than }5}
+\boxed{5+}
+\boxed{\approx 5 \text{ or } 6}
+\boxed{5^{\text{th}}}
+\boxed{5^\text{th}}
+\boxed{5\text{th}}
+\boxed{10^{5}}
+\boxed{2^5}
+\boxed{\$5\text{k}}
+\boxed{-\sqrt{5}}
+\boxed{-x + 5}
+\boxed{\frac{5}{\sqrt{x}}}
+\boxed{5 \text{ PM}}
+\boxed{\text{Monday, May } 5}
+at minimum 5
+no smaller than 5
+not under 5
+5 at minimum
+5 or so at least
+5, give or take 1
+5 plus or minus 1
+up to and including 5
+5 upwards
+5 and upwards
+from 5 upwards
+5 or better
+the range is 5 to ten
+below 5
+just under 5
+just over 5
+slightly more than 5
+almost 5 or 6
+5 dollars and up
+starting from $5
+at 5 or above
+≥5
+>= 5
+5 ≥ x
+5 or greater
+no later than 5
+by 5 pm
+5 people at most
+five to 7
+ca. 3-5
+5 x 3
+5 x y
+5a + b
+a + 5b
+5(x)
+5 sqrt(2)
+5 sqrt(x)
+(x - 5)
+(5 - x)
+x^5
+5 * n!
+n! / 5
+|x| = 5 or x
+5 ÷ x
+x ÷ 5
+x / 5
+5 / x
+y = 5 + x
+y = x + 5
+y = 5x
+log10(x)
+5 percent of x
+half of 10
+a third of 12
+the sum of 5 and x
+the product of 5 and n
+5 multiplied by x
+x added to 5
+5 divided by x
+5 raised to x
+5 to the x
+the cube of 5
+the fifth root of 5
+on May 5th
+5/May/2020
+May 5, '20
+Tuesday the 5th
+Sept. 5
+5. September
+20:15
+8 pm
+8PM
+8 P.M.
+8 o’clock
+8:00
+08:00
+8.30 am
+a quarter to 8
+2nd
+21st century
+1st place
+in the 1800s
+4:3 aspect
+16:9
+1:1000
+one to 5
+5 to 1
+5-to-1
+odds of 5 to one
+iOS 17.2.1
+v3.0
+ver. 3
+build 3.0.1
+2.5k
+2.5 k
+€2.5M
+2.5 Mio. €
+2,5 Millionen
+""",
+    ),
+    (
+        5000000,
+        r"""
+\boxed{5 \text{ million}}
+\boxed{\$5\text{ million}}
+\boxed{5 \times 10^6}
+""",
+    ),
+    (
+        -5,
+        r"""
+\boxed{-5\%}
+\boxed{-\$5}
+\boxed{-5^\circ \text{C}}
+The answer is: **-5**
+**−5**
+Answer: -5 dollars
+It is -5%.
+minus five, i.e. -5
+the final answer is \(-5\).
+The answer is $-5$.
+""",
+    ),
+    (
+        -0.5,
+        r"""
+\boxed{-\frac{1}{2}}
+-1/2
+""",
+    ),
+    (
+        -1234,
+        r"""
+-1,234
+""",
+    ),
+    (
+        -1500,
+        r"""
+-1.5 thousand
+""",
+    ),
+    (
+        -3000000,
+        r"""
+minus 3 million
+-$3 million
+""",
+    ),
+    (
+        4500000,
+        r"""
+4.5 million
+4.5 million euros
+""",
+    ),
+    (
+        24,
+        r"""
+2 dozen
+""",
+    ),
+    (
+        250000,
+        r"""
+2.5 lakh
+""",
+    ),
+    (
+        3,
+        r"""
+I have 3 sisters.
+3
+3 A
+3 V
+""",
+    ),
+    (
+        18,
+        r"""
+She makes 9 * 2 = $18 every day.⏎#### 18
+Janet makes $18.⏎⏎The answer is $18.
+""",
+    ),
+    (
+        0.5,
+        r"""
+The probability is 1/2.
+The probability is \frac{1}{2}.
+""",
+    ),
+    (
+        0.25,
+        r"""
+P = 0.25
+""",
+    ),
+    (
+        12,
+        r"""
+x = 12
+There are 12 months in a year.
+""",
+    ),
+    (
+        7,
+        r"""
+The minimum value is 7.
+7 days
+7
+""",
+    ),
+    (
+        100,
+        r"""
+100°C
+""",
+    ),
+    (
+        9.8,
+        r"""
+9.8 m/s²
+""",
+    ),
+    (
+        60,
+        r"""
+60 mph
+""",
+    ),
+    (
+        5,
+        r"""
+5 times
+He did it 5 times.
+5 of them
+5 in all
+5
+5 and that's it
+The answer is 5, so we are done.
+""",
+    ),
+    (
+        2020,
+        r"""
+in 2020
+It was 2020.
+""",
+    ),
+    (
+        15,
+        r"""
+15 minutes
+It takes 15 minutes to get there.
+15
+""",
+    ),
+    (
+        6,
+        r"""
+6 feet
+He is 6 feet tall.
+""",
+    ),
+    (
+        40,
+        r"""
+40 hours a week
+$40 per hour
+$40/hour
+40 miles/hour
+40 km per hour
+""",
+    ),
+    (
+        25,
+        r"""
+25 cents
+""",
+    ),
+    (
+        70,
+        r"""
+70 percent
+seventy (70)
+""",
+    ),
+    (
+        4,
+        r"""
+**Answer:** \(4\)
+4 is the answer.
+4
+Four (4).
+I'd say 4.
+Total: 4 eggs.
+Tom has 4 more.
+4 more
+He needs 4 more apples.
+""",
+    ),
+]
+
+
+EUROPEAN: list[tuple[float | None, str]] = [
+    (
+        2500000,
+        r"""
+2,5 Millionen
+2,5 Mio. Euro
+2,5 millions d'euros
+2,5 millones
+""",
+    ),
+    (
+        2500000000,
+        r"""
+2,5 Milliarden Euro
+2,5 milliards
+""",
+    ),
+    (
+        2500,
+        r"""
+2,5 tausend
+""",
+    ),
+    (
+        2000000000,
+        r"""
+2 mil millones
+""",
+    ),
+    (
+        None,
+        r"""
+2,5 Billionen
+mindestens 3
+3 oder 5
+3 bis fünf
+Die Antwort ist 3 und 5.
+am 5. Mai
+der 5. Tag
+um 5 Uhr
+menos de 5
+más de 5
+über 5
+""",
+    ),
+    (
+        42,
+        r"""
+Die Antwort lautet 42.
+""",
+    ),
+    (
+        3.5,
+        r"""
+Die Antwort ist 3,5.
+La réponse est 3,5.
+""",
+    ),
+    (
+        -5,
+        r"""
+minus 5
+moins 5
+menos 5
+""",
+    ),
+    (
+        1234.5,
+        r"""
+Das Ergebnis ist 1.234,5.
+""",
+    ),
 ]
 
 
@@ -2167,6 +2575,10 @@ No, it's not.
 
 def test_numbers() -> None:
     assert "\n".join(wrong(answers.number, NUMBERS)) == ""
+
+
+def test_european_numbers() -> None:
+    assert "\n".join(wrong(answers.european_number, EUROPEAN)) == ""
 
 
 def test_choices() -> None:

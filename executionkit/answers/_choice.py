@@ -57,8 +57,9 @@ _WIDE_END: Final = r"(?:选项|選項|项|項|の選択肢|です|だ|である|
 def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     """Make a reader of the chosen letter: "B", "(b)", "**B** because ...", "Answer: B) Paris" are one vote.
 
-    A reply abstains if it names several letters and declares none of them, if it denies a letter ("not B"),
-    or if it can't decide ("A or B").
+    A reply abstains if it names several letters and does not declare one of them, if it denies a letter ("not
+    B"), or if it can't decide ("A or B"). Articles ("A dog"), units ("5 A") and parts of names ("Vitamin C")
+    are not a choice.
 
     Example:
         ```python

@@ -21,11 +21,15 @@ _MONTHS: Final = (
     "|augustus)"
 )
 _ARITHMETIC: Final = (
-    "plus|times|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil"
+    "plus|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil"
     "|choose"
     "|power of"
 )
-_MULTIPLES: Final = "twice|double|triple|half of|(?:roots?|square|cube|factorial|log(?:arithm)?) of"
+_MULTIPLES: Final = (
+    "times|twice|double|triple|(?:roots?|square|cube|factorial|log(?:arithm)?|sum|product|difference"
+    "|hal(?:f|ves)|thirds?"
+    "|quarters?|fourths?|fifths?|tenths?) of|added to|subtracted from"
+)
 _RATIOS: Final = "per|out of|(?:for )?every|in every"
 _BOUNDS: Final = (
     "over|under|above|below|beyond|past|within|exceed(?:s|ed|ing)?|surpass(?:es|ed|ing)?|until|till|unless"
@@ -96,7 +100,7 @@ NOT_BEFORE: Final = re.compile(
     r"\s*(?:[+*×÷·^√±<>≤≥≠=\\]|/(?![^\W\d_])|/(?!(?-i:[smhglLVWAJN])\b)[^\W\d_](?!\w))"
     r"|:[a-z](?!\w)|\.x\b|\s*(?:minimum|maximum|max\b|tops|odd|noon|midnight|in the (?:morning|afternoon"
     r"|evening)|at night)\b"
-    r"|\s*over\s+[a-z](?!\w)"
+    r"|\s*(?:over|percent\s+of|to\s+the)\s+[a-z](?!\w)|\s*(?:bis\s|(?:and\s+)?(?:up|on)wards?\b)"
     r"|\s*[-–—]\s?\(|\s*[-–—]\s?[A-Za-z](?!\w|\s+[a-z])"
     r"|\s*-\s*\Z|-[^\W\d_]|\([A-Za-z]\s*[-+*/^=)]|\s*!\s*[.!$\\)=]|['’]s\b"
     r"|[^\S\n]*[^\W\d_]*\+(?!\w)|\s*(?:,|and|;)\s*[A-Za-z]\s?="
@@ -104,8 +108,9 @@ NOT_BEFORE: Final = re.compile(
     rf"|roots?)(?!\w)"
     rf"|(?:and\s+(?:a|one|{_COUNTS})\s+)?(?:{_FRACTIONS})(?!\w)(?!\s+of an? (?:hour|minute|million)))"
     rf"|\s*and\s+a\s+(?:{_FRACTIONS})|\s+{_COUNTS}\b"
-    r"|\s*times\s+(?:as|the|more|larger|greater|bigger)\b"
-    r"|\s*(?:[ap]\.?\s?m\b|o\s?['’]?\s?clock|uhr\b|past\b|(?:minutes?\s+)(?:past|to|before|after)\b)"
+    r"|\s*times\s+(?:(?:as|the|more|larger|greater|bigger)\b|[b-z](?!\w))"
+    rf"|\s*(?:[ap]\.?\s?m\b|o\s?['’]?\s?clock|uhr\b|past\b|minutes?\s+(?:past\b|(?:to|before"
+    rf"|after)\s+(?:noon|midnight|{_COUNTS})\b))"
     rf"|(?:\s?[^\W\d_]+)?[\s,(]*\b(?:and|or|to|through|und|oder|ou|et|o)\s+(?:{_MORE}|{_COUNTS}|none"
     rf"|a\s+half)\b"
     r"|(?:\s?[^\W\d_]+)?\s*,?\s*(?:and|or|to|through)\s+(?:[b-hj-zB-HJ-Z]|infinity)(?![\w'’])"
@@ -130,6 +135,9 @@ _BEFORE_MINUS: Final = re.compile(
     re.IGNORECASE,
 )
 _WORD_OF_MINUS: Final = re.compile(r"\b(?:minus|moins|menos|meno)\s", re.IGNORECASE)
+# "der 5. Tag"
+_ARTICLE: Final = re.compile(r"\b(?:der|die|das|dem|den|des|am|vom|zum|im)\s+\Z", re.IGNORECASE)
+_POINT: Final = re.compile(r"\.\s\w")
 _EXCLAMATION: Final = re.compile(r"\s*!\s*\Z")
 _WORD: Final = re.compile(r"[^\W\d_]{2}")
 _WINDOW: Final = 80
@@ -150,6 +158,8 @@ def is_part_of_more(before: str, sign: str, after: str) -> bool:
     if before.endswith("|") and after.startswith("|"):
         return True
     if before.rstrip().endswith(("(", "[")) and (not is_closed or after.lstrip().startswith(",")):
+        return True
+    if _ARTICLE.search(before) and _POINT.match(after):
         return True
     # "5!" is a factorial, "It is 5!" is not.
     if _EXCLAMATION.match(after) and not _WORD.search(before):

@@ -115,6 +115,8 @@ _LETTERS: Final = re.compile(
 )
 # After one letter and a point, a text and another letter with a point ("A. Rome and B. Paris").
 _ANOTHER: Final = re.compile(r"[^.\n]{0,80}?\b(?:and|or)[^\S\n]+[(*]*[A-Z][*]*[.)]")
+# Of one letter, with brackets and emphasis.
+_LETTER_AT_MOST: Final = 6
 # After anything else that ends a clause, an item that has its line to itself.
 _LONE: Final = re.compile(
     r"(?:(?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*+)++"
@@ -149,15 +151,16 @@ def _clause(text: str) -> int | None:
         )
         at = end.start()
         kind = end.lastgroup
+        rest = end.end()
         if kind in ("comma", "aside"):
-            goes_on = _JOINED.match(text, end.end()) or _LETTERS.match(text, end.end())
-            if not goes_on and kind == "comma":
-                goes_on = depth > 0 or _NUMBER.match(text, end.end())
+            going_on = [_JOINED, _LETTERS, *([_NUMBER] if kind == "comma" else [])]
+        elif kind == "dash":
+            going_on = [_LONE, _LETTERS]
+        elif kind == "stop":
+            going_on = [_LONE, *([_ANOTHER] if at < _LETTER_AT_MOST else [])]
         else:
-            goes_on = kind is not None and _LONE.match(text, end.end())
-            goes_on = goes_on or (kind == "stop" and at < 6 and _ANOTHER.match(text, end.end()))
-            goes_on = goes_on or (kind == "dash" and _LETTERS.match(text, end.end()))
-        if not goes_on:
+            going_on = []
+        if (kind != "comma" or depth <= 0) and not any(pattern.match(text, rest) for pattern in going_on):
             return end.start()
     return None
 

@@ -51,8 +51,9 @@ def label(*labels: str) -> Callable[[str], str | None]:
     """Make a reader of the one label that a reply gives: `label("positive", "negative", "neutral")`.
 
     Case and the characters between words don't matter ("not spam" is "Not-Spam"). If one label contains
-    another, the longer one is read. A reply abstains if it names several labels and declares none of them, or
-    if it denies a label ("isn't positive").
+    another, the longer one is read. A label at the beginning is read with its reason: "No, it is not prime."
+    is "no". A reply abstains if it names several labels and declares none of them, or if it denies a label
+    ("isn't positive", "no contradiction"). A "no" before a noun ("no doubt") is not an answer.
 
     Example:
         ```python

@@ -34,7 +34,7 @@ _ENGLISH_SCALES: Final = _SCALES | {
 }
 _EUROPEAN_SCALES: Final = _SCALES | {
     "(?:mil|mille|mila|mille?|tausend|duizend|тыс(?:яч[аи]?)?)": 10**3,
-    "(?:mill?i[oó]n(?:e[ns]?|i|s)?|mio|mln|milh(?:ão|ões)|miljoen|млн|миллион(?:а|ов)?)": 10**6,
+    "(?:mill?i?[oó]n(?:e[ns]?|i|s)?|mio|mln|milh(?:ão|ões)|miljoen|млн|миллион(?:а|ов)?)": 10**6,
     "(?:mill?iard(?:en?|s|i|o|y|ów)?|mrd|mld|miljard|млрд|миллиард(?:а|ов)?)": 10**9,
 }
 # Longer figures are no answers, and a power of ten may make a number that no memory holds.
@@ -61,8 +61,8 @@ def _token(decimal: str, groups: str, scales: Iterable[str]) -> re.Pattern[str]:
         (?:[eE](?P<exponent>[+-]?[0-9]+)|\s?[×x*·]\s?10\s?(?:\^|\*\*)\s?[{{(]?(?P<power>[+-]?[0-9]+)[)}}]?)?
         (?:\s?/\s?(?P<divisor>[0-9]+))?
         (?![.,'’:/]?[0-9])       # all of it
-        (?P<scale>(?:\s?(?:{"|".join(scales)})s?\b\.?)+|\s?[十百千]?[万萬亿億])?
-        (?:\s?(?:[%‰$€£¥₹]|°\s?[CFK]?\b)|(?P<unit>\s{{0,2}}[^\W\d_]+)(?:{_SQUARED}(?:/[^\W\d_]+{_SQUARED})?)?)?
+        (?P<scale>(?:\s{{0,3}}(?:{"|".join(scales)})s?\b\.?)+|\s?[十百千]?[万萬亿億])?
+        (?:\s?(?:[%‰$€£¥₹]|°\s?[CFK]?\b)|(?P<unit>\s{{0,3}}[^\W\d_]+(?:['’][^\W\d_]+)?)(?:{_SQUARED}(?:/[^\W\d_]+{_SQUARED})?)?)?
         """,
         re.VERBOSE | re.IGNORECASE,
     )
@@ -82,14 +82,14 @@ _OTHER_SCALE: Final = re.compile(
 # Any other letter may be a unit when it stands apart; of those that touch the number only these are.
 _UNIT_LETTERS: Final = "mgshlLVWAJNμΩ"
 # Two or three letters that touch a number, where they are no product of unknowns ("5ab").
-_TOUCHING: Final = frozenset(  # in words, because a list of a hundred texts is hard to read
-    "km cm dm mm nm um kg mg ng lb lbs oz ft in yd mi mph kph kmh kmph mps kw mw gw kwh wh hz khz mhz ghz"
-    " kb mb gb tb pb"
-    " kib mib gib bit bps mbps gbps db ml cl dl hr hrs min sec ms ns us ps yr yrs mo wk kj mj cal pa kpa"
-    " mpa hpa bar psi atm"
-    " mol kv mv ma kn nn rpm px pt em rem deg rad sr cd lm lx ev kev mev gev ppm ppb fps dpi mmhg ha ac qt"
-    " gal tsp cup"
-    " usd eur gbp chf jpy inr cad aud yen won day cts pcs pct egg men".split()
+_TOUCHING: Final = re.compile(
+    "km|cm|dm|mm|nm|um|kg|mg|ng|lb|lbs|oz|ft|in|yd|mi|mph|kph|kmh|kmph|mps|kw|"
+    "mw|gw|kwh|wh|hz|khz|mhz|ghz|kb|mb|gb|tb|pb|kib|mib|gib|bit|bps|mbps|gbps|db|"
+    "ml|cl|dl|hr|hrs|min|sec|ms|ns|us|ps|yr|yrs|mo|wk|kj|mj|cal|pa|kpa|mpa|hpa|"
+    "bar|psi|atm|mol|kv|mv|ma|kn|nn|rpm|px|pt|em|rem|deg|rad|sr|cd|lm|lx|ev|kev|"
+    "mev|gev|ppm|ppb|fps|dpi|mmhg|ha|ac|qt|gal|tsp|cup|usd|eur|gbp|chf|jpy|inr|"
+    "cad|aud|yen|won|day|cts|pcs|pct|egg|men",
+    re.IGNORECASE,
 )
 _WIDE_LETTER: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _NEARBY: Final = 80
@@ -193,7 +193,7 @@ def _is_unit(unit: str, number: re.Match[str]) -> bool:
         return word in _UNIT_LETTERS and not (touches and word == "s" and len(number["figure"]) == 4)
     if touches and word.isascii():
         is_other_base = number["figure"] == "0" and word[0] in "xXbBoO"
-        return not is_other_base and (len(word) > 3 or word.lower() in _TOUCHING)
+        return not is_other_base and (len(word) > 3 or _TOUCHING.fullmatch(word) is not None)
     return True
 
 
@@ -216,8 +216,8 @@ def number(text: str) -> int | float | None:
 
     Currencies, units and percent signs are ignored: 42 km, 42 m, 42 % and 42 are one vote. Fractions (3/4,
     3 1/2, \frac{3}{4}), powers of ten (1.5e3, 1.5 × 10^3) and scales in words (1.5 million) are read. Texts
-    that may mean something else abstain: ranges, bounds ("at least 3"), dates, times, ordinals, "5k" and
-    "5M", numbers in words, and several numbers if none is declared as the answer.
+    that may mean something else abstain: lists, ranges, bounds ("at least 3"), expressions ("2 + x"), dates,
+    times, ordinals, "5k" and "5M", numbers in words, and several numbers if none is declared as the answer.
 
     Example:
         ```python
