@@ -456,6 +456,8 @@ the 90s
 the 90's
 5月
 5月3日
+12월
+제3장
 2020年5月
 3:30
 3:30 pm
@@ -1511,6 +1513,7 @@ $\boxed{\textbf{(B)}}$
 正解：B
 정답은 B입니다.
 정답: B
+Doğru cevap B şıkkıdır.
 Die richtige Antwort ist B.
 Antwort: B
 Die Antwort lautet B.
@@ -2286,6 +2289,7 @@ No-brainer!
 In no time.
 No longer.
 yes/no
+It is a yes or no answer.
 Answer yes or no.
 No, I am not sure.
 No, it is hard to say.

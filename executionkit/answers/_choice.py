@@ -23,10 +23,10 @@ _FOLLOWS: Final = (
     "|accurately|best|most"
     "|more|better|clearly|directly|fully|option|choice|answer|one|deserves|goes|comes|means|involves|lists"
     "|names|uses"
-    "|ist|sind|war|est|es|è|é|weil|denn|car|porque"
+    r"|şık\w*|seçene\w*|ist|sind|war|est|es|è|é|weil|denn|car|porque"
 )
 _LEADS: Final = (
-    "option|choice|letter|answer|alternative|candidate|item|possibility|response|assistant|model|summary"
+    "option|choice|letter|answer|cevap|yanıt|alternative|candidate|item|possibility|response|assistant|model|summary"
     "|output|text|story"
     "|essay|translation|solution|system|reply|completion|proposal|design|draft|document|statement|sentence"
     "|passage"

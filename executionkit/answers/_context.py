@@ -83,7 +83,7 @@ NOT_AFTER: Final = re.compile(
     r"|\\[A-Za-z]+\s*[({\[]*|[\w)\]}][(\[]|[\w)\]}^_]\s?\{"  # a function, a command, a power
     r"|[(\[][^()\[\]]*,"  # in a list
     r"|(?<!百分)之|[三四五六七八九十]分"
-    rf"|(?<!\w)(?:{_REFERENCES}|{_ARITHMETIC})|[#§№第]"
+    rf"|(?<!\w)(?:{_REFERENCES}|{_ARITHMETIC})|[#§№第제]"
     r")\s*\Z"
     rf"|(?<!\w)(?:{_BOUNDS}|{_MULTIPLES}|{_RATIOS})\s+\Z"
     rf"|\b{_COUNTS}\s*(?:,|or|and|to|through|[-–—]|in|of|out of)\s*\Z|[或和到至~～]\s*\Z"
@@ -118,7 +118,7 @@ NOT_BEFORE: Final = re.compile(
     rf"|(?:\s+\w+)?\s*(?:(?:out\s+)?of|in(?:\s+every)?)\s+(?:every\s+)?{_COUNTS}\b"
     rf"|\s*to\s+the\s+(?:power|\w+\s+power)\b"
     r"|(?:\W{1,3}\w+)?\W{1,3}(?:below|under|unter|sous|sotto|bajo)\s+(?:zero|freezing|null|zéro|cero)\b"
-    r"|\s?(?:[年]?\s?[月日号號時时点點](?!間|间)|[多余餘]|倍?[或和到至、~～]\s*[一二三四五六七八九十])",
+    r"|\s?(?:[年]?\s?[月日号號時时点點월일시](?!間|间)|[多余餘]|倍?[或和到至、~～]\s*[一二三四五六七八九十])",
     re.IGNORECASE,
 )
 NAME_AFTER: Final = re.compile(

@@ -16,13 +16,14 @@ _POLAR: Final = _NEGATIVE | {
 }
 # A "no" before anything else belongs to a noun: "no doubt", "no one", "no problem".
 _ENDS_NO: Final = re.compile(
-    r"[\"'”’*`)\]}$]+|\s*(?:\Z|[.,;:!?)(\n。，；]|[-–—](?=\s|\Z))"
+    r"[\"'”’*`)\]}$\\_]+|\s*(?:\Z|[.,;:!?)(\n。，；]|[-–—](?=\s|\Z))"
     r"|\s+(?:to|in|for|at|on|by|with|without|from|under|here|then|since|because|as|based|given|due|if"
     r"|unless|until|when"
     r"|and|or|but|according|after|before|is|was|it|this|that|these|those|he|she|they|we|i|you|the"
     r"|i['’]m)(?![\w-])",
     re.IGNORECASE,
 )
+_AFTER_OR: Final = re.compile(r"(?:\b(?:or|and|nor)\W{1,3}|/\W{0,2})\Z", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"\.?[^\S\n]*#?\d")
 _DENIED_FIELD: Final = re.compile(
     r"[\"'”’*`)\]]*\s*(?:\(|[:=]|[-–—](?=\s))\s*(?:no|none|not|never|nope|nothing|false|absent|n/?a"
@@ -141,10 +142,10 @@ def label(*labels: str) -> Callable[[str], str | None]:
 
 
 def _belongs_to_a_noun(found: re.Match[str]) -> bool:
-    text, end = found.string, found.end()
-    return _folded(found[0]) in _NO and (
-        not _ENDS_NO.match(text, end) or _NUMBER.match(text, end) is not None
-    )
+    text, (start, end) = found.string, found.span()
+    if _folded(found[0]) not in _NO or _AFTER_OR.search(text[max(0, start - 12) : start]):
+        return False
+    return not _ENDS_NO.match(text, end) or _NUMBER.match(text, end) is not None
 
 
 def _is_asked(found: re.Match[str]) -> bool:
