@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, cast
 
 from executionkit._text import shorten, well_formed
 
@@ -107,9 +107,22 @@ def canonical(value: object) -> str:
 
 
 def _as_carried(value: object) -> object:
+    if is_record(value):
+        return _one_form(_own_fields(value))
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(_one_form, cast("set[object]", value)), key=canonical)
     from executionkit._carried import as_carried  # not at the top: few programs need it
 
     return _one_form(as_carried(value))
+
+
+def _own_fields(record: Any) -> object:
+    """The fields of a dataclass or model, without what its own hooks would write in their place."""
+    names: object = getattr(type(record), "model_fields", None)
+    if not isinstance(names, dict):
+        return as_dicts(record)
+    extra = getattr(record, "__pydantic_extra__", None) or {}
+    return {name: getattr(record, name) for name in cast("dict[str, Any]", names)} | extra
 
 
 def _one_form(value: object) -> object:
