@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, cast
 
 from executionkit._text import shorten, well_formed
 
@@ -95,10 +95,7 @@ def as_dicts(value: Any) -> Any:
 
 
 def canonical(value: object) -> Hashable:
-    """Make a value that is equal for two JSON values exactly where they are: 1 is 1.0, true is not 1.
-
-    A value that JSON does not have stands for itself, and so must be hashable.
-    """
+    """Make a value that is equal for two JSON values exactly where they are: 1 is 1.0, true is not 1."""
     if isinstance(value, bool):
         return "boolean", value
     if is_mapping(value):
@@ -106,6 +103,53 @@ def canonical(value: object) -> Hashable:
     if is_array(value):
         return "array", tuple(map(canonical, value))
     return value
+
+
+def canonical_text(value: object) -> str:
+    """Write a value as JSON in one form: two values have the same text exactly where JSON holds them equal.
+
+    The order of keys doesn't matter, 1 and 1.0 are the same, 1 and true are not. Values of Python that JSON
+    does not have take the form in which JSON usually carries them, so equal ones have the same text: a set
+    is a sorted array, a decimal has no trailing zeros, a moment is in UTC. Anything else is written as its
+    `repr`.
+    """
+    form = _one_form(value)
+    return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_carried)
+
+
+def _as_carried(value: object) -> object:
+    if is_record(value):
+        return _one_form(_own_fields(value))
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(_one_form, cast("set[object]", value)), key=canonical_text)
+    from executionkit._carried import as_carried  # not at the top: few programs need it
+
+    return _one_form(as_carried(value))
+
+
+def _own_fields(record: Any) -> object:
+    """The fields of a dataclass or model, without what its own hooks would write in their place."""
+    names: object = getattr(type(record), "model_fields", None)
+    if not isinstance(names, dict):
+        return as_dicts(record)
+    extra = getattr(record, "__pydantic_extra__", None) or {}
+    return {name: getattr(record, name) for name in cast("dict[str, Any]", names)} | extra
+
+
+def _one_form(value: object) -> object:
+    if is_mapping(value):
+        return {str(key): _one_form(item) for key, item in value.items()}
+    if is_array(value):
+        return [_one_form(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INT:
+        return hex(value)
+    return value
+
+
+_LONGEST_INT = 2_000
+"""In bits. Python refuses to write integers of many digits; this is less than its strictest limit."""
 
 
 def _refuse(constant: str) -> float:

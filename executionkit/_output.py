@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from functools import reduce
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial, reduce
 from operator import or_
 from types import UnionType
 from typing import (
@@ -23,7 +23,7 @@ from typing import (
     is_typeddict,
 )
 
-from executionkit._json import is_record, plain
+from executionkit._json import canonical_text, is_record, plain
 from executionkit._schema import check_schema, find_errors
 from executionkit._text import shorten
 
@@ -78,8 +78,14 @@ class Output(Generic[T]):
         schema: The schema the model is given; None for any object or array.
     """
 
-    def __init__(self, schema: Mapping[str, Any] | None, check: Callable[[Any], T]) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any] | None,
+        check: Callable[[Any], T],
+        dumps: Sequence[Callable[[T], object]] = (),
+    ) -> None:
         self._check = check
+        self._dumps = (*dumps, _itself)
         self._wraps = schema is not None and not _describes_object(schema) and _can_move(schema)
         self.schema: Mapping[str, Any] | None = schema
         if schema is not None and self._wraps:
@@ -102,6 +108,25 @@ class Output(Generic[T]):
                 raise unfit from None
         return self._check(value)
 
+    def canonical(self, value: object) -> str:
+        """Write a JSON value in a form that depends only on the value it is read as, and that reads as it.
+
+        A type that doesn't read what it writes has no such form: the JSON itself is written.
+
+        Raises:
+            UnfitError: The JSON does not fit.
+        """
+        wanted = self.read(value)
+        for dump in self._dumps:
+            try:
+                text = canonical_text(dump(wanted))
+                text = f'{{"value":{text}}}' if self._wraps else text
+                if self.read(json.loads(text)) == wanted:
+                    return text
+            except Exception:  # noqa: BLE001, S112  # a type's own hooks may raise anything
+                continue
+        return canonical_text(value)
+
 
 def output_for(output: object) -> Output[Any]:
     """Make the `Output` for None, a JSON Schema, a type or an `OutputAdapter`.
@@ -119,7 +144,7 @@ def output_for(output: object) -> Output[Any]:
         schema = adapter.json_schema()
     except Exception as exc:  # a type's own hooks may raise anything
         raise ValueError(f"output has no JSON Schema, got {output!r}: {exc}") from exc
-    return Output(schema, lambda value: _validated(adapter, value))
+    return Output(schema, lambda value: _validated(adapter, value), _dumps(adapter))
 
 
 def _by_schema(given: Mapping[str, Any]) -> Output[Any]:
@@ -167,6 +192,23 @@ def _validated(adapter: OutputAdapter[T], value: Any) -> T:
         raise UnfitError("nested too deeply to be checked") from None
     except ValueError as exc:
         raise UnfitError(*_error_lines(exc)) from None
+
+
+def _dumps(adapter: object) -> list[Callable[[Any], object]]:
+    """The ways in which pydantic's adapters write a value; none for an adapter that only reads."""
+    dump: Any = getattr(adapter, "dump_python", None)
+    if not callable(dump):
+        return []
+    # Python's values first: as JSON, 1.0 and 1.00 of a Decimal are different texts.
+    return [
+        partial(dump, mode=mode, by_alias=by_alias, warnings=False)
+        for mode in ("python", "json")
+        for by_alias in (True, False)
+    ]
+
+
+def _itself(value: object) -> object:
+    return value
 
 
 def _error_lines(exc: ValueError) -> list[str]:

@@ -1,11 +1,11 @@
 """`vote_by_field`: a vote on structured values, as a whole and field by field."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
-from executionkit._json import as_dicts, canonical, is_record
+from executionkit._json import as_dicts, canonical_text, is_record
 
 T = TypeVar("T")
 
@@ -71,18 +71,19 @@ def vote_by_field(values: Sequence[T]) -> FieldVote[T]:
         raise ValueError(f"values must hold at least one, got {values!r}")
     every = range(len(values))
     leaves = [dict(_leaves(_as_object(value))) for value in values]
-    whole = _winner([canonical(list(leaf.items())) for leaf in map(_sorted, leaves)])
+    written = [_ballots(value) for value in values]
+    whole = _winner([frozenset(ballot.items()) for ballot in written])
     fields: dict[str, Any] = {}
     agreement: dict[str, float] = {}
     matches = [0 for _ in every]
     for path in dict.fromkeys(path for leaf in leaves for path in leaf):
-        ballots = [canonical(leaf[path]) if path in leaf else _ABSENT for leaf in leaves]
+        ballots = [ballot.get(_named(path), _ABSENT) for ballot in written]
         chosen, votes = _winner(ballots)
         for index in every:
             matches[index] += ballots[index] == ballots[chosen]
         if path in leaves[chosen]:
             _put(fields, path, leaves[chosen][path])
-            agreement[".".join(path)] = votes / len(values)
+            agreement[".".join(_named(path))] = votes / len(values)
     return FieldVote(
         winner=values[whole[0]],
         agreement_ratio=whole[1] / len(values),
@@ -105,16 +106,23 @@ def _as_object(value: object) -> dict[str, Any]:
     raise ValueError(f"values must be mappings, dataclasses or models, got {value!r}")
 
 
+def _ballots(value: object) -> dict[Path, str]:
+    """The fields as they vote: by Python's values, because 1.0 and 1.00 of a Decimal are different JSON."""
+    dump: Callable[[], dict[str, Any]] | None = getattr(value, "model_dump", None)
+    compared = _as_object(value) if dump is None else dump()
+    return {_named(path): canonical_text(item) for path, item in _leaves(compared)}
+
+
+def _named(path: Path) -> Path:
+    return tuple(map(str, path))
+
+
 def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
     for name, item in value.items():
         if isinstance(item, Mapping) and item:
             yield from _leaves(cast("Mapping[str, Any]", item), (*path, name))
         else:
             yield (*path, name), item
-
-
-def _sorted(leaf: dict[Path, Any]) -> dict[Path, Any]:
-    return dict(sorted(leaf.items(), key=lambda item: item[0]))
 
 
 def _put(fields: dict[str, Any], path: Path, value: object) -> None:

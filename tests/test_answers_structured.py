@@ -2,9 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field, field_serializer
 
 from executionkit import MockProvider, answers, consensus, vote_by_field
 
@@ -75,3 +79,76 @@ def test_what_is_nothing_to_be_asked_for_is_refused_at_once(output: Any) -> None
 def test_an_answer_of_another_reader_has_no_value() -> None:
     with pytest.raises(TypeError, match="answer must be one that this reader has read, got 42"):
         answers.structured().value(42)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Offer(BaseModel):
+    price: Decimal = Decimal(0)
+    when: datetime | None = None
+    tags: set[str] = set()
+    colour: Colour = Colour.RED
+    lasts: timedelta | None = None
+    by: Annotated[str, Field(alias="from")] = "us"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    day: date
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic's documentation has it
+    @property
+    def year(self) -> int:
+        return self.day.year
+
+    @field_serializer("day")
+    def as_germans_write_it(self, day: date) -> str:
+        return f"{day:%d.%m.%Y}"
+
+
+@pytest.mark.parametrize(
+    ("output", "spellings"),
+    [
+        (
+            Film,
+            ['{"title": "M"}', '{"year": "1927", "title": "M"}', '{"title": "M", "year": 1927.0, "x": 1}'],
+        ),
+        (Offer, ['{"price": 1.0}', '{"price": "1.00"}', '{"price": 1, "from": "us", "tags": []}']),
+        (Offer, ['{"when": "2020-01-01T12:00:00Z"}', '{"when": "2020-01-01T13:00:00+01:00"}']),
+        (Offer, ['{"tags": ["a", "b"], "lasts": 60}', '{"tags": ["b", "a", "a"], "lasts": "PT1M"}']),
+        (Strict, ['{"day": "2020-01-02"}', '{"day": "2020-01-02T00:00:00"}']),
+        (list[int], ["[1, 2]", '{"value": ["1", 2.0]}']),
+        (dict[int, Film], ['{"1": {"title": "M"}}', '{"01": {"title": "M", "year": 1927}}']),
+        ({"type": "array", "items": {"type": "integer"}}, ["[1]", '{"value": [1.0]}']),
+    ],
+)
+def test_the_same_value_is_one_vote_however_it_is_spelt(output: Any, spellings: list[str]) -> None:
+    reader: answers.StructuredReader[Any] = answers.structured(output)
+    votes = set(map(reader, spellings))
+    assert len(votes) == 1, votes
+    vote = votes.pop()
+    assert vote is not None
+    assert reader(vote) == vote
+    assert reader.value(vote) == reader.value(spellings[0]) or isinstance(output, dict)
+
+
+class OneWay(BaseModel):
+    secret: SecretStr
+
+
+def test_a_type_that_does_not_read_what_it_writes_votes_by_its_json() -> None:
+    reader = answers.structured(OneWay)
+    assert reader('{ "secret": "x" }') == '{"secret":"x"}'
+    assert reader.value(reader('{"secret": "x"}')) == OneWay(secret=SecretStr("x"))
+
+
+async def test_the_vote_on_fields_agrees_with_the_vote_on_the_whole() -> None:
+    offer = answers.structured(Offer)
+    provider = replies({"price": "1.0"}, {"price": 1}, {"price": "1.00", "colour": "red"}, {"price": 2})
+    result = await consensus(provider, "q", num_samples=4, key=offer)
+    values = [Offer(price=Decimal(price)) for price in ("1.0", "1", "1.00", "2")]
+    for vote in (vote_by_field(offer.values(result.votes)), vote_by_field(values)):
+        assert vote.agreement_ratio == result.agreement_ratio == vote.agreement["price"] == 0.75
+        assert vote.winner.price == 1

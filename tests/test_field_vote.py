@@ -61,6 +61,10 @@ def test_one_is_not_true() -> None:
     assert vote_by_field([{"a": True}, {"a": 1}, {"a": 1}]).fields == {"a": 1}
 
 
+def test_names_that_are_numbers_are_fields_too() -> None:
+    assert vote_by_field([{1: "a"}, {1: "a"}, {1: "b"}]).agreement == {"1": pytest.approx(2 / 3)}
+
+
 def test_dataclasses_and_models_vote_and_the_closest_is_one_of_them() -> None:
     people = [
         Person("Ada", date(1815, 12, 10), Address("London")),

@@ -21,12 +21,14 @@ in proportion to its length.
 `number`, `choice(...)` and `label(...)` look in these places, in this order, and take the last answer in
 each:
 
-1. a declared answer: `\boxed{...}`, `<answer>...</answer>`, `#### ...`, "the answer is ...", "Answer: ...";
+1. a declared answer: `\boxed{...}`, `<answer>...</answer>`, `#### ...`, "the answer is ...", "Answer: ...",
+   and the same words in Chinese, Japanese, Korean and the commonest European languages;
 2. the whole reply, if only one thing in it can be the answer;
 3. the last line, or the first if an empty line follows it, if the line is the answer and nothing else.
 """
 
-from executionkit.answers._choice import choice, label
+from executionkit.answers._choice import choice
+from executionkit.answers._label import label
 from executionkit.answers._number import european_number, number
 from executionkit.answers._structured import StructuredReader, structured
 from executionkit.answers._text import boxed, canonical_json, last_line, tagged

@@ -1,25 +1,65 @@
-"""Reading which of a few given answers a reply gives: a letter, a label."""
+"""Reading which of a few given letters a reply chooses."""
 
 import re
 from collections.abc import Callable
 from typing import Final
 
 from executionkit.answers._declared import read
+from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied
+from executionkit.answers._markup import without_tags
 
-_MARKUP: Final = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*(?=\{)|</?[a-zA-Z][^<>]*>")
-_NEGATION: Final = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|except|wrong|incorrect|false|unlikely|eliminated?)\b|n['’]t\b",
-    re.IGNORECASE,
+# A letter is a choice in the company of these words. After other words it is the end of a name ("Vitamin C"),
+# and before other words it is an article or the beginning of one ("A dog", "C major").
+_FOLLOWS: Final = (
+    "or|and|nor|to|through|vs|versus|plus|with|along|together|but|except|not|if|than|over|in|on|at|from|by"
+    "|of|for|here|there|only|also|too"
+    "|alone|instead|rather|because|since|as|given|due|based|when|while|whereas|which|that|then|so|since|is"
+    "|isn|was|wasn|are"
+    "|were|has|have|had|do|does|doesn|did|will|would|could|should|can|cannot|must|may|might|seems?"
+    "|appears?|looks?|sounds?"
+    "|fits?|matches|makes|describes?|states?|says|gives?|shows?|contradicts|follows|contains|explains"
+    "|satisfies|works|wins"
+    "|remains?|stands|holds|refers|represents|reflects|captures|answers|addresses|provides|correctly"
+    "|accurately|best|most"
+    "|more|better|clearly|directly|fully|option|choice|answer|one|deserves|goes|comes|means|involves|lists"
+    "|names|uses"
+    r"|şık\w*|seçene\w*|ist|sind|war|est|es|è|é|weil|denn|car|porque"
 )
-_VERB: Final = r"(?:or|and|nor|is|was|has|as|because|since|seems|fits|must|would|can)\b"
-_OR: Final = r"\s*(?:\b(?:or|and)\b|[&/,+])\s*"
+_LEADS: Final = (
+    "option|choice|letter|answer|cevap|yanıt|alternative|candidate|item|possibility|response|assistant|model|summary"
+    "|output|text|story"
+    "|essay|translation|solution|system|reply|completion|proposal|design|draft|document|statement|sentence"
+    "|passage"
+    "|argument|claim|proof|snippet|image|picture|photo|graph|diagram|figure|chart|method|approach|strategy"
+    "|hypothesis"
+    "|scenario|selection|verdict|winner|conclusion|opción|opzione|opção|optie|réponse|antwort|respuesta"
+    "|risposta|resposta"
+    "|is|be|was|are|says?|said|choose|chose|chosen|choosing|picks?|picked|picking|selects?|selected"
+    "|selecting|select|with|for"
+    "|thinks?|believe|guess|say|mark|marked|circle|prefer|favou?rs?|conclude|concluded|makes|leaves"
+    "|leaving|than|but|because"
+    "|since|while|whereas|if|that|only|thus|hence|so|then|therefore|not|both|either|neither|between|to"
+    "|towards?|as|vote"
+    "|support|supports|indicates|suggests|confirms|confirm|gives?|gets?|yields|means|equals|becomes"
+    "|remains|remaining|rate"
+    "|rank|find|see|consider|trust|take|want|maybe|perhaps|namely|indeed|instead|on|the|[a-z]+ly|and|or"
+    "|just|it['’]s|s"
+    "|ist|lautet|est|es|è|é|la|die|der|das|le|el|il|het|wähle|choisis|elijo|scelgo|escolho|even|still"
+    "|eliminate|eliminated|out|off"
+)
+_MUSIC: Final = r"(?i:major|minor|sharp|flat|natural)\b"
+_TITLE: Final = r"(?:Mr|Mrs|Ms|Dr|St|Prof|Sgt|Gen|Sen|Rep|No|Fig|Sec|Eq|Art|Vol)"
+_OR: Final = r"(?:\b(?:or|and|to|through|vs)\b|[&/,+;、或和]|[-–—])\s*"
+# What may stand right after the first letter in Chinese, Japanese and Korean.
+_WIDE_END: Final = r"(?:选项|選項|项|項|の選択肢|です|だ|である|が正解|が正しい|正确|正確|입니다|이다|번)"
 
 
 def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     """Make a reader of the chosen letter: "B", "(b)", "**B** because ...", "Answer: B) Paris" are one vote.
 
-    A reply abstains if it names several letters and declares none of them, if it denies a letter ("not B"),
-    or if it can't decide ("A or B").
+    A reply abstains if it names several letters and does not declare one of them, if it denies a letter ("not
+    B"), or if it can't decide ("A or B"). Articles ("A dog"), units ("5 A") and parts of names ("Vitamin C")
+    are not a choice.
 
     Example:
         ```python
@@ -45,78 +85,70 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         raise ValueError(f"letters must be different, upper and lower case apart, got {letters!r}")
     upper = letters.upper()
     either = f"[{upper}{upper.lower()}]"
-    # At the start of a text: a letter that is plainly no word.
+    # At the start of a text: a letter that is plainly no word, no unit, no initial.
     leading = re.compile(
-        rf"[\s*_`\"'“({{\[$]*+(?:(?:option|choice|letter|answer)\s+)?[*_`\"'“({{\[$]*+({either})"
-        rf"(?=[\s*_`\"'”]*(?:\Z|[)}}\].:,;!?$]|\n)|\s+(?:because|since|as|for|which|[-–—(])(?:\s|\Z)|\s*[-–—]\s)"
+        rf"[\s*_`\"'“({{\[$「『]*+(?:(?:option|choice|letter|answer)\s+)?[*_`\"'“({{\[$]*+({either})"
+        rf"(?=[\s*_`\"'”」』]*(?:\Z|[)}}\]:,;!$，。、]|\.(?!\w\b|\s?[A-Za-z]\.)|\?\W*\Z|\n)"
+        rf"|\s+(?:because|since|as|for|which|[-–—(])(?:\s|\Z)|\s*[-–—]\s|{_WIDE_END})"
         r"[\s*_`\"'”)}\]$.:–—-]*"
     )
-    # Anywhere: a letter in brackets, or a capital that is neither an article ("A dog") nor a pronoun ("I").
-    within = "(?<=[a-z,;] )A|" if "A" in upper else ""
+    # Anywhere: a letter in brackets, or a capital that is no article ("A dog"), pronoun ("I") or initial.
+    within = "(?<=[a-z,;] )A(?! [A-Za-z][a-z])|" if "A" in upper else ""
     alone = re.compile(
-        rf"\(({either})\)|(?<![\w'’-])({within}(?!(?:A|I)\s+(?!{_VERB})[a-z])[{upper}])(?![\w'’-])"
+        rf"\(({either})\)|(?<![\w'’°&@#-])(?<!\w\.)"
+        rf"({within}(?!(?:A|I)\s+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][a-z'’]))[{upper}])(?![\w'’#&-]"
+        rf"|\+(?!\s*[(\w])|\*(?!\*)\w|\.\w\b)"
     )
-    more = re.compile(rf"{_OR}(?:option\s+)?\(?{either}\b", re.IGNORECASE)
+    more = re.compile(
+        rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+"
+        rf"|choice\s+)?[*_`\"'“(\[]*(?!(?-i:a)\s+[a-z]{{2}}){either}(?![\w'’])",
+        re.IGNORECASE,
+    )
 
     def only(text: str) -> str | None:
-        text = _MARKUP.sub("", text)
+        text = without_tags(text)
         first = leading.match(text)
-        named = {(found[1] or found[2]).upper() for found in alone.finditer(text)}
-        if first is not None and named <= {first[1].upper()} and not more.match(text, first.end()):
+        found = list(alone.finditer(text))
+        named = {(one[1] or one[2]).upper() for one in found}
+        rivals = {
+            (one[1] or one[2]).upper()
+            for one in found[: MENTIONS_AT_MOST + 1]
+            if one[1] or not _ends_a_name(one)
+        }
+        if first is not None and rivals <= {first[1].upper()} and not more.match(text, first.end(1)):
             return first[1].upper()
-        return named.pop() if len(named) == 1 and not _NEGATION.search(text) else None
+        if len(named) != 1 or len(found) > MENTIONS_AT_MOST or DENIED.search(text):
+            return None
+        if not any(one[1] or _is_chosen(one) for one in found):
+            return None
+        if any(more.match(text, one.end()) or is_denied(text, *one.span()) for one in found):
+            return None
+        return named.pop()
 
     def bare(line: str) -> str | None:
-        found = leading.fullmatch(_MARKUP.sub("", line).rstrip(" .:*_`"))
+        found = leading.fullmatch(without_tags(line).rstrip(" .:*_`"))
         return found[1].upper() if found else None
 
-    return lambda text: read(text, only, bare)
+    return lambda text: read(text, only, bare, alone.search)
 
 
-def label(*labels: str) -> Callable[[str], str | None]:
-    """Make a reader of the one label that a reply gives: `label("positive", "negative", "neutral")`.
-
-    Case and the characters between words don't matter ("not spam" is "Not-Spam"). If one label contains
-    another, the longer one is read. A reply abstains if it names several labels and declares none of them, or
-    if it denies a label ("isn't positive").
-
-    Example:
-        ```python
-        from executionkit import answers
-
-        read = answers.label("spam", "not spam")
-        assert read("This is Not-Spam.") == "not spam"
-        assert read("Spam, or not spam?") is None
-        ```
-
-    Args:
-        *labels: The labels to choose from; at least one.
-
-    Returns:
-        A reader that returns the label in the spelling given here, or None.
-
-    Raises:
-        ValueError: There is no label, one has no letter or digit, or two are the same.
-    """
-    names = {_folded(name): name for name in labels if isinstance(name, str)}
-    if not labels or len(names) < len(labels) or "" in names:
-        raise ValueError(f"labels must be different texts, with a letter or digit each, got {labels!r}")
-    longest_first = sorted(names, key=len, reverse=True)
-    either = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in longest_first)
-    words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])", re.IGNORECASE)
-
-    def only(text: str) -> str | None:
-        text = _MARKUP.sub("", text)
-        found = {_folded(match[0]) for match in words.finditer(text)}
-        if len(found) != 1 or _NEGATION.search(words.sub("", text)):
-            return None
-        return names.get(found.pop())
-
-    def bare(line: str) -> str | None:
-        return names.get(_folded(_MARKUP.sub("", line)))
-
-    return lambda text: read(text, only, bare)
+_BEFORE: Final = re.compile(rf"(?:\A|[^\w\s°]|(?<!\w)(?:{_LEADS}))[\s*_`\"'“(\[]*\Z|\n\s*\Z", re.IGNORECASE)
+_AFTER: Final = re.compile(
+    rf"[*_`\"'”)\]]*(?:\s+(?!{_MUSIC})(?:[A-Z0-9(\"'“]|(?:{_FOLLOWS})\b)|\s*(?:[^\w\s]|\Z)|\s*\n)"
+)
+_AFTER_TITLE: Final = re.compile(rf"\b(?:{_TITLE}|[A-Z])\.\s*\Z")
+_INITIAL: Final = re.compile(r"\.\s?[A-Za-z]\.")
 
 
-def _folded(text: str) -> str:
-    return " ".join(re.findall(r"[^\W_]+", text)).casefold()
+def _ends_a_name(letter: re.Match[str]) -> bool:
+    text, start = letter.string, letter.start()
+    return not _BEFORE.search(text[max(0, start - 40) : start])
+
+
+def _is_chosen(letter: re.Match[str]) -> bool:
+    """Whether the words around a letter that stands alone let it be a choice."""
+    text, start = letter.string, letter.start()
+    before = text[max(0, start - 40) : start]
+    if _ends_a_name(letter) or _AFTER_TITLE.search(before) or _INITIAL.match(text, letter.end()):
+        return False
+    return _AFTER.match(text, letter.end()) is not None

@@ -63,58 +63,156 @@ _MARK: Final = re.compile(r"^[ \t]*####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
 _PHRASE: Final = re.compile(
     r"\banswers?\b(?:[^\S\n]+(?:to|for)(?:[^\S\n]+[\w'’-]+){1,8}?)?"
     r"(?:[*_`]*[^\S\n]*(?:[:=：]|\b(?:is|are|(?:should|would|must|will)[^\S\n]+be)\b)|[*_`]*[^\S\n]*\n)"
-    r"[\s*_`\"'“:=]*",
+    r"[\s*_`\"'“:=]*(?:(?<=\n)[-+•][^\S\n]+)?",
+    re.IGNORECASE,
+)
+_ELSEWHERE: Final = re.compile(
+    r"(?:"
+    # German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Polish, Russian, Vietnamese
+    r"\b(?:antwort|lösung|ergebnis|réponse|respuesta|risposta|resposta|antwoord|svaret|svar|odpowiedź"
+    r"|ответ|đáp án)\b"
+    r"(?:[^\S\n]+(?:correcte|exacte|finale|correcta|final|corretta|esatta|giusta|correta|certa|đúng)\b)?"
+    r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b(?:[^\S\n]*:)?"
+    r"|[—–-](?=\s))"
+    r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|a|o|de|het|option|opción|opzione|opção|optie)\s+(?=\S))*"
+    # Chinese, Japanese, Korean
+    r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為选選はがを은는이]|[:：=])+(?:选项|選項|選択肢)?"
+    r"|(?:正确|正確)(?:选项|選項)[*_`]*\s*(?:[是为為]|[:：])+"
+    r"|(?:[故应應我]|所以|因此|应该|應該)(?:选|選)(?:择|擇)?(?:选项|選項)?[:：]?"
+    r"|(?:\A|(?<=[\n。，,]))\s*(?:答[:：]|[选選](?:择|擇)?[:：]?(?=\s*[(（\"“]?[A-Za-z]))"
+    r")[\s*_`\"'“「『:=]*",
     re.IGNORECASE,
 )
 _DISOWNED: Final = re.compile(
-    r"\b(?:wrong|incorrect|first|initial|previous|not)(?:\s+(?:the|an?|my|final|right|correct))*\s*\Z",
+    r"(?:\b(?:wrong|incorrect|first|initial|previous|not)(?:\s+(?:the|an?|my|final|right|correct))*"
+    r"|\b(?:falsche|nicht\s+die|mauvaise|mala|incorrecta|sbagliata|errada|неправильный|foute)"
+    r"|错误的?|錯誤的?|不正确的?|間違った|誤った|不是)\s*\Z",
     re.IGNORECASE,
 )
 _CLAUSE_AT_MOST: Final = 300
-_CLAUSE: Final = re.compile(
-    r"[.!?](?=\s|\Z)|[;\n]|(?:,(?=\s)|(?<!\bor)(?<!\band)(?<=\S)\s\()(?!\s*(?:or|and|maybe|perhaps|possibly)\b)"
-    r"|\s[-–—]\s(?=[^\W\d])|\b(?:because|since|as|so|which|where|while|given|for|after|if|but)\b",
+_END: Final = re.compile(
+    r"(?P<stop>[.!?](?=\s|\Z)|[;\n。！？；])"
+    r"|(?P<comma>,(?=\s)|[，、])"
+    r"|(?P<aside>(?<!\bor)(?<!\band)(?<=\S)\s\()"
+    r"|(?P<dash>\s[-–—]\s(?=[^\W\d]))"
+    r"|\b(?:because|since|as|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce"
+    r"|puisque|porque"
+    r"|perché|pois|omdat|want|потому)\b"
+    r"|で(?:す|した|ある)|だ(?=[。\s]|\Z)|なので|[にと]なります|입니다|이다|이에요|예요|因为|因為",
     re.IGNORECASE,
 )
-_DENIAL: Final = re.compile(r"\W*(?:not|never|un(?:known|clear|certain|defined))\b", re.IGNORECASE)
+# After a comma or an open bracket, what goes on with the answer: an alternative, or a further item.
+_JOINED: Final = re.compile(
+    r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|oder|und|ou|et|o|y|e|of|en)\b|[或和及と])", re.IGNORECASE
+)
+_NUMBER: Final = re.compile(r"\s*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)")
+# One letter after another, and then no statement about the last of them ("B, C is wrong").
+_LETTERS: Final = re.compile(
+    r"(?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and"
+    r"|or)\b)*+)++"
+    r"(?![^\S\n]*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right"
+    r"|true))\b)[A-Za-z]{2})"
+)
+# After one letter and a point, a text and another letter with a point ("A. Rome and B. Paris").
+_ANOTHER: Final = re.compile(r"[^.\n]{0,80}?\b(?:and|or)[^\S\n]+[(*]*[A-Z][*]*[.)]")
+# Of one letter, with brackets and emphasis.
+_LETTER_AT_MOST: Final = 6
+# After anything else that ends a clause, an item that has its line to itself.
+_LONE: Final = re.compile(
+    r"(?:(?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*+)++"
+    r"|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*)[)\]]*[.,;]?[^\S\n]*(?:\n|\Z|[,;])"
+)
+_DENIAL: Final = re.compile(
+    r"\W*(?:(?:not|never|un(?:known|clear|certain|defined)|nicht|kein\w*|pas|non|não|niet|geen|не)\b"
+    r"|[不未无無没沒]|わから|分から)",
+    re.IGNORECASE,
+)
 
 
 def phrases(text: str) -> Iterator[Declared]:
     """The clause after each "the answer is" and "Answer:", unless it is too long to be one."""
-    for phrase in _PHRASE.finditer(text):
-        if _DISOWNED.search(text, max(0, phrase.start() - 24), phrase.start()):
-            continue
-        # Bounded, because a text may be nothing but such phrases.
-        rest = text[phrase.end() : phrase.end() + _CLAUSE_AT_MOST]
-        end = _CLAUSE.search(rest, 1)
-        if end or len(rest) < _CLAUSE_AT_MOST:
-            yield Declared(phrase.start(), rest[: end.start()] if end else rest, is_marked=False)
+    for pattern in (_PHRASE, _ELSEWHERE):
+        for phrase in pattern.finditer(text):
+            if _DISOWNED.search(text, max(0, phrase.start() - 24), phrase.start()):
+                continue
+            # Bounded, because a text may be nothing but such phrases.
+            rest = text[phrase.end() : phrase.end() + _CLAUSE_AT_MOST]
+            end = _clause(rest)
+            if end is not None or len(rest) < _CLAUSE_AT_MOST:
+                yield Declared(phrase.start(), rest[:end], is_marked=False)
 
 
-def read(text: str, only: Callable[[str], T | None], bare: Callable[[str], T | None]) -> T | None:
+def _clause(text: str) -> int | None:
+    """Where the clause at the start of a text ends; None if it goes on to the end."""
+    depth, at = 0, 0
+    for end in _END.finditer(text, 1):
+        depth += sum(
+            {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(c, 0) for c in text[at : end.start()]
+        )
+        at = end.start()
+        kind = end.lastgroup
+        rest = end.end()
+        if kind in ("comma", "aside"):
+            going_on = [_JOINED, _LETTERS, *([_NUMBER] if kind == "comma" else [])]
+        elif kind == "dash":
+            going_on = [_LONE, _LETTERS]
+        elif kind == "stop":
+            going_on = [_LONE, *([_ANOTHER] if at < _LETTER_AT_MOST else [])]
+        else:
+            going_on = []
+        if (kind != "comma" or depth <= 0) and not any(pattern.match(text, rest) for pattern in going_on):
+            return end.start()
+    return None
+
+
+# The wide forms of Chinese and Japanese texts. The wide comma stays, because a narrow one may be in a number.
+_WIDE: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "！，：；？"} | {
+    0x3000: 0x20
+}
+
+
+def read(
+    text: str,
+    only: Callable[[str], T | None],
+    bare: Callable[[str], T | None],
+    mentions: Callable[[str], object],
+) -> T | None:
     """Read the one answer of a reply.
 
     Args:
         text: The reply.
         only: Reads a text that holds one answer, among words; None when it may hold another.
         bare: Reads a line that is an answer and nothing else.
+        mentions: Whether a text has anything in it that looks like an answer.
     """
-    text = without_thoughts(text)
+    text = without_thoughts(text).strip()
+    if not text.isascii():
+        text = text.translate(_WIDE)
     marks = (Declared(mark.start(), mark[1], is_marked=True) for mark in _MARK.finditer(text))
     declared = [*boxes(text), *tags(text, "answer"), *marks, *phrases(text)]
     for place in sorted(declared, reverse=True):
-        answer = only(place.text)
+        answer = only(place.text.strip())
         if answer is not None:
             return answer
         if place.is_marked or _DENIAL.match(place.text):
             return None
-    answer = only(text)
-    return _bare_line(text.strip().splitlines(), bare) if answer is None else answer
+        if mentions(place.text):
+            # Earlier declarations were taken back.
+            is_last = text.rstrip(".。!！*_ ").endswith(place.text.rstrip(".。!！*_ "))
+            return None if is_last else _bare_line(text.splitlines(), bare)
+    # With a line break in front, because only a line can begin with a bullet.
+    answer = only(f"\n{text}")
+    return _bare_line(text.splitlines(), bare) if answer is None else answer
+
+
+_CONNECTOR: Final = re.compile(r"\W*(?:and|or|und|oder|et|ou|y|o|e)\W*|\s*&\s*", re.IGNORECASE)
 
 
 def _bare_line(lines: list[str], bare: Callable[[str], T | None]) -> T | None:
     """The answer that stands alone on the last line, or on the first with nothing on the second."""
     if len(lines) < 2:
+        return None
+    if _CONNECTOR.fullmatch(lines[-2]):
         return None
     opening = None if lines[1].strip() else bare(lines[0])
     closing = bare(lines[-1])

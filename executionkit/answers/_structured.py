@@ -6,7 +6,7 @@ from types import UnionType
 from typing import Any, Generic, TypeVar, overload
 
 from executionkit._output import OutputAdapter
-from executionkit.answers._text import canonical_json
+from executionkit.engine.json_extraction import extract_json
 
 T = TypeVar("T")
 
@@ -14,7 +14,8 @@ T = TypeVar("T")
 class StructuredReader(Generic[T]):
     """Reads the JSON of a reply if it fits the type or schema asked for. Make one with `structured`.
 
-    The answer that votes is the text that `canonical_json` returns. `value` turns it into the value.
+    The answer that votes is JSON text, the same for all replies that are read as the same value: defaults are
+    filled in, and "1931" is 1931 where the type takes it as that. `value` turns it into the value.
     """
 
     def __init__(self, output: object) -> None:
@@ -24,15 +25,12 @@ class StructuredReader(Generic[T]):
 
     def __call__(self, text: str) -> str | None:
         """Read the answer; None if there is no JSON, or it does not fit."""
-        answer = canonical_json(text)
-        if answer is not None:
-            from executionkit._output import UnfitError
+        from executionkit._output import UnfitError
 
-            try:
-                self.value(answer)
-            except UnfitError:
-                return None
-        return answer
+        try:
+            return self._output.canonical(extract_json(text))
+        except (UnfitError, ValueError, RecursionError):
+            return None
 
     def value(self, answer: Hashable) -> T:
         """Return the value of an answer that this reader has read.
@@ -61,7 +59,7 @@ def structured(output: None = None) -> StructuredReader[dict[str, Any] | list[An
 @overload
 def structured(output: Mapping[str, Any] | UnionType) -> StructuredReader[Any]: ...
 def structured(output: object = None) -> StructuredReader[Any]:
-    """Make a reader of structured answers. Equal JSON is one vote, and a reply that does not fit abstains.
+    """Make a reader of structured answers. Equal values are one vote, and a reply that does not fit abstains.
 
     Each sample is one request, without the repairs of the pattern `structured`: a vote needs many answers,
     not that each of them is right. Describe the JSON in the prompt.

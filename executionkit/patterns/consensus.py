@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
@@ -144,6 +144,9 @@ async def consensus(
             flight are awaited.
         Exception: An exception that `key` raised, unchanged. A note on it quotes the reply.
 
+    A `UserWarning` says that most replies of a vote with a `key` were cut off by `max_tokens`. It is not
+    given where `max_tokens` leaves room for nothing but a label.
+
     Every error has the texts already paid for in `.metadata["responses"]`, in sample order.
     """
     checks.text(prompt=prompt)
@@ -178,8 +181,23 @@ async def consensus(
         while window := needed(votes, num_samples - samples.asked):
             for sample in await samples.take(run, window):
                 votes.add(sample, reader.answer(sample, samples.replies[sample]))
+        if key is not None and max_tokens > _ONLY_AN_ANSWER:
+            _warn_of_truncation(samples, max_tokens)
         _require_a_winner(votes, len(samples.replies), has_key=key is not None, is_unanimous=is_unanimous)
         return _result(votes, samples, num_samples, run.usage)
+
+
+# In tokens. A reply cut off after so few was meant to be: they hold a label, and no reasons.
+_ONLY_AN_ANSWER: Final = 8
+
+
+def _warn_of_truncation(samples: Samples, max_tokens: int) -> None:
+    cut, count = sum(reply.was_truncated for reply in samples.replies.values()), len(samples.replies)
+    if 2 * cut > count:
+        checks.warn_the_caller(
+            f"consensus: {cut} of {count} replies were cut off by max_tokens={max_tokens}, most likely "
+            "before their answer; raise max_tokens, or ask for shorter replies"
+        )
 
 
 def _require_a_winner(votes: Votes, count: int, *, has_key: bool, is_unanimous: bool) -> None:

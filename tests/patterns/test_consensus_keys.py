@@ -75,6 +75,20 @@ async def test_a_reply_cut_off_votes_when_an_answer_can_be_read_in_it() -> None:
     assert (result.score, result.truncated_responses) == (1.0, 1)
 
 
+async def test_a_vote_in_which_most_replies_were_cut_off_says_so() -> None:
+    cut = LLMResponse("First, 6 * 7 =", finish_reason="length")
+    with pytest.warns(UserWarning, match="2 of 3 replies were cut off by max_tokens=120") as caught:
+        await consensus(
+            MockProvider([cut, "42", cut]), "q", num_samples=3, max_tokens=120, key=answers.number
+        )
+    assert caught[0].filename == __file__
+    # No warning (an error here): half of them, labels of one token, a vote on whole texts.
+    await consensus(MockProvider([cut, "42"]), "q", num_samples=2, key=answers.number)
+    label = LLMResponse("yes", finish_reason="length")
+    await consensus(MockProvider([label]), "q", max_tokens=1, key=answers.label("yes", "no"))
+    await consensus(MockProvider([label]), "q")
+
+
 async def test_an_early_stop_counts_what_the_key_reads() -> None:
     result = await consensus(MockProvider(["42", "$42", "42.0"]), "q", key=answers.number, stop="decided")
     assert (result.answer, result.samples_used, result.samples_saved) == (42, 3, 2)

@@ -1,0 +1,56 @@
+"""Words that deny an answer, in its clause or in the whole text."""
+
+import re
+from typing import Final
+
+# Anywhere in a text: they may deny whatever the text names.
+DENIED: Final = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|except|wrong|incorrect|false|unlikely|eliminated?|nicht|kein\w*"
+    r"|niet|geen"
+    r"|n'est pas)\b|n['’]t\b|[不没沒]|ではな|じゃな|ません|아니|않",
+    re.IGNORECASE,
+)
+# In the clause of the answer.
+_DENIED_NEARBY: Final = re.compile(
+    r"\b(?:no|non|without|hardly|scarcely|nowhere near|far from|anything but|all but|other than"
+    r"|rather than|instead of"
+    r"|as opposed to|opposite of|contrary|unlike|lack(?:s|ed|ing)?|absen(?:t|ce)|devoid|free|missing"
+    r"|fail(?:s|ed|ing)?"
+    r"|rul(?:e|es|ed|ing) out|exclud\w+|reject\w*|dismiss\w*|discard\w*|refut\w+|den(?:y|ies|ied|ying)"
+    r"|doubt\w*"
+    r"|zero|(?<!a )little|nothing|none|nobody|disagree\w*|no longer|avoid\w*|mistake\w*|short of|less than"
+    r"|questionable|implausible|impossible)\b"
+    r"|\b(?:un|anti|pseudo)-",
+    re.IGNORECASE,
+)
+# A "no" that denies nothing.
+_IDIOM: Final = re.compile(
+    r"\b(?:(?:there(?: is|'s|’s)\s+)?(?:no|without(?: any| a)?|beyond(?: any| a)?)\s+(?:doubt|question"
+    r"|problem|worries|matter)"
+    r"|not only|undoubtedly)\b(?:\s+(?:about it|that))?",
+    re.IGNORECASE,
+)
+_CLAUSE: Final = re.compile(
+    r"[.,;:!?\n。，；]|(?<!anything )(?<!nothing )(?<!all )\bbut\b|\b(?:so|therefore|hence|thus|because|since"
+    r"|although|though|while|whereas|and|then)\b"
+    r"|[-–—](?=\s)",
+    re.IGNORECASE,
+)
+_WINDOW: Final = 120
+MENTIONS_AT_MOST: Final = 100
+"""A text that names an answer more often than this is not read: looking around each takes its time."""
+
+
+def without_idioms(text: str) -> str:
+    """The text without phrases such as "no doubt"."""
+    return _IDIOM.sub(" ", text)
+
+
+def is_denied(text: str, start: int, end: int) -> bool:
+    """Whether the clause around `text[start:end]` denies it, by a word that elsewhere denies other things."""
+    before = text[max(0, start - _WINDOW) : start]
+    cuts = [cut.end() for cut in _CLAUSE.finditer(before)]
+    after = text[end : end + _WINDOW]
+    cut_after = _CLAUSE.search(after)
+    clause = before[cuts[-1] if cuts else 0 :], after[: cut_after.start() if cut_after else None]
+    return any(map(_DENIED_NEARBY.search, clause))

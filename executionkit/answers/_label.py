@@ -1,0 +1,162 @@
+"""Reading which of a few given labels a reply gives."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from executionkit.answers._declared import read
+from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied, without_idioms
+from executionkit.answers._markup import without_tags
+
+_NO: Final = frozenset(("no", "non", "não", "nao"))
+# Labels that answer a question and don't describe anything: after one, a text goes on with its reason.
+_NEGATIVE: Final = _NO | {"false", "incorrect", "wrong", "invalid", "nein", "nee", "нет", "f", "n"}
+_POLAR: Final = _NEGATIVE | {
+    *("yes", "true", "correct", "right", "valid", "ja", "oui", "sí", "si", "sì", "sim", "да", "t", "y")
+}
+# A "no" before anything else belongs to a noun: "no doubt", "no one", "no problem".
+_ENDS_NO: Final = re.compile(
+    r"[\"'”’*`)\]}$\\_]+|\s*(?:\Z|[.,;:!?)(\n。，；]|[-–—](?=\s|\Z))"
+    r"|\s+(?:to|in|for|at|on|by|with|without|from|under|here|then|since|because|as|based|given|due|if"
+    r"|unless|until|when"
+    r"|and|or|but|according|after|before|is|was|it|this|that|these|those|he|she|they|we|i|you|the"
+    r"|i['’]m)(?![\w-])",
+    re.IGNORECASE,
+)
+_AFTER_OR: Final = re.compile(r"(?:\b(?:or|and|nor)\W{1,3}|/\W{0,2})\Z", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"\.?[^\S\n]*#?\d")
+_DENIED_FIELD: Final = re.compile(
+    r"[\"'”’*`)\]]*\s*(?:\(|[:=]|[-–—](?=\s))\s*(?:no|none|not|never|nope|nothing|false|absent|n/?a"
+    r"|unlikely|nil|0|zero)\b"
+    r"|\W*(?:no|none|not|never|nope|nothing|false|absent)\W*\Z",
+    re.IGNORECASE,
+)
+_ENDS_DENIED: Final = re.compile(
+    r"(?:\b(?:not|none|no|never)|n['’]t)\W*\Z|\b(?:wrong|incorrect|mistaken)\b", re.IGNORECASE
+)
+_UNCERTAIN: Final = re.compile(
+    r"(?:\bcan\s?not|\bcould not|n['’]t|\b(?:hard|impossible|difficult"
+    r"|unable) to)\s+(?:really\s+)?(?:be\s+)?(?:sure|certain"
+    r"|say|tell|determine|decide|answer|know|judge|conclude)|(?:\bnot|n['’]t)\s+(?:really\s+"
+    r"|entirely\s+)?(?:sure|certain"
+    r"|clear)|\b(?:unsure|uncertain|unclear|unknown|maybe|perhaps)\b|\bI do not know\b",
+    re.IGNORECASE,
+)
+_TAKES_BACK: Final = re.compile(
+    r"\b(?:wait|actually|correction|scratch that|sorry|oops|on second thought|my mistake)\b", re.IGNORECASE
+)
+_TURNS: Final = re.compile(r"\W*(?:but|however|though|although|yet|or)\b", re.IGNORECASE)
+
+
+def label(*labels: str) -> Callable[[str], str | None]:
+    """Make a reader of the one label that a reply gives: `label("positive", "negative", "neutral")`.
+
+    Case and the characters between words don't matter ("not spam" is "Not-Spam"). If one label contains
+    another, the longer one is read. A label at the beginning is read with its reason: "No, it is not prime."
+    is "no". A reply abstains if it names several labels and declares none of them, or if it denies a label
+    ("isn't positive", "no contradiction"). A "no" before a noun ("no doubt") is not an answer.
+
+    Example:
+        ```python
+        from executionkit import answers
+
+        read = answers.label("spam", "not spam")
+        assert read("This is Not-Spam.") == "not spam"
+        assert read("Spam, or not spam?") is None
+        ```
+
+    Args:
+        *labels: The labels to choose from; at least one.
+
+    Returns:
+        A reader that returns the label in the spelling given here, or None.
+
+    Raises:
+        ValueError: There is no label, one has no letter or digit, or two are the same.
+    """
+    names = {_folded(name): name for name in labels if isinstance(name, str)}
+    if not labels or len(names) < len(labels) or "" in names:
+        raise ValueError(f"labels must be different texts, with a letter or digit each, got {labels!r}")
+    longest_first = sorted(names, key=len, reverse=True)
+    either = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in longest_first)
+    words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])", re.IGNORECASE)
+    # At the start, or after a few words and a comma ("Well, no: ...").
+    first = re.compile(
+        rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*)?({either})(?![^\W_])[\"'”’*`)\]]*"
+        r"(?:\s*(?:\Z|[.,;!\n(])|(\s*(?::|[-–—](?=\s))|\s+(?:it|this|that|there|he|she|they|we)\b)"
+        r"|\s+(?:because|since|as|given|due)\b)",
+        re.IGNORECASE,
+    )
+    # At the end, after the reason.
+    last = re.compile(
+        r"[.,;:!\n]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)[,:]?\s+"
+        rf"(?:(?:the\s+answer|it|this|that)(?:\s+is|['’]s)\s+)?(?:an?\s+)?({either})\W*\Z",
+        re.IGNORECASE,
+    )
+
+    def mentions(text: str) -> list[re.Match[str]]:
+        return [found for found in words.finditer(text) if not _belongs_to_a_noun(found)]
+
+    def only(text: str) -> str | None:
+        text = without_idioms(without_tags(text))
+        found = mentions(text)
+        name = _folded(found[0][0]) if found else ""
+        if name not in names or len(found) > MENTIONS_AT_MOST or any(map(_is_asked, found)):
+            return None
+        if name not in _NEGATIVE and any(_DENIED_FIELD.match(text, one.end()) for one in found):
+            return None
+        is_only_one = all(_folded(one[0]) == name for one in found)
+        start = first.match(text)
+        if start and start.start(1) == found[0].start():
+            rest = text[start.end(1) :]
+            if _TAKES_BACK.search(rest) or (name in _POLAR and _UNCERTAIN.search(rest)):
+                return None
+            if (name in _POLAR or not start[2]) and begins_with(name, rest, found):
+                return names[name]
+        if not is_only_one:
+            return None
+        if last.search(text):
+            return names[name]
+        if DENIED.search(words.sub("", text)) or any(is_denied(text, *one.span()) for one in found):
+            return None
+        return names[name]
+
+    def begins_with(name: str, rest: str, found: list[re.Match[str]]) -> bool:
+        """Whether the rest of a text that begins with a label is no more than its reason."""
+        again = [one for one in found[1:] if _folded(one[0]) == name]
+        others = [one for one in found[1:] if _folded(one[0]) != name]
+        if not all(DENIED.search(words.sub("", _sentence(one))) for one in others):
+            return False
+        if _TURNS.match(rest):
+            return False
+        if name in _NEGATIVE:
+            return True
+        return not (
+            _ENDS_DENIED.search(rest) or any(DENIED.search(words.sub("", _sentence(one))) for one in again)
+        )
+
+    def bare(line: str) -> str | None:
+        return None if "?" in line else names.get(_folded(without_tags(line)))
+
+    return lambda text: read(text, only, bare, mentions)
+
+
+def _belongs_to_a_noun(found: re.Match[str]) -> bool:
+    text, (start, end) = found.string, found.span()
+    if _folded(found[0]) not in _NO or _AFTER_OR.search(text[max(0, start - 12) : start]):
+        return False
+    return not _ENDS_NO.match(text, end) or _NUMBER.match(text, end) is not None
+
+
+def _is_asked(found: re.Match[str]) -> bool:
+    return found.string[found.end() : found.end() + 4].lstrip("\"'”’*`) ").startswith("?")
+
+
+def _sentence(found: re.Match[str]) -> str:
+    text, (start, end) = found.string, found.span()
+    before, after = text[max(0, start - 120) : start], text[end : end + 120]
+    return re.split(r"[.!?;\n]", before)[-1] + " _ " + re.split(r"[.!?;\n]", after, maxsplit=1)[0]
+
+
+def _folded(text: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", text)).casefold()
