@@ -1,0 +1,203 @@
+"""Values that come in pieces: the fields of a stream that the library does not know, put together."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from executionkit._json import is_list, is_object
+
+# Texts that name something. Servers repeat them with each piece, so the last one counts.
+_LABELS: Final = frozenset(
+    {"id", "type", "role", "name", "object", "model", "format", "status", "provider", "severity", "language"}
+)
+_LABEL_ENDS: Final = ("_id", "_type", "_name", "_reason", "_format")
+
+# The fields of a block that hold its text. A block without an index goes on in the next piece by these.
+_TEXTS: Final = frozenset({"text", "thinking", "summary", "reasoning", "content"})
+
+
+class _Object(dict[str, Any]):
+    """An object that is being put together."""
+
+
+class _Text:
+    """A text that is being put together."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = [*parts]
+
+
+class _List:
+    """A list that is being put together.
+
+    Args:
+        given: Its first piece.
+        blocks_grow: Whether a block may be continued by the next piece.
+    """
+
+    def __init__(self, given: list[Any], *, blocks_grow: bool) -> None:
+        self.items: list[Any] = []
+        self._given: list[Any] = []
+        self._grow = blocks_grow
+        self._by_index: dict[int, int] = {}
+        self._is_plain = True
+        self._append(given)
+
+    def add(self, piece: list[Any]) -> None:
+        # Some servers send the list so far with every chunk; numbers (token ids) do repeat.
+        held = self._given
+        is_repeated = (
+            self._is_plain
+            and held
+            and len(piece) >= len(held)
+            and not isinstance(held[0], (int, float))
+            and piece[: len(held)] == held
+        )
+        self._append(piece[len(held) :] if is_repeated else piece)
+
+    def _append(self, piece: list[Any]) -> None:
+        for number, item in enumerate(piece):
+            place = self._continued(item, is_first=number == 0) if self._grow and is_object(item) else None
+            if place is None:
+                if is_object(item) and isinstance(item.get("index"), int):
+                    self._by_index[item["index"]] = len(self.items)
+                self.items.append(item)
+                self._given.append(item)
+            else:
+                self._is_plain = False
+                self.items[place] = merged(self.items[place], item, texts_grow=True)
+
+    def _continued(self, item: dict[str, Any], *, is_first: bool) -> int | None:
+        """The place of the block that `item` continues."""
+        index = item.get("index")
+        if isinstance(index, int):
+            place = self._by_index.get(index)
+            return None if place is None or _differ(self.items[place], item) else place
+        last: object = self.items[-1] if self.items else None
+        return len(self.items) - 1 if is_first and is_object(last) and _continues(last, item) else None
+
+
+def _differ(block: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    return any(block.get(name) and item.get(name) and block[name] != item[name] for name in ("type", "id"))
+
+
+def _continues(block: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    """Whether a piece without an index belongs to the block before it: it brings more text, or its end."""
+    if not item.get("type") or item["type"] != block.get("type") or _differ(block, item):
+        return False
+    news = {name: value for name, value in item.items() if value and not _is_label(name)}
+    is_closed = any("signature" in name and value for name, value in block.items())
+    return not is_closed and all(
+        name in _TEXTS if block.get(name) else isinstance(value, str) for name, value in news.items()
+    )
+
+
+def _is_label(name: str) -> bool:
+    return name in _LABELS or name.endswith(_LABEL_ENDS)
+
+
+def merged(old: Any, new: Any, name: str = "", *, texts_grow: bool) -> Any:
+    """Add a piece of a value to what came before it.
+
+    Args:
+        old: What came before; None if nothing did.
+        new: The piece.
+        name: The field's name.
+        texts_grow: Whether texts are pieces to join, as in a delta. Otherwise the last text counts.
+    """
+    if new is None or old is None:
+        return old if new is None else new
+    if isinstance(new, str):
+        if not texts_grow or _is_label(name) or not isinstance(old, (str, _Text)):
+            return new or old
+        if isinstance(old, str):
+            return _Text(old, new)
+        old.parts.append(new)
+        return old
+    if is_object(new) and is_object(old):
+        if not isinstance(old, _Object):
+            old = _Object(old)
+        # Each entry of the log probabilities is a token of its own, and two may be equal.
+        for key, item in new.items():
+            if name == "logprobs":
+                old[key] = _extended(old.get(key), item)
+            else:
+                old[key] = merged(old.get(key), item, key, texts_grow=texts_grow)
+        return old
+    if is_list(new) and isinstance(old, (list, _List)):
+        if not isinstance(old, _List):
+            old = _List(old, blocks_grow=texts_grow)
+        old.add(new)
+        return old
+    return new
+
+
+class _Tokens(list[Any]):
+    """A list of our own, which may be extended in place."""
+
+
+def _extended(old: Any, new: Any) -> Any:
+    if not is_list(new) or not is_list(old):
+        return old if new is None else new
+    tokens = old if isinstance(old, _Tokens) else _Tokens(old)
+    tokens.extend(new)
+    return tokens
+
+
+def settled(value: Any) -> Any:
+    """The value that was put together, in the types of parsed JSON."""
+    if isinstance(value, _Text):
+        return "".join(value.parts)
+    if isinstance(value, _List):
+        return [settled(item) for item in value.items]
+    if isinstance(value, _Tokens):
+        return list(value)
+    if isinstance(value, _Object):
+        return {name: settled(item) for name, item in value.items()}
+    return value
+
+
+def weight(value: object) -> int:
+    """About how many characters a parsed value takes; to limit what is kept of a stream."""
+    total, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        total += len(item) if isinstance(item, str) else 1
+        if is_object(item):
+            waiting.extend(item.values())
+            total += sum(map(len, item))
+        elif is_list(item):
+            waiting.extend(item)
+    return total
+
+
+def unknown(fields: Mapping[str, Any], known: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """The fields, with a value, that the library does not read itself."""
+    return ((name, value) for name, value in fields.items() if name not in known and value is not None)
+
+
+class Fields:
+    """The fields of an object that the library does not read itself.
+
+    Args:
+        known: The names of the other fields.
+        texts_grow: See `merged`.
+    """
+
+    def __init__(self, known: frozenset[str], *, texts_grow: bool) -> None:
+        self._known = known
+        self._grow = texts_grow
+        self._values: dict[str, Any] = {}
+
+    def add(self, piece: Mapping[str, Any]) -> int:
+        """Take a piece of the object; return about how many characters it adds."""
+        size = 0
+        if self._known.issuperset(piece):
+            return 0
+        for name, value in unknown(piece, self._known):
+            size += weight(value)
+            self._values[name] = merged(self._values.get(name), value, name, texts_grow=self._grow)
+        return size
+
+    def settled(self) -> dict[str, Any]:
+        """The fields as a whole reply would have them."""
+        return {name: settled(value) for name, value in self._values.items()}
