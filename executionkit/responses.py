@@ -135,6 +135,9 @@ class LLMResponse:
         refusal: The model's refusal, or "".
         alternatives: The other choices of a request for several (`n`), in the server's order. They have no
             usage: this response has that of the whole request.
+        request_id: The server's identifier of the request, if it sent one.
+        headers: The reply's headers that tell of limits and of the request (`x-ratelimit-*`, `retry-after`,
+            ...), their names in lower case; read-only, and without secrets.
     """
 
     content: str
@@ -145,6 +148,8 @@ class LLMResponse:
     reasoning: str = field(default="", kw_only=True)
     refusal: str = field(default="", kw_only=True)
     alternatives: Sequence["LLMResponse"] = field(default=(), kw_only=True)
+    request_id: str | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("content", "reasoning", "refusal"):
@@ -157,11 +162,12 @@ class LLMResponse:
             object.__setattr__(self, "alternatives", tuple(self.alternatives or ()))
         known = self.usage if isinstance(self.usage, Mapping) else {}
         object.__setattr__(self, "usage", MappingProxyType(dict(known)))
+        object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A MappingProxyType can't be pickled; the fields can.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["usage"] = plain(self.usage)
+        values["usage"], values["headers"] = plain(self.usage), dict(self.headers)
         return rebuild, (type(self), values)
 
     def _count(self, *names: str) -> int | None:

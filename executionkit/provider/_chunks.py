@@ -1,5 +1,6 @@
 """The chunks of a streamed completion: they become events, and at the end a response."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -233,10 +234,10 @@ class Assembly:
                 return False
         return True
 
-    def finish(self) -> list[StreamEvent]:
-        """Return the events that end the stream."""
+    def finish(self, facts: Mapping[str, Any] | None = None) -> list[StreamEvent]:
+        """Return the events that end the stream; `facts` are fields of the response that no chunk has."""
         events = self._first.flush()
-        response = self._response()
+        response = replace(self._response(), **facts) if facts else self._response()
         events += map(ToolCallDone, response.tool_calls)
         events.append(UsageEvent(response.input_tokens, response.output_tokens, response.usage_is_estimated))
         events.append(Finish(response.finish_reason, response))

@@ -23,7 +23,7 @@ _OUT_OF_FUNDS = ("insufficient_quota", "billing_hard_limit_reached", "billing_no
 _FAILED_GENERATIONS = ("tool_use_failed", "json_validate_failed", "output_parse_failed")
 _BAD_REQUEST = re.compile(r"\d+ validation errors?:\s+\{[^{}]*'loc': \('body'")
 _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED.*(?:issuer|self[ -]signed|first certificate)")
-_REQUEST_IDS = (
+REQUEST_IDS = (
     *("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid"),
     "x-litellm-call-id",
 )
@@ -150,7 +150,7 @@ class Reporter(NamedTuple):
     def _error(
         self, kind: type[LLMError], text: str, reply: Reply, code: str | None, advice: str = ""
     ) -> LLMError:
-        request_id = next(filter(None, (reply.headers.get(name) for name in _REQUEST_IDS)), None)
+        request_id = next(filter(None, (reply.headers.get(name) for name in REQUEST_IDS)), None)
         wait = retry_after(reply.headers)
         message = f"{self.host} answered {self.clean(text)}"
         if advice:

@@ -12,6 +12,7 @@ from executionkit._text import describe
 from executionkit.errors import LLMError
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
+from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE
 from executionkit.provider._http.transport import Reply
 from executionkit.provider._message import answer_in, failure_of, response_from
@@ -73,7 +74,9 @@ def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -
             for number, (message, finish) in enumerate(answers)
         ]
         if not (body.get("error") and _is_empty(first)):
-            return dataclasses.replace(first, alternatives=others) if others else first
+            return _with_facts(
+                dataclasses.replace(first, alternatives=others) if others else first, reply, report
+            )
     if body.get("error"):
         return report.error_within(reply, body)
     for choice in choices:
@@ -82,6 +85,11 @@ def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -
         if failure is not None:
             return report.error_within(reply, failure)
     return report.unreadable(reply, "no message in it")
+
+
+def _with_facts(response: LLMResponse, reply: Reply, report: Reporter) -> LLMResponse:
+    facts = facts_of(reply, report)
+    return dataclasses.replace(response, **facts) if facts else response
 
 
 def _is_empty(response: LLMResponse) -> bool:
@@ -144,7 +152,9 @@ def _from_events(
     if assembly.is_cut_off:
         return report.unreadable(reply, "a stream that ended before the reply was finished")
     failure = assembly.failure
-    return report.error_within(reply, failure) if failure is not None else assembly.response()
+    if failure is not None:
+        return report.error_within(reply, failure)
+    return _with_facts(assembly.response(), reply, report)
 
 
 class Unpacker:

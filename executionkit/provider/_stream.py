@@ -12,6 +12,7 @@ from executionkit._text import describe
 from executionkit.errors import LLMError, mark_not_dispatched
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
+from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.transport import Dispatch, Reply, Transport
@@ -220,7 +221,7 @@ class ProviderStream(ReplyStream):
         elif (failure := self._assembly.failure) is not None:
             self._failure = self._report.error_within(self._reply, failure)
         else:
-            self._events.extend(self._assembly.finish())
+            self._events.extend(self._assembly.finish(facts_of(self._reply, self._report)))
         self._is_over = True
 
     def _break_off(self, fault: TransportError) -> None:

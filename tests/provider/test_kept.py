@@ -1,8 +1,8 @@
 """What servers put in unusual places, and what they put beside the answer: whole and streamed."""
 
 import json
+import pickle
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +14,26 @@ from executionkit.provider import LLMError, PermanentError, Provider, ProviderEr
 from executionkit.provider._chunks import Assembly
 from executionkit.responses import LLMResponse, ToolCall
 
-CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sea"}'}}
+CALL: dict[str, Any] = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "look", "arguments": '{"at": "sea"}'},
+}
+
+
+def look(at: str = "") -> str:
+    return f"{at}: blue"
+
+
+def ignore(_: object) -> None:
+    """Listen, so that replies are streamed."""
+
+
 LOOK = Tool(
-    "look", "Look.", {"type": "object", "properties": {"at": {"type": "string"}}}, lambda at="": f"{at}: blue"
+    "look",
+    "Look.",
+    {"type": "object", "properties": {"at": {"type": "string"}}},
+    look,
 )
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
 
@@ -37,12 +54,6 @@ def assembled(*chunks: dict[str, Any], choices: int = 1) -> LLMResponse:
     return assembly.response()
 
 
-def answers(*replies: bytes) -> Any:
-    """A script that gives these replies in turn, and then the last one."""
-    left: Iterator[bytes] = iter(replies[:-1])
-    return lambda _: next(left, replies[-1])
-
-
 def choice(index: int = 0, finish: str | None = None, **delta: Any) -> dict[str, Any]:
     return {"choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
 
@@ -56,7 +67,7 @@ FINAL_STREAM = stream(chunk(content="Blue."), chunk("stop"))
 
 async def turn_sent_back(server: Server, provider: Provider, first: bytes, *, streamed: bool) -> Any:
     server.script = [first, FINAL_STREAM if streamed else FINAL]
-    listen = (lambda _: None) if streamed else None
+    listen = ignore if streamed else None
     async with provider:
         result = await react_loop(provider, "q", [LOOK], on_event=listen, retry=NO_WAIT)
     assert result.value == "Blue."
@@ -180,7 +191,7 @@ def test_output_that_was_not_reported_stays_unknown() -> None:
     assert LLMResponse("a", usage={"total_tokens": 20}).reported_output_tokens is None
 
 
-PLACES = [
+PLACES: list[dict[str, Any]] = [
     {"choices": [{"index": 0, "usage": USAGE}]},
     {"choices": [{"index": 0, "message": {"usage": USAGE}}]},
     {"x_groq": {"id": "r", "usage": USAGE}},
@@ -192,12 +203,11 @@ PLACES = [
 @pytest.mark.parametrize("place", PLACES)
 async def test_usage_wherever_it_stands(server: Server, make: MakeProvider, place: dict[str, Any]) -> None:
     whole = {"message": {"content": "hi"}, "finish_reason": "stop"}
-    given = {**place, "choices": [{**whole, **place.get("choices", [{}])[0]}]}
-    given["choices"][0]["message"] = {**given["choices"][0]["message"], "content": "hi"}
-    last = {
-        "choices": [{"index": 0, "delta": {}}],
-        **json.loads(json.dumps(place).replace("message", "delta")),
-    }
+    first: dict[str, Any] = place.get("choices", [{}])[0]
+    message: dict[str, Any] = {**first.get("message", {}), "content": "hi"}
+    given = {**place, "choices": [{**first, "message": message, "finish_reason": "stop"}]}
+    in_delta = json.loads(json.dumps(place).replace("message", "delta"))
+    last = {"choices": [{"index": 0, "delta": {}}], **in_delta}
     server.script = [http(json.dumps(given)), stream(chunk(content="hi"), last, chunk("stop"))]
     async with make() as provider:
         for streamed in (False, True):
@@ -473,6 +483,27 @@ async def test_reasoning_in_its_forms(
             assert found.raw["choices"][0]["message"]["content"] == message["content"]
 
 
+# Headers
+
+LIMITS = (
+    "X-RateLimit-Remaining-Tokens: 100",
+    "x-request-id: r-1",
+    "Set-Cookie: a=b",
+    "X-RateLimit-Key: sk-me",
+)
+
+
+async def test_headers_that_a_governor_needs(server: Server, make: MakeProvider) -> None:
+    body = frames(chunk(content="hi"), chunk("stop"))
+    server.script = [http(json.dumps(completion("hi")), "200 OK", *LIMITS), http(body, "200 OK", *LIMITS)]
+    async with make(api_key="sk-me") as provider:
+        for streamed in (False, True):
+            found = await asked(provider, streamed=streamed)
+            for reply in (found, pickle.loads(pickle.dumps(found))):
+                assert reply.request_id == "r-1"
+                assert reply.headers == {"x-ratelimit-remaining-tokens": "100", "x-request-id": "r-1"}
+
+
 # Failed generations
 
 EMPTY = [
@@ -492,7 +523,7 @@ async def test_a_failed_generation_is_retried(
         assert (await react_loop(provider, "q", [LOOK], retry=NO_WAIT)).value == "Blue."
     server.script = [stream(*in_chunks([{"index": 0, **failed}])), FINAL_STREAM]
     async with make_one() as provider:
-        result = await react_loop(provider, "q", [LOOK], retry=NO_WAIT, on_event=lambda _: None)
+        result = await react_loop(provider, "q", [LOOK], retry=NO_WAIT, on_event=ignore)
     assert result.value == "Blue."
     assert len(server.requests) == 4
 
