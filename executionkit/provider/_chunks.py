@@ -39,6 +39,8 @@ class _Text:
         self._half = ""
 
     def add(self, piece: str) -> str:
+        if not piece:
+            return ""
         piece = self._half + piece
         self._half = piece[-1:] if "\ud800" <= piece[-1:] <= "\udbff" else ""
         piece = well_formed(piece[: len(piece) - len(self._half)])
@@ -78,18 +80,16 @@ class _Answer:
         events: list[StreamEvent] = []
         if text := self._reasoning.add(reasoning_of(delta)):
             events.append(ReasoningDelta(text))
+            self.size += size_of(text)
         content = delta.get("content")
         if self._parts is not None or is_list(content):
             self._add_parts(content)
         if text := self._content.add(text_of(content)):
             events.append(TextDelta(text))
+            self.size += size_of(text)
         if text := self._refusal.add(text_of(delta.get("refusal"))):
             events.append(RefusalDelta(text))
-        self.size += sum(
-            size_of(event.text)
-            for event in events
-            if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta))
-        )
+            self.size += size_of(text)
         if "tool_calls" in delta or "function_call" in delta:
             before = self.calls.size
             for call in self.calls.add_all(_fragments(delta), number):
@@ -169,7 +169,10 @@ class Assembly:
     @property
     def size(self) -> int:
         """About how many bytes of the reply have come and are held."""
-        return self._kept + sum(answer.size + answer.kept for answer in self._answers.values())
+        held = self._kept
+        for answer in self._answers.values():
+            held += answer.size + answer.kept
+        return held
 
     @property
     def is_finished(self) -> bool:
@@ -203,7 +206,8 @@ class Assembly:
                 self._head[name] = chunk[name]
         self._kept += self._body.add(chunk)
         # Some servers count as they go; the last count covers the whole reply.
-        self._usage = latest_usage(self._usage, usage_in(chunk))
+        if usage := usage_in(chunk):
+            self._usage = latest_usage(self._usage, usage)
         events: list[StreamEvent] = []
         for choice in map(an_object, a_list(chunk.get("choices"))):
             if choice is not None:
@@ -224,9 +228,11 @@ class Assembly:
         return events if answer is self._first else []
 
     def _is_part(self, choice: dict[str, Any], number: int) -> bool:
+        if number == self._speaker:
+            return True
         if number in self._others:
             return False
-        if self._speaker != number and _speaks(choice):
+        if _speaks(choice):
             if self._speaker is None or number == 0:
                 self._speaker = number
             else:

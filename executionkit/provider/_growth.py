@@ -1,6 +1,6 @@
 """Values that come in pieces: the fields of a stream that the library does not know, put together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from executionkit._json import is_list, is_object
@@ -14,6 +14,12 @@ _LABEL_ENDS: Final = ("_id", "_type", "_name", "_reason", "_format")
 # The fields of a block that hold its text. A block without an index goes on in the next piece by these.
 _TEXTS: Final = frozenset({"text", "thinking", "summary", "reasoning", "content"})
 
+# Words in the names of fields whose texts come in pieces, equal ones among them.
+_PROSE: Final = (
+    *("text", "thinking", "thought", "summary", "reasoning", "content", "data", "transcript", "arguments"),
+    *("input", "code", "output", "refusal"),
+)
+
 
 class _Object(dict[str, Any]):
     """An object that is being put together."""
@@ -22,8 +28,18 @@ class _Object(dict[str, Any]):
 class _Text:
     """A text that is being put together."""
 
-    def __init__(self, *parts: str) -> None:
-        self.parts = [*parts]
+    def __init__(self, *parts: str, is_prose: bool) -> None:
+        self._parts = [*parts]
+        self._is_prose = is_prose
+
+    def add(self, piece: str) -> None:
+        self._parts.append(piece)
+
+    def __str__(self) -> str:
+        # A value that came with each chunk, always the same, is no text in pieces.
+        first = self._parts[0]
+        is_repeated = not self._is_prose and all(part == first for part in self._parts)
+        return first if is_repeated else "".join(self._parts)
 
 
 class _List:
@@ -109,9 +125,11 @@ def merged(old: Any, new: Any, name: str = "", *, texts_grow: bool) -> Any:
     if isinstance(new, str):
         if not texts_grow or _is_label(name) or not isinstance(old, (str, _Text)):
             return new or old
+        if not new:
+            return old
         if isinstance(old, str):
-            return _Text(old, new)
-        old.parts.append(new)
+            return _Text(old, new, is_prose=any(word in name for word in _PROSE)) if old else new
+        old.add(new)
         return old
     if is_object(new) and is_object(old):
         if not isinstance(old, _Object):
@@ -146,7 +164,7 @@ def _extended(old: Any, new: Any) -> Any:
 def settled(value: Any) -> Any:
     """The value that was put together, in the types of parsed JSON."""
     if isinstance(value, _Text):
-        return "".join(value.parts)
+        return str(value)
     if isinstance(value, _List):
         return [settled(item) for item in value.items]
     if isinstance(value, _Tokens):
@@ -170,11 +188,6 @@ def weight(value: object) -> int:
     return total
 
 
-def unknown(fields: Mapping[str, Any], known: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """The fields, with a value, that the library does not read itself."""
-    return ((name, value) for name, value in fields.items() if name not in known and value is not None)
-
-
 class Fields:
     """The fields of an object that the library does not read itself.
 
@@ -191,11 +204,10 @@ class Fields:
     def add(self, piece: Mapping[str, Any]) -> int:
         """Take a piece of the object; return about how many characters it adds."""
         size = 0
-        if self._known.issuperset(piece):
-            return 0
-        for name, value in unknown(piece, self._known):
-            size += weight(value)
-            self._values[name] = merged(self._values.get(name), value, name, texts_grow=self._grow)
+        for name, value in piece.items():
+            if value is not None and name not in self._known:
+                size += weight(value)
+                self._values[name] = merged(self._values.get(name), value, name, texts_grow=self._grow)
         return size
 
     def settled(self) -> dict[str, Any]:

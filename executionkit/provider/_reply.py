@@ -115,7 +115,7 @@ def _without_marks(body: bytes) -> bytes:
 
 def _is_mark(line: bytes) -> bool:
     line = line.strip()
-    return not line or line.startswith((b":", b"event:")) or line.replace(b" ", b"") == b"data:[DONE]"
+    return not line or line.startswith((b":", b"event:")) or line.removeprefix(b"data:").strip() == b"[DONE]"
 
 
 def _from_events(

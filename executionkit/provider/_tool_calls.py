@@ -264,6 +264,8 @@ def _begins_another(call: _Call, identifier: str, name: str, arguments: str, nam
     if identifier and call.id:
         # Some servers make a new id for each fragment.
         return identifier != call.id and (latest.is_complete or not latest.size)
+    if not latest.size and call.name and not name.startswith(call.name):
+        return _is_object(arguments)  # the call before it has no arguments; a piece of a name has none either
     if not latest.is_complete:
         return False
     if name != call.name:

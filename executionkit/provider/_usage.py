@@ -1,9 +1,9 @@
 """Token counts: where servers put them, and which of several are the real ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from executionkit._json import a_list, an_object
+from executionkit._json import a_list, an_object, is_object
 from executionkit.responses import token_count
 
 
@@ -13,8 +13,13 @@ def usage_in(body: Mapping[str, Any]) -> dict[str, Any]:
     It may stand at the top, in a choice or its message, or in an object of the vendor's own
     (`x_groq.usage`). Where there are several, the one at the top goes first, unless its figures are zeros.
     """
+    places: list[Mapping[str, Any]] = []
+    for choice in a_list(body.get("choices")):
+        if is_object(choice):
+            _collect(choice, places)
+    _collect(body, places)
     found: dict[str, Any] = {}
-    for usage in _usages(body):
+    for usage in places:
         found = latest_usage(found, usage)
     return found
 
@@ -33,17 +38,15 @@ def _latest(old: Any, new: Any) -> Any:
     return old if token_count(old) and not token_count(new) else new
 
 
-def _usages(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for choice in map(an_object, a_list(body.get("choices"))):
-        if choice is not None:
-            yield from _within(choice)
-            yield an_object(choice.get("usage")) or {}
-    yield from _within(body)
-    yield an_object(body.get("usage")) or {}
-
-
-def _within(holder: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    # Not deeper, because what the model wrote may hold a "usage" as well.
-    for value in holder.values():
-        if type(value) is dict and type(value.get("usage")) is dict:
-            yield value["usage"]
+def _collect(holder: Mapping[str, Any], places: list[Mapping[str, Any]]) -> None:
+    # Not deeper, because what the model wrote may hold a "usage" as well. By type, because each chunk is
+    # looked through.
+    own: Any = None
+    for name, value in holder.items():
+        if type(value) is dict:
+            if name == "usage":
+                own = value
+            elif type(value.get("usage")) is dict:
+                places.append(value["usage"])
+    if own:
+        places.append(own)

@@ -202,7 +202,6 @@ PLACES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_usage_wherever_it_stands(server: Server, make: MakeProvider, place: dict[str, Any]) -> None:
-    whole = {"message": {"content": "hi"}, "finish_reason": "stop"}
     first: dict[str, Any] = place.get("choices", [{}])[0]
     message: dict[str, Any] = {**first.get("message", {}), "content": "hi"}
     given = {**place, "choices": [{**first, "message": message, "finish_reason": "stop"}]}
@@ -262,6 +261,7 @@ P, R = '{"city": "Paris"}', '{"city": "Rome"}'
         ([call('{"ci', "f"), call('{"city": "Pa'), call(P)], [PARIS]),
         ([call(PARIS, "f"), call(ROME, "f")], [PARIS, ROME]),
         ([call("{}", "f")], [{}]),
+        ([call("", "f"), call(P, "g")], [{}, PARIS]),
         ([call('{"a": "}', "f"), call('{"}')], [{"a": "}{"}]),
         ([call('{"a": "\\', "f"), call('"}"}')], [{"a": '"}'}]),
         ([call('{"a": ', "f"), call('{"a": 1}'), call("}")], [{"a": {"a": 1}}]),
@@ -452,10 +452,16 @@ async def test_unknown_fields_count_as_what_may_come(server: Server, make_one: M
 HI = {"type": "text", "text": "hi"}
 
 
+def test_a_value_that_comes_with_each_chunk_is_one_value() -> None:
+    same = {"channel": "final", "signature": "s", "extra": {"signature": "t"}, "thinking": "ha"}
+    (only,) = assembled(*[choice(content="a", **same)] * 3, choice(finish="stop")).raw["choices"]
+    assert only["message"] == {"role": "assistant", "content": "aaa", **same, "thinking": "hahaha"}
+
+
 def test_pieces_take_linear_time() -> None:
     began = time.perf_counter()
-    found = assembled(*[choice(odd="ab", list=[{"type": "text", "text": "x"}])] * 30_000)
-    assert len(found.raw["choices"][0]["message"]["odd"]) == 60_000
+    found = assembled(*[choice(odd_text="ab", list=[{"type": "text", "text": "x"}])] * 30_000)
+    assert len(found.raw["choices"][0]["message"]["odd_text"]) == 60_000
     assert time.perf_counter() - began < 10
 
 
