@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from executionkit._json import is_list, is_object
+from executionkit._json import a_text, is_list, is_object
 
 # Texts that name something. Servers repeat them with each piece, so the last one counts.
 _LABELS: Final = frozenset(
@@ -54,31 +54,36 @@ class _List:
         self.items: list[Any] = []
         self._given: list[Any] = []
         self._grow = blocks_grow
-        self._by_index: dict[int, int] = {}
+        self._by_index: dict[tuple[int, str], int] = {}
         self._is_plain = True
         self._append(given)
 
     def add(self, piece: list[Any]) -> None:
-        # Some servers send the list so far with every chunk; numbers (token ids) do repeat.
+        # Some servers send the list so far with every chunk.
         held = self._given
-        is_repeated = (
-            self._is_plain
-            and held
-            and len(piece) >= len(held)
-            and not isinstance(held[0], (int, float))
-            and piece[: len(held)] == held
-        )
+        is_repeated = self._is_plain and not self._may_repeat and piece[: len(held)] == held
         self._append(piece[len(held) :] if is_repeated else piece)
+
+    @property
+    def _may_repeat(self) -> bool:
+        """Whether an equal piece is a further one: of numbers (token ids), or of text."""
+        first: object = self._given[0] if self._given else 0
+        return isinstance(first, (int, float)) or (
+            self._grow and is_object(first) and not _TEXTS.isdisjoint(first)
+        )
 
     def _append(self, piece: list[Any]) -> None:
         for number, item in enumerate(piece):
             place = self._continued(item, is_first=number == 0) if self._grow and is_object(item) else None
+            if place is not None and isinstance(item.get("index"), int):
+                self._by_index[item["index"], ""] = place
             if place is None:
                 if is_object(item) and isinstance(item.get("index"), int):
-                    self._by_index[item["index"]] = len(self.items)
+                    for kind in (a_text(item.get("type")), ""):
+                        self._by_index[item["index"], kind] = len(self.items)
                 self.items.append(item)
                 self._given.append(item)
-            else:
+            elif item != self.items[place] or not _TEXTS.isdisjoint(item):
                 self._is_plain = False
                 self.items[place] = merged(self.items[place], item, texts_grow=True)
 
@@ -86,14 +91,17 @@ class _List:
         """The place of the block that `item` continues."""
         index = item.get("index")
         if isinstance(index, int):
-            place = self._by_index.get(index)
+            place = self._by_index.get((index, a_text(item.get("type"))))
             return None if place is None or _differ(self.items[place], item) else place
         last: object = self.items[-1] if self.items else None
         return len(self.items) - 1 if is_first and is_object(last) and _continues(last, item) else None
 
 
 def _differ(block: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
-    return any(block.get(name) and item.get(name) and block[name] != item[name] for name in ("type", "id"))
+    """Whether a piece can't be of this block, whose encrypted data come whole."""
+    return any(
+        block.get(name) and item.get(name) and block[name] != item[name] for name in ("type", "id", "data")
+    )
 
 
 def _continues(block: Mapping[str, Any], item: Mapping[str, Any]) -> bool:

@@ -452,8 +452,46 @@ async def test_unknown_fields_count_as_what_may_come(server: Server, make_one: M
 HI = {"type": "text", "text": "hi"}
 
 
+def test_blocks_in_pieces() -> None:
+    def text(piece: str, **fields: Any) -> dict[str, Any]:
+        return {"type": "reasoning.text", "text": piece, **fields}
+
+    secret = {"type": "reasoning.encrypted", "data": "x", "index": 0}
+    pieces = [
+        [text("He", index=0)],
+        [secret],
+        [text("re", index=0), {"text": "!", "index": 0}],
+        [secret],
+        [{**secret, "data": "y"}],
+        [text("a"), text("b")],
+        [text("c")],
+        [text("", signature="s")],
+        [text("d")],
+        [{"type": "image", "url": "u"}],
+        [{"type": "image", "url": "v"}],
+    ]
+    found = assembled(*(choice(reasoning_details=piece) for piece in pieces), choice(finish="stop"))
+    assert found.raw["choices"][0]["message"]["reasoning_details"] == [
+        text("Here!", index=0),
+        secret,
+        {**secret, "data": "y"},
+        text("a"),
+        text("bc", signature="s"),
+        text("d"),
+        {"type": "image", "url": "u"},
+        {"type": "image", "url": "v"},
+    ]
+    (only,) = assembled(*[choice(content=[{"type": "text", "text": "ha"}])] * 3).raw["choices"]
+    assert only["message"]["content"] == [{"type": "text", "text": "hahaha"}]
+
+
 def test_a_value_that_comes_with_each_chunk_is_one_value() -> None:
-    same = {"channel": "final", "signature": "s", "extra": {"signature": "t"}, "thinking": "ha"}
+    same: dict[str, Any] = {
+        "channel": "final",
+        "signature": "s",
+        "extra": {"signature": "t"},
+        "thinking": "ha",
+    }
     (only,) = assembled(*[choice(content="a", **same)] * 3, choice(finish="stop")).raw["choices"]
     assert only["message"] == {"role": "assistant", "content": "aaa", **same, "thinking": "hahaha"}
 
