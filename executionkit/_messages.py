@@ -32,13 +32,13 @@ def reasoning_of(message: Mapping[str, Any]) -> str:
     return "".join(_thought(part) for part in content if is_thought(part)) if is_list(content) else ""
 
 
-def _thought(value: object) -> str:
+def _thought(value: object, depth: int = 8) -> str:
     if isinstance(value, str):
         return value
-    if is_list(value):
-        return "".join(map(_thought, value))
-    if is_object(value):
-        return next(filter(None, (_thought(value.get(name)) for name in _THOUGHTS)), "")
+    if is_list(value) and depth:
+        return "".join(_thought(item, depth - 1) for item in value)
+    if is_object(value) and depth:
+        return next(filter(None, (_thought(value.get(name), depth - 1) for name in _THOUGHTS)), "")
     return ""
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from executionkit._json import a_list, a_text, an_object, is_list
 from executionkit._messages import reasoning_of, telling
 from executionkit._text import size_of, well_formed
-from executionkit.provider._growth import Fields, merged, settled, weight
+from executionkit.provider._growth import Fields
 from executionkit.provider._message import failure_of, is_failure, response_from
 from executionkit.provider._tool_calls import CallFragments
 from executionkit.provider._usage import latest_usage, usage_in
@@ -63,7 +63,7 @@ class _Answer:
         self.calls = CallFragments()
         self.finish = ""
         self._content, self._reasoning, self._refusal = _Text(), _Text(), _Text()
-        self._parts: Any = None
+        self._parts: Fields | None = None
         self._message = Fields(_MESSAGE, texts_grow=True)
         self._choice = Fields(_CHOICE, texts_grow=False)
         self.size = 0
@@ -106,12 +106,14 @@ class _Answer:
 
     def _add_parts(self, content: object) -> None:
         """Keep the content's parts, once one came, because not all of them are text."""
-        if self._parts is None and (before := str(self._content)):
-            self._parts = [{"type": "text", "text": before}]
-        parts = content if is_list(content) else [{"type": "text", "text": text_of(content)}]
-        if is_list(content) or text_of(content):
-            self._parts = merged(self._parts, parts, texts_grow=True)
-            self.kept += weight(parts)
+        if self._parts is None:
+            self._parts = Fields(frozenset(), texts_grow=True)
+            if before := str(self._content):
+                self._parts.add({"content": [{"type": "text", "text": before}]})
+        text = text_of(content)
+        if is_list(content) or text:
+            parts = content if is_list(content) else [{"type": "text", "text": text}]
+            self.kept += self._parts.add({"content": parts})
 
     def flush(self) -> list[StreamEvent]:
         """Return the events of what still waited for its other half."""
@@ -126,7 +128,7 @@ class _Answer:
 
     def choice(self, index: int) -> dict[str, Any]:
         """The answer in the form of a whole reply."""
-        content = str(self._content) if self._parts is None else settled(self._parts)
+        content = str(self._content) if self._parts is None else self._parts.settled().get("content")
         message: dict[str, Any] = {"role": "assistant", "content": content, **self._message.settled()}
         if calls := self.calls.messages():
             message["tool_calls"] = calls

@@ -1,6 +1,7 @@
 """Values that come in pieces: the fields of a stream that the library does not know, put together."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from executionkit._json import a_text, is_list, is_object
@@ -215,9 +216,17 @@ class Fields:
         for name, value in piece.items():
             if value is not None and name not in self._known:
                 size += weight(value)
-                self._values[name] = merged(self._values.get(name), value, name, texts_grow=self._grow)
+                try:
+                    value = merged(self._values.get(name), value, name, texts_grow=self._grow)
+                except RecursionError:
+                    continue  # no field is worth the reply, and none that has a use is nested like this
+                self._values[name] = value
         return size
 
     def settled(self) -> dict[str, Any]:
         """The fields as a whole reply would have them."""
-        return {name: settled(value) for name, value in self._values.items()}
+        found: dict[str, Any] = {}
+        for name, value in self._values.items():
+            with suppress(RecursionError):
+                found[name] = settled(value)
+        return found

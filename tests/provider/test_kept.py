@@ -485,6 +485,14 @@ def test_blocks_in_pieces() -> None:
     assert only["message"]["content"] == [{"type": "text", "text": "hahaha"}]
 
 
+@pytest.mark.parametrize(("opening", "closing"), [('{"text":', "}"), ("[", "]")])
+def test_what_is_nested_too_deep_spoils_no_reply(opening: str, closing: str) -> None:
+    deep = json.loads(opening * 600 + '"x"' + closing * 600)
+    odd = choice(content="a", odd=deep, reasoning=deep, tool_calls=[{"index": 0, **CALL, "odd": deep}])
+    found = assembled(odd, odd, choice(finish="stop"))
+    assert (found.content, found.has_tool_calls) == ("aa", True)
+
+
 def test_a_value_that_comes_with_each_chunk_is_one_value() -> None:
     same: dict[str, Any] = {
         "channel": "final",
