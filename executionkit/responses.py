@@ -13,6 +13,7 @@ _T = TypeVar("_T")
 
 _INPUT = ("input_tokens", "prompt_tokens")
 _OUTPUT = ("output_tokens", "completion_tokens")
+_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 def rebuild(cls: type[_T], values: dict[str, Any]) -> _T:
@@ -24,7 +25,8 @@ def text_of(content: object) -> str:
     """Join a message's content to one text.
 
     Servers send a string, null, or a list of parts (`{"type": "text", "text": ...}`). Parts without text
-    (images, audio) are skipped. A bare number becomes its text, because some proxies read "42" as JSON.
+    (images, audio) are skipped, and so are thoughts (`{"type": "thinking", ...}`). A bare number becomes its
+    text, because some proxies read "42" as JSON.
     """
     if isinstance(content, str):
         return content
@@ -32,10 +34,16 @@ def text_of(content: object) -> str:
         return json.dumps(content)
     if isinstance(content, Mapping):
         text = content.get("text")
-        return text if isinstance(text, str) else ""
+        return text if isinstance(text, str) and not is_thought(content) else ""
     if isinstance(content, Sequence) and not isinstance(content, (bytes, bytearray)):
         return "".join(text_of(part) for part in content if not isinstance(part, (int, float)))
     return ""
+
+
+def is_thought(part: object) -> bool:
+    """Whether a part of a message's content is thought, and not meant for the reader."""
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    return isinstance(kind, str) and ("thinking" in kind or "reasoning" in kind or kind == "thought")
 
 
 def token_count(value: object) -> int | None:
@@ -128,6 +136,9 @@ class LLMResponse:
         refusal: The model's refusal, or "".
         alternatives: The other choices of a request for several (`n`), in the server's order. They have no
             usage: this response has that of the whole request.
+        request_id: The server's identifier of the request, if it sent one.
+        headers: The reply's headers that tell of limits and of the request (`x-ratelimit-*`, `retry-after`,
+            ...), their names in lower case; read-only, and without secrets.
     """
 
     content: str
@@ -138,6 +149,8 @@ class LLMResponse:
     reasoning: str = field(default="", kw_only=True)
     refusal: str = field(default="", kw_only=True)
     alternatives: Sequence["LLMResponse"] = field(default=(), kw_only=True)
+    request_id: str | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("content", "reasoning", "refusal"):
@@ -150,26 +163,37 @@ class LLMResponse:
             object.__setattr__(self, "alternatives", tuple(self.alternatives or ()))
         known = self.usage if isinstance(self.usage, Mapping) else {}
         object.__setattr__(self, "usage", MappingProxyType(dict(known)))
+        object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A MappingProxyType can't be pickled; the fields can.
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["usage"] = plain(self.usage)
+        values["usage"], values["headers"] = plain(self.usage), dict(self.headers)
         return rebuild, (type(self), values)
 
     def _count(self, *names: str) -> int | None:
-        for name in names:
-            count = token_count(self.usage.get(name))
-            if count is not None:
-                return count
-        return None
+        counts = [count for name in names if (count := token_count(self.usage.get(name))) is not None]
+        # A server may fill in one pair of names, and leave zeros in the other.
+        return next(filter(None, counts), counts[0] if counts else None)
 
     def _detail(self, names: Iterable[str], key: str) -> int:
         for name in names:
             details = self.usage.get(name)
-            if isinstance(details, Mapping):
-                return token_count(details.get(key)) or 0
+            if isinstance(details, Mapping) and (count := token_count(details.get(key))):
+                return count
         return 0
+
+    def _output(self) -> int | None:
+        """Output tokens: what was counted, or more where the total or the reasoning shows more."""
+        counted = self._count(*_OUTPUT)
+        spent = max(counted or 0, self.reasoning_tokens)
+        total, prompt = self._count("total_tokens"), self._count(*_INPUT)
+        if total is not None and prompt is not None:
+            # Where the prompt is counted without what was read from a cache, the total has that as well.
+            cached = sum(token_count(self.usage.get(name)) or 0 for name in _CACHED)
+            if total - prompt != (counted or 0) + cached:
+                spent = max(spent, total - prompt)
+        return spent if spent or counted is not None else None
 
     @property
     def usage_is_estimated(self) -> bool:
@@ -183,8 +207,12 @@ class LLMResponse:
 
     @property
     def reported_output_tokens(self) -> int | None:
-        """Completion tokens as the server counted them; None if it did not report them."""
-        return None if self.usage_is_estimated else self._count(*_OUTPUT)
+        """Completion tokens as the server counted them; None if it did not report them.
+
+        Never less than the usage implies: some servers leave the tokens of hidden reasoning out of the
+        completion, and count them in the total or in the details.
+        """
+        return None if self.usage_is_estimated else self._output()
 
     @property
     def input_tokens(self) -> int:
@@ -194,7 +222,7 @@ class LLMResponse:
     @property
     def output_tokens(self) -> int:
         """Completion tokens, reported or estimated; 0 if there is no count."""
-        return self._count(*_OUTPUT) or 0
+        return self._output() or 0
 
     @property
     def total_tokens(self) -> int:
@@ -209,7 +237,8 @@ class LLMResponse:
     @property
     def reasoning_tokens(self) -> int:
         """The part of `output_tokens` that was spent on reasoning."""
-        return self._detail(("completion_tokens_details", "output_tokens_details"), "reasoning_tokens")
+        details = self._detail(("completion_tokens_details", "output_tokens_details"), "reasoning_tokens")
+        return details or token_count(self.usage.get("reasoning_tokens")) or 0
 
     @property
     def has_tool_calls(self) -> bool:

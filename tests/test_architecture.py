@@ -16,7 +16,7 @@ assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
 GROUND = {"_text", "_json", "_callables"}
-VALUES = GROUND | {"_schema", "responses", "streaming", "events", "protocols", "types", "errors"}
+VALUES = GROUND | {"_schema", "responses", "_messages", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
 APPLICATION = CORE | JUDGES | {"_output", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_json": {"_text", "_carried"},
     "_schema": {"_text", "_json"},
     "responses": GROUND,
+    "_messages": GROUND | {"responses"},
     "streaming": GROUND | {"responses"},
     "protocols": {"responses", "streaming"},
     "events": {"responses", "streaming"},

@@ -70,8 +70,8 @@ def test_it_says_what_it_is_and_shows_every_pattern(piped: "subprocess.Completed
         "0.95 Sunlight",
         "stopped target, after 3 improvements",
         # react_loop, with a wrong call and the right one
-        'days_between({"start":"1969-07-20","end":"9 November 1989"}) result Error',
-        'days_between({"start":"1969-07-20","end":"1989-11-09"}) result 7417 answer 7,417 days',
+        'days_between({"start": "1969-07-20", "end": "9 November 1989"}) result Error',
+        'days_between({"start": "1969-07-20", "end": "1989-11-09"}) result 7417 answer 7,417 days',
         # pipe
         "budget at most 20 calls, 20,000 input and 10,000 output tokens vote 60% agree",
         "answer Many tries, one answer, one bill. failed 1 x HTTP 429",

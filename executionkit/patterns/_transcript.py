@@ -1,13 +1,11 @@
 """The conversation of a tool loop: its messages in the chat form, and what of them still fits."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
+from executionkit.patterns._turn import turn_of
 from executionkit.responses import LLMResponse, ToolCall
-
-_ARGUMENTS: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Transcript:
@@ -26,13 +24,8 @@ class Transcript:
         ids = {call.id for call in calls}
         if len(ids) < len(calls) or not all(ids):
             calls = self._with_own_ids(calls, ids)
-        message: dict[str, Any] = {"role": "assistant", "content": reply.content or None}
-        if calls:
-            message["tool_calls"] = [_call_message(call) for call in calls]
-        elif message["content"] is None:
-            message["content"] = ""
         self._exchanges.append(len(self.messages))
-        self.messages.append(message)
+        self.messages.append(turn_of(reply, calls))
         return calls
 
     def _with_own_ids(self, calls: Sequence[ToolCall], taken: set[str]) -> list[ToolCall]:
@@ -67,10 +60,3 @@ class Transcript:
                 break
             start = begin
         return [self.messages[0], *self.messages[start:]], start - 1
-
-
-def _call_message(call: ToolCall) -> dict[str, Any]:
-    # Arguments that were no JSON object go back as {}: some servers parse what stands here, and refuse a
-    # history they can't. The model reads the raw text in the observation.
-    arguments = _ARGUMENTS.encode(call.arguments)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}

@@ -7,10 +7,12 @@ from typing import Any, Never, cast
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
+from executionkit._text import collapsed, shorten
 from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
-from executionkit.errors import MaxIterationsError
+from executionkit.engine.thoughts import without_thoughts
+from executionkit.errors import MaxIterationsError, ProviderError
 from executionkit.events import EventCallback, Observation, RoundStarted, ToolStarted
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._tools import Toolbox, cut
@@ -147,7 +149,8 @@ async def react_loop(
         ValueError: A parameter is out of range, or two tools share a name. No call was made.
         MaxIterationsError: The model gave no answer within `max_rounds`.
         BudgetExhaustedError: The budget ran out.
-        LLMError: A call failed for good.
+        LLMError: A call failed for good. A reply without text and without a tool call is asked for once
+            more, within its round; a second one is a `ProviderError` that shows what the model said.
 
     Every error has the conversation so far in `.metadata["messages"]`, in the form that `Provider.complete`
     takes, and beside it `["rounds"]`, `["tool_calls_made"]`, `["truncated_responses"]`,
@@ -180,12 +183,15 @@ async def react_loop(
             messages, counters.messages_trimmed = transcript.recent(max_history_messages)
             if narrator.listens:
                 await narrator.tell(RoundStarted(counters.rounds + 1))
-            reply = await narrator.ask(
-                run, messages, temperature=temperature, max_tokens=max_tokens, tools=schemas
-            )
+            sampling = {"temperature": temperature, "max_tokens": max_tokens, "tools": schemas}
+            reply = await narrator.ask(run, messages, **sampling)
+            if _says_nothing(reply):
+                reply = await narrator.ask(run, messages, **sampling)
             counters.rounds += 1
             counters.truncated_responses += reply.was_truncated
             calls = transcript.add_reply(reply)
+            if _says_nothing(reply):
+                raise _empty_answer(reply)
             if not calls:
                 return _result(reply, run.usage, counters, narrator.errors)
             observations = await _observe(toolbox, reply, calls, counters, max_observation_chars, narrator)
@@ -195,6 +201,24 @@ async def react_loop(
             f"no final answer within max_rounds={max_rounds}; allow more rounds, or go on from the "
             "transcript in metadata['messages']"
         )
+
+
+def _says_nothing(reply: LLMResponse) -> bool:
+    """Whether a reply has no text for the reader and no call, and nothing says that it was withheld."""
+    if reply.tool_calls or reply.refusal or reply.was_filtered:
+        return False
+    return not without_thoughts(reply.content).strip()
+
+
+def _empty_answer(reply: LLMResponse) -> ProviderError:
+    thought = collapsed(reply.reasoning or reply.content)
+    said = f"; it thought: {shorten(thought, 300)}" if thought else ""
+    advice = "; allow more max_tokens" if reply.was_truncated else ""
+    return ProviderError(
+        "react_loop: the model gave neither an answer nor a tool call, twice in a row "
+        f"(finish_reason {reply.finish_reason!r}){advice}{said}",
+        metadata={"finish_reason": reply.finish_reason, "reasoning": reply.reasoning},
+    )
 
 
 def _require_tool_support(run: Run, provider: object) -> None:

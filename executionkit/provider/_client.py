@@ -65,6 +65,9 @@ class Provider:
             the length of a reply, so a budget of output tokens can be exceeded.
         null_content: Sent in place of null as the content of a message. Set it to `""` for servers that
             refuse the null that the API has beside tool calls, such as llama-cpp-python. Defaults to null.
+        omit_from_turns: Fields of assistant messages, and of the tool calls in them, never to send back.
+            `react_loop` sends a turn back as it came, because many servers want their signatures and
+            reasoning back; some refuse the fields of others, or their own (`reasoning_content`).
         deadline: The most seconds that a request may take in all. Set it above `timeout` for a server that
             sends a long answer slowly, below it for a hard limit. Defaults to `timeout`.
         connect_timeout: The most seconds until a connection is open. It is short, because a dead host should
@@ -95,6 +98,7 @@ class Provider:
     max_tokens_field: str = "max_tokens"
     omit: Collection[str] = frozenset()
     null_content: str | None = None
+    omit_from_turns: Collection[str] = frozenset()
     deadline: float | None = None
     connect_timeout: float = 15.0
     max_response_bytes: int = 32 * 1024 * 1024
@@ -117,6 +121,7 @@ class Provider:
             "http_client": http_client,
             "extra_body": plain(self.extra_body),
             "omit": frozenset(self.omit),
+            "omit_from_turns": frozenset(self.omit_from_turns),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -135,6 +140,7 @@ class Provider:
             self.max_tokens_field,
             self.omit,
             self.null_content,
+            self.omit_from_turns,
         )
         limits = settings.Limits(self.timeout, self.deadline, self.max_response_bytes)
         secrets = {"api_key": [key], "headers": [*extra.values()]}
@@ -158,6 +164,7 @@ class Provider:
             checks.text(null_content=self.null_content)
         settings.check_body(self.extra_body, self.max_tokens_field)
         settings.check_names(self.omit)
+        settings.check_turn_fields(self.omit_from_turns)
         checks.one_of(get_args(Backend), backend=self.backend)
         if http_client is not None:
             if not all(hasattr(http_client, name) for name in ("build_request", "send", "aclose")):

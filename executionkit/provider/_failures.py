@@ -20,9 +20,10 @@ _WORDS = 600
 _RETRYABLE_4XX = (408, 409, 425)
 _PERMANENT_5XX = (501, 505)
 _OUT_OF_FUNDS = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+_FAILED_GENERATIONS = ("tool_use_failed", "json_validate_failed", "output_parse_failed")
 _BAD_REQUEST = re.compile(r"\d+ validation errors?:\s+\{[^{}]*'loc': \('body'")
 _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED.*(?:issuer|self[ -]signed|first certificate)")
-_REQUEST_IDS = (
+REQUEST_IDS = (
     *("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid"),
     "x-litellm-call-id",
 )
@@ -87,15 +88,16 @@ class Reporter(NamedTuple):
         # llama-cpp-python answers 500 to every fault that it finds in a request.
         is_refusal = reply.status == 500 and _BAD_REQUEST.match(words) is not None
         kind = PermanentError if is_refusal else _class_of(reply.status, code)
+        if kind is PermanentError and _is_failed_generation(reply.body):
+            kind = ProviderError
         advice = self._advice(reply.status)
         return self._error(kind, f"{name}: {words}" if words else name, reply, code, advice)
 
     def error_within(self, reply: Reply, payload: object) -> LLMError:
         """The error for a reply with a 2xx status that reports a failure."""
         words, code = _explanation(payload)
-        return self._error(
-            _class_of(_status_of(code), code), f"{reply.status} with an error: {words}", reply, code
-        )
+        kind = ProviderError if _shows_generation(payload) else _class_of(_status_of(code), code)
+        return self._error(kind, f"{reply.status} with an error: {words}", reply, code)
 
     def unreadable(self, reply: Reply, why: str) -> LLMError:
         """The error for a reply with a 2xx status that is not a chat completion."""
@@ -148,7 +150,7 @@ class Reporter(NamedTuple):
     def _error(
         self, kind: type[LLMError], text: str, reply: Reply, code: str | None, advice: str = ""
     ) -> LLMError:
-        request_id = next(filter(None, (reply.headers.get(name) for name in _REQUEST_IDS)), None)
+        request_id = next(filter(None, (reply.headers.get(name) for name in REQUEST_IDS)), None)
         wait = retry_after(reply.headers)
         message = f"{self.host} answered {self.clean(text)}"
         if advice:
@@ -206,6 +208,21 @@ def _explanation(payload: object) -> tuple[str, str | None]:
     code = next((code for code in codes if code in _OUT_OF_FUNDS), codes[0] if codes else None)
     candidates = (facts.get("message"), facts.get("msg"), facts.get("detail"), error, body.get("errors"))
     return next((words for words in map(_words, candidates) if words), ""), code
+
+
+def _is_failed_generation(body: bytes) -> bool:
+    """Whether an error body blames the model's text, whatever the status: the next sample may do."""
+    try:
+        return _shows_generation(json.loads(body))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _shows_generation(payload: object) -> bool:
+    body = an_object(next(iter(a_list(payload)), payload)) or {}
+    facts = an_object(body.get("error")) or body
+    codes = (a_text(facts.get("code")), a_text(facts.get("type")))
+    return "failed_generation" in facts or any(code in _FAILED_GENERATIONS for code in codes)
 
 
 def _is_code(value: object) -> bool:

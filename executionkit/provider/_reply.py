@@ -2,23 +2,40 @@
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from executionkit._json import a_list, a_text, an_object, loads
-from executionkit._text import describe, well_formed
+from executionkit._messages import joined
+from executionkit._text import describe
 from executionkit.errors import LLMError
+from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
+from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE
 from executionkit.provider._http.transport import Reply
-from executionkit.provider._tool_calls import tool_calls_of
-from executionkit.responses import LLMResponse, text_of
+from executionkit.provider._message import answer_in, failure_of, response_from
+from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
+from executionkit.provider._usage import usage_in
+from executionkit.responses import LLMResponse
+
+_BOM = b"\xef\xbb\xbf"
+_NO_STREAM = (b"{", b"[", b"<")
+"""The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
 
 _GZIP = b"\x1f\x8b"
 
 
-def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMError:
-    """Turn any HTTP reply into a response, or into the error to raise."""
+def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLMResponse | LLMError:
+    """Turn any HTTP reply into a response, or into the error to raise.
+
+    Args:
+        reply: The reply.
+        limit: The most bytes that its body may have once it is unpacked.
+        report: Writes the errors.
+        asked: How many choices were asked for.
+    """
     try:
         unpacker = Unpacker(reply.headers, limit)
         reply = reply._replace(body=unpacker.feed(reply.body))
@@ -28,25 +45,116 @@ def interpret(reply: Reply, limit: int, report: Reporter) -> LLMResponse | LLMEr
         return report.unreadable(reply, broken) if 200 <= reply.status < 300 else report.status(reply)
     if not 200 <= reply.status < 300:
         return report.status(reply)
+    bare = _without_marks(reply.body)
+    if bare and not bare.startswith(_NO_STREAM):
+        events = EventParser(limit)
+        with suppress(EventTooLargeError):
+            read = [*events.feed(reply.body), *filter(None, [events.finish()])]
+            if read:
+                return _from_events(reply, read, report, asked)
     try:
-        payload = loads(reply.body)
+        payload = loads(bare)
     except (ValueError, RecursionError) as exc:
         return report.unreadable(reply, "empty" if not reply.body.strip() else describe(exc))
     body = an_object(payload)
     if body is None:
         return report.unreadable(reply, "JSON, but not an object")
-    choices = list(map(an_object, a_list(body.get("choices"))))
-    found = [response for each in choices if each and (response := _response(body, each)) is not None]
-    if found:
+    return _read(reply, body, report, asked)
+
+
+def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -> LLMResponse | LLMError:
+    choices = [choice for choice in map(an_object, a_list(body.get("choices"))) if choice is not None]
+    answers = [answer for answer in map(answer_in, choices) if answer is not None]
+    if answers:
+        if asked == 1:
+            answers = joined(answers)
         # The usage covers all choices together, so only the first one carries it.
-        others = [dataclasses.replace(response, usage={}) for response in found[1:]]
-        return dataclasses.replace(found[0], alternatives=others) if others else found[0]
-    choice = choices[0] if choices else None
+        first, *others = [
+            response_from(body, message, finish, {} if number else usage_in(body))
+            for number, (message, finish) in enumerate(answers)
+        ]
+        if not (body.get("error") and _is_empty(first)):
+            return _with_facts(
+                dataclasses.replace(first, alternatives=others) if others else first, reply, report
+            )
     if body.get("error"):
         return report.error_within(reply, body)
-    if choice is not None and choice.get("error"):
-        return report.error_within(reply, choice)
+    for choice in choices:
+        message = an_object(choice.get("message")) or {}
+        failure = failure_of(choice, message, a_text(choice.get("finish_reason")))
+        if failure is not None:
+            return report.error_within(reply, failure)
     return report.unreadable(reply, "no message in it")
+
+
+def _with_facts(response: LLMResponse, reply: Reply, report: Reporter) -> LLMResponse:
+    facts = facts_of(reply, report)
+    return dataclasses.replace(response, **facts) if facts else response
+
+
+def _is_empty(response: LLMResponse) -> bool:
+    return not (response.content.strip() or response.tool_calls or response.refusal)
+
+
+def _without_marks(body: bytes) -> bytes:
+    """A body without the signs of life before it and the end of a stream after it.
+
+    Some servers send these with a whole reply as well.
+    """
+    body = body.removeprefix(_BOM).strip()
+    if body[:1] != b":" and body[-6:] != b"[DONE]":
+        return body
+    lines = body.splitlines()
+    first, last = 0, len(lines)
+    while first < last and _is_mark(lines[first]):
+        first += 1
+    while first < last and _is_mark(lines[last - 1]):
+        last -= 1
+    return b"\n".join(lines[first:last])
+
+
+def _is_mark(line: bytes) -> bool:
+    line = line.strip()
+    return not line or line.startswith((b":", b"event:")) or line.removeprefix(b"data:").strip() == b"[DONE]"
+
+
+def _from_events(
+    reply: Reply, events: Iterable[ServerEvent], report: Reporter, asked: int
+) -> LLMResponse | LLMError:
+    """Read an event stream that came for a whole reply."""
+    assembly = Assembly(None, asked)
+    for event in events:
+        data = event.data.strip()
+        if not data:
+            continue
+        if data == "[DONE]":
+            break
+        piece = reply._replace(body=data.encode("utf-8", "replace"))
+        try:
+            parsed: object = loads(data)
+        except (ValueError, RecursionError) as exc:
+            if assembly.is_finished:
+                break
+            if event.type != "error":
+                return report.unreadable(piece, describe(exc))
+            parsed = data
+        chunk = an_object(parsed)
+        failure = {"error": parsed} if chunk is None else failure_in(chunk, event.type)
+        if failure is not None:
+            if assembly.is_finished:
+                break
+            if chunk is None and event.type != "error":
+                return report.unreadable(piece, "JSON, but not an object")
+            return report.error_within(piece, failure)
+        assembly.add(chunk or {})
+    if assembly.is_empty:
+        return report.unreadable(reply, "no message in it")
+    if assembly.is_cut_off:
+        return report.unreadable(reply, "a stream that ended before the reply was finished")
+    failure = assembly.failure
+    if failure is not None:
+        return report.error_within(reply, failure)
+    return _with_facts(assembly.response(), reply, report)
 
 
 class Unpacker:
@@ -109,39 +217,3 @@ class Unpacker:
         """
         if self._member is not None and not self._member.eof:
             raise ValueError("the compressed body is cut off")
-
-
-def _response(body: Mapping[str, Any], choice: Mapping[str, Any]) -> LLMResponse | None:
-    """Read a choice; None when it holds no message at all.
-
-    The reply is paid for, and an error would be retried and paid for again. So a missing part is read as
-    empty.
-    """
-    message = an_object(choice.get("message"))
-    finish = a_text(choice.get("finish_reason"))
-    failed = bool(choice.get("error"))
-    if message is None:
-        # A completion in the old style has `text`. A reply that a filter withheld has no message.
-        text = a_text(choice.get("text"))
-        if not text and (failed or not finish):
-            return None
-        message = {"content": text}
-    elif failed and not message.get("content"):
-        return None
-    return response_from(body, message, finish, an_object(body.get("usage")) or {})
-
-
-def response_from(
-    body: Mapping[str, Any], message: Mapping[str, Any], finish: str, usage: Mapping[str, Any]
-) -> LLMResponse:
-    """Make a response of a message; `body` is the whole reply."""
-    calls = tool_calls_of(message)
-    return LLMResponse(
-        well_formed(text_of(message.get("content"))),
-        calls,
-        finish or ("tool_calls" if calls else "stop"),
-        usage,
-        body,
-        reasoning=well_formed(a_text(message.get("reasoning_content")) or a_text(message.get("reasoning"))),
-        refusal=well_formed(a_text(message.get("refusal"))),
-    )

@@ -29,6 +29,7 @@ class Form(NamedTuple):
         max_tokens_field: The name under which `max_tokens` is sent.
         omit: The body fields never to send.
         null_content: Sent in place of null as a message's content; None sends null.
+        omit_from_turns: The fields of assistant messages and of their tool calls never to send.
     """
 
     fields: Mapping[str, Any]
@@ -37,6 +38,7 @@ class Form(NamedTuple):
     max_tokens_field: str
     omit: Collection[str]
     null_content: str | None
+    omit_from_turns: Collection[str] = frozenset()
 
 
 class Arguments(NamedTuple):
@@ -76,6 +78,8 @@ def compose(form: Form, call: Arguments, *, streamed: bool = False) -> bytes:
         raise ValueError("messages must hold at least one message, got an empty list")
     if form.null_content is not None:
         messages = [_without_null(message, form.null_content) for message in messages]
+    if form.omit_from_turns:
+        messages = [_without_fields(message, form.omit_from_turns) for message in messages]
     tools = None if call.tools is None else _mappings(call.tools, "tools")
     temperature = form.temperature if call.temperature is None else call.temperature
     max_tokens = form.max_tokens if call.max_tokens is None else call.max_tokens
@@ -99,6 +103,13 @@ def compose(form: Form, call: Arguments, *, streamed: bool = False) -> bytes:
     return encode(body)
 
 
+def choices_asked(form: Form, call: Arguments) -> int:
+    """How many choices a call asks for (`n`)."""
+    given = call.further.get("n")
+    asked: object = form.fields.get("n") if given is None else given
+    return asked if isinstance(asked, int) and asked > 1 and "n" not in form.omit else 1
+
+
 def _mappings(value: object, name: str) -> Sequence[Mapping[str, Any]]:
     # A string is the likeliest mistake. It is a sequence too, and would be sent letter by letter.
     if not is_sequence(value):
@@ -111,6 +122,19 @@ def _mappings(value: object, name: str) -> Sequence[Mapping[str, Any]]:
 
 def _without_null(message: Mapping[str, Any], content: str) -> Mapping[str, Any]:
     return {**message, "content": content} if message.get("content", "") is None else message
+
+
+def _without_fields(message: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+    if message.get("role") != "assistant":
+        return message
+    kept = {name: value for name, value in message.items() if name not in names}
+    calls = kept.get("tool_calls")
+    if is_sequence(calls):
+        kept["tool_calls"] = [
+            {name: value for name, value in call.items() if name not in names} if is_mapping(call) else call
+            for call in calls
+        ]
+    return kept
 
 
 def own_field(body: Mapping[str, Any], max_tokens_field: str) -> str | None:

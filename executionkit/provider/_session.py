@@ -10,7 +10,7 @@ from executionkit.provider._http.faults import TransportError
 from executionkit.provider._http.transport import AsyncHTTPClient, Dispatch, Endpoint, Transport
 from executionkit.provider._per_loop import PerLoop
 from executionkit.provider._reply import interpret
-from executionkit.provider._request import Arguments, Form, compose
+from executionkit.provider._request import Arguments, Form, choices_asked, compose
 from executionkit.provider._settings import Limits
 from executionkit.provider._stream import ProviderStream
 from executionkit.responses import LLMResponse
@@ -52,7 +52,7 @@ class Session:
         try:
             body = compose(self._form, call)
             transport = await self._connect()
-            outcome = await self._post(transport, body, dispatch)
+            outcome = await self._post(transport, body, dispatch, choices_asked(self._form, call))
         except BaseException as exc:
             if not dispatch.sent:
                 mark_not_dispatched(exc)
@@ -65,7 +65,9 @@ class Session:
     def stream(self, call: Arguments) -> ReplyStream:
         """Prepare one streamed request; entering the stream sends it."""
         write = partial(compose, self._form, call, streamed=True)
-        return ProviderStream(write, self._connect, self._limits, self._report)
+        return ProviderStream(
+            write, self._connect, self._limits, self._report, choices_asked(self._form, call)
+        )
 
     async def _connect(self) -> Transport:
         if self._lost:
@@ -80,7 +82,9 @@ class Session:
             failure = self._report.setup(exc)
         raise failure
 
-    async def _post(self, transport: Transport, body: bytes, dispatch: Dispatch) -> LLMResponse | LLMError:
+    async def _post(
+        self, transport: Transport, body: bytes, dispatch: Dispatch, asked: int
+    ) -> LLMResponse | LLMError:
         report = self._report.through(transport.proxy)
         try:
             async with asyncio.timeout(self._limits.whole):
@@ -90,7 +94,7 @@ class Session:
         except TransportError as exc:
             fault = exc
         else:
-            return interpret(reply, self._limits.max_bytes, report)
+            return interpret(reply, self._limits.max_bytes, report, asked)
         return report.fault(fault, dispatch)
 
     async def aclose(self) -> None:

@@ -161,6 +161,19 @@ def check_names(omit: object) -> None:
             raise ValueError(f"omit must not contain {field!r}; every request needs it")
 
 
+def check_turn_fields(omit_from_turns: object) -> None:
+    """Require `omit_from_turns` to be a collection of fields that an assistant message can do without.
+
+    Raises:
+        ValueError: It is something else, or holds a field that every turn needs.
+    """
+    if not is_collection(omit_from_turns) or not all(isinstance(field, str) for field in omit_from_turns):
+        raise ValueError(f"omit_from_turns must be a collection of field names, got {omit_from_turns!r}")
+    for field in ("role", "content", "tool_calls", "id", "type", "function"):
+        if field in omit_from_turns:
+            raise ValueError(f"omit_from_turns must not contain {field!r}; every turn needs it")
+
+
 def check_body(extra_body: object, max_tokens_field: str) -> None:
     """Require `extra_body` to be JSON, without the fields that the client sets.
 

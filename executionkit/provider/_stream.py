@@ -12,6 +12,7 @@ from executionkit._text import describe
 from executionkit.errors import LLMError, mark_not_dispatched
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
+from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.transport import Dispatch, Reply, Transport
@@ -42,6 +43,7 @@ class ProviderStream(ReplyStream):
         connect: Returns the transport.
         limits: How long the request may take, and how much its reply may bring.
         report: Writes the errors.
+        asked: How many choices the request asks for.
     """
 
     _incoming: Incoming | None = None
@@ -54,12 +56,14 @@ class ProviderStream(ReplyStream):
         connect: Callable[[], Awaitable[Transport]],
         limits: Limits,
         report: Reporter,
+        asked: int = 1,
     ) -> None:
         super().__init__()
         self._compose = compose
         self._connect = connect
         self._limits = limits
         self._report = report
+        self._asked = asked
         self._parser = EventParser(limits.max_bytes)
         self._dispatch = Dispatch()
         self._events: deque[StreamEvent] = deque()
@@ -87,7 +91,7 @@ class ProviderStream(ReplyStream):
 
     async def _send(self, transport: Transport, body: bytes) -> LLMError | None:
         self._report = self._report.through(transport.proxy)
-        self._assembly = Assembly(len(body))
+        self._assembly = Assembly(len(body), self._asked)
         now = asyncio.get_running_loop().time()
         if self._limits.deadline is not None:
             self._deadline = now + self._limits.deadline
@@ -125,7 +129,8 @@ class ProviderStream(ReplyStream):
             size += len(part)
             if size > self._limits.max_bytes:
                 raise TransportError(TOO_LARGE.format(self._limits.max_bytes))
-        whole = interpret(Reply(status, headers, b"".join(parts)), self._limits.max_bytes, self._report)
+        reply = Reply(status, headers, b"".join(parts))
+        whole = interpret(reply, self._limits.max_bytes, self._report, self._asked)
         if isinstance(whole, LLMError):
             return whole
         self._events.extend(events_of(whole))
@@ -213,8 +218,10 @@ class ProviderStream(ReplyStream):
         if self._assembly.is_empty:
             body = self._beginning[:_BEGINNING]
             self._failure = self._report.unreadable(self._reply._replace(body=body), "no message in it")
+        elif (failure := self._assembly.failure) is not None:
+            self._failure = self._report.error_within(self._reply, failure)
         else:
-            self._events.extend(self._assembly.finish())
+            self._events.extend(self._assembly.finish(facts_of(self._reply, self._report)))
         self._is_over = True
 
     def _break_off(self, fault: TransportError) -> None:

@@ -124,7 +124,6 @@ async def test_without_tools_no_schema_is_sent() -> None:
 @pytest.mark.parametrize(
     ("reply", "finish_reason", "refusal", "truncated"),
     [
-        (LLMResponse(""), "stop", "", 0),
         (LLMResponse("half a", finish_reason="length"), "length", "", 1),
         (LLMResponse("", finish_reason="content_filter"), "content_filter", "", 0),
         (LLMResponse("", refusal="I won't"), "stop", "I won't", 0),
@@ -659,3 +658,40 @@ async def test_a_plain_tool_that_takes_its_time_does_not_stop_the_event_loop() -
 
     asked = calls(("look", {}), ("let_go", {}))
     assert await observed(tool(wait), tool(let_go, "let_go"), asked=asked) == ["released", ""]
+
+
+# -- the turn that goes back -----------------------------------------------------------------------------
+
+
+async def test_a_reply_whose_raw_is_of_another_message_goes_back_without_it() -> None:
+    other = {"choices": [{"message": {"tool_calls": [{"function": {"name": "other"}}], "odd": 1}}]}
+    for raw in (other, {"choices": [None, {}]}, {"choices": 3}, "text", object()):
+        provider = MockProvider([LLMResponse("", [ToolCall("c", "look", {})], raw=raw), "done"])
+        await react_loop(provider, "q", [look()])
+        assert provider.calls[1].messages[1] == {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+        }
+
+
+# -- answers that say nothing ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nothing", [LLMResponse(""), LLMResponse(" \n"), LLMResponse("<think>hm</think>")])
+@pytest.mark.parametrize("listens", [False, True])
+async def test_an_empty_answer_is_asked_for_again(nothing: LLMResponse, listens: bool) -> None:
+    provider = MockProvider([nothing, "42"])
+    on_event = (lambda _: None) if listens else None
+    result = await react_loop(provider, "q", [look()], max_rounds=1, on_event=on_event)
+    assert (result.value, result.rounds, result.cost.llm_calls) == ("42", 1, 2)
+
+
+async def test_a_second_empty_answer_is_an_error_that_says_what_was_said() -> None:
+    nothing = LLMResponse("", reasoning="I wonder", finish_reason="length")
+    with pytest.raises(ProviderError, match=r"'length'.*max_tokens.*I wonder") as caught:
+        await react_loop(MockProvider([nothing]), "q", [look()])
+    assert caught.value.metadata["reasoning"] == "I wonder"
+    assert caught.value.metadata["finish_reason"] == "length"
+    assert caught.value.cost.llm_calls == 2
+    assert caught.value.metadata["messages"][0]["content"] == "q"

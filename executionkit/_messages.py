@@ -1,0 +1,75 @@
+"""The parts of a message in the chat form, in whatever field or choice a server puts them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from executionkit._json import a_list, an_object, is_list, is_object
+from executionkit.responses import is_thought, text_of
+
+_THOUGHTS: Final = ("thinking", "text", "reasoning", "summary", "content")
+
+Answer = tuple[Mapping[str, Any], str]
+"""A message and its finish reason."""
+
+
+def raw_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tool calls in a message, as the server gave them."""
+    calls = a_list(message.get("tool_calls"))
+    if not calls:
+        # The form that `tool_calls` replaced; some servers still answer in it.
+        legacy = an_object(message.get("function_call"))
+        calls = [] if legacy is None else [{"function": legacy}]
+    return [call for call in map(an_object, calls) if call is not None]
+
+
+def reasoning_of(message: Mapping[str, Any]) -> str:
+    """The reasoning in a message or a delta: the first of the fields that servers use for it."""
+    for name in ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "thinking"):
+        value = message.get(name)
+        if value and (text := _thought(value)):
+            return text
+    content = message.get("content")
+    return "".join(_thought(part) for part in content if is_thought(part)) if is_list(content) else ""
+
+
+def _thought(value: object, depth: int = 8) -> str:
+    if isinstance(value, str):
+        return value
+    if is_list(value) and depth:
+        return "".join(_thought(item, depth - 1) for item in value)
+    if is_object(value) and depth:
+        return next(filter(None, (_thought(value.get(name), depth - 1) for name in _THOUGHTS)), "")
+    return ""
+
+
+def has_text(message: Mapping[str, Any]) -> bool:
+    """Whether a message holds text for the reader."""
+    return bool(text_of(message.get("content")).strip())
+
+
+def joined(answers: Sequence[Answer]) -> list[Answer]:
+    """Put together the parts of one answer that came in choices of their own.
+
+    Some servers send the text in one choice and the tool calls in another. A choice that brings a second
+    text is another answer.
+    """
+    whole, finish = answers[0]
+    others: list[Answer] = []
+    for message, its_finish in answers[1:]:
+        calls = raw_calls(message)
+        if (has_text(message) and has_text(whole)) or not (
+            has_text(message) or calls or reasoning_of(message)
+        ):
+            others.append((message, its_finish))
+            continue
+        calls = [*raw_calls(whole), *calls]
+        whole = {**message, **{name: value for name, value in whole.items() if value}}
+        if calls:
+            whole["tool_calls"] = calls
+        finish = telling(finish, its_finish)
+    return [(whole, finish), *others]
+
+
+def telling(finish: str, further: str) -> str:
+    """Of two finish reasons of one answer the one that says more than "stop"."""
+    return further if further and finish in ("", "stop") else finish

@@ -1,0 +1,86 @@
+"""The model's turn in a conversation, as it goes back to the server: as the server gave it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from executionkit._json import STRICT, a_list, an_object, is_list
+from executionkit._messages import joined, raw_calls
+from executionkit.responses import LLMResponse, ToolCall, text_of
+
+_ARGUMENTS: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+_OWN: Final = frozenset({"role", "content", "tool_calls", "function_call", "usage"})
+_OWN_OF_CALL: Final = frozenset({"id", "type", "function"})
+_OWN_OF_FUNCTION: Final = frozenset({"name", "arguments"})
+
+
+def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
+    """The assistant's message for a reply.
+
+    Fields that the library does not know are kept: many servers want their signatures and reasoning back
+    beside the tool calls. They are read from `reply.raw`, if that is a completion which the reply is from.
+
+    Args:
+        reply: The reply.
+        calls: Its tool calls, with the ids that their results name.
+    """
+    given = _message_of(reply)
+    content = given.get("content")
+    if not is_list(content) or text_of(content) != reply.content:
+        content = reply.content or (None if calls else "")
+    turn: dict[str, Any] = {"role": "assistant", "content": content}
+    if calls:
+        asked = raw_calls(given)
+        beside = asked if len(asked) == len(calls) else [{}] * len(calls)
+        turn["tool_calls"] = list(map(_call, calls, beside))
+    return {**turn, **_unknown(given, _OWN)}
+
+
+def _call(call: ToolCall, given: Mapping[str, Any]) -> dict[str, Any]:
+    function = an_object(given.get("function")) or {}
+    kind = given.get("type")
+    named = {"name": call.name, "arguments": _arguments(call, function.get("arguments"))}
+    return {
+        "id": call.id,
+        "type": kind if isinstance(kind, str) and kind else "function",
+        "function": {**named, **_unknown(function, _OWN_OF_FUNCTION)},
+        **_unknown(given, _OWN_OF_CALL),
+    }
+
+
+def _arguments(call: ToolCall, given: object) -> str:
+    # Arguments that were no JSON object go back as {}: some servers parse what stands here, and refuse a
+    # history they can't. The model reads the raw text in the observation.
+    if isinstance(given, str):
+        try:
+            if STRICT.decode(given) == call.arguments:
+                return given
+        except (ValueError, RecursionError):
+            pass
+    return _ARGUMENTS.encode(call.arguments)
+
+
+def _unknown(fields: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    # A null says nothing, and some servers refuse the nulls that they themselves send.
+    return {name: value for name, value in fields.items() if name not in known and value is not None}
+
+
+def _message_of(reply: LLMResponse) -> Mapping[str, Any]:
+    """The message in `raw` that the reply was read from; empty if there is none."""
+    body = an_object(reply.raw) or {}
+    found = [
+        an_object(choice.get("message")) for choice in map(an_object, a_list(body.get("choices"))) if choice
+    ]
+    messages: list[Mapping[str, Any]] = [message for message in found if message is not None]
+    if not messages:
+        return {}
+    # The parts of one answer may have come in several choices; of several answers, it is one.
+    whole = joined([(message, "") for message in messages])[0][0]
+    return next((message for message in (whole, *messages) if _is_of(message, reply)), {})
+
+
+def _is_of(message: Mapping[str, Any], reply: LLMResponse) -> bool:
+    """Whether the message asks for the reply's calls. A provider may have changed a reply, and kept `raw`."""
+    names = [(an_object(call.get("function")) or {}).get("name") or "" for call in raw_calls(message)]
+    return names == [call.name for call in reply.tool_calls]
