@@ -110,15 +110,15 @@ HOSTILE = {
     "grouped": "1,234,",
     "empty": "{},",
 }
-BEFORE = ["", "{", "[", '{"a": "', "{'a': '", '["', "{“a”: “", '{"a": 1, ', "[1, "]
+BEFORE = ["", '{"a": "', "['", "{“a”: “"]
 
 
-@pytest.mark.timeout(60)  # a quadratic reader needs minutes for one of them
+@pytest.mark.timeout(30)  # a quadratic reader needs minutes, a linear one half a second
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE.keys())
 def test_reading_takes_linear_time(unit: str) -> None:
     for before in BEFORE:
         text = before + unit * (100_000 // len(unit))
-        for whole in (text, f'{text}"}}', f'{text}"]'):
+        for whole in (text, f'{text}"}}'):
             with suppress(UnfitError):
                 read_json(LLMResponse(whole))
             with suppress(ValueError):
