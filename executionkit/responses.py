@@ -172,14 +172,25 @@ class LLMResponse:
         return rebuild, (type(self), values)
 
     def _count(self, *names: str) -> int | None:
-        counts = [count for name in names if (count := token_count(self.usage.get(name))) is not None]
-        # A server may fill in one pair of names, and leave zeros in the other.
-        return next(filter(None, counts), counts[0] if counts else None)
+        found = None
+        for name in names:
+            value = self.usage.get(name)
+            count = None if value is None else token_count(value)
+            if count:
+                return count
+            # A server may fill in one pair of names, and leave zeros in the other.
+            found = found if count is None else count
+        return found
 
     def _detail(self, names: Iterable[str], key: str) -> int:
         for name in names:
             details = self.usage.get(name)
-            if isinstance(details, Mapping) and (count := token_count(details.get(key))):
+            # None first, because the check for a Mapping is slow.
+            if (
+                details is not None
+                and isinstance(details, Mapping)
+                and (count := token_count(details.get(key)))
+            ):
                 return count
         return 0
 
@@ -187,7 +198,8 @@ class LLMResponse:
         """Output tokens: what was counted, or more where the total or the reasoning shows more."""
         counted = self._count(*_OUTPUT)
         spent = max(counted or 0, self.reasoning_tokens)
-        total, prompt = self._count("total_tokens"), self._count(*_INPUT)
+        total = self._count("total_tokens")
+        prompt = None if total is None else self._count(*_INPUT)
         if total is not None and prompt is not None:
             # Where the prompt is counted without what was read from a cache, the total has that as well.
             cached = sum(token_count(self.usage.get(name)) or 0 for name in _CACHED)

@@ -55,6 +55,8 @@ _ANY: Final = "|".join(
     for part, expression in notation._asdict().items()
 )
 _MARK: Final = re.compile(rf"(?=<[|/A-Za-z]|\[/?THINK|◁|\A)(?:{_ANY})")  # the first part saves time
+_SIGN: Final = re.compile(r"<[|/A-Za-z]|\[/?THINK|◁|\A\s*+(?:analysis|Here)")
+"""What every text with a mark has; most texts have none, and are told apart by this much faster."""
 
 
 def thoughts(text: str) -> list[Span]:
@@ -63,6 +65,8 @@ def thoughts(text: str) -> list[Span]:
     The text after an opening mark that is never closed is thought. So is the text before a closing mark
     without an opening one. A mark in quotes or backticks is one that the text speaks of.
     """
+    if _SIGN.search(text) is None:
+        return []
     spans: list[Span] = []
     opened: tuple[str, int] | None = None
     for mark in _MARK.finditer(text):
@@ -90,9 +94,12 @@ _QUOTED: Final = ('""', "''", "``")
 
 def without_thoughts(text: str) -> str:
     """The text without its thoughts."""
+    spans = thoughts(text)
+    if not spans:
+        return text
     spoken: list[str] = []
     at = 0
-    for start, end in thoughts(text):
+    for start, end in spans:
         spoken.append(text[at:start])
         at = end
     return "".join([*spoken, text[at:]])

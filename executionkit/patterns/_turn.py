@@ -68,6 +68,8 @@ def _unknown(fields: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]
 
 def _message_of(reply: LLMResponse) -> Mapping[str, Any]:
     """The message in `raw` that the reply was read from; empty if there is none."""
+    if reply.raw is None:
+        return {}
     body = an_object(reply.raw) or {}
     found = [
         an_object(choice.get("message")) for choice in map(an_object, a_list(body.get("choices"))) if choice

@@ -185,12 +185,13 @@ async def react_loop(
                 await narrator.tell(RoundStarted(counters.rounds + 1))
             sampling = {"temperature": temperature, "max_tokens": max_tokens, "tools": schemas}
             reply = await narrator.ask(run, messages, **sampling)
-            if _says_nothing(reply):
+            if is_silent := _says_nothing(reply):
                 reply = await narrator.ask(run, messages, **sampling)
+                is_silent = _says_nothing(reply)
             counters.rounds += 1
             counters.truncated_responses += reply.was_truncated
             calls = transcript.add_reply(reply)
-            if _says_nothing(reply):
+            if is_silent:
                 raise _empty_answer(reply)
             if not calls:
                 return _result(reply, run.usage, counters, narrator.errors)
