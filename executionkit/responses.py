@@ -196,6 +196,8 @@ class LLMResponse:
 
     def _output(self) -> int | None:
         """Output tokens: what was counted, or more where the total or the reasoning shows more."""
+        if not self.usage:
+            return None
         counted = self._count(*_OUTPUT)
         spent = max(counted or 0, self.reasoning_tokens)
         total = self._count("total_tokens")
