@@ -195,7 +195,14 @@ class Provider:
             max_tokens: At least 1. Defaults to `default_max_tokens`.
             tools: Tool schemas in the OpenAI form. An empty list is not sent.
             **kwargs: Further body fields (`stop`, `seed`, `response_format`, ...). A field that is None is
-                not sent. To send null, put the field into `extra_body`.
+                not sent. To send null, put the field into `extra_body`. Four keywords are no fields; they
+                mean what they mean in OpenAI's client, for this call:
+
+                * `timeout`: The most seconds that the call may take, in place of the provider's `timeout`
+                  and `deadline`.
+                * `extra_headers`: Headers to add or to replace. Their values are treated as secrets.
+                * `extra_query`: Parameters to add to the URL, or to replace there.
+                * `extra_body`: Body fields that win over all others.
 
         Returns:
             The reply. Malformed tool calls are part of it, and never an error.
@@ -253,7 +260,8 @@ class Provider:
             temperature: In [0, 2]. Defaults to `default_temperature`.
             max_tokens: At least 1. Defaults to `default_max_tokens`.
             tools: Tool schemas in the OpenAI form. An empty list is not sent.
-            **kwargs: Further body fields, as in `complete`.
+            **kwargs: Further body fields, and options of the call, as in `complete`. Here `timeout` limits
+                each silence and the wait for the beginning; a `deadline` of the provider stays.
 
         Returns:
             The stream. Arguments are checked when it is entered.

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 from executionkit._json import a_list, a_text, an_object
@@ -70,7 +71,11 @@ class Reporter(NamedTuple):
 
     def through(self, proxy: Proxy | None) -> Self:
         """The same for requests through a proxy; its secrets are removed as well."""
-        return self if proxy is None else self._replace(proxy=proxy, secrets=(*self.secrets, *proxy.secrets))
+        return self if proxy is None else self._replace(proxy=proxy).knowing(proxy.secrets)
+
+    def knowing(self, secrets: Iterable[Secret]) -> Self:
+        """The same, removing further secrets."""
+        return self._replace(secrets=(*self.secrets, *secrets))
 
     def clean(self, text: str, limit: int = _WORDS) -> str:
         """Put text from outside into one line, without credentials, cut to a readable length."""

@@ -8,11 +8,12 @@ from executionkit.provider._failures import Reporter
 from executionkit.provider._http.backends import Backend, open_transport
 from executionkit.provider._http.faults import TransportError
 from executionkit.provider._http.transport import AsyncHTTPClient, Dispatch, Endpoint, Transport
+from executionkit.provider._options import Way, apart
 from executionkit.provider._per_loop import PerLoop
 from executionkit.provider._reply import interpret
 from executionkit.provider._request import Arguments, Form, compose
 from executionkit.provider._settings import Limits
-from executionkit.provider._stream import ProviderStream
+from executionkit.provider._stream import Outgoing, ProviderStream
 from executionkit.responses import LLMResponse
 from executionkit.streaming import ReplyStream
 
@@ -41,7 +42,7 @@ class Session:
         lost: list[str],
     ) -> None:
         self._form = form
-        self._limits = limits
+        self._way = Way(endpoint, limits, report)
         self._report = report
         self._lost = lost
         self._transports: PerLoop[Transport] = PerLoop(partial(open_transport, endpoint, backend, client))
@@ -50,9 +51,9 @@ class Session:
         """Send one request and return the reply; the errors are those of `Provider.complete`."""
         dispatch = Dispatch()
         try:
-            body = compose(self._form, call)
+            outgoing = await self._prepare(call, streamed=False)
             transport = await self._connect()
-            outcome = await self._post(transport, body, dispatch)
+            outcome = await self._post(transport, outgoing, dispatch)
         except BaseException as exc:
             if not dispatch.sent:
                 mark_not_dispatched(exc)
@@ -64,8 +65,11 @@ class Session:
 
     def stream(self, call: Arguments) -> ReplyStream:
         """Prepare one streamed request; entering the stream sends it."""
-        write = partial(compose, self._form, call, streamed=True)
-        return ProviderStream(write, self._connect, self._limits, self._report)
+        return ProviderStream(partial(self._prepare, call, streamed=True), self._connect)
+
+    async def _prepare(self, call: Arguments, *, streamed: bool) -> Outgoing:
+        call, way = apart(call, self._way, self._form.max_tokens_field, streamed=streamed)
+        return Outgoing(compose(self._form, call, streamed=streamed), *way)
 
     async def _connect(self) -> Transport:
         if self._lost:
@@ -80,17 +84,20 @@ class Session:
             failure = self._report.setup(exc)
         raise failure
 
-    async def _post(self, transport: Transport, body: bytes, dispatch: Dispatch) -> LLMResponse | LLMError:
-        report = self._report.through(transport.proxy)
+    async def _post(
+        self, transport: Transport, outgoing: Outgoing, dispatch: Dispatch
+    ) -> LLMResponse | LLMError:
+        body, endpoint, limits, report = outgoing
+        report = report.through(transport.proxy)
         try:
-            async with asyncio.timeout(self._limits.whole):
-                reply = await transport.post(body, dispatch)
+            async with asyncio.timeout(limits.whole):
+                reply = await transport.post(body, dispatch, endpoint)
         except TimeoutError:
-            fault = self._limits.overrun()
+            fault = limits.overrun()
         except TransportError as exc:
             fault = exc
         else:
-            return interpret(reply, self._limits.max_bytes, report)
+            return interpret(reply, limits.max_bytes, report)
         return report.fault(fault, dispatch)
 
     async def aclose(self) -> None:

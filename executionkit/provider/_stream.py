@@ -6,6 +6,7 @@ import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from executionkit._json import an_object, loads
 from executionkit._text import describe
@@ -14,7 +15,7 @@ from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
-from executionkit.provider._http.transport import Dispatch, Reply, Transport
+from executionkit.provider._http.transport import Dispatch, Endpoint, Reply, Transport
 from executionkit.provider._reply import Unpacker, interpret
 from executionkit.provider._settings import Limits
 from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
@@ -34,33 +35,44 @@ _ENDED = "the stream ended before the reply was finished"
 _UNEXPLAINED = "the server ended the stream without saying why the model stopped (no finish_reason)"
 
 
+class Outgoing(NamedTuple):
+    """A request that is ready to be sent.
+
+    Attributes:
+        body: What to post.
+        endpoint: Where to.
+        limits: How long the request may take, and how much its reply may bring.
+        report: Writes the errors.
+    """
+
+    body: bytes
+    endpoint: Endpoint
+    limits: Limits
+    report: Reporter
+
+
 class ProviderStream(ReplyStream):
     """One request whose reply is handed over while it arrives.
 
     Args:
-        compose: Writes the body.
+        prepare: Checks the arguments and makes the request.
         connect: Returns the transport.
-        limits: How long the request may take, and how much its reply may bring.
-        report: Writes the errors.
     """
+
+    _limits: Limits
+    _report: Reporter
+    _parser: EventParser
 
     _incoming: Incoming | None = None
     _assembly: Assembly
     _unpacker: Unpacker
 
     def __init__(
-        self,
-        compose: Callable[[], bytes],
-        connect: Callable[[], Awaitable[Transport]],
-        limits: Limits,
-        report: Reporter,
+        self, prepare: Callable[[], Awaitable[Outgoing]], connect: Callable[[], Awaitable[Transport]]
     ) -> None:
         super().__init__()
-        self._compose = compose
+        self._prepare = prepare
         self._connect = connect
-        self._limits = limits
-        self._report = report
-        self._parser = EventParser(limits.max_bytes)
         self._dispatch = Dispatch()
         self._events: deque[StreamEvent] = deque()
         self._failure: LLMError | None = None
@@ -72,8 +84,9 @@ class ProviderStream(ReplyStream):
     async def _open(self) -> None:
         body = b""
         try:
-            body = self._compose()
-            failure = await self._send(await self._connect(), body)
+            outgoing = await self._prepare()
+            body = outgoing.body
+            failure = await self._send(await self._connect(), outgoing)
         except BaseException as exc:
             if not self._dispatch.sent:
                 mark_not_dispatched(exc)
@@ -85,13 +98,15 @@ class ProviderStream(ReplyStream):
             # Raised outside of every `except`, because the exceptions of HTTP libraries hold the headers.
             raise failure
 
-    async def _send(self, transport: Transport, body: bytes) -> LLMError | None:
-        self._report = self._report.through(transport.proxy)
+    async def _send(self, transport: Transport, outgoing: Outgoing) -> LLMError | None:
+        body, endpoint, self._limits, report = outgoing
+        self._report = report.through(transport.proxy)
+        self._parser = EventParser(self._limits.max_bytes)
         self._assembly = Assembly(len(body))
         now = asyncio.get_running_loop().time()
         if self._limits.deadline is not None:
             self._deadline = now + self._limits.deadline
-        self._incoming = transport.stream(body, self._dispatch)
+        self._incoming = transport.stream(body, self._dispatch, endpoint)
         try:
             async with asyncio.timeout_at(now + self._limits.whole):
                 return await self._begin_reply(self._incoming)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from types import ModuleType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from executionkit._text import describe, unquoted
 from executionkit.provider._http.exchange import ExchangingTransport, watch
@@ -34,7 +34,18 @@ _PIECE = 262_144
 """Bytes of a request that are written at a time."""
 
 
-class _HttpxExchange(ExchangingTransport):
+class _Way(NamedTuple):
+    """An endpoint as httpx takes it: URL, headers, and times for a whole and for a streamed reply."""
+
+    url: Any
+    headers: list[tuple[bytes, bytes]]
+    timeouts: tuple[dict[str, float | None], dict[str, float | None]]
+
+    def headers_for(self, body: bytes) -> list[tuple[bytes, bytes]]:
+        return [*self.headers, (b"Content-Length", b"%d" % len(body))]
+
+
+class _HttpxExchange(ExchangingTransport[_Way]):
     """What both transports share: the headers, and the names of the faults.
 
     Args:
@@ -46,24 +57,32 @@ class _HttpxExchange(ExchangingTransport):
         super().__init__(endpoint)
         # Any: modules of the same shape, which need not be installed.
         self._library: Any = library
-        self._url = self._library.URL(endpoint.url)
+
+    def _prepared(self, endpoint: Endpoint) -> _Way:
         headers = [("Host", endpoint.authority)]
         headers += [(name, value.reveal()) for name, value in endpoint.headers]
-        self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        # Each step of connecting has this limit. `_exchange` has the same for all of them together.
+        connect = endpoint.connect_timeout
+        whole, part = (
+            {"connect": connect, "read": silence, "write": silence}
+            for silence in (endpoint.whole_timeout, endpoint.timeout)
+        )
+        return _Way(
+            self._library.URL(endpoint.url),
+            [(name.encode(), value.encode("latin-1")) for name, value in headers],
+            (whole, part),
+        )
 
-    def _headers_for(self, body: bytes) -> list[tuple[bytes, bytes]]:
-        return [*self._headers, (b"Content-Length", b"%d" % len(body))]
-
-    def _outcome(self, exc: Exception) -> Reply | TransportError:
+    def _outcome(self, exc: Exception, endpoint: Endpoint) -> Reply | TransportError:
         library = self._library
         if isinstance(exc, library.ConnectTimeout):
-            return ConnectError(LATE.format(self._endpoint.connect_timeout))
+            return ConnectError(LATE.format(endpoint.connect_timeout))
         if isinstance(exc, library.ProxyError) and (status := re.match(r"[1-9]\d\d\b", str(exc))):
             return ProxyRefusedError(int(status[0]))
         if isinstance(exc, (library.ConnectError, library.ProxyError)):
             return connect_error(describe(exc))
         if isinstance(exc, (library.ReadTimeout, library.WriteTimeout)):
-            return TransportError(SILENT.format(self._endpoint.timeout))
+            return TransportError(SILENT.format(endpoint.timeout))
         return TransportError(f"{BROKEN} ({self._words(exc)})")
 
     def _words(self, exc: Exception) -> str:
@@ -93,11 +112,6 @@ class HttpxTransport(_HttpxExchange):
             else self._through(self.proxy, name, create)
         )
         self._open: Callable[[], Any] = partial(make, ssl_context=secure, max_connections=1)
-        self._timeouts = [
-            # Each step of connecting has this limit. `_exchange` has the same for all of them together.
-            {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
-            for silence in (endpoint.whole_timeout, endpoint.timeout)
-        ]
         self._idle: deque[_Line] = deque()
         self._all: set[_Line] = set()
 
@@ -119,15 +133,17 @@ class HttpxTransport(_HttpxExchange):
             )
         return partial(core.AsyncSOCKSProxy, url, auth)
 
-    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+    async def _exchange(
+        self, endpoint: Endpoint, way: _Way, body: bytes, dispatch: Dispatch, incoming: Incoming | None
+    ) -> Reply:
         line = await self._kept()
         # The connection stands once the body is asked for.
-        connecting = asyncio.timeout(None if line.stands else self._endpoint.connect_timeout)
+        connecting = asyncio.timeout(None if line.stands else endpoint.connect_timeout)
         upload = _Upload(body, dispatch, None if line.stands else partial(connecting.reschedule, None))
         newest = _NewestStream()
         try:
             async with connecting:
-                response = await self._begin(line, upload, newest, incoming)
+                response = await self._begin(endpoint, way, line, upload, newest, incoming)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
@@ -138,23 +154,29 @@ class HttpxTransport(_HttpxExchange):
             await newest.aclose()
             await self._drop(line)
             if isinstance(exc, TimeoutError) and connecting.expired():
-                raise ConnectError(LATE.format(self._endpoint.connect_timeout)) from None
+                raise ConnectError(LATE.format(endpoint.connect_timeout)) from None
             raise
         await self._keep(line, response)
         return reply
 
     async def _begin(
-        self, line: "_Line", upload: "_Upload", newest: "_NewestStream", incoming: Incoming | None
+        self,
+        endpoint: Endpoint,
+        way: _Way,
+        line: "_Line",
+        upload: "_Upload",
+        newest: "_NewestStream",
+        incoming: Incoming | None,
     ) -> Any:
         """Send the request and read the head of the reply."""
-        extensions: dict[str, Any] = {"timeout": self._timeouts[incoming is not None]}
+        extensions: dict[str, Any] = {"timeout": way.timeouts[incoming is not None]}
         if not line.stands:
             through = self.proxy is not None
             extensions["trace"] = partial(_refuse_other_than_200, newest, upload) if through else newest
         request = self._library.Request(
             "POST",
-            self._url,
-            headers=self._headers_for(upload.body),
+            way.url,
+            headers=way.headers_for(upload.body),
             content=upload,
             extensions=extensions,
         )
@@ -164,7 +186,7 @@ class HttpxTransport(_HttpxExchange):
             # This went wrong between here and the proxy, before there was a way to the server.
             if self.proxy is None or upload.begun or self._closed or isinstance(exc, ConnectError):
                 raise
-            fault, words = self._outcome(exc), self._words(exc)
+            fault, words = self._outcome(exc, endpoint), self._words(exc)
         raise fault if isinstance(fault, ConnectError) else connect_error(words)
 
     async def _kept(self) -> "_Line":
@@ -250,17 +272,20 @@ class ClientTransport(_HttpxExchange):
         super().__init__(library, endpoint)
         self._client: Any = client
         self._anyio: Any = importlib.import_module("anyio") if library.__name__ == "httpx" else None
-        # No limit on waiting for a connection: how many there are is for the client to say.
-        self._timeout = self._library.Timeout(
-            connect=endpoint.connect_timeout, read=endpoint.timeout, write=endpoint.timeout, pool=None
-        )
 
-    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
-        attempt = partial(self._attempt, body, dispatch, incoming)
+    async def _exchange(
+        self,
+        endpoint: Endpoint,  # noqa: ARG002 - the interface has it
+        way: _Way,
+        body: bytes,
+        dispatch: Dispatch,
+        incoming: Incoming | None,
+    ) -> Reply:
+        attempt = partial(self._attempt, way, body, dispatch, incoming)
         return await (attempt() if self._anyio is None else _in_scope(self._anyio, dispatch, attempt))
 
-    async def _attempt(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
-        response = await self._send(body, dispatch)
+    async def _attempt(self, way: _Way, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        response = await self._send(way, body, dispatch)
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
             if not response.is_stream_consumed:
@@ -275,14 +300,15 @@ class ClientTransport(_HttpxExchange):
         finally:
             await response.aclose()
 
-    async def _send(self, body: bytes, dispatch: Dispatch) -> Any:
+    async def _send(self, way: _Way, body: bytes, dispatch: Dispatch) -> Any:
         newest = _NewestStream()
         request = self._client.build_request(
             "POST",
-            self._url,
-            headers=self._headers_for(body),
+            way.url,
+            headers=way.headers_for(body),
             content=_Upload(body, dispatch),
-            timeout=self._timeout,
+            # No limit on waiting for a connection: how many there are is for the client to say.
+            timeout=self._library.Timeout(**way.timeouts[True], pool=None),
             extensions={"trace": newest},
         )
         try:
@@ -292,12 +318,12 @@ class ClientTransport(_HttpxExchange):
                 await newest.aclose()
             raise
 
-    def _outcome(self, exc: Exception) -> Reply | TransportError:
+    def _outcome(self, exc: Exception, endpoint: Endpoint) -> Reply | TransportError:
         if isinstance(exc, self._library.HTTPStatusError):
             # A hook of the client called raise_for_status(). The status tells more than that.
             failure: Any = exc
             return Reply(failure.response.status_code, dict(failure.response.headers), b"")
-        return super()._outcome(exc)
+        return super()._outcome(exc, endpoint)
 
     async def _close(self) -> None:
         """Leave the client as it is."""

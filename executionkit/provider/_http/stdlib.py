@@ -37,10 +37,10 @@ class StdlibTransport:
         self._workers: set[_Worker] = set()
         self._closed = False
 
-    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
+    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Reply:
         """Post the body and read the whole reply."""
         future: asyncio.Future[Reply | TransportError] = asyncio.get_running_loop().create_future()
-        job = _Job(body, dispatch, self._dialer.endpoint.whole_timeout, future)
+        job = _Job(body, dispatch, endpoint, future)
         self._hire(job)
         try:
             outcome = await future
@@ -51,9 +51,9 @@ class StdlibTransport:
             raise outcome
         return outcome
 
-    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+    def stream(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Incoming:
         """Post the body and hand the reply over while it arrives."""
-        job = _StreamJob(body, dispatch, self._dialer.endpoint)
+        job = _StreamJob(body, dispatch, endpoint)
         try:
             self._hire(job)
         except TransportError as fault:
@@ -111,10 +111,10 @@ class _Job(Call):
         self,
         body: bytes,
         dispatch: Dispatch,
-        silence: float | None,
+        endpoint: Endpoint,
         future: "asyncio.Future[Reply | TransportError]",
     ) -> None:
-        super().__init__(body, dispatch, silence)
+        super().__init__(body, dispatch, endpoint, endpoint.whole_timeout)
         self._future = future
 
     def settle(self, outcome: Reply | TransportError) -> None:
@@ -126,7 +126,7 @@ class _StreamJob(Call):
     """A call whose reply is handed over to the event loop while it arrives."""
 
     def __init__(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> None:
-        super().__init__(body, dispatch, endpoint.timeout)
+        super().__init__(body, dispatch, endpoint, endpoint.timeout)
         self.arriving = self
         self.incoming = Incoming(endpoint.max_bytes, self.abort)
         self._loop = asyncio.get_running_loop()
