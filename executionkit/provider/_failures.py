@@ -251,5 +251,5 @@ def _title(text: str) -> str:
     lower = text.lower()
     start = lower.find(">", lower.find("<title")) + 1 if "<title" in lower else 0
     end = lower.find("</title", start)
-    title = html.unescape(text[start:end]).strip() if 0 < start < end else ""
+    title = html.unescape(text[start : min(end, start + _WORDS)]).strip() if 0 < start < end else ""
     return f"an HTML page, {title!r}" if title else "an HTML page"

@@ -39,7 +39,9 @@ _SHAPES = r"""
         (?! \d{1,7} (?: \.\d+ )? (?! [\w-] ) | \[REDACTED\] )     # token=4096 is a count
         [^\s"'&,;<>{}()]+
         # After a bare colon a word may be prose ("token: required"), so it must look like a credential.
-      | (?P<colon> \s* : \s* ) (?= [^\s"'&,;<>{}()]* \d ) (?! \d{1,7} (?! [\w-] ) ) [^\s"'&,;<>{}()]{6,}
+        # The bound keeps "token:token:..." from being read to its end again and again.
+      | (?P<colon> \s* : \s* ) (?= [^\s"'&,;<>{}()\d]{0,256}+ \d ) (?! \d{1,7} (?! [\w-] ) )
+        [^\s"'&,;<>{}()]{6,}
     )
     # https://user:password@host
   | (?P<userinfo> (?<=://) [^/\s@"']+ (?=@) )
@@ -48,7 +50,7 @@ _SHAPES = r"""
         sk-[\w*-]{3,} | hf_[A-Za-z0-9]{6,} | github_pat_\w{6,} | gh[pousr]_[A-Za-z0-9]{6,} | glpat-[\w-]{6,}
       | xai-[\w-]{6,} | gsk_[A-Za-z0-9]{6,} | (?:sk|pk|rk)_(?:live|test)_\w{6,} | pplx-\w{6,}
       | nvapi-[\w-]{6,} | r8_\w{8,} | xox[abprs]-[\w-]{6,} | (?:AKIA|ASIA)[A-Z0-9]{12,} | AIza[\w-]{16,}
-      | eyJ[\w-]{6,500} \. [\w-]+ (?: \.[\w-]* )?
+      | eyJ[\w-]{6,500}+ \. [\w-]+ (?: \.[\w-]* )?
     )
   | (?<![\w-]) [0-9a-fA-F]{32,} (?![\w-])
     """
