@@ -10,6 +10,8 @@ MARK = "[REDACTED]"
 _LONG = 8
 """A secret of this length is removed wherever it occurs; a shorter one (`EMPTY`, `ollama`) as a word only."""
 
+_BACKSLASHES = re.compile(r"(?:\\\\)+")
+
 _SHAPES = r"""
     # Identifiers that people report, and digests: they look like credentials.
     (?P<kept>
@@ -29,11 +31,11 @@ _SHAPES = r"""
         (?: [\w-]{0,40} (?: api[ _-]?key | apikey | token | secret | password | passwd | signature )
           | authorization
           | (?<=[?&]) (?:key|sig) )
-        (?: \\? ["'] )?
+        (?: \\{0,7} ["'] )?
     ) )
     (?:
         # In quotes: the value is all of it.
-        (?P<quoted> \s* [:=] \s* \\? ["'] ) (?! \[REDACTED\] ) [^"'\\]+
+        (?P<quoted> \s* [:=] \s* \\{0,7} ["'] ) (?! \[REDACTED\] ) [^"'\\]+
         # After a scheme, or "=": the value is the next word.
       | (?P<plain> \s* [:=] \s* (?i: basic|bearer|digest|token ) \s+ | \s* = \s* )
         (?! \d{1,7} (?: \.\d+ )? (?! [\w-] ) | \[REDACTED\] )     # token=4096 is a count
@@ -91,7 +93,8 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     # The patterns are made here and not kept, so that no object holds a secret in readable form. Failures are
     # rare, and their texts short.
     for needle in _needles(secrets):
-        pattern = re.escape(needle)
+        # JSON within JSON has more backslashes: a server may quote the body of the server behind it.
+        pattern = _BACKSLASHES.sub(r"\\\\{1,15}", re.escape(needle))
         if len(needle) < _LONG:
             pattern = rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
         text = re.sub(pattern, MARK, text, flags=re.IGNORECASE)
