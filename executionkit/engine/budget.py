@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from executionkit._text import size_of
@@ -18,9 +18,7 @@ from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN
 from executionkit.types import TokenUsage
 
-Limit = Literal["llm_calls", "output_tokens", "input_tokens"]
-
-_LIMITS: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens")
+Limit: TypeAlias = Literal["llm_calls", "output_tokens", "input_tokens"]
 
 _MOST_TOKENS_PER_BYTE: Final = 1.0
 """The upper bound for a tokenizer that works on bytes."""
@@ -149,7 +147,8 @@ class Meter:
         """Refuse a call when nothing is left of some limit."""
         if left.llm_calls >= 0 and left.output_tokens >= 0 and left.input_tokens >= 0:
             return
-        limit = next(limit for limit in _LIMITS if getattr(left, limit) < 0)
+        limit: Limit = "input_tokens" if left.output_tokens >= 0 else "output_tokens"
+        limit = limit if left.llm_calls >= 0 else "llm_calls"
         refusal = BudgetExhaustedError(self._used_up(limit))
         if self._refusals is None:
             self._refusals = WeakKeyDictionary()

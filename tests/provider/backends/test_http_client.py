@@ -1,13 +1,15 @@
 """A caller's own client: used as it is, never closed."""
 
 import asyncio
+import contextlib
 import importlib
 import json
 from typing import Any
 
 import pytest
-from loopback import BACKENDS, USER, Server, completion, http
+from loopback import BACKENDS, HEAD, HELLO, USER, Connection, Request, Server, completion, frames, http, piece
 
+from executionkit import TextDelta
 from executionkit.provider import PermanentError, Provider, ProviderError
 
 LIBRARIES = [name for name in BACKENDS if name.startswith("httpx")]
@@ -104,3 +106,32 @@ async def test_its_limit_on_connections_holds_and_waiting_ends_with_the_deadline
         gate.open()
         assert (await patient).content == "hi"
     assert server.peak == 1
+
+
+async def test_its_streams_are_read_as_they_arrive(server: Server, library: Any) -> None:
+    async def begin(_: Request, connection: Connection) -> None:
+        await connection.send(HEAD + piece(frames(*HELLO[:2])))
+        await connection.reader.read()  # until the client hangs up
+
+    server.script = begin
+    async with (
+        library.AsyncClient() as client,
+        Provider(server.url, "m", http_client=client).stream(USER) as events,
+    ):
+        event = await anext(aiter(events))
+    assert isinstance(event, TextDelta)
+    assert event.text == "Hel"
+
+
+async def test_an_endless_reply_is_refused_while_it_arrives(server: Server, library: Any) -> None:
+    async def endless(_: Request, connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await connection.send(piece("x" * 65_536))
+
+    server.script = endless
+    async with library.AsyncClient() as client:
+        provider = Provider(server.url, "m", http_client=client, max_response_bytes=200_000)
+        with pytest.raises(ProviderError, match="larger than max_response_bytes"):
+            await provider.complete(USER)
