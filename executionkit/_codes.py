@@ -4,14 +4,16 @@ import re
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
-Meaning: TypeAlias = Literal["funds", "context", "limit", "final"]
-"""Why a request failed: no money, too long for the model, too many requests, or another final reason."""
+Meaning: TypeAlias = Literal["generation", "funds", "context", "limit", "final"]
+"""Why a request failed: the model's text was not usable, the account has no money, the request was too long
+for the model, there were too many requests, or there is another final reason."""
 
 OVERFLOW = "context_length_exceeded"
 """The code of an error whose words say that the request is too long, and whose code does not."""
 
 # Parts of codes, compared without case and punctuation, in the order in which they decide.
 _PARTS: tuple[tuple[Meaning, str], ...] = (
+    ("generation", "failedgeneration|tooluse(?:failed|error)|jsonvalidatefailed|outputparsefailed"),
     (
         "funds",
         "insufficient(?:quota|balance|funds?|credits?)|exceededcurrentquota|billing|paymentrequired|arrear"

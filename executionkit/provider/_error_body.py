@@ -20,6 +20,11 @@ _LONG = 65_536
 _LOOK = 16_384
 """The most characters of one reason. The text of an error is cut earlier."""
 
+_TRIES = 50
+"""How often JSON is looked for in lines that were not understood."""
+
+_DECODER = json.JSONDecoder()
+
 _REASONS = 4
 """The most reasons that a message has beside the first."""
 
@@ -72,6 +77,8 @@ def read(payload: object, also: str = "") -> Told:
         for name, value in walk(body)
         if _is_code(value) and (squashed(name) in _CODES or squashed(name) == "reason") and name[:1] != "@"
     ]
+    if "failed_generation" in facts:
+        outer.append("failed_generation")
     meaning, within = meaning_of(outer), meaning_of(inner)
     status = next(filter(None, map(status_in, (*outer, *inner))), None)
     if within in ("funds", "context") or (meaning is None and not any(map(status_in, outer))):
@@ -80,8 +87,13 @@ def read(payload: object, also: str = "") -> Told:
     return Told(words, _telling(meaning, outer, inner), meaning, status)
 
 
-def an_error(payload: object) -> dict[str, Any] | None:
-    """The object that reports an error, where there is one in a 2xx reply that is no completion."""
+def an_error(payload: object, *, failed: bool = False) -> dict[str, Any] | None:
+    """The object that reports an error, where there is one in a 2xx reply that is no completion.
+
+    Args:
+        payload: The parsed body, or a part of it.
+        failed: Whether the reply has failed already, so that a message by itself is a reason.
+    """
     body = an_object(next(iter(a_list(payload)), payload))
     if body is None:
         return None
@@ -93,13 +105,39 @@ def an_error(payload: object) -> dict[str, Any] | None:
         )
     if not any(map(_words, (body.get(name) for name in ("message", "msg", "detail")))):
         return None
-    codes = [str(value) for name, value in body.items() if squashed(name) in _CODES and _is_code(value)]
+    codes = [
+        str(value)
+        for name, value in body.items()
+        if (squashed(name) in _CODES or name == "object") and _is_code(value)
+    ]
     says_so = any((status_in(code) or 0) >= 400 or "error" in squashed(code) for code in codes)
-    return body if says_so or meaning_of(codes) is not None else None
+    return body if failed or says_so or meaning_of(codes) is not None else None
+
+
+def error_among(text: str) -> dict[str, Any] | None:
+    """The error in lines that were not understood: JSON that says so, or words behind `error:`."""
+    position = text.find("{")
+    for _ in range(_TRIES):
+        if position < 0:
+            break
+        try:
+            found, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            end = position + 1
+        else:
+            error = an_error(found, failed=True)
+            if error is not None:
+                return error
+        position = text.find("{", end)
+    line = next((line for line in text.splitlines() if line[:6].lower() == "error:"), "")
+    words = line[6:].strip()
+    found = _parsed(words)
+    return {"error": found} if words else None
 
 
 def _telling(meaning: Meaning | None, outer: list[str], inner: list[str]) -> str | None:
     """The code that says the most: of no money or no room, else the first that is no bare status."""
+    outer = [code for code in outer if code != "failed_generation"]
     decisive = meaning in ("funds", "context")
     said = [code for code in (*outer, *inner) if decisive and meaning_of([code]) == meaning]
     said += [code for code in outer if status_in(code) is None]

@@ -8,6 +8,7 @@ from executionkit._codes import OVERFLOW, says_too_long
 from executionkit._json import loads
 from executionkit._text import beginning, describe, one_line, shorten, well_formed
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit.provider._codings import can_t_be_undone
 from executionkit.provider._error_body import Told, an_error, is_html, read, title
 from executionkit.provider._http.faults import ConnectError, ProxyRefusedError, TransportError, status_line
 from executionkit.provider._http.proxies import Proxy
@@ -98,7 +99,9 @@ class Reporter(NamedTuple):
         text = f"{reply.status} with a body that is not a chat completion ({why})"
         text = f"{text}: {told.words}" if told.words else text
         if an_error(payload) is None:
-            told = told._replace(meaning=None, status=None)
+            # A coding that can't be undone stays one, however often it is asked for.
+            is_coded = payload is None and can_t_be_undone(reply.headers)
+            told = told._replace(meaning="final" if is_coded else None, status=None)
         return self._error(text, reply, payload, told)
 
     def setup(self, exc: Exception) -> LLMError:
@@ -207,6 +210,8 @@ def _verdict(status: int, told: Told, asked: str) -> type[LLMError]:
         kind = RateLimitError
     elif told.meaning in ("funds", "context") or (told.meaning == "final" and _is_open(status)):
         kind = PermanentError
+    if told.meaning == "generation":
+        kind = ProviderError  # the next sample may do
     if asked == "false":
         return PermanentError
     if asked == "true" and kind is PermanentError:

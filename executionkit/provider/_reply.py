@@ -8,6 +8,7 @@ from typing import Any
 from executionkit._json import a_list, a_text, an_object, loads
 from executionkit._text import describe, well_formed
 from executionkit.errors import LLMError
+from executionkit.provider._codings import PACKED, codings, foreign_codings
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.faults import TOO_LARGE
 from executionkit.provider._http.transport import Reply
@@ -59,15 +60,17 @@ class Unpacker:
         limit: The most bytes that one piece may make.
 
     Raises:
-        ValueError: The reply has an encoding that was not asked for.
+        ValueError: The reply has a coding that can't be undone.
     """
 
     def __init__(self, headers: Mapping[str, str], limit: int) -> None:
-        encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise ValueError(f"content-encoding {encoding!r}, which was not asked for")
+        if foreign := foreign_codings(headers):
+            raise ValueError(f"content-encoding {foreign[0]!r}, which was not asked for")
+        packed = [name for name in codings(headers) if name in PACKED]
+        if len(packed) > 1:
+            raise ValueError("it is compressed more than once")
         self._limit = limit
-        self._is_packed = encoding not in ("", "identity")
+        self._is_packed = bool(packed)
         self._member: Any = None
         self._waiting = b""
         self._is_over = False

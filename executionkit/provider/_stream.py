@@ -12,6 +12,8 @@ from executionkit._json import an_object, loads
 from executionkit._text import describe
 from executionkit.errors import LLMError, mark_not_dispatched
 from executionkit.provider._chunks import Assembly, failure_in
+from executionkit.provider._codings import strange_codings
+from executionkit.provider._error_body import error_among
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
@@ -32,6 +34,7 @@ _NO_STREAM = (b"{", b"[", b"<")
 """The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
 
 _ENDED = "the stream ended before the reply was finished"
+_NOTHING = "nothing of a reply came within {:g} s (timeout)"
 _UNEXPLAINED = "the server ended the stream without saying why the model stopped (no finish_reason)"
 
 
@@ -80,6 +83,8 @@ class ProviderStream(ReplyStream):
         self._beginning = b""
         self._reply = Reply(0, {}, b"")
         self._deadline: float | None = None
+        self._patience: float | None = None
+        self._odd: deque[str] = deque(maxlen=4)
 
     async def _open(self) -> None:
         body = b""
@@ -106,6 +111,8 @@ class ProviderStream(ReplyStream):
         now = asyncio.get_running_loop().time()
         if self._limits.deadline is not None:
             self._deadline = now + self._limits.deadline
+        # Comments and empty chunks keep a connection alive. They are no reply.
+        self._patience = now + self._limits.timeout
         self._incoming = transport.stream(body, self._dispatch, endpoint)
         try:
             async with asyncio.timeout_at(now + self._limits.whole):
@@ -127,7 +134,7 @@ class ProviderStream(ReplyStream):
             # A body that can't be unpacked is not a stream; `interpret` says what is wrong with it.
             with suppress(ValueError, zlib.error):
                 self._unpacker = Unpacker(headers, self._limits.max_bytes)
-                while not start and (part := await incoming.read()):
+                while not start and (part := await self._soon(incoming)):
                     parts.append(part)
                     self._beginning += self._unpacker.feed(part)
                     start = _first_byte(self._beginning)
@@ -147,6 +154,15 @@ class ProviderStream(ReplyStream):
         self._is_over = True
         return None
 
+    async def _soon(self, incoming: Incoming) -> bytes:
+        """The next piece, as long as there is nothing of a reply."""
+        try:
+            async with asyncio.timeout_at(self._patience):
+                return await incoming.read()
+        except TimeoutError:
+            fault = self._overrun(self._patience)
+        raise fault
+
     async def _next(self) -> StreamEvent | None:
         while not self._events and not self._is_over:
             await self._read_more()
@@ -163,11 +179,13 @@ class ProviderStream(ReplyStream):
         incoming = self._incoming
         if incoming is None:  # pragma: no cover - a stream that was opened has one
             raise RuntimeError("the stream was not opened")
+        limits = [moment for moment in (self._deadline, self._patience) if moment is not None]
+        until = min(limits, default=None)
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(until):
                 piece = await incoming.read()
         except TimeoutError:
-            self._break_off(self._limits.overrun())
+            self._break_off(self._overrun(until))
         except TransportError as exc:
             self._break_off(exc)
         else:
@@ -178,6 +196,11 @@ class ProviderStream(ReplyStream):
                     self._end()
             except (ValueError, zlib.error) as exc:
                 self._fail(self._report.unreadable(self._reply, describe(exc)))
+
+    def _overrun(self, until: float | None) -> TransportError:
+        if until == self._patience and until != self._deadline:
+            return TransportError(_NOTHING.format(self._limits.timeout))
+        return self._limits.overrun()
 
     def _take(self, piece: bytes) -> None:
         try:
@@ -220,14 +243,20 @@ class ProviderStream(ReplyStream):
         if failure is not None:
             self._fail(self._report.error_within(reply, failure))
             return
-        self._events.extend(self._assembly.add(chunk or {}))
+        added = self._assembly.add(chunk or {})
+        self._events.extend(added)
+        if added or self._assembly.is_finished:
+            self._patience = None
+        elif chunk and "choices" not in chunk:
+            self._odd.append(data[:_BEGINNING])
         if self._assembly.size > self._limits.max_bytes:
             self._break_off(TransportError(TOO_LARGE.format(self._limits.max_bytes)))
 
     def _complete(self) -> None:
         if self._assembly.is_empty:
             body = self._beginning[:_BEGINNING]
-            self._failure = self._report.unreadable(self._reply._replace(body=body), "no message in it")
+            reply = self._reply._replace(body=body)
+            self._failure = self._explained(self._report.unreadable(reply, "no message in it"))
         else:
             self._events.extend(self._assembly.finish())
         self._is_over = True
@@ -242,8 +271,19 @@ class ProviderStream(ReplyStream):
         if self._assembly.is_finished:
             self._complete()
             return
-        self._failure = failure
+        if self._assembly.is_empty and strange_codings(self._reply.headers):
+            reply = self._reply._replace(body=self._beginning[:_BEGINNING])
+            failure = self._report.unreadable(reply, "no events in it")
+        self._failure = self._explained(failure)
         self._is_over = True
+
+    def _explained(self, failure: LLMError) -> LLMError:
+        """The error that the server wrote outside of the events, if there is one; else `failure`."""
+        text = "\n".join((*self._odd, self._parser.stray)).strip()
+        found = error_among(text) if text and failure.code is None else None
+        if found is None:
+            return failure
+        return self._report.error_within(self._reply._replace(body=text.encode("utf-8", "replace")), found)
 
     async def _close(self) -> None:
         if self._incoming is not None:
