@@ -1,5 +1,6 @@
 """The errors of a provider: from a status to an error class, with the server's own explanation."""
 
+import errno
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
@@ -24,6 +25,7 @@ _BODY = 8_000
 """The most characters that an error keeps of the body."""
 
 _RETRYABLE_4XX = (408, 409, 425)
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS)
 _PERMANENT_5XX = (501, 505)
 _OF_THE_REQUEST = (400, 413, 422, 500)
 """The statuses under which servers say that a request is too long."""
@@ -112,7 +114,9 @@ class Reporter(NamedTuple):
         text = f"the connection to {self.host} can't be set up: {self.clean(describe(exc))}"
         if not isinstance(exc, (ImportError, OSError, ValueError)):
             text += ". The HTTP library that is installed may be too old, or too new."
-        error = PermanentError(text, dispatched=False)
+        # Without descriptors or memory the attempt fails. A later one may succeed.
+        is_passing = isinstance(exc, OSError) and exc.errno in _NO_ROOM
+        error = (ProviderError if is_passing else PermanentError)(text, dispatched=False)
         said = _whole_chain(exc)
         if redact(said, self.secrets) == said:
             error.__cause__ = exc

@@ -67,14 +67,16 @@ def _hide(match: re.Match[str]) -> str:
 
 def _forms(value: str) -> set[str]:
     """The forms in which a server may write a value: plain, URL-, JSON-, HTML- and Python-escaped."""
-    import html  # not at the top: importing the library must not load what only a Provider needs
-    from urllib.parse import quote, quote_plus
+    from urllib.parse import quote, quote_plus  # loaded when a Provider is made
 
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     escaped |= {form.replace("/", "\\/") for form in escaped}
     urls = {quote(value, safe=""), quote(value), quote_plus(value)}
     urls.add(quote(value, safe="", encoding="latin-1", errors="replace"))
-    return {value, html.escape(value), html.escape(value, quote=False), *escaped, *urls}
+    # As `html.escape` writes it, whose module may be out of reach where no file can be opened.
+    markup = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    quoted = markup.replace('"', "&quot;").replace("'", "&#x27;")
+    return {value, markup, quoted, *escaped, *urls}
 
 
 def _needles(secrets: Iterable[Secret]) -> list[str]:
