@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import re
 import ssl
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -26,7 +27,7 @@ from executionkit.provider._http.faults import (
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy, proxy_for
 from executionkit.provider._http.tls import trusting
-from executionkit.provider._http.transport import KEEP_ALIVE, AsyncHTTPClient, Dispatch, Endpoint, Reply
+from executionkit.provider._http.transport import KEEP_ALIVE, LOOK, AsyncHTTPClient, Dispatch, Endpoint, Reply
 
 T = TypeVar("T")
 
@@ -114,6 +115,8 @@ class HttpxTransport(_HttpxExchange):
         self._open: Callable[[], Any] = partial(make, ssl_context=secure, max_connections=1)
         self._idle: deque[_Line] = deque()
         self._all: set[_Line] = set()
+        self._look: asyncio.TimerHandle | None = None
+        self._dropping: set[asyncio.Task[None]] = set()
 
     def _through(
         self, proxy: Proxy, library: str, create: Callable[[], ssl.SSLContext]
@@ -211,8 +214,24 @@ class HttpxTransport(_HttpxExchange):
             line.has_news = watch(stream.get_extra_info("socket"))
         line.since = asyncio.get_running_loop().time()
         self._idle.append(line)
-        if self._idle[0].since < line.since - KEEP_ALIVE:
-            await self._drop(self._idle.popleft())
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._look is None and self._idle and not self._closed:
+            # Weak, so that the timer keeps no transport that was dropped.
+            wait = min(LOOK, KEEP_ALIVE)
+            self._look = asyncio.get_running_loop().call_later(wait, _look_at, weakref.ref(self))
+
+    def look(self) -> None:
+        """Close the idle connections that are too old, or that the server has closed."""
+        self._look = None
+        oldest = asyncio.get_running_loop().time() - KEEP_ALIVE
+        for line in [line for line in self._idle if line.since <= oldest or line.has_news()]:
+            self._idle.remove(line)
+            task = asyncio.ensure_future(self._drop(line))
+            self._dropping.add(task)
+            task.add_done_callback(self._dropping.discard)
+        self._look_later()
 
     def _has_surplus(self, connection: Any, stream: Any) -> bool:
         """Whether more was read than the reply, which would be taken for the answer to the next request.
@@ -240,9 +259,17 @@ class HttpxTransport(_HttpxExchange):
 
     async def _close(self) -> None:
         self._idle.clear()
+        if self._look is not None:
+            self._look.cancel()
         closing = [self._drop(line) for line in self._all]
         # Shielded, so that all are closed where waiting for it is cancelled.
         await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
+
+
+def _look_at(transport: "weakref.ref[HttpxTransport]") -> None:
+    alive = transport()
+    if alive is not None:
+        alive.look()
 
 
 class _Line:

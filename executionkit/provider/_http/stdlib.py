@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 from executionkit.provider._http.faults import CLOSED, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.stdlib_connection import Call, Connection, Dialer
-from executionkit.provider._http.transport import KEEP_ALIVE, Dispatch, Endpoint, Reply
+from executionkit.provider._http.transport import KEEP_ALIVE, LOOK, Dispatch, Endpoint, Reply
 
 T = TypeVar("T")
 
@@ -199,16 +200,19 @@ class _Worker:
             self._thread.join()
 
     def _run(self) -> None:
+        since = time.monotonic()
         while True:
             try:
-                job = self._assigned.get(timeout=KEEP_ALIVE)
+                job = self._assigned.get(timeout=min(LOOK, KEEP_ALIVE))
             except queue.Empty:
-                if self._transport.retire(self):
+                self._connection.close_if_ended()
+                if time.monotonic() - since >= KEEP_ALIVE and self._transport.retire(self):
                     break
                 continue
             if job is None:
                 break
             self._make(job)
+            since = time.monotonic()
             del job  # or an idle thread would keep the body of the last request
         self._connection.close()
         if self._farewell is not None:

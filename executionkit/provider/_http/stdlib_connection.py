@@ -232,8 +232,7 @@ class Connection:
         """
         kept = False
         try:
-            if self._socket is not None and not _is_idle(self._socket):
-                self.close()
+            self.close_if_ended()
             if self._socket is None:
                 self._socket = self._dialer.dial(call.hold, call.endpoint.connect_timeout)
             else:
@@ -264,6 +263,11 @@ class Connection:
                 return reply, False
             raise
         return _read_reply(sock, limit, call.arriving)
+
+    def close_if_ended(self) -> None:
+        """Close the socket if the server has closed it, or has sent what no request asked for."""
+        if self._socket is not None and not _is_idle(self._socket):
+            self.close()
 
     def close(self) -> None:
         """Close the socket, if there is one."""

@@ -10,6 +10,9 @@ from executionkit.provider._secrets import Secret
 KEEP_ALIVE = 60.0
 """Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""
 
+LOOK = 1.0
+"""Seconds between two looks at whether unused connections have ended; only while there are some."""
+
 
 class Endpoint(NamedTuple):
     """Where requests go and within which limits: everything a back end can prepare once.
