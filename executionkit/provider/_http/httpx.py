@@ -7,9 +7,9 @@ import re
 import ssl
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -333,16 +333,25 @@ class ClientTransport(_HttpxExchange):
             "POST",
             way.url,
             headers=way.headers_for(body),
-            content=_Upload(body, dispatch),
+            content=body,
             # No limit on waiting for a connection: how many there are is for the client to say.
             timeout=self._library.Timeout(**way.timeouts[True], pool=None),
             extensions={"trace": newest},
         )
+        stream, watched = _types(self._library)
+        request.stream = stream(body, dispatch)
+        request.__class__ = (
+            watched  # the client makes the request, so its class can be changed only afterwards
+        )
         try:
             return await self._client.send(request, stream=True, follow_redirects=False)
-        except BaseException:
+        except BaseException as exc:
             if not dispatch.sent:
                 await newest.aclose()
+                # Who has read the content may have sent it; it was a hook if no connection came about.
+                library = self._library
+                unconnected = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout)
+                dispatch.sent = request.was_read and not isinstance(exc, unconnected)
             raise
 
     def _outcome(self, exc: Exception, endpoint: Endpoint) -> Reply | TransportError:
@@ -350,10 +359,52 @@ class ClientTransport(_HttpxExchange):
             # A hook of the client called raise_for_status(). The status tells more than that.
             failure: Any = exc
             return Reply(failure.response.status_code, dict(failure.response.headers), b"")
+        if not isinstance(exc, self._library.RequestError):
+            return TransportError(f"the http_client failed ({describe(exc)})")
         return super()._outcome(exc, endpoint)
 
     async def _close(self) -> None:
         """Leave the client as it is."""
+
+
+@cache
+def _types(library: Any) -> tuple[Any, Any]:
+    """The body and the request as a caller's client takes them."""
+
+    class Stream(library.ByteStream):  # type: ignore[misc]  # the base is known at run time only
+        """The body, any number of times: the client may have to send it again."""
+
+        def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+            super().__init__(body)
+            self._body = body
+            self._dispatch = dispatch
+
+        def __aiter__(self) -> "_Upload":
+            return _Upload(self._body, self._dispatch)
+
+        def __iter__(self) -> Iterator[bytes]:
+            self._dispatch.sent = True
+            yield self._body
+
+    class Watched(library.Request):  # type: ignore[misc]  # the base is known at run time only
+        """A request that notes that its content was read, by a hook or by a transport of another kind."""
+
+        was_read = False
+
+        @property
+        def content(self) -> bytes:
+            self.was_read = True
+            return bytes(super().content)
+
+        def read(self) -> bytes:
+            self.was_read = True
+            return bytes(super().read())
+
+        async def aread(self) -> bytes:
+            self.was_read = True
+            return bytes(await super().aread())
+
+    return Stream, Watched
 
 
 class _Upload:
@@ -390,7 +441,7 @@ class _Upload:
         if self._dispatch.called_off:
             raise asyncio.CancelledError
         self._start = end
-        self._dispatch.sent = end >= len(self.body)
+        self._dispatch.sent |= end >= len(self.body)
         return self.body[start:end]
 
 
