@@ -130,12 +130,14 @@ class Reporter(NamedTuple):
         if not isinstance(fault, ProxyRefusedError):
             if _UNTRUSTED.search(text):
                 text += ". SSL_CERT_FILE can name a file with the authorities to trust."
-            return ProviderError(text, dispatched=dispatch.sent)
+            # Neither an authority nor a date nor a name changes by asking again.
+            kind = PermanentError if "CERTIFICATE_VERIFY_FAILED" in text else ProviderError
+            return kind(text, dispatched=dispatch.sent)
         if fault.status == 407:
             text += f". {self._advice(407)}"
         is_final = _class_of(fault.status) is PermanentError
-        kind = PermanentError if is_final else ProviderError
-        return kind(text, status_code=fault.status, dispatched=dispatch.sent)
+        refused = PermanentError if is_final else ProviderError
+        return refused(text, status_code=fault.status, dispatched=dispatch.sent)
 
     def _advice(self, status: int) -> str:
         source = "" if self.proxy is None else f" in {self.proxy.variable}"

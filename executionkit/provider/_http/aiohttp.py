@@ -20,6 +20,7 @@ from executionkit.provider._http.faults import (
     connect_error,
 )
 from executionkit.provider._http.incoming import Incoming
+from executionkit.provider._http.keep_alive import probe
 from executionkit.provider._http.proxies import proxy_for
 from executionkit.provider._http.tls import default_context, trusting
 from executionkit.provider._http.transport import KEEP_ALIVE, Dispatch, Endpoint, Reply
@@ -229,7 +230,9 @@ def _upload_type(library: Any) -> Any:
             self.begun, self._transport = True, transport
             has_news = self._watched.get(protocol)
             if has_news is None:
-                has_news = self._watched[protocol] = watch(transport.get_extra_info("socket"))
+                sock = transport.get_extra_info("socket")
+                has_news = self._watched[protocol] = watch(sock)
+                probe(sock)
             elif protocol.should_close or transport is None or transport.is_closing() or has_news():
                 self.found_useless = True
                 raise ConnectionError("the connection has ended")

@@ -25,6 +25,7 @@ from executionkit.provider._http.faults import (
     connect_error,
 )
 from executionkit.provider._http.incoming import Incoming
+from executionkit.provider._http.keep_alive import probe
 from executionkit.provider._http.proxies import Proxy, proxy_for
 from executionkit.provider._http.tls import trusting
 from executionkit.provider._http.transport import KEEP_ALIVE, LOOK, AsyncHTTPClient, Dispatch, Endpoint, Reply
@@ -457,6 +458,7 @@ class _NewestStream:
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._stream = info["return_value"]
+            probe(self._stream.get_extra_info("socket"))
 
     async def aclose(self) -> None:
         """Close the stream; closing it twice does no harm."""

@@ -27,6 +27,7 @@ from executionkit.provider._http.faults import (
     TransportError,
     connect_error,
 )
+from executionkit.provider._http.keep_alive import probe
 from executionkit.provider._http.proxies import proxy_for
 from executionkit.provider._http.tls import default_context, trusting
 from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
@@ -174,6 +175,7 @@ class Dialer:
                 hold(sock)
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                probe(sock)
             except (OSError, TransportError) as exc:
                 sock.close()
                 if isinstance(exc, TransportError):

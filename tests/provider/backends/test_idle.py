@@ -4,6 +4,7 @@ import asyncio
 import gc
 import importlib
 import weakref
+from pathlib import Path
 
 import pytest
 from loopback import USER, Connection, MakeProvider, Request, Server, reply
@@ -59,3 +60,16 @@ async def test_no_timer_keeps_a_provider(server: Server, make: MakeProvider) -> 
         await server.until(lambda: server.open == 0)
     gc.collect()
     assert gone() is None
+
+
+def timers(port: int) -> list[str]:
+    """The kinds of timers of the established connections to a port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return [line[5][:2] for line in lines if line[2].endswith(f":{port:04X}") and line[3] == "01"]
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the system shows no timers of connections")
+async def test_the_system_probes_a_silent_connection(server: Server, make: MakeProvider) -> None:
+    async with make() as provider:
+        await provider.complete(USER)
+        assert timers(server.port) == ["02"]  # keep-alive
