@@ -46,12 +46,14 @@ class Outgoing(NamedTuple):
         endpoint: Where to.
         limits: How long the request may take, and how much its reply may bring.
         report: Writes the errors.
+        renewed: Makes the request anew with another key, after a 401; gives None if there is no other.
     """
 
     body: bytes
     endpoint: Endpoint
     limits: Limits
     report: Reporter
+    renewed: Callable[[], Awaitable["Outgoing | None"]]
 
 
 class ProviderStream(ReplyStream):
@@ -92,6 +94,10 @@ class ProviderStream(ReplyStream):
             outgoing = await self._prepare()
             body = outgoing.body
             failure = await self._send(await self._connect(), outgoing)
+            if failure is not None and failure.status_code == 401:
+                again = await outgoing.renewed()
+                if again is not None:
+                    failure = await self._send(await self._connect(), again)
         except BaseException as exc:
             if not self._dispatch.sent:
                 mark_not_dispatched(exc)
@@ -104,7 +110,8 @@ class ProviderStream(ReplyStream):
             raise failure
 
     async def _send(self, transport: Transport, outgoing: Outgoing) -> LLMError | None:
-        body, endpoint, self._limits, report = outgoing
+        body, endpoint, self._limits, report, _ = outgoing
+        self._beginning = b""
         self._report = report.through(transport.proxy)
         self._parser = EventParser(self._limits.max_bytes)
         self._assembly = Assembly(len(body))
