@@ -45,11 +45,8 @@ def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient
 
 def _load_for_errors() -> None:
     """Load what the paths of errors use: later there may be no file descriptor left to load it with."""
-    import datetime  # noqa: F401
-    import email.utils  # noqa: F401
-    import encodings.idna  # noqa: F401 - looking up a name needs it
-    import html  # noqa: F401
-    import http  # noqa: F401
+    for name in ("datetime", "email.utils", "html", "http", "encodings.idna"):  # the last to look up a host
+        importlib.import_module(name)
 
 
 def _usable(name: str) -> ModuleType:

@@ -221,7 +221,8 @@ class HttpxTransport(_HttpxExchange):
         if self._look is None and self._idle and not self._closed:
             # Weak, so that the timer keeps no transport that was dropped.
             wait = min(LOOK, KEEP_ALIVE)
-            self._look = asyncio.get_running_loop().call_later(wait, _look_at, weakref.ref(self))
+            look = partial(_look_at, weakref.ref(self))
+            self._look = asyncio.get_running_loop().call_later(wait, look)
 
     def look(self) -> None:
         """Close the idle connections that are too old, or that the server has closed."""
@@ -267,7 +268,7 @@ class HttpxTransport(_HttpxExchange):
         await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
 
 
-def _look_at(transport: "weakref.ref[HttpxTransport]") -> None:
+def _look_at(transport: "Callable[[], HttpxTransport | None]") -> None:
     alive = transport()
     if alive is not None:
         alive.look()
