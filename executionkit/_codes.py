@@ -40,7 +40,9 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
         "|unrecognizedclient|signaturedoesnotmatch|suspended|deactivated|accountdisabled",
     ),
 )
-_RULES = tuple((meaning, re.compile(parts)) for meaning, parts in _PARTS)
+_RULES: tuple[tuple[Meaning, re.Pattern[str]], ...] = tuple(
+    (meaning, re.compile(parts)) for meaning, parts in _PARTS
+)
 _PUNCTUATION = re.compile(r"[^a-z0-9]+")
 
 _TOO_LONG = re.compile(
