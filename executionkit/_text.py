@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 _GAPS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-_QUOTED = re.compile(r"\s*:?\s*(?:\n|(?<!\w)(?:bytearray\()?b?['\"]).*", re.DOTALL)
+_QUOTE = re.compile(r"\n|(?<!\w)(?:bytearray\()?b?['\"]")
 _BEGINNING = 16_384
 
 
@@ -47,7 +47,8 @@ def beginning(text: str) -> str:
 
 def unquoted(text: str) -> str:
     """Take the quotes out of a library's message about a bad reply: they can hold any header's value."""
-    return one_line(_QUOTED.sub("", text))
+    quote = _QUOTE.search(text)
+    return one_line(text[: quote.start()].rstrip().removesuffix(":") if quote else text)
 
 
 def describe(exc: BaseException) -> str:

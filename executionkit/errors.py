@@ -16,6 +16,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from executionkit._codes import meaning_of
 from executionkit.types import TokenUsage
 
 
@@ -70,6 +71,7 @@ class LLMError(ExecutionKitError):
         code: The server's own error code or type (`"rate_limit_exceeded"`, ...), if it sent one.
         request_id: The server's identifier of the request, if it sent one.
         dispatched: False when the request never left this process: it is not counted as a call.
+        body: The beginning of the body that the server sent, without credentials; None when none came.
     """
 
     status_code: int | None
@@ -77,6 +79,7 @@ class LLMError(ExecutionKitError):
     code: str | None
     request_id: str | None
     dispatched: bool
+    body: str | None
 
     def __init__(
         self,
@@ -89,6 +92,7 @@ class LLMError(ExecutionKitError):
         code: str | None = None,
         request_id: str | None = None,
         dispatched: bool = True,
+        body: str | None = None,
     ) -> None:
         super().__init__(message, cost=cost, metadata=metadata)
         self.status_code = status_code
@@ -96,6 +100,15 @@ class LLMError(ExecutionKitError):
         self.code = code
         self.request_id = request_id
         self.dispatched = dispatched
+        self.body = body
+
+    @property
+    def is_context_overflow(self) -> bool:
+        """Whether the request was too long for the model, by the meaning of `code`.
+
+        Where the server says so in words only, `code` is `"context_length_exceeded"`.
+        """
+        return self.code is not None and meaning_of([self.code]) == "context"
 
 
 class RateLimitError(LLMError):
@@ -114,6 +127,7 @@ class RateLimitError(LLMError):
         code: str | None = None,
         request_id: str | None = None,
         dispatched: bool = True,
+        body: str | None = None,
     ) -> None:
         super().__init__(
             message,
@@ -124,6 +138,7 @@ class RateLimitError(LLMError):
             code=code,
             request_id=request_id,
             dispatched=dispatched,
+            body=body,
         )
 
 

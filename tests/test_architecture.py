@@ -15,7 +15,7 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json", "_callables"}
+GROUND = {"_text", "_json", "_callables", "_codes"}
 VALUES = GROUND | {"_schema", "responses", "_messages", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
@@ -26,6 +26,7 @@ APPLICATION = CORE | JUDGES | {"_output", "field_vote", "patterns", "compose", "
 MAY_IMPORT: dict[str, set[str]] = {
     "_text": set(),
     "_callables": set(),
+    "_codes": set(),
     "_lazy": set(),
     "_version": set(),
     "_carried": set(),
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "protocols": {"responses", "streaming"},
     "events": {"responses", "streaming"},
     "types": GROUND | {"_schema", "protocols", "responses"},
-    "errors": {"types"},
+    "errors": {"types", "_codes"},
     "_checks": VALUES,
     "_keywords": VALUES | {"_checks"},
     "cost": VALUES,

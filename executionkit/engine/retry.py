@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
@@ -91,9 +92,8 @@ class RetryConfig:
             ceiling = min(self.base_delay * float(self.exponential_base) ** (attempt - 1), self.max_delay)
         except OverflowError:
             ceiling = self.max_delay if self.base_delay else 0.0
-        import random  # not at the top: few programs need it
-
-        return random.uniform(0.0, ceiling)  # noqa: S311 - jitter, not cryptography
+        # Not the module random: a retry may be needed where no file can be opened, and it is rarely loaded.
+        return ceiling * (int.from_bytes(os.urandom(7), "big") / 2**56)
 
 
 DEFAULT_RETRY: Final = RetryConfig()

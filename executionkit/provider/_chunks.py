@@ -7,6 +7,7 @@ from typing import Any, Final
 from executionkit._json import a_list, a_text, an_object, is_list
 from executionkit._messages import reasoning_of, telling
 from executionkit._text import size_of, well_formed
+from executionkit.provider._error_body import an_error
 from executionkit.provider._growth import Fields
 from executionkit.provider._message import failure_of, is_failure, response_from
 from executionkit.provider._tool_calls import CallFragments
@@ -300,5 +301,7 @@ def failure_in(chunk: dict[str, Any], kind: str) -> dict[str, Any] | None:
         return chunk
     if kind == "error":
         return {"error": chunk}
+    if not chunk.get("choices") and (error := an_error(chunk)) is not None:
+        return error
     choices = map(an_object, a_list(chunk.get("choices")))
     return next((choice for choice in choices if choice is not None and choice.get("error")), None)

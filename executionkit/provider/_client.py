@@ -1,7 +1,7 @@
 """`Provider`: the client of an OpenAI-compatible chat completions endpoint."""
 
 import importlib.util
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, InitVar, dataclass, field, fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -14,7 +14,7 @@ from executionkit.provider._http.backends import Backend
 from executionkit.provider._http.transport import AsyncHTTPClient, Endpoint
 from executionkit.provider._redaction import redact
 from executionkit.provider._request import Arguments, Form, all_headers
-from executionkit.provider._secrets import LostSecret
+from executionkit.provider._secrets import LostSecret, Secret
 from executionkit.provider._session import Session
 from executionkit.responses import LLMResponse, rebuild
 from executionkit.streaming import ReplyStream
@@ -48,8 +48,11 @@ class Provider:
     Attributes:
         base_url: The URL of the API, without `/chat/completions`. A query (`?api-version=...`) is kept.
         model: The model to ask for.
-        api_key (str): Sent as `Authorization: Bearer`. Defaults to "", which sends no key. Whitespace around
-            it is dropped, because keys read from files end in a newline.
+        api_key (str | Callable[[], str | Awaitable[str]]): Sent as `Authorization: Bearer`. Defaults to "",
+            which sends no key. Whitespace around it is dropped, because keys read from files end in a
+            newline. A function, plain or async, is called before each request, for tokens that live for a
+            short time. After a 401 it is called once more, and another token is tried. A plain function must
+            not block the event loop.
         default_temperature: Used when a call gives no temperature; in [0, 2].
         default_max_tokens: Used when a call gives no `max_tokens`; at least 1.
         timeout: The most seconds that the server may be silent. Also the most seconds that a whole request
@@ -88,7 +91,7 @@ class Provider:
 
     base_url: str
     model: str
-    api_key: InitVar[str] = ""
+    api_key: InitVar[str | Callable[[], str | Awaitable[str]]] = ""
     default_temperature: float = 0.7
     default_max_tokens: int = 4096
     timeout: float = 120.0
@@ -109,14 +112,19 @@ class Provider:
         _session: Session = field(init=False)
 
     def __post_init__(
-        self, api_key: str, headers: Mapping[str, str] | None, http_client: AsyncHTTPClient | None
+        self,
+        api_key: str | Callable[[], str | Awaitable[str]],
+        headers: Mapping[str, str] | None,
+        http_client: AsyncHTTPClient | None,
     ) -> None:
         self._check(http_client)
-        key = settings.secret(api_key, "api_key", '; for a server that needs no key, use api_key=""')
-        extra = settings.secret_headers(headers or {}, has_key=bool(key))
+        ask_key = api_key if callable(api_key) else None
+        given = "" if callable(api_key) else api_key
+        key = settings.secret(given, "api_key", '; for a server that needs no key, use api_key=""')
+        extra = settings.secret_headers(headers or {}, has_key=bool(key or ask_key))
         values = {
             # The init-only values stay here, because dataclasses.replace() looks for them.
-            "api_key": key,
+            "api_key": ask_key or key,
             "headers": extra,
             "http_client": http_client,
             "extra_body": plain(self.extra_body),
@@ -146,7 +154,7 @@ class Provider:
         secrets = {"api_key": [key], "headers": [*extra.values()]}
         report = Reporter(endpoint.authority, self.model, (key, *extra.values()))
         lost = [name for name, held in secrets.items() if any(isinstance(each, LostSecret) for each in held)]
-        session = Session(endpoint, form, limits, report, self.backend, http_client, lost)
+        session = Session(endpoint, form, limits, report, self.backend, http_client, ask_key, lost)
         object.__setattr__(self, "_session", session)
 
     def _check(self, http_client: AsyncHTTPClient | None) -> None:
@@ -202,7 +210,14 @@ class Provider:
             max_tokens: At least 1. Defaults to `default_max_tokens`.
             tools: Tool schemas in the OpenAI form. An empty list is not sent.
             **kwargs: Further body fields (`stop`, `seed`, `response_format`, ...). A field that is None is
-                not sent. To send null, put the field into `extra_body`.
+                not sent. To send null, put the field into `extra_body`. Four keywords are no fields; they
+                mean what they mean in OpenAI's client, for this call:
+
+                * `timeout`: The most seconds that the call may take, in place of the provider's `timeout`
+                  and `deadline`.
+                * `extra_headers`: Headers to add or to replace. Their values are treated as secrets.
+                * `extra_query`: Parameters to add to the URL, or to replace there.
+                * `extra_body`: Body fields that win over all others.
 
         Returns:
             The reply. Malformed tool calls are part of it, and never an error.
@@ -260,7 +275,8 @@ class Provider:
             temperature: In [0, 2]. Defaults to `default_temperature`.
             max_tokens: At least 1. Defaults to `default_max_tokens`.
             tools: Tool schemas in the OpenAI form. An empty list is not sent.
-            **kwargs: Further body fields, as in `complete`.
+            **kwargs: Further body fields, and options of the call, as in `complete`. Here `timeout` limits
+                each silence and the wait for the beginning; a `deadline` of the provider stays.
 
         Returns:
             The stream. Arguments are checked when it is entered.
@@ -290,11 +306,13 @@ class Provider:
 
     def __repr__(self) -> str:
         values = self._values()
-        key, headers = values["api_key"], dict(values["headers"])
+        given, headers = values["api_key"], dict(values["headers"])
+        # The repr of a function may show what it is bound to.
+        key = Secret("") if callable(given) else given
         shown = {
             "base_url": redact(self.base_url, (key, *headers.values())),
             "model": self.model,
-            "api_key": key,
+            "api_key": Secret("***") if callable(given) else key,
         }
         for spec in fields(self)[2:]:
             default = spec.default_factory() if spec.default_factory is not MISSING else spec.default
@@ -326,6 +344,8 @@ class Provider:
             raise TypeError(
                 "a Provider with an http_client can't be pickled: the client belongs to this process"
             )
+        if callable(values["api_key"]):
+            values["api_key"] = LostSecret("***")
         return rebuild, (type(self), {**values, "headers": dict(values["headers"])})
 
 

@@ -1,12 +1,16 @@
 """The errors of a provider: from a status to an error class, with the server's own explanation."""
 
-import json
+import errno
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
-from executionkit._json import a_list, a_text, an_object
-from executionkit._text import beginning, describe, one_line, shorten
+from executionkit._codes import OVERFLOW, says_too_long
+from executionkit._json import loads
+from executionkit._text import beginning, describe, one_line, shorten, well_formed
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit.provider._codings import can_t_be_undone
+from executionkit.provider._error_body import Told, an_error, is_html, read, title
 from executionkit.provider._http.faults import ConnectError, ProxyRefusedError, TransportError, status_line
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._http.transport import Dispatch, Reply
@@ -17,12 +21,18 @@ from executionkit.provider._secrets import Secret
 _WORDS = 600
 """The most characters that an error shows of a server's explanation."""
 
+_BODY = 8_000
+"""The most characters that an error keeps of the body."""
+
 _RETRYABLE_4XX = (408, 409, 425)
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOBUFS)
 _PERMANENT_5XX = (501, 505)
-_OUT_OF_FUNDS = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-_FAILED_GENERATIONS = ("tool_use_failed", "json_validate_failed", "output_parse_failed")
+_OF_THE_REQUEST = (400, 413, 422, 500)
+"""The statuses under which servers say that a request is too long."""
+
 _BAD_REQUEST = re.compile(r"\d+ validation errors?:\s+\{[^{}]*'loc': \('body'")
 _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED.*(?:issuer|self[ -]signed|first certificate)")
+_SHOULD_RETRY = ("x-should-retry", "llm_provider-x-should-retry")
 REQUEST_IDS = (
     *("x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-amzn-requestid"),
     "x-litellm-call-id",
@@ -35,22 +45,6 @@ _ADVICE = {
     404: "Check base_url (requests go to its /chat/completions) and model {model!r}.",
     405: "Check base_url: requests go to its /chat/completions.",
     407: "Check the user name and password of the proxy{source}.",
-}
-
-# The statuses that error codes stand for, where a code comes without a status that tells.
-_CODES = {
-    429: ("rate_limit", "too_many_requests", "throttl"),
-    400: (
-        *_OUT_OF_FUNDS,
-        "invalid_request",
-        "authentication",
-        "invalid_api_key",
-        "permission",
-        "not_found",
-        "context_length",
-        "content_filter",
-        "content_policy",
-    ),
 }
 
 
@@ -71,7 +65,11 @@ class Reporter(NamedTuple):
 
     def through(self, proxy: Proxy | None) -> Self:
         """The same for requests through a proxy; its secrets are removed as well."""
-        return self if proxy is None else self._replace(proxy=proxy, secrets=(*self.secrets, *proxy.secrets))
+        return self if proxy is None else self._replace(proxy=proxy).knowing(proxy.secrets)
+
+    def knowing(self, secrets: Iterable[Secret]) -> Self:
+        """The same, removing further secrets."""
+        return self._replace(secrets=(*self.secrets, *secrets))
 
     def clean(self, text: str, limit: int = _WORDS) -> str:
         """Put text from outside into one line, without credentials, cut to a readable length."""
@@ -80,30 +78,33 @@ class Reporter(NamedTuple):
 
     def status(self, reply: Reply) -> LLMError:
         """The error for a reply whose status is not 2xx."""
-        words, code = self._explained(reply)
+        payload, told = self._explained(reply)
+        words = told.words
         if 300 <= reply.status < 400:
             place = reply.headers.get("location", "")
             words = f"redirects are not followed{f', this one leads to {_place(place)}' if place else ''}"
         name = status_line(reply.status)
         # llama-cpp-python answers 500 to every fault that it finds in a request.
-        is_refusal = reply.status == 500 and _BAD_REQUEST.match(words) is not None
-        kind = PermanentError if is_refusal else _class_of(reply.status, code)
-        if kind is PermanentError and _is_failed_generation(reply.body):
-            kind = ProviderError
-        advice = self._advice(reply.status)
-        return self._error(kind, f"{name}: {words}" if words else name, reply, code, advice)
+        if reply.status == 500 and _BAD_REQUEST.match(words):
+            told = told._replace(meaning="final")
+        text = f"{name}: {words}" if words else name
+        return self._error(text, reply, payload, told, self._advice(reply.status))
 
     def error_within(self, reply: Reply, payload: object) -> LLMError:
         """The error for a reply with a 2xx status that reports a failure."""
-        words, code = _explanation(payload)
-        kind = ProviderError if _shows_generation(payload) else _class_of(_status_of(code), code)
-        return self._error(kind, f"{reply.status} with an error: {words}", reply, code)
+        told = read(payload, _error_type(reply))
+        return self._error(f"{reply.status} with an error: {told.words}", reply, payload, told)
 
     def unreadable(self, reply: Reply, why: str) -> LLMError:
         """The error for a reply with a 2xx status that is not a chat completion."""
-        words, code = self._explained(reply)
+        payload, told = self._explained(reply)
         text = f"{reply.status} with a body that is not a chat completion ({why})"
-        return self._error(ProviderError, f"{text}: {words}" if words else text, reply, code)
+        text = f"{text}: {told.words}" if told.words else text
+        if an_error(payload) is None:
+            # A coding that can't be undone stays one, however often it is asked for.
+            is_coded = payload is None and can_t_be_undone(reply.headers)
+            told = told._replace(meaning="final" if is_coded else None, status=None)
+        return self._error(text, reply, payload, told)
 
     def setup(self, exc: Exception) -> LLMError:
         """The error for an HTTP library that raised `exc` while it was set up, before any request.
@@ -113,7 +114,9 @@ class Reporter(NamedTuple):
         text = f"the connection to {self.host} can't be set up: {self.clean(describe(exc))}"
         if not isinstance(exc, (ImportError, OSError, ValueError)):
             text += ". The HTTP library that is installed may be too old, or too new."
-        error = PermanentError(text, dispatched=False)
+        # Without descriptors or memory the attempt fails. A later one may succeed.
+        is_passing = isinstance(exc, OSError) and exc.errno in _NO_ROOM
+        error = (ProviderError if is_passing else PermanentError)(text, dispatched=False)
         said = _whole_chain(exc)
         if redact(said, self.secrets) == said:
             error.__cause__ = exc
@@ -127,42 +130,64 @@ class Reporter(NamedTuple):
         if not isinstance(fault, ProxyRefusedError):
             if _UNTRUSTED.search(text):
                 text += ". SSL_CERT_FILE can name a file with the authorities to trust."
-            return ProviderError(text, dispatched=dispatch.sent)
+            # Neither an authority nor a date nor a name changes by asking again.
+            kind = PermanentError if "CERTIFICATE_VERIFY_FAILED" in text else ProviderError
+            return kind(text, dispatched=dispatch.sent)
         if fault.status == 407:
             text += f". {self._advice(407)}"
-        is_final = _class_of(fault.status, None) is PermanentError
-        kind = PermanentError if is_final else ProviderError
-        return kind(text, status_code=fault.status, dispatched=dispatch.sent)
+        is_final = _class_of(fault.status) is PermanentError
+        refused = PermanentError if is_final else ProviderError
+        return refused(text, status_code=fault.status, dispatched=dispatch.sent)
 
     def _advice(self, status: int) -> str:
         source = "" if self.proxy is None else f" in {self.proxy.variable}"
         return _ADVICE.get(status, "").format(model=self.model, source=source)
 
-    def _explained(self, reply: Reply) -> tuple[str, str | None]:
+    def _explained(self, reply: Reply) -> tuple[object, Told]:
         text = reply.body.decode("utf-8", "replace").removeprefix("\ufeff")
+        also = _error_type(reply)
         try:
-            payload = json.loads(reply.body)
+            payload: object = loads(reply.body)
         except (ValueError, RecursionError):
-            return (_title(text) if _is_html(text) else text), None
-        words, code = _explanation(payload)
-        return words or text, code
+            told = read(None, also)
+            return None, told._replace(words=title(text) if is_html(text) else text)
+        told = read(payload, also)
+        return payload, told if told.words else told._replace(words=text)
 
-    def _error(
-        self, kind: type[LLMError], text: str, reply: Reply, code: str | None, advice: str = ""
-    ) -> LLMError:
-        request_id = next(filter(None, (reply.headers.get(name) for name in REQUEST_IDS)), None)
-        wait = retry_after(reply.headers)
+    def _error(self, text: str, reply: Reply, payload: object, told: Told, advice: str = "") -> LLMError:
+        headers = reply.headers
+        is_open = 200 <= reply.status < 300 or reply.status in _OF_THE_REQUEST
+        if is_open and told.meaning in (None, "final") and says_too_long(told.words[:_WORDS]):
+            told = told._replace(meaning="context", code=OVERFLOW)
+        kind = _verdict(reply.status, told, _first_of(headers, _SHOULD_RETRY).strip().lower())
+        request_id = _first_of(headers, REQUEST_IDS)
+        is_limit = kind is RateLimitError or reply.status == 429
+        wait = retry_after(headers, payload=payload, is_limit=is_limit)
         message = f"{self.host} answered {self.clean(text)}"
         if advice:
             message = f"{message.rstrip('.')}. {advice}"
         facts: dict[str, Any] = {
             "status_code": reply.status,
-            "code": code and self.clean(code, 200),
-            "request_id": request_id and self.clean(f"request id {request_id}", 200)[len("request id ") :],
+            "code": told.code and self.clean(told.code, 200),
+            "request_id": self.clean(f"request id {request_id}", 200)[len("request id ") :] or None,
+            "body": self._shown(reply.body),
         }
         if wait is not None:
             facts["retry_after"] = wait
         return kind(message, **facts)
+
+    def _shown(self, body: bytes) -> str | None:
+        text = body[: 4 * _BODY].decode("utf-8", "replace").removeprefix("\ufeff").replace("\0", "")
+        return shorten(well_formed(redact(beginning(text), self.secrets)).strip(), _BODY) or None
+
+
+def _first_of(headers: Mapping[str, str], names: Iterable[str]) -> str:
+    return next(filter(None, (headers.get(name) for name in names)), "")
+
+
+def _error_type(reply: Reply) -> str:
+    """The code in the header in which AWS has it, without the namespace that follows."""
+    return reply.headers.get("x-amzn-errortype", "").partition(":")[0]
 
 
 def _whole_chain(exc: BaseException) -> str:
@@ -175,69 +200,42 @@ def _whole_chain(exc: BaseException) -> str:
     return "\n".join(map(repr, links))
 
 
-def _class_of(status: int, code: str | None) -> type[LLMError]:
+def _verdict(status: int, told: Told, asked: str) -> type[LLMError]:
+    """The class of an error.
+
+    Args:
+        status: The HTTP status; of a 2xx the body says what happened.
+        told: What the body says.
+        asked: The header by which a server says whether to come back: "true", "false" or anything else.
+    """
+    is_limit = told.meaning == "limit"
+    kind = _class_of(status)
+    if 200 <= status < 300:
+        kind = _class_of(told.status or 500)
+    if is_limit and (status < 300 or status in (400, 403) or status >= 500):
+        kind = RateLimitError
+    elif told.meaning in ("funds", "context") or (told.meaning == "final" and _is_open(status)):
+        kind = PermanentError
+    if told.meaning == "generation":
+        kind = ProviderError  # the next sample may do
+    if asked == "false":
+        return PermanentError
+    if asked == "true" and kind is PermanentError:
+        return RateLimitError if is_limit or status == 429 else ProviderError
+    return kind
+
+
+def _is_open(status: int) -> bool:
+    """Whether a status leaves it to the body to say whose fault it was."""
+    return status == 500 or 200 <= status < 300
+
+
+def _class_of(status: int) -> type[LLMError]:
     if status == 429:
-        return PermanentError if code in _OUT_OF_FUNDS else RateLimitError
+        return RateLimitError
     if 300 <= status < 500 and status not in _RETRYABLE_4XX:
         return PermanentError
     return PermanentError if status in _PERMANENT_5XX else ProviderError
-
-
-def _status_of(code: str | None) -> int:
-    """The status that an error code stands for; 500 for an unknown one."""
-    if code is None:
-        return 500
-    if code.isascii() and code.isdigit() and len(code) == 3:
-        return int(code)
-    return next((status for status, parts in _CODES.items() if any(part in code for part in parts)), 500)
-
-
-def _explanation(payload: object) -> tuple[str, str | None]:
-    """Find the message and the code in an error body, in the forms that servers use.
-
-    `{"error": {"message", "code", "type"}}`, the same in a list, `{"error": "text"}`, `{"message"}`,
-    `{"detail": "text"}`, `{"detail": [{"loc", "msg"}]}`.
-    """
-    body = an_object(next(iter(a_list(payload)), payload))
-    if body is None:
-        return "", None
-    error = body.get("error")
-    facts = an_object(error) or body
-    codes = [str(facts[name]) for name in ("code", "type", "status") if _is_code(facts.get(name))]
-    # Being out of funds decides whether a retry makes sense, so that code wins over the others.
-    code = next((code for code in codes if code in _OUT_OF_FUNDS), codes[0] if codes else None)
-    candidates = (facts.get("message"), facts.get("msg"), facts.get("detail"), error, body.get("errors"))
-    return next((words for words in map(_words, candidates) if words), ""), code
-
-
-def _is_failed_generation(body: bytes) -> bool:
-    """Whether an error body blames the model's text, whatever the status: the next sample may do."""
-    try:
-        return _shows_generation(json.loads(body))
-    except (ValueError, RecursionError):
-        return False
-
-
-def _shows_generation(payload: object) -> bool:
-    body = an_object(next(iter(a_list(payload)), payload)) or {}
-    facts = an_object(body.get("error")) or body
-    codes = (a_text(facts.get("code")), a_text(facts.get("type")))
-    return "failed_generation" in facts or any(code in _FAILED_GENERATIONS for code in codes)
-
-
-def _is_code(value: object) -> bool:
-    return bool(a_text(value)) or (isinstance(value, int) and not isinstance(value, bool))
-
-
-def _words(value: object) -> str:
-    fact = an_object(value)
-    if fact is None:
-        return a_text(value) or "; ".join(filter(None, map(_words, a_list(value))))
-    message = a_text(fact.get("msg"))
-    if not message:
-        return json.dumps(fact)
-    place = ".".join(map(str, a_list(fact.get("loc"))))
-    return f"{place}: {message}" if place else message
 
 
 def _place(location: str) -> str:
@@ -249,19 +247,3 @@ def _place(location: str) -> str:
     except ValueError:
         return "an unreadable URL"
     return f"{f'{parts.scheme}://' if parts.scheme else ''}{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _is_html(text: str) -> bool:
-    start = text.lstrip()[:1000].lower()
-    return start.startswith("<") and ("<html" in start or start.startswith("<!doctype"))
-
-
-def _title(text: str) -> str:
-    """Name an HTML page by its title, if it has one."""
-    import html
-
-    lower = text.lower()
-    start = lower.find(">", lower.find("<title")) + 1 if "<title" in lower else 0
-    end = lower.find("</title", start)
-    title = html.unescape(text[start:end]).strip() if 0 < start < end else ""
-    return f"an HTML page, {title!r}" if title else "an HTML page"

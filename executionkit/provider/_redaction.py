@@ -10,6 +10,8 @@ MARK = "[REDACTED]"
 _LONG = 8
 """A secret of this length is removed wherever it occurs; a shorter one (`EMPTY`, `ollama`) as a word only."""
 
+_BACKSLASHES = re.compile(r"(?:\\\\)+")
+
 _SHAPES = r"""
     # Identifiers that people report, and digests: they look like credentials.
     (?P<kept>
@@ -29,17 +31,19 @@ _SHAPES = r"""
         (?: [\w-]{0,40} (?: api[ _-]?key | apikey | token | secret | password | passwd | signature )
           | authorization
           | (?<=[?&]) (?:key|sig) )
-        (?: \\? ["'] )?
+        (?: \\{0,7} ["'] )?
     ) )
     (?:
         # In quotes: the value is all of it.
-        (?P<quoted> \s* [:=] \s* \\? ["'] ) (?! \[REDACTED\] ) [^"'\\]+
+        (?P<quoted> \s* [:=] \s* \\{0,7} ["'] ) (?! \[REDACTED\] ) [^"'\\]+
         # After a scheme, or "=": the value is the next word.
       | (?P<plain> \s* [:=] \s* (?i: basic|bearer|digest|token ) \s+ | \s* = \s* )
         (?! \d{1,7} (?: \.\d+ )? (?! [\w-] ) | \[REDACTED\] )     # token=4096 is a count
         [^\s"'&,;<>{}()]+
         # After a bare colon a word may be prose ("token: required"), so it must look like a credential.
-      | (?P<colon> \s* : \s* ) (?= [^\s"'&,;<>{}()]* \d ) (?! \d{1,7} (?! [\w-] ) ) [^\s"'&,;<>{}()]{6,}
+        # The bound keeps "token:token:..." from being read to its end again and again.
+      | (?P<colon> \s* : \s* ) (?= [^\s"'&,;<>{}()\d]{0,256}+ \d ) (?! \d{1,7} (?! [\w-] ) )
+        [^\s"'&,;<>{}()]{6,}
     )
     # https://user:password@host
   | (?P<userinfo> (?<=://) [^/\s@"']+ (?=@) )
@@ -48,7 +52,7 @@ _SHAPES = r"""
         sk-[\w*-]{3,} | hf_[A-Za-z0-9]{6,} | github_pat_\w{6,} | gh[pousr]_[A-Za-z0-9]{6,} | glpat-[\w-]{6,}
       | xai-[\w-]{6,} | gsk_[A-Za-z0-9]{6,} | (?:sk|pk|rk)_(?:live|test)_\w{6,} | pplx-\w{6,}
       | nvapi-[\w-]{6,} | r8_\w{8,} | xox[abprs]-[\w-]{6,} | (?:AKIA|ASIA)[A-Z0-9]{12,} | AIza[\w-]{16,}
-      | eyJ[\w-]{6,500} \. [\w-]+ (?: \.[\w-]* )?
+      | eyJ[\w-]{6,500}+ \. [\w-]+ (?: \.[\w-]* )?
     )
   | (?<![\w-]) [0-9a-fA-F]{32,} (?![\w-])
     """
@@ -63,14 +67,16 @@ def _hide(match: re.Match[str]) -> str:
 
 def _forms(value: str) -> set[str]:
     """The forms in which a server may write a value: plain, URL-, JSON-, HTML- and Python-escaped."""
-    import html  # not at the top: importing the library must not load what only a Provider needs
-    from urllib.parse import quote, quote_plus
+    from urllib.parse import quote, quote_plus  # loaded when a Provider is made
 
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     escaped |= {form.replace("/", "\\/") for form in escaped}
     urls = {quote(value, safe=""), quote(value), quote_plus(value)}
     urls.add(quote(value, safe="", encoding="latin-1", errors="replace"))
-    return {value, html.escape(value), html.escape(value, quote=False), *escaped, *urls}
+    # As `html.escape` writes it, whose module may be out of reach where no file can be opened.
+    markup = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    quoted = markup.replace('"', "&quot;").replace("'", "&#x27;")
+    return {value, markup, quoted, *escaped, *urls}
 
 
 def _needles(secrets: Iterable[Secret]) -> list[str]:
@@ -89,7 +95,8 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     # The patterns are made here and not kept, so that no object holds a secret in readable form. Failures are
     # rare, and their texts short.
     for needle in _needles(secrets):
-        pattern = re.escape(needle)
+        # JSON within JSON has more backslashes: a server may quote the body of the server behind it.
+        pattern = _BACKSLASHES.sub(r"\\\\{1,15}", re.escape(needle))
         if len(needle) < _LONG:
             pattern = rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
         text = re.sub(pattern, MARK, text, flags=re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,8 @@ from executionkit._messages import joined
 from executionkit._text import describe
 from executionkit.errors import LLMError
 from executionkit.provider._chunks import Assembly, failure_in
+from executionkit.provider._codings import PACKED, codings, foreign_codings
+from executionkit.provider._error_body import error_among
 from executionkit.provider._failures import Reporter
 from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE
@@ -23,6 +26,9 @@ from executionkit.responses import LLMResponse
 _BOM = b"\xef\xbb\xbf"
 _NO_STREAM = (b"{", b"[", b"<")
 """The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
+
+_ODD = 16_384
+"""The most characters that are looked at of an event that was not understood."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -51,7 +57,11 @@ def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLM
         with suppress(EventTooLargeError):
             read = [*events.feed(reply.body), *filter(None, [events.finish()])]
             if read:
-                return _from_events(reply, read, report, asked)
+                odd: deque[str] = deque(maxlen=4)
+                outcome = _from_events(reply, read, report, asked, odd)
+                if isinstance(outcome, LLMError):
+                    return explained(outcome, (*odd, events.stray), reply, report)
+                return outcome
     try:
         payload = loads(bare)
     except (ValueError, RecursionError) as exc:
@@ -60,6 +70,15 @@ def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLM
     if body is None:
         return report.unreadable(reply, "JSON, but not an object")
     return _read(reply, body, report, asked)
+
+
+def explained(failure: LLMError, odd: Iterable[str], reply: Reply, report: Reporter) -> LLMError:
+    """The error that the server wrote in what was not understood, if there is one; else `failure`."""
+    text = "\n".join(odd).strip()
+    found = error_among(text) if text and failure.code is None else None
+    if found is None:
+        return failure
+    return report.error_within(reply._replace(body=text.encode("utf-8", "replace")), found)
 
 
 def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -> LLMResponse | LLMError:
@@ -119,9 +138,9 @@ def _is_mark(line: bytes) -> bool:
 
 
 def _from_events(
-    reply: Reply, events: Iterable[ServerEvent], report: Reporter, asked: int
+    reply: Reply, events: Iterable[ServerEvent], report: Reporter, asked: int, odd: deque[str]
 ) -> LLMResponse | LLMError:
-    """Read an event stream that came for a whole reply."""
+    """Read an event stream that came for a whole reply; `odd` takes events that were not understood."""
     assembly = Assembly(None, asked)
     for event in events:
         data = event.data.strip()
@@ -146,7 +165,8 @@ def _from_events(
             if chunk is None and event.type != "error":
                 return report.unreadable(piece, "JSON, but not an object")
             return report.error_within(piece, failure)
-        assembly.add(chunk or {})
+        if not assembly.add(chunk or {}) and chunk and "choices" not in chunk:
+            odd.append(data[:_ODD])
     if assembly.is_empty:
         return report.unreadable(reply, "no message in it")
     if assembly.is_cut_off:
@@ -167,15 +187,17 @@ class Unpacker:
         limit: The most bytes that one piece may make.
 
     Raises:
-        ValueError: The reply has an encoding that was not asked for.
+        ValueError: The reply has a coding that can't be undone.
     """
 
     def __init__(self, headers: Mapping[str, str], limit: int) -> None:
-        encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise ValueError(f"content-encoding {encoding!r}, which was not asked for")
+        if foreign := foreign_codings(headers):
+            raise ValueError(f"content-encoding {foreign[0]!r}, which was not asked for")
+        packed = [name for name in codings(headers) if name in PACKED]
+        if len(packed) > 1:
+            raise ValueError("it is compressed more than once")
         self._limit = limit
-        self._is_packed = encoding not in ("", "identity")
+        self._is_packed = bool(packed)
         self._member: Any = None
         self._waiting = b""
         self._is_over = False

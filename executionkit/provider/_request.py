@@ -1,6 +1,7 @@
 """The contents of a request: its headers, and its JSON body made of the arguments of a call."""
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from executionkit import _checks as checks
@@ -42,13 +43,17 @@ class Form(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """The arguments of one call of `complete` or `stream`, unchecked; `further` holds its keywords."""
+    """The arguments of one call of `complete` or `stream`, unchecked; `further` holds its keywords.
+
+    `extra_body` holds fields that win over all others, and are sent even where they are null.
+    """
 
     messages: object
     temperature: float | None
     max_tokens: int | None
     tools: object
     further: Mapping[str, Any]
+    extra_body: Mapping[str, Any] = MappingProxyType({})
 
 
 def all_headers(key: Secret, extra: Mapping[str, Secret]) -> tuple[tuple[str, Secret], ...]:
@@ -89,7 +94,7 @@ def compose(form: Form, call: Arguments, *, streamed: bool = False) -> bytes:
     taken = own_field(further, form.max_tokens_field)
     if taken is not None:
         raise TypeError(f"{'stream' if streamed else 'complete'}() {taken}")
-    body = {**form.fields, "messages": messages, **further, "temperature": temperature}
+    body = {**form.fields, "messages": messages, **further, "temperature": temperature, **call.extra_body}
     if "max_tokens" not in form.omit:
         body[form.max_tokens_field] = max_tokens
     if tools:
@@ -104,9 +109,9 @@ def compose(form: Form, call: Arguments, *, streamed: bool = False) -> bytes:
 
 
 def choices_asked(form: Form, call: Arguments) -> int:
-    """How many choices a call asks for (`n`)."""
+    """How many choices a call asks for (`n`): the value that `compose` sends."""
     given = call.further.get("n")
-    asked: object = form.fields.get("n") if given is None else given
+    asked: object = call.extra_body.get("n", form.fields.get("n") if given is None else given)
     return asked if isinstance(asked, int) and asked > 1 and "n" not in form.omit else 1
 
 

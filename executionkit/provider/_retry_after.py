@@ -1,9 +1,13 @@
-"""The wait that a server asks for: `retry-after-ms`, and `Retry-After` in seconds or as an HTTP date."""
+"""The wait that a server asks for: in `Retry-After`, in other headers, or in the body of an error."""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+from executionkit._codes import squashed
+from executionkit._json import a_text, an_object
+from executionkit.provider._error_body import walk
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,54 +19,229 @@ _PREFIXES = ("", "llm_provider-")
 """Prefixes of the header names. LiteLLM's proxy renames the headers of the server behind it like this."""
 
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
+_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "\xb5s": 1e-6,
+    "\u03bcs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+_UNIT_NAMES = {"msec": "ms", "millisecond": "ms", "sec": "s", "second": "s", "min": "m", "minute": "m"} | {
+    "hr": "h",
+    "hour": "h",
+    "day": "d",
+}
+_PART = re.compile(
+    r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*"
+    r"(ns|us|\xb5s|\u03bcs|(?:ms|msec|millisecond|s|sec|second|min|minute|m|h|hr|hour|d|day)s?)(?![a-z])",
+    re.IGNORECASE,
+)
+_ISO = re.compile(r"PT(?=[0-9])((?:[0-9.]{1,15}[HMS]){1,3})", re.IGNORECASE)
+_ADVICE = re.compile(
+    r"(?:try again|retry(?:ing)?|wait)(?: again)?(?: your request)? (?:in|after|for)(?: about| at least)? "
+    r"(?=[0-9])",
+    re.IGNORECASE,
+)
+_RESET = re.compile(r"ratelimit|rate-limit")
+_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].*(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})\Z")
 
 
-def retry_after(headers: Mapping[str, str], now: "datetime | None" = None) -> float | None:
+def retry_after(
+    headers: Mapping[str, str],
+    now: "datetime | None" = None,
+    *,
+    payload: object = None,
+    is_limit: bool = False,
+) -> float | None:
     """Read the wait a reply asks for.
+
+    `Retry-After` counts first, then what the body says, then the time at which a limit ends. A number without
+    a unit counts only where its name or its size gives the unit.
 
     Args:
         headers: The reply's headers, names in lower case.
         now: The present time, to compare a date with. Defaults to the reply's own `Date`, because servers'
             clocks differ from ours; without one, to the local clock.
+        payload: The parsed body of an error.
+        is_limit: Whether the request met a limit, so that the time at which a limit ends is the wait.
 
     Returns:
         Finite seconds, 0 or more; None if the server asked for no wait, or for none that makes sense.
     """
-    waits = (_asked(headers, prefix, now) for prefix in _PREFIXES)
-    return next((wait for wait in waits if wait is not None), None)
+    found = _waits(headers, now, payload, is_limit=is_limit)
+    return next((wait for wait in found if wait is not None), None)
 
 
-def _asked(headers: Mapping[str, str], prefix: str, now: "datetime | None") -> float | None:
-    milliseconds = _number(headers.get(f"{prefix}retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
+def _waits(
+    headers: Mapping[str, str], now: "datetime | None", payload: object, *, is_limit: bool
+) -> Iterator[float | None]:
+    clock = _Clock(headers, now)
+    for prefix in _PREFIXES:
+        yield _asked(headers, prefix, clock)
+    facts = [] if payload is None else list(walk(payload))
+    inner = [
+        {str(key).lower(): str(item) for key, item in value.items() if isinstance(item, (str, int, float))}
+        for name, value in facts
+        if squashed(name).endswith("headers") and an_object(value) is not None
+    ]
+    for held in inner:
+        yield _asked(held, "", clock)
+    for name, value in facts:
+        yield _told(squashed(name), value, clock)
+    for _, value in facts:
+        yield _advised(a_text(value))
+    if is_limit:
+        yield _reset(headers, clock)
+        yield from (_reset(held, clock) for held in inner)
+
+
+class _Clock:
+    """The present time, for waits that are given as a moment."""
+
+    def __init__(self, headers: Mapping[str, str], now: "datetime | None") -> None:
+        self._date = headers.get("date", "")
+        self._now = now
+
+    def until(self, moment: "datetime") -> float:
+        from datetime import UTC, datetime  # loaded only if a server sends a moment
+
+        present = self._now or _date(self._date) or datetime.now(UTC)
+        return min(max(0.0, (moment - present).total_seconds()), _LONGEST)
+
+    def since_1970(self, number: float) -> float | None:
+        """The wait until a moment in seconds or milliseconds since 1970; None for another number."""
+        from datetime import UTC, datetime
+
+        seconds = number / 1000 if 1e12 <= number < 1e13 else number
+        return self.until(datetime.fromtimestamp(seconds, UTC)) if 1e9 <= seconds < 1e10 else None
+
+
+def _asked(headers: Mapping[str, str], prefix: str, clock: _Clock) -> float | None:
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(headers.get(f"{prefix}{name}", ""))
+        if milliseconds is not None:
+            return min(milliseconds / 1000, _LONGEST)
     value = headers.get(f"{prefix}retry-after", "")
     seconds = _number(value)
     if seconds is not None or not value:
-        return seconds
-    from datetime import UTC, datetime  # here and below: loaded only if a server sends a date
+        return seconds and _seconds_or_moment(seconds, clock)
+    return _delay(value) if _delay(value) is not None else _moment(value, clock)
 
-    until = _date(value)
-    if until is None:
-        return None
-    present = now or _date(headers.get("date", "")) or datetime.now(UTC)
-    return min(max(0.0, (until - present).total_seconds()), _LONGEST)
+
+def _seconds_or_moment(number: float, clock: _Clock) -> float:
+    """Nobody waits for decades: a number as large as that is a moment since 1970, or means "never"."""
+    moment = clock.since_1970(number)
+    return min(number, _LONGEST) if moment is None else moment
+
+
+def _told(name: str, value: object, clock: _Clock) -> float | None:
+    """The wait in a field of a body."""
+    if name in ("retrydelay", "retryafter", "retryin"):
+        parts = an_object(value)
+        if parts is not None:  # a Duration of protobuf
+            numbers = [_number(str(parts.get(unit, 0))) for unit in ("seconds", "nanos")]
+            return None if None in numbers or "seconds" not in parts else _sum(numbers)
+        delay = _delay(a_text(value))
+        if delay is not None or name != "retryafter":
+            return delay
+        # The name of the header, whose unit is the second.
+        number = _figure(value)
+        if number is None:
+            return _moment(a_text(value), clock)
+        return _seconds_or_moment(number, clock)
+    for unit, factor in (("ms", 1e-3), ("millis", 1e-3), ("milliseconds", 1e-3), ("seconds", 1), ("secs", 1)):
+        if name in {f"{beginning}{unit}" for beginning in ("retryafter", "retrydelay", "retryin")}:
+            number = _figure(value)
+            return None if number is None else min(number * factor, _LONGEST)
+    if name in ("retryat", "retryafterdate"):
+        number = _figure(value)
+        return _moment(a_text(value), clock) if number is None else clock.since_1970(number)
+    return None
+
+
+def _sum(numbers: "list[float | None]") -> float:
+    seconds, nanos = (number or 0.0 for number in numbers)
+    return min(seconds + nanos / 1e9, _LONGEST)
+
+
+def _reset(headers: Mapping[str, str], clock: _Clock) -> float | None:
+    """When the limit ends that the request has met: the one of which nothing remains."""
+    waits: list[float] = []
+    for name, value in headers.items():
+        if "reset" not in name or not _RESET.search(name):
+            continue
+        remaining = _number(headers.get(name.replace("reset", "remaining"), ""))
+        is_only = squashed(name).endswith("ratelimitreset")
+        if remaining != 0 and not (remaining is None and is_only):
+            continue
+        number = _number(value)
+        if number is None:
+            delay = _delay(value)
+            wait = delay if delay is not None else _moment(value, clock)
+        elif name == "ratelimit-reset" and number < _LONGEST:
+            wait = number  # the header of the IETF's draft, in seconds
+        else:
+            wait = clock.since_1970(number)
+        if wait is not None:
+            waits.append(wait)
+    return max(waits, default=None)
+
+
+def _advised(text: str) -> float | None:
+    """The wait in words: "Please try again in 1m30s."."""
+    found = _ADVICE.search(text[:4_000])
+    return None if found is None else _leading(text[found.end() : found.end() + 100])[0]
+
+
+def _leading(text: str) -> tuple[float | None, str]:
+    """The delay that a text begins with, and the rest of the text."""
+    seconds: float | None = None
+    while part := _PART.match(text):
+        unit = part[2].lower()
+        unit = unit if unit in _UNITS else unit.removesuffix("s")
+        seconds = (seconds or 0.0) + float(part[1]) * _UNITS[_UNIT_NAMES.get(unit, unit)]
+        text = text[part.end() :]
+    return (None if seconds is None else min(seconds, _LONGEST)), text
+
+
+def _delay(text: str) -> float | None:
+    """A delay with its units: "30s", "1.5s", "500ms", "1m30s", "PT30S"."""
+    text = text.strip()[:100]
+    iso = _ISO.fullmatch(text)
+    seconds, rest = _leading(iso[1] if iso else text)
+    return None if rest.strip() else seconds
+
+
+def _figure(value: object) -> float | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return _number(str(value)[:400]) if is_number or isinstance(value, str) else None
 
 
 def _number(text: str) -> float | None:
     text = text.strip()
-    if not _NUMBER.match(text):
+    if len(text) > 400 or not _NUMBER.match(text):
         return None
     number = float(text)
-    return min(number, _LONGEST) if math.isfinite(number) else None
+    return number if math.isfinite(number) else None
+
+
+def _moment(text: str, clock: _Clock) -> float | None:
+    date = _date(text[:100])
+    return None if date is None else clock.until(date)
 
 
 def _date(text: str) -> "datetime | None":
-    from datetime import UTC
+    """An HTTP date, or a time stamp with its zone."""
+    from datetime import UTC, datetime  # here and above: loaded only if a server sends a date
     from email.utils import parsedate_to_datetime
 
     try:
-        date = parsedate_to_datetime(text)
+        is_stamp = _STAMP.match(text.strip()) is not None
+        date = datetime.fromisoformat(text.strip()) if is_stamp else parsedate_to_datetime(text)
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -1,18 +1,23 @@
 """`Session`: the way of a call, from its arguments to its response; and the start of a stream."""
 
 import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
 from functools import partial
 
-from executionkit.errors import LLMError, PermanentError, mark_not_dispatched
+from executionkit._text import describe
+from executionkit.errors import LLMError, PermanentError, ProviderError, mark_not_dispatched
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.backends import Backend, open_transport
 from executionkit.provider._http.faults import TransportError
 from executionkit.provider._http.transport import AsyncHTTPClient, Dispatch, Endpoint, Transport
+from executionkit.provider._options import Way, apart, with_headers
 from executionkit.provider._per_loop import PerLoop
 from executionkit.provider._reply import interpret
 from executionkit.provider._request import Arguments, Form, choices_asked, compose
-from executionkit.provider._settings import Limits
-from executionkit.provider._stream import ProviderStream
+from executionkit.provider._secrets import Secret
+from executionkit.provider._settings import Limits, secret
+from executionkit.provider._stream import Outgoing, ProviderStream
 from executionkit.responses import LLMResponse
 from executionkit.streaming import ReplyStream
 
@@ -27,6 +32,7 @@ class Session:
         report: Writes the errors.
         backend: The HTTP library.
         client: The user's own client, used instead of one of ours.
+        ask_key: Gives the API key of each request; None where it is fixed.
         lost: The settings that a pickle has left out; no call is made without them.
     """
 
@@ -38,11 +44,13 @@ class Session:
         report: Reporter,
         backend: Backend,
         client: AsyncHTTPClient | None,
+        ask_key: Callable[[], str | Awaitable[str]] | None,
         lost: list[str],
     ) -> None:
         self._form = form
-        self._limits = limits
+        self._way = Way(endpoint, limits, report)
         self._report = report
+        self._ask_key = ask_key
         self._lost = lost
         self._transports: PerLoop[Transport] = PerLoop(partial(open_transport, endpoint, backend, client))
 
@@ -50,9 +58,13 @@ class Session:
         """Send one request and return the reply; the errors are those of `Provider.complete`."""
         dispatch = Dispatch()
         try:
-            body = compose(self._form, call)
+            outgoing = await self._prepare(call, streamed=False)
             transport = await self._connect()
-            outcome = await self._post(transport, body, dispatch, choices_asked(self._form, call))
+            outcome = await self._post(transport, outgoing, dispatch)
+            if isinstance(outcome, LLMError) and outcome.status_code == 401:
+                again = await outgoing.renewed()
+                if again is not None:
+                    outcome = await self._post(await self._connect(), again, dispatch)
         except BaseException as exc:
             if not dispatch.sent:
                 mark_not_dispatched(exc)
@@ -64,10 +76,34 @@ class Session:
 
     def stream(self, call: Arguments) -> ReplyStream:
         """Prepare one streamed request; entering the stream sends it."""
-        write = partial(compose, self._form, call, streamed=True)
-        return ProviderStream(
-            write, self._connect, self._limits, self._report, choices_asked(self._form, call)
-        )
+        return ProviderStream(partial(self._prepare, call, streamed=True), self._connect)
+
+    async def _prepare(self, call: Arguments, *, streamed: bool) -> Outgoing:
+        way = self._way if self._ask_key is None else await self._with_key(self._ask_key)
+        plain, way = apart(call, way, self._form.max_tokens_field, streamed=streamed)
+        body = compose(self._form, plain, streamed=streamed)
+        renewed = partial(self._renewed, call, way.endpoint, streamed=streamed)
+        return Outgoing(body, choices_asked(self._form, plain), *way, renewed)
+
+    async def _renewed(self, call: Arguments, before: Endpoint, *, streamed: bool) -> Outgoing | None:
+        if self._ask_key is None:
+            return None
+        again = await self._prepare(call, streamed=streamed)
+        return None if again.endpoint.headers == before.headers else again
+
+    async def _with_key(self, ask: Callable[[], str | Awaitable[str]]) -> Way:
+        try:
+            given = ask()
+            given = await given if inspect.isawaitable(given) else given
+        except Exception as exc:  # noqa: BLE001 - a function of the caller's may raise anything
+            words = self._report.clean(describe(exc))
+            failure = ProviderError(f"the function given as api_key failed ({words})", dispatched=False)
+        else:
+            key = secret(given, "the value that api_key returned")
+            report = self._way.report.knowing([key])
+            headers = {"Authorization": Secret(f"Bearer {key.reveal()}")} if key else {}
+            return with_headers(self._way._replace(report=report), headers)
+        raise failure
 
     async def _connect(self) -> Transport:
         if self._lost:
@@ -83,18 +119,19 @@ class Session:
         raise failure
 
     async def _post(
-        self, transport: Transport, body: bytes, dispatch: Dispatch, asked: int
+        self, transport: Transport, outgoing: Outgoing, dispatch: Dispatch
     ) -> LLMResponse | LLMError:
-        report = self._report.through(transport.proxy)
+        body, asked, endpoint, limits, report, _ = outgoing
+        report = report.through(transport.proxy)
         try:
-            async with asyncio.timeout(self._limits.whole):
-                reply = await transport.post(body, dispatch)
+            async with asyncio.timeout(limits.whole):
+                reply = await transport.post(body, dispatch, endpoint)
         except TimeoutError:
-            fault = self._limits.overrun()
+            fault = limits.overrun()
         except TransportError as exc:
             fault = exc
         else:
-            return interpret(reply, self._limits.max_bytes, report, asked)
+            return interpret(reply, limits.max_bytes, report, asked)
         return report.fault(fault, dispatch)
 
     async def aclose(self) -> None:

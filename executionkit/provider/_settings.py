@@ -14,7 +14,7 @@ from executionkit.provider._secrets import LostSecret, Secret
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # The back ends frame the message. A header that contradicts them would break the request.
-_FRAMING = frozenset(
+FRAMING = frozenset(
     {"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 )
 
@@ -123,28 +123,30 @@ def _is_latin1(text: str) -> bool:
     return True
 
 
-def secret_headers(headers: object, *, has_key: bool) -> Mapping[str, Secret]:
+def secret_headers(
+    headers: object, setting: str = "headers", *, has_key: bool = False
+) -> Mapping[str, Secret]:
     """Take extra headers: read-only, with their values hidden.
 
     Raises:
         ValueError: A name or value is malformed, a name comes twice, or the client sets that header itself.
     """
     if not is_mapping(headers):
-        raise ValueError(f"headers must be a mapping of names to values, got {type(headers).__name__}")
+        raise ValueError(f"{setting} must be a mapping of names to values, got {type(headers).__name__}")
     checked: dict[str, Secret] = {}
     seen: set[str] = set()
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.match(name):
-            raise ValueError(f"headers holds {name!r}, which is not a valid header name")
+            raise ValueError(f"{setting} holds {name!r}, which is not a valid header name")
         lower = name.lower()
-        if lower in _FRAMING:
-            raise ValueError(f"headers must not set {name}; the client sets it itself")
+        if lower in FRAMING:
+            raise ValueError(f"{setting} must not set {name}; the client sets it itself")
         if lower in seen:
-            raise ValueError(f"headers holds {name} twice; upper and lower case are the same")
+            raise ValueError(f"{setting} holds {name} twice; upper and lower case are the same")
         if lower == "authorization" and has_key:
-            raise ValueError("headers must not set Authorization beside api_key; give only one of them")
+            raise ValueError(f"{setting} must not set Authorization beside api_key; give only one of them")
         seen.add(lower)
-        checked[name] = secret(value, f"headers[{name!r}]")
+        checked[name] = secret(value, f"{setting}[{name!r}]")
     return MappingProxyType(checked)
 
 

@@ -5,9 +5,14 @@ It takes pieces of any size, accepts any bytes, and needs time in proportion to 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
+from collections import deque
 from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
+
+
+_STRAY = 16_384
+"""The most characters that are kept of lines that belong to no event."""
 
 
 class ServerEvent(NamedTuple):
@@ -39,6 +44,13 @@ class EventParser:
         self._size = 0
         self._after_cr = False
         self._at_start = True
+        self._stray: deque[str] = deque()
+        self._stray_size = 0
+
+    @property
+    def stray(self) -> str:
+        """The last lines that belong to no event, such as an error that a server wrote between them."""
+        return "\n".join(self._stray)
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
         """Take the next bytes and return the events that they complete.
@@ -87,7 +99,15 @@ class EventParser:
             self._data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
         elif name == b"event":
             self._type = value.removeprefix(b" ").decode("utf-8", "replace")
+        elif name not in (b"id", b"retry"):
+            self._keep(line.decode("utf-8", "replace"))
         return None
+
+    def _keep(self, line: str) -> None:
+        self._stray.append(line[:_STRAY])
+        self._stray_size += len(self._stray[-1])
+        while self._stray_size > _STRAY:
+            self._stray_size -= len(self._stray.popleft())
 
     def _dispatch(self) -> ServerEvent | None:
         event = ServerEvent(self._type, "\n".join(self._data)) if self._data else None

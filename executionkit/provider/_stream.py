@@ -6,17 +6,19 @@ import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from executionkit._json import an_object, loads
 from executionkit._text import describe
 from executionkit.errors import LLMError, mark_not_dispatched
 from executionkit.provider._chunks import Assembly, failure_in
+from executionkit.provider._codings import strange_codings
 from executionkit.provider._failures import Reporter
 from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
-from executionkit.provider._http.transport import Dispatch, Reply, Transport
-from executionkit.provider._reply import Unpacker, interpret
+from executionkit.provider._http.transport import Dispatch, Endpoint, Reply, Transport
+from executionkit.provider._reply import Unpacker, explained, interpret
 from executionkit.provider._settings import Limits
 from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
 from executionkit.streaming import ReplyStream, StreamEvent, events_of
@@ -32,39 +34,53 @@ _NO_STREAM = (b"{", b"[", b"<")
 """The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
 
 _ENDED = "the stream ended before the reply was finished"
+_NOTHING = "nothing of a reply came within {:g} s (timeout)"
 _UNEXPLAINED = "the server ended the stream without saying why the model stopped (no finish_reason)"
+
+
+class Outgoing(NamedTuple):
+    """A request that is ready to be sent.
+
+    Attributes:
+        body: What to post.
+        asked: How many choices it asks for.
+        endpoint: Where to.
+        limits: How long the request may take, and how much its reply may bring.
+        report: Writes the errors.
+        renewed: Makes the request anew with another key, after a 401; gives None if there is no other.
+    """
+
+    body: bytes
+    asked: int
+    endpoint: Endpoint
+    limits: Limits
+    report: Reporter
+    renewed: Callable[[], Awaitable["Outgoing | None"]]
 
 
 class ProviderStream(ReplyStream):
     """One request whose reply is handed over while it arrives.
 
     Args:
-        compose: Writes the body.
+        prepare: Checks the arguments and makes the request.
         connect: Returns the transport.
-        limits: How long the request may take, and how much its reply may bring.
-        report: Writes the errors.
-        asked: How many choices the request asks for.
     """
+
+    _asked: int
+    _limits: Limits
+    _report: Reporter
+    _parser: EventParser
 
     _incoming: Incoming | None = None
     _assembly: Assembly
     _unpacker: Unpacker
 
     def __init__(
-        self,
-        compose: Callable[[], bytes],
-        connect: Callable[[], Awaitable[Transport]],
-        limits: Limits,
-        report: Reporter,
-        asked: int = 1,
+        self, prepare: Callable[[], Awaitable[Outgoing]], connect: Callable[[], Awaitable[Transport]]
     ) -> None:
         super().__init__()
-        self._compose = compose
+        self._prepare = prepare
         self._connect = connect
-        self._limits = limits
-        self._report = report
-        self._asked = asked
-        self._parser = EventParser(limits.max_bytes)
         self._dispatch = Dispatch()
         self._events: deque[StreamEvent] = deque()
         self._failure: LLMError | None = None
@@ -72,12 +88,19 @@ class ProviderStream(ReplyStream):
         self._beginning = b""
         self._reply = Reply(0, {}, b"")
         self._deadline: float | None = None
+        self._patience: float | None = None
+        self._odd: deque[str] = deque(maxlen=4)
 
     async def _open(self) -> None:
         body = b""
         try:
-            body = self._compose()
-            failure = await self._send(await self._connect(), body)
+            outgoing = await self._prepare()
+            body = outgoing.body
+            failure = await self._send(await self._connect(), outgoing)
+            if failure is not None and failure.status_code == 401:
+                again = await outgoing.renewed()
+                if again is not None:
+                    failure = await self._send(await self._connect(), again)
         except BaseException as exc:
             if not self._dispatch.sent:
                 mark_not_dispatched(exc)
@@ -89,13 +112,18 @@ class ProviderStream(ReplyStream):
             # Raised outside of every `except`, because the exceptions of HTTP libraries hold the headers.
             raise failure
 
-    async def _send(self, transport: Transport, body: bytes) -> LLMError | None:
-        self._report = self._report.through(transport.proxy)
+    async def _send(self, transport: Transport, outgoing: Outgoing) -> LLMError | None:
+        body, self._asked, endpoint, self._limits, report, _ = outgoing
+        self._beginning = b""
+        self._report = report.through(transport.proxy)
+        self._parser = EventParser(self._limits.max_bytes)
         self._assembly = Assembly(len(body), self._asked)
         now = asyncio.get_running_loop().time()
         if self._limits.deadline is not None:
             self._deadline = now + self._limits.deadline
-        self._incoming = transport.stream(body, self._dispatch)
+        # Comments and empty chunks keep a connection alive. They are no reply.
+        self._patience = now + self._limits.timeout
+        self._incoming = transport.stream(body, self._dispatch, endpoint)
         try:
             async with asyncio.timeout_at(now + self._limits.whole):
                 return await self._begin_reply(self._incoming)
@@ -116,7 +144,7 @@ class ProviderStream(ReplyStream):
             # A body that can't be unpacked is not a stream; `interpret` says what is wrong with it.
             with suppress(ValueError, zlib.error):
                 self._unpacker = Unpacker(headers, self._limits.max_bytes)
-                while not start and (part := await incoming.read()):
+                while not start and (part := await self._soon(incoming)):
                     parts.append(part)
                     self._beginning += self._unpacker.feed(part)
                     start = _first_byte(self._beginning)
@@ -137,6 +165,15 @@ class ProviderStream(ReplyStream):
         self._is_over = True
         return None
 
+    async def _soon(self, incoming: Incoming) -> bytes:
+        """The next piece, as long as there is nothing of a reply."""
+        try:
+            async with asyncio.timeout_at(self._patience):
+                return await incoming.read()
+        except TimeoutError:
+            fault = self._overrun(self._patience)
+        raise fault
+
     async def _next(self) -> StreamEvent | None:
         while not self._events and not self._is_over:
             await self._read_more()
@@ -153,11 +190,13 @@ class ProviderStream(ReplyStream):
         incoming = self._incoming
         if incoming is None:  # pragma: no cover - a stream that was opened has one
             raise RuntimeError("the stream was not opened")
+        limits = [moment for moment in (self._deadline, self._patience) if moment is not None]
+        until = min(limits, default=None)
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(until):
                 piece = await incoming.read()
         except TimeoutError:
-            self._break_off(self._limits.overrun())
+            self._break_off(self._overrun(until))
         except TransportError as exc:
             self._break_off(exc)
         else:
@@ -168,6 +207,11 @@ class ProviderStream(ReplyStream):
                     self._end()
             except (ValueError, zlib.error) as exc:
                 self._fail(self._report.unreadable(self._reply, describe(exc)))
+
+    def _overrun(self, until: float | None) -> TransportError:
+        if until == self._patience and until != self._deadline:
+            return TransportError(_NOTHING.format(self._limits.timeout))
+        return self._limits.overrun()
 
     def _take(self, piece: bytes) -> None:
         try:
@@ -210,14 +254,20 @@ class ProviderStream(ReplyStream):
         if failure is not None:
             self._fail(self._report.error_within(reply, failure))
             return
-        self._events.extend(self._assembly.add(chunk or {}))
+        added = self._assembly.add(chunk or {})
+        self._events.extend(added)
+        if added or self._assembly.is_finished:
+            self._patience = None
+        elif chunk and "choices" not in chunk:
+            self._odd.append(data[:_BEGINNING])
         if self._assembly.size > self._limits.max_bytes:
             self._break_off(TransportError(TOO_LARGE.format(self._limits.max_bytes)))
 
     def _complete(self) -> None:
         if self._assembly.is_empty:
             body = self._beginning[:_BEGINNING]
-            self._failure = self._report.unreadable(self._reply._replace(body=body), "no message in it")
+            reply = self._reply._replace(body=body)
+            self._failure = self._explained(self._report.unreadable(reply, "no message in it"))
         elif (failure := self._assembly.failure) is not None:
             self._failure = self._report.error_within(self._reply, failure)
         else:
@@ -234,8 +284,15 @@ class ProviderStream(ReplyStream):
         if self._assembly.is_finished:
             self._complete()
             return
-        self._failure = failure
+        if self._assembly.is_empty and strange_codings(self._reply.headers):
+            reply = self._reply._replace(body=self._beginning[:_BEGINNING])
+            failure = self._report.unreadable(reply, "no events in it")
+        self._failure = self._explained(failure)
         self._is_over = True
+
+    def _explained(self, failure: LLMError) -> LLMError:
+        """The error that the server wrote outside of the events, if there is one; else `failure`."""
+        return explained(failure, (*self._odd, self._parser.stray), self._reply, self._report)
 
     async def _close(self) -> None:
         if self._incoming is not None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import math
+import os
 import pickle
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
@@ -67,7 +67,7 @@ def clock() -> Clock:
 @pytest.fixture
 def full_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every draw comes out at its upper end."""
-    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(os, "urandom", lambda size: b"\xff" * size)
 
 
 # -- the settings ----------------------------------------------------------------------------------------
@@ -147,16 +147,9 @@ def test_what_is_worth_repeating_can_be_chosen() -> None:
 
 
 def test_the_delay_is_drawn_between_nothing_and_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[float, float]] = []
-
-    def uniform(low: float, high: float) -> float:
-        drawn.append((low, high))
-        return 0.125
-
-    monkeypatch.setattr(random, "uniform", uniform)
+    monkeypatch.setattr(os, "urandom", lambda size: b"\x40" + bytes(size - 1))
     config = RetryConfig(base_delay=0.5, max_delay=3.0, exponential_base=2.0)
-    assert [config.get_delay(attempt) for attempt in range(1, 6)] == [0.125] * 5
-    assert drawn == [(0, 0.5), (0, 1.0), (0, 2.0), (0, 3.0), (0, 3.0)]
+    assert [config.get_delay(attempt) for attempt in range(1, 6)] == [0.125, 0.25, 0.5, 0.75, 0.75]
 
 
 @given(

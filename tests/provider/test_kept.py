@@ -338,11 +338,14 @@ async def test_a_split_turn_goes_back_whole(server: Server, make_one: MakeProvid
     assert turn == {"role": "assistant", "content": "Looking.", "tool_calls": [SIGNED], "odd": 1}
 
 
-async def test_choices_that_were_asked_for_stay_apart(server: Server, make_one: MakeProvider) -> None:
+@pytest.mark.parametrize("fields", [{"n": 3}, {"extra_body": {"n": 3}}, {"n": 1, "extra_body": {"n": 3}}])
+async def test_choices_that_were_asked_for_stay_apart(
+    server: Server, make_one: MakeProvider, fields: dict[str, Any]
+) -> None:
     server.script = [http(json.dumps({"choices": SPLIT})), stream(*in_chunks(SPLIT))]
     async with make_one() as provider:
         for streamed in (False, True):
-            found = await asked(provider, streamed=streamed, n=3)
+            found = await asked(provider, streamed=streamed, **fields)
             assert (found.content, found.tool_calls) == ("Looking.", ())
             assert [each.has_tool_calls for each in found.alternatives] == [True, True]
 
@@ -592,6 +595,7 @@ async def test_a_body_with_an_error_and_no_text(server: Server, make_one: MakePr
     [
         {"message": "x", "type": "invalid_request_error", "code": "tool_use_failed"},
         {"message": "x", "type": "invalid_request_error", "failed_generation": "<f>"},
+        {"message": "x", "type": "invalid_request_error", "failed_generation": '{"type": "billing"}'},
     ],
 )
 async def test_a_refusal_of_the_models_own_text_is_retried(

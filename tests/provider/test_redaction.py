@@ -4,6 +4,7 @@ import copy
 import html
 import json
 import pickle
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -136,3 +137,21 @@ def test_a_pickled_secret_is_lost() -> None:
     assert repr(lost) == "'***'"
     assert type(pickle.loads(pickle.dumps(lost))) is LostSecret
     assert type(pickle.loads(pickle.dumps(Secret("")))) is Secret
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["token:", "token:a", "secret: ", "-", "_a", "eyJ-", "://", "bearer ", "api_key='", "f-"],
+)
+def test_it_takes_time_in_proportion_to_the_length(unit: str) -> None:
+    def seconds(length: int) -> float:
+        text = unit * (length // len(unit))
+        taken: list[float] = []
+        for _ in range(3):
+            before = time.thread_time()
+            redact(text)
+            taken.append(time.thread_time() - before)
+        return min(taken)
+
+    # Eight times the length; by the square it would be 64 times as long.
+    assert seconds(16_000) < 24 * max(seconds(2_000), 0.0005)

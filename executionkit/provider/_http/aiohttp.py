@@ -5,7 +5,7 @@ import importlib
 import socket
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from executionkit._text import describe, unquoted
@@ -20,6 +20,7 @@ from executionkit.provider._http.faults import (
     connect_error,
 )
 from executionkit.provider._http.incoming import Incoming
+from executionkit.provider._http.keep_alive import probe
 from executionkit.provider._http.proxies import proxy_for
 from executionkit.provider._http.tls import default_context, trusting
 from executionkit.provider._http.transport import KEEP_ALIVE, Dispatch, Endpoint, Reply
@@ -31,44 +32,53 @@ _LINE = 65_536
 """The longest status or header line; what http.client takes."""
 
 
-class AiohttpTransport(ExchangingTransport):
+class _Way(NamedTuple):
+    """An endpoint as aiohttp takes it: `options` are further arguments of a request."""
+
+    url: Any
+    timeouts: tuple[Any, Any]
+    options: dict[str, Any]
+
+
+class AiohttpTransport(ExchangingTransport[_Way]):
     """Posts through a `ClientSession` that keeps no cookies, unpacks nothing and limits no connections."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         # Any: it need not be installed.
         self._library: Any = importlib.import_module("aiohttp")
-        url = importlib.import_module("yarl").URL
-        host = _canonical(endpoint.host)
-        self._url = url(endpoint._replace(host=host).url, encoded=True)
-        self._headers = {
-            "Host": endpoint.authority,
-            **{name: value.reveal() for name, value in endpoint.headers},
-        }
-        if not all(map(str.isascii, self._headers.values())):
-            raise ValueError("aiohttp would send header values beyond ASCII as UTF-8; use another backend")
+        self._new_url = importlib.import_module("yarl").URL
+        self._headers = _headers_of(endpoint)
         self._context = trusting(default_context) if endpoint.scheme == "https" else None
         self.proxy = way = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "aiohttp")
-        self._way: dict[str, Any] = {}
+        self._proxying: dict[str, Any] = {}
+        self._login: dict[str, str] = {}
         if way is not None:
-            own = {"Proxy-Authorization": way.authorization.reveal()} if way.authorization else {}
+            login = {"Proxy-Authorization": way.authorization.reveal()} if way.authorization else {}
             if endpoint.scheme == "http":
-                self._headers |= own
+                self._login = login
             else:
-                self._way["proxy_headers"] = own
-            self._way["proxy"] = url.build(scheme=way.scheme, host=_canonical(way.host), port=way.port)
+                self._proxying["proxy_headers"] = login
+            self._proxying["proxy"] = self._new_url.build(
+                scheme=way.scheme, host=_canonical(way.host), port=way.port
+            )
             # With each request: headers of the session's own go to the proxy as well, the key among them.
-            self._way["headers"], self._headers = self._headers, {}
+            self._headers = {}
         self._upload = _upload_type(self._library)
-        self._timeouts = self._timeout(endpoint.whole_timeout), self._timeout(endpoint.timeout)
         # How to tell, of each connection that has served a request, whether it has ended.
         self._watched: WeakKeyDictionary[Any, Callable[[], bool]] = WeakKeyDictionary()
         self._session: Any = None
 
-    def _timeout(self, silence: float | None) -> Any:
-        return self._library.ClientTimeout(
-            total=None, connect=self._endpoint.connect_timeout, sock_read=silence
+    def _prepared(self, endpoint: Endpoint) -> _Way:
+        options = dict(self._proxying)
+        if endpoint is not self._endpoint or self.proxy is not None:
+            options["headers"] = _headers_of(endpoint) | self._login
+        whole, part = (
+            self._library.ClientTimeout(total=None, connect=endpoint.connect_timeout, sock_read=silence)
+            for silence in (endpoint.whole_timeout, endpoint.timeout)
         )
+        url = self._new_url(endpoint._replace(host=_canonical(endpoint.host)).url, encoded=True)
+        return _Way(url, (whole, part), options)
 
     def _open(self) -> Any:
         library = self._library
@@ -88,20 +98,22 @@ class AiohttpTransport(ExchangingTransport):
             max_field_size=_LINE,
         )
 
-    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+    async def _exchange(
+        self, endpoint: Endpoint, way: _Way, body: bytes, dispatch: Dispatch, incoming: Incoming | None
+    ) -> Reply:
         if self._session is None:
             self._session = self._open()
         others = len(self._watched)
         while True:
-            upload = self._upload(body, dispatch, self._watched, self._endpoint.timeout)
+            upload = self._upload(body, dispatch, self._watched, endpoint.timeout)
             fault = None
             try:
                 response = await self._session.post(
-                    self._url,
+                    way.url,
                     data=upload,
-                    timeout=self._timeouts[incoming is not None],
+                    timeout=way.timeouts[incoming is not None],
                     allow_redirects=False,
-                    **self._way,
+                    **way.options,
                 )
                 try:
                     # A reply that was there before the request answers another one. On a new connection it is
@@ -121,10 +133,10 @@ class AiohttpTransport(ExchangingTransport):
                 if not isinstance(exc, Exception):
                     raise
                 if not upload.found_useless:
-                    if "proxy_headers" not in self._way or upload.begun or self._closed:
+                    if "proxy_headers" not in way.options or upload.begun or self._closed:
                         raise
                     # This went wrong between here and the proxy, before there was a way to the server.
-                    outcome = self._outcome(exc)
+                    outcome = self._outcome(exc, endpoint)
                     is_named = isinstance(outcome, ConnectError)
                     fault = outcome if is_named else connect_error(self._words(exc))
             if fault is not None:
@@ -132,17 +144,17 @@ class AiohttpTransport(ExchangingTransport):
             # That was a kept connection, and nothing has been written on it. There are others.
             others -= 1
 
-    def _outcome(self, exc: Exception) -> TransportError:
+    def _outcome(self, exc: Exception, endpoint: Endpoint) -> TransportError:
         library = self._library
         if isinstance(exc, library.ClientHttpProxyError):
             refusal: Any = exc
             return ProxyRefusedError(refusal.status)
         if isinstance(exc, library.ConnectionTimeoutError):
-            return ConnectError(LATE.format(self._endpoint.connect_timeout))
+            return ConnectError(LATE.format(endpoint.connect_timeout))
         if isinstance(exc, (library.ClientConnectorError, library.InvalidURL)):
             return connect_error(self._words(exc))
         if isinstance(exc, TimeoutError):
-            return TransportError(SILENT.format(self._endpoint.timeout))
+            return TransportError(SILENT.format(endpoint.timeout))
         return TransportError(f"{BROKEN} ({self._words(exc)})")
 
     def _words(self, exc: Exception) -> str:
@@ -164,6 +176,13 @@ class AiohttpTransport(ExchangingTransport):
     async def _close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+def _headers_of(endpoint: Endpoint) -> dict[str, str]:
+    headers = {"Host": endpoint.authority, **{name: value.reveal() for name, value in endpoint.headers}}
+    if not all(map(str.isascii, headers.values())):
+        raise ValueError("aiohttp would send header values beyond ASCII as UTF-8; use another backend")
+    return headers
 
 
 def _canonical(host: str) -> str:
@@ -211,7 +230,9 @@ def _upload_type(library: Any) -> Any:
             self.begun, self._transport = True, transport
             has_news = self._watched.get(protocol)
             if has_news is None:
-                has_news = self._watched[protocol] = watch(transport.get_extra_info("socket"))
+                sock = transport.get_extra_info("socket")
+                has_news = self._watched[protocol] = watch(sock)
+                probe(sock)
             elif protocol.should_close or transport is None or transport.is_closing() or has_news():
                 self.found_useless = True
                 raise ConnectionError("the connection has ended")

@@ -24,6 +24,7 @@ def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient
         OSError: The CA bundle named by the environment can't be read.
         ValueError: The back end can't use the proxy named by the environment, or can't send a header.
     """
+    _load_for_errors()
     if client is not None:
         from executionkit.provider._http.httpx import ClientTransport
 
@@ -40,6 +41,12 @@ def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient
     from executionkit.provider._http.httpx import HttpxTransport
 
     return HttpxTransport(library, endpoint)
+
+
+def _load_for_errors() -> None:
+    """Load what the paths of errors use: later there may be no file descriptor left to load it with."""
+    for name in ("datetime", "email.utils", "html", "http", "encodings.idna"):  # the last to look up a host
+        importlib.import_module(name)
 
 
 def _usable(name: str) -> ModuleType:

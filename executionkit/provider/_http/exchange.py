@@ -4,32 +4,44 @@ import asyncio
 import select
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Mapping
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 from executionkit.provider._http.faults import CLOSED, TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
 
+W = TypeVar("W")
 
-class ExchangingTransport(ABC):
-    """Posts, or streams, by one and the same exchange."""
+
+class ExchangingTransport(ABC, Generic[W]):
+    """Posts, or streams, by one and the same exchange.
+
+    `W` is what a back end makes of an endpoint before it sends anything there.
+    """
 
     proxy: Proxy | None = None
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._ready: W | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._called_off: set[asyncio.Task[Any]] = set()
         self._readers: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @abstractmethod
-    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+    def _prepared(self, endpoint: Endpoint) -> W:
+        """The form in which the library takes the URL, the headers and the times."""
+
+    @abstractmethod
+    async def _exchange(
+        self, endpoint: Endpoint, way: W, body: bytes, dispatch: Dispatch, incoming: Incoming | None
+    ) -> Reply:
         """Post the body and read the reply; the body of one that is handed on to `incoming` is not in it."""
 
     @abstractmethod
-    def _outcome(self, exc: Exception) -> Reply | TransportError:
+    def _outcome(self, exc: Exception, endpoint: Endpoint) -> Reply | TransportError:
         """What to make of an exception of the library's."""
 
     @abstractmethod
@@ -47,7 +59,16 @@ class ExchangingTransport(ABC):
         if self._readers:
             await asyncio.wait(self._readers)
 
-    async def _make(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+    def _way(self, endpoint: Endpoint) -> W:
+        if endpoint is not self._endpoint:
+            return self._prepared(endpoint)
+        if self._ready is None:
+            self._ready = self._prepared(endpoint)
+        return self._ready
+
+    async def _make(
+        self, endpoint: Endpoint, way: W, body: bytes, dispatch: Dispatch, incoming: Incoming | None
+    ) -> Reply:
         """Make an exchange that `aclose` can end."""
         if self._closed:
             raise TransportError(CLOSED)
@@ -55,7 +76,7 @@ class ExchangingTransport(ABC):
         cancelling = task.cancelling()
         self._under_way.add(task)
         try:
-            return await self._exchange(body, dispatch, incoming)
+            return await self._exchange(endpoint, way, body, dispatch, incoming)
         except asyncio.CancelledError:
             if task in self._called_off and task.cancelling() - 1 <= cancelling:
                 raise TransportError(CLOSED) from None
@@ -66,21 +87,23 @@ class ExchangingTransport(ABC):
                 self._called_off.discard(task)
                 task.uncancel()
 
-    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
+    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Reply:
         """Post the body and read the whole reply."""
+        way = self._way(endpoint)
         try:
-            return await self._make(body, dispatch, None)
+            return await self._make(endpoint, way, body, dispatch, None)
         except TransportError:
             raise
         except Exception as exc:  # noqa: BLE001  # anything that a library raises here is a fault, its own bugs included
-            outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
+            outcome = TransportError(CLOSED) if self._closed else self._outcome(exc, endpoint)
         # Raised out here, so that the library's exception is not in the context: it holds the request.
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome
 
-    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+    def stream(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Incoming:
         """Post the body and hand the reply over while it arrives."""
+        way = self._way(endpoint)
 
         # A task of its own reads, because a library's streams have to be closed by the task that opened them.
         def stop() -> None:
@@ -88,20 +111,22 @@ class ExchangingTransport(ABC):
             task.cancel()
 
         incoming = Incoming(self._endpoint.max_bytes, stop)
-        task = asyncio.ensure_future(self._forward(body, dispatch, incoming))
+        task = asyncio.ensure_future(self._forward(endpoint, way, body, dispatch, incoming))
         task.add_done_callback(lambda _: incoming.end(TransportError(CLOSED)))
         task.add_done_callback(self._readers.discard)
         self._readers.add(task)
         return incoming
 
-    async def _forward(self, body: bytes, dispatch: Dispatch, incoming: Incoming) -> None:
+    async def _forward(
+        self, endpoint: Endpoint, way: W, body: bytes, dispatch: Dispatch, incoming: Incoming
+    ) -> None:
         outcome: Reply | TransportError | None = None
         try:
-            await self._make(body, dispatch, incoming)
+            await self._make(endpoint, way, body, dispatch, incoming)
         except TransportError as fault:
             outcome = fault
         except Exception as exc:  # noqa: BLE001  # any exception is a fault, as in `post`
-            outcome = TransportError(CLOSED) if self._closed else self._outcome(exc)
+            outcome = TransportError(CLOSED) if self._closed else self._outcome(exc, endpoint)
         if isinstance(outcome, Reply):
             incoming.begin(outcome.status, outcome.headers)
             outcome = None

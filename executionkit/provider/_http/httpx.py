@@ -5,12 +5,13 @@ import importlib
 import importlib.util
 import re
 import ssl
+import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from executionkit._text import describe, unquoted
 from executionkit.provider._http.exchange import ExchangingTransport, watch
@@ -24,9 +25,10 @@ from executionkit.provider._http.faults import (
     connect_error,
 )
 from executionkit.provider._http.incoming import Incoming
+from executionkit.provider._http.keep_alive import probe
 from executionkit.provider._http.proxies import Proxy, proxy_for
 from executionkit.provider._http.tls import trusting
-from executionkit.provider._http.transport import KEEP_ALIVE, AsyncHTTPClient, Dispatch, Endpoint, Reply
+from executionkit.provider._http.transport import KEEP_ALIVE, LOOK, AsyncHTTPClient, Dispatch, Endpoint, Reply
 
 T = TypeVar("T")
 
@@ -34,7 +36,18 @@ _PIECE = 262_144
 """Bytes of a request that are written at a time."""
 
 
-class _HttpxExchange(ExchangingTransport):
+class _Way(NamedTuple):
+    """An endpoint as httpx takes it: URL, headers, and times for a whole and for a streamed reply."""
+
+    url: Any
+    headers: list[tuple[bytes, bytes]]
+    timeouts: tuple[dict[str, float | None], dict[str, float | None]]
+
+    def headers_for(self, body: bytes) -> list[tuple[bytes, bytes]]:
+        return [*self.headers, (b"Content-Length", b"%d" % len(body))]
+
+
+class _HttpxExchange(ExchangingTransport[_Way]):
     """What both transports share: the headers, and the names of the faults.
 
     Args:
@@ -46,24 +59,32 @@ class _HttpxExchange(ExchangingTransport):
         super().__init__(endpoint)
         # Any: modules of the same shape, which need not be installed.
         self._library: Any = library
-        self._url = self._library.URL(endpoint.url)
+
+    def _prepared(self, endpoint: Endpoint) -> _Way:
         headers = [("Host", endpoint.authority)]
         headers += [(name, value.reveal()) for name, value in endpoint.headers]
-        self._headers = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+        # Each step of connecting has this limit. `_exchange` has the same for all of them together.
+        connect = endpoint.connect_timeout
+        whole, part = (
+            {"connect": connect, "read": silence, "write": silence}
+            for silence in (endpoint.whole_timeout, endpoint.timeout)
+        )
+        return _Way(
+            self._library.URL(endpoint.url),
+            [(name.encode(), value.encode("latin-1")) for name, value in headers],
+            (whole, part),
+        )
 
-    def _headers_for(self, body: bytes) -> list[tuple[bytes, bytes]]:
-        return [*self._headers, (b"Content-Length", b"%d" % len(body))]
-
-    def _outcome(self, exc: Exception) -> Reply | TransportError:
+    def _outcome(self, exc: Exception, endpoint: Endpoint) -> Reply | TransportError:
         library = self._library
         if isinstance(exc, library.ConnectTimeout):
-            return ConnectError(LATE.format(self._endpoint.connect_timeout))
+            return ConnectError(LATE.format(endpoint.connect_timeout))
         if isinstance(exc, library.ProxyError) and (status := re.match(r"[1-9]\d\d\b", str(exc))):
             return ProxyRefusedError(int(status[0]))
         if isinstance(exc, (library.ConnectError, library.ProxyError)):
             return connect_error(describe(exc))
         if isinstance(exc, (library.ReadTimeout, library.WriteTimeout)):
-            return TransportError(SILENT.format(self._endpoint.timeout))
+            return TransportError(SILENT.format(endpoint.timeout))
         return TransportError(f"{BROKEN} ({self._words(exc)})")
 
     def _words(self, exc: Exception) -> str:
@@ -93,13 +114,10 @@ class HttpxTransport(_HttpxExchange):
             else self._through(self.proxy, name, create)
         )
         self._open: Callable[[], Any] = partial(make, ssl_context=secure, max_connections=1)
-        self._timeouts = [
-            # Each step of connecting has this limit. `_exchange` has the same for all of them together.
-            {"connect": endpoint.connect_timeout, "read": silence, "write": silence}
-            for silence in (endpoint.whole_timeout, endpoint.timeout)
-        ]
         self._idle: deque[_Line] = deque()
         self._all: set[_Line] = set()
+        self._look: asyncio.TimerHandle | None = None
+        self._dropping: set[asyncio.Task[None]] = set()
 
     def _through(
         self, proxy: Proxy, library: str, create: Callable[[], ssl.SSLContext]
@@ -119,15 +137,17 @@ class HttpxTransport(_HttpxExchange):
             )
         return partial(core.AsyncSOCKSProxy, url, auth)
 
-    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+    async def _exchange(
+        self, endpoint: Endpoint, way: _Way, body: bytes, dispatch: Dispatch, incoming: Incoming | None
+    ) -> Reply:
         line = await self._kept()
         # The connection stands once the body is asked for.
-        connecting = asyncio.timeout(None if line.stands else self._endpoint.connect_timeout)
+        connecting = asyncio.timeout(None if line.stands else endpoint.connect_timeout)
         upload = _Upload(body, dispatch, None if line.stands else partial(connecting.reschedule, None))
         newest = _NewestStream()
         try:
             async with connecting:
-                response = await self._begin(line, upload, newest, incoming)
+                response = await self._begin(endpoint, way, line, upload, newest, incoming)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
@@ -138,23 +158,29 @@ class HttpxTransport(_HttpxExchange):
             await newest.aclose()
             await self._drop(line)
             if isinstance(exc, TimeoutError) and connecting.expired():
-                raise ConnectError(LATE.format(self._endpoint.connect_timeout)) from None
+                raise ConnectError(LATE.format(endpoint.connect_timeout)) from None
             raise
         await self._keep(line, response)
         return reply
 
     async def _begin(
-        self, line: "_Line", upload: "_Upload", newest: "_NewestStream", incoming: Incoming | None
+        self,
+        endpoint: Endpoint,
+        way: _Way,
+        line: "_Line",
+        upload: "_Upload",
+        newest: "_NewestStream",
+        incoming: Incoming | None,
     ) -> Any:
         """Send the request and read the head of the reply."""
-        extensions: dict[str, Any] = {"timeout": self._timeouts[incoming is not None]}
+        extensions: dict[str, Any] = {"timeout": way.timeouts[incoming is not None]}
         if not line.stands:
             through = self.proxy is not None
             extensions["trace"] = partial(_refuse_other_than_200, newest, upload) if through else newest
         request = self._library.Request(
             "POST",
-            self._url,
-            headers=self._headers_for(upload.body),
+            way.url,
+            headers=way.headers_for(upload.body),
             content=upload,
             extensions=extensions,
         )
@@ -164,7 +190,7 @@ class HttpxTransport(_HttpxExchange):
             # This went wrong between here and the proxy, before there was a way to the server.
             if self.proxy is None or upload.begun or self._closed or isinstance(exc, ConnectError):
                 raise
-            fault, words = self._outcome(exc), self._words(exc)
+            fault, words = self._outcome(exc, endpoint), self._words(exc)
         raise fault if isinstance(fault, ConnectError) else connect_error(words)
 
     async def _kept(self) -> "_Line":
@@ -189,8 +215,25 @@ class HttpxTransport(_HttpxExchange):
             line.has_news = watch(stream.get_extra_info("socket"))
         line.since = asyncio.get_running_loop().time()
         self._idle.append(line)
-        if self._idle[0].since < line.since - KEEP_ALIVE:
-            await self._drop(self._idle.popleft())
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._look is None and self._idle and not self._closed:
+            # Weak, so that the timer keeps no transport that was dropped.
+            wait = min(LOOK, KEEP_ALIVE)
+            look = partial(_look_at, weakref.ref(self))
+            self._look = asyncio.get_running_loop().call_later(wait, look)
+
+    def look(self) -> None:
+        """Close the idle connections that are too old, or that the server has closed."""
+        self._look = None
+        oldest = asyncio.get_running_loop().time() - KEEP_ALIVE
+        for line in [line for line in self._idle if line.since <= oldest or line.has_news()]:
+            self._idle.remove(line)
+            task = asyncio.ensure_future(self._drop(line))
+            self._dropping.add(task)
+            task.add_done_callback(self._dropping.discard)
+        self._look_later()
 
     def _has_surplus(self, connection: Any, stream: Any) -> bool:
         """Whether more was read than the reply, which would be taken for the answer to the next request.
@@ -218,9 +261,17 @@ class HttpxTransport(_HttpxExchange):
 
     async def _close(self) -> None:
         self._idle.clear()
+        if self._look is not None:
+            self._look.cancel()
         closing = [self._drop(line) for line in self._all]
         # Shielded, so that all are closed where waiting for it is cancelled.
         await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
+
+
+def _look_at(transport: "Callable[[], HttpxTransport | None]") -> None:
+    alive = transport()
+    if alive is not None:
+        alive.look()
 
 
 class _Line:
@@ -250,17 +301,20 @@ class ClientTransport(_HttpxExchange):
         super().__init__(library, endpoint)
         self._client: Any = client
         self._anyio: Any = importlib.import_module("anyio") if library.__name__ == "httpx" else None
-        # No limit on waiting for a connection: how many there are is for the client to say.
-        self._timeout = self._library.Timeout(
-            connect=endpoint.connect_timeout, read=endpoint.timeout, write=endpoint.timeout, pool=None
-        )
 
-    async def _exchange(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
-        attempt = partial(self._attempt, body, dispatch, incoming)
+    async def _exchange(
+        self,
+        endpoint: Endpoint,  # noqa: ARG002 - the interface has it
+        way: _Way,
+        body: bytes,
+        dispatch: Dispatch,
+        incoming: Incoming | None,
+    ) -> Reply:
+        attempt = partial(self._attempt, way, body, dispatch, incoming)
         return await (attempt() if self._anyio is None else _in_scope(self._anyio, dispatch, attempt))
 
-    async def _attempt(self, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
-        response = await self._send(body, dispatch)
+    async def _attempt(self, way: _Way, body: bytes, dispatch: Dispatch, incoming: Incoming | None) -> Reply:
+        response = await self._send(way, body, dispatch)
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
             if not response.is_stream_consumed:
@@ -275,32 +329,84 @@ class ClientTransport(_HttpxExchange):
         finally:
             await response.aclose()
 
-    async def _send(self, body: bytes, dispatch: Dispatch) -> Any:
+    async def _send(self, way: _Way, body: bytes, dispatch: Dispatch) -> Any:
         newest = _NewestStream()
         request = self._client.build_request(
             "POST",
-            self._url,
-            headers=self._headers_for(body),
-            content=_Upload(body, dispatch),
-            timeout=self._timeout,
+            way.url,
+            headers=way.headers_for(body),
+            content=body,
+            # No limit on waiting for a connection: how many there are is for the client to say.
+            timeout=self._library.Timeout(**way.timeouts[True], pool=None),
             extensions={"trace": newest},
+        )
+        stream, watched = _types(self._library)
+        request.stream = stream(body, dispatch)
+        request.__class__ = (
+            watched  # the client makes the request, so its class can be changed only afterwards
         )
         try:
             return await self._client.send(request, stream=True, follow_redirects=False)
-        except BaseException:
+        except BaseException as exc:
             if not dispatch.sent:
                 await newest.aclose()
+                # Who has read the content may have sent it; it was a hook if no connection came about.
+                library = self._library
+                unconnected = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout)
+                dispatch.sent = request.was_read and not isinstance(exc, unconnected)
             raise
 
-    def _outcome(self, exc: Exception) -> Reply | TransportError:
+    def _outcome(self, exc: Exception, endpoint: Endpoint) -> Reply | TransportError:
         if isinstance(exc, self._library.HTTPStatusError):
             # A hook of the client called raise_for_status(). The status tells more than that.
             failure: Any = exc
             return Reply(failure.response.status_code, dict(failure.response.headers), b"")
-        return super()._outcome(exc)
+        if not isinstance(exc, self._library.RequestError):
+            return TransportError(f"the http_client failed ({describe(exc)})")
+        return super()._outcome(exc, endpoint)
 
     async def _close(self) -> None:
         """Leave the client as it is."""
+
+
+@cache
+def _types(library: Any) -> tuple[Any, Any]:
+    """The body and the request as a caller's client takes them."""
+
+    class Stream(library.ByteStream):  # type: ignore[misc]  # the base is known at run time only
+        """The body, any number of times: the client may have to send it again."""
+
+        def __init__(self, body: bytes, dispatch: Dispatch) -> None:
+            super().__init__(body)
+            self._body = body
+            self._dispatch = dispatch
+
+        def __aiter__(self) -> "_Upload":
+            return _Upload(self._body, self._dispatch)
+
+        def __iter__(self) -> Iterator[bytes]:
+            self._dispatch.sent = True
+            yield self._body
+
+    class Watched(library.Request):  # type: ignore[misc]  # the base is known at run time only
+        """A request that notes that its content was read, by a hook or by a transport of another kind."""
+
+        was_read = False
+
+        @property
+        def content(self) -> bytes:
+            self.was_read = True
+            return bytes(super().content)
+
+        def read(self) -> bytes:
+            self.was_read = True
+            return bytes(super().read())
+
+        async def aread(self) -> bytes:
+            self.was_read = True
+            return bytes(await super().aread())
+
+    return Stream, Watched
 
 
 class _Upload:
@@ -337,7 +443,7 @@ class _Upload:
         if self._dispatch.called_off:
             raise asyncio.CancelledError
         self._start = end
-        self._dispatch.sent = end >= len(self.body)
+        self._dispatch.sent |= end >= len(self.body)
         return self.body[start:end]
 
 
@@ -353,6 +459,7 @@ class _NewestStream:
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self._stream = info["return_value"]
+            probe(self._stream.get_extra_info("socket"))
 
     async def aclose(self) -> None:
         """Close the stream; closing it twice does no harm."""

@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 from executionkit.provider._http.faults import CLOSED, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.stdlib_connection import Call, Connection, Dialer
-from executionkit.provider._http.transport import KEEP_ALIVE, Dispatch, Endpoint, Reply
+from executionkit.provider._http.transport import KEEP_ALIVE, LOOK, Dispatch, Endpoint, Reply
 
 T = TypeVar("T")
 
@@ -37,10 +38,10 @@ class StdlibTransport:
         self._workers: set[_Worker] = set()
         self._closed = False
 
-    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
+    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Reply:
         """Post the body and read the whole reply."""
         future: asyncio.Future[Reply | TransportError] = asyncio.get_running_loop().create_future()
-        job = _Job(body, dispatch, self._dialer.endpoint.whole_timeout, future)
+        job = _Job(body, dispatch, endpoint, future)
         self._hire(job)
         try:
             outcome = await future
@@ -51,9 +52,9 @@ class StdlibTransport:
             raise outcome
         return outcome
 
-    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+    def stream(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Incoming:
         """Post the body and hand the reply over while it arrives."""
-        job = _StreamJob(body, dispatch, self._dialer.endpoint)
+        job = _StreamJob(body, dispatch, endpoint)
         try:
             self._hire(job)
         except TransportError as fault:
@@ -111,10 +112,10 @@ class _Job(Call):
         self,
         body: bytes,
         dispatch: Dispatch,
-        silence: float | None,
+        endpoint: Endpoint,
         future: "asyncio.Future[Reply | TransportError]",
     ) -> None:
-        super().__init__(body, dispatch, silence)
+        super().__init__(body, dispatch, endpoint, endpoint.whole_timeout)
         self._future = future
 
     def settle(self, outcome: Reply | TransportError) -> None:
@@ -126,7 +127,7 @@ class _StreamJob(Call):
     """A call whose reply is handed over to the event loop while it arrives."""
 
     def __init__(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> None:
-        super().__init__(body, dispatch, endpoint.timeout)
+        super().__init__(body, dispatch, endpoint, endpoint.timeout)
         self.arriving = self
         self.incoming = Incoming(endpoint.max_bytes, self.abort)
         self._loop = asyncio.get_running_loop()
@@ -199,16 +200,19 @@ class _Worker:
             self._thread.join()
 
     def _run(self) -> None:
+        since = time.monotonic()
         while True:
             try:
-                job = self._assigned.get(timeout=KEEP_ALIVE)
+                job = self._assigned.get(timeout=min(LOOK, KEEP_ALIVE))
             except queue.Empty:
-                if self._transport.retire(self):
+                self._connection.close_if_ended()
+                if time.monotonic() - since >= KEEP_ALIVE and self._transport.retire(self):
                     break
                 continue
             if job is None:
                 break
             self._make(job)
+            since = time.monotonic()
             del job  # or an idle thread would keep the body of the last request
         self._connection.close()
         if self._farewell is not None:

@@ -30,6 +30,7 @@ from executionkit.provider._http.faults import (
     TransportError,
     connect_error,
 )
+from executionkit.provider._http.keep_alive import probe
 from executionkit.provider._http.proxies import proxy_for
 from executionkit.provider._http.tls import default_context, trusting
 from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
@@ -59,14 +60,16 @@ class Call:
     Args:
         body: What to post.
         dispatch: Where to note that it leaves.
+        endpoint: Where it goes, with which headers.
         silence: The most seconds the server may be silent; None where aborting ends the wait. Without a limit
             no step looks at the clock, and the thread fights less for the interpreter.
     """
 
     arriving: Listener | None = None
 
-    def __init__(self, body: bytes, dispatch: Dispatch, silence: float | None) -> None:
+    def __init__(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint, silence: float | None) -> None:
         self.body = body
+        self.endpoint = endpoint
         self.silence = silence
         self._dispatch = dispatch
         self._lock = threading.Lock()
@@ -124,31 +127,33 @@ class Dialer:
         self._address = endpoint.host, endpoint.port
         self._answered: object = None
         self._tunnel = b""
-        target, extra = endpoint.target, ""
+        self._login = ""
         self.proxy = proxy_for(endpoint.scheme, endpoint.host, endpoint.port, "stdlib")
         if self.proxy is not None:
             self._address = self.proxy.host, self.proxy.port
             if self.proxy.authorization:
-                extra = f"Proxy-Authorization: {self.proxy.authorization.reveal()}\r\n"
-            if self._context is None:
-                target = endpoint.url
-            else:
+                self._login = f"Proxy-Authorization: {self.proxy.authorization.reveal()}\r\n"
+            if self._context is not None:
                 place = endpoint.authority
                 place = place if endpoint.port != 443 else f"{place}:443"
-                self._tunnel = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{extra}\r\n".encode()
-                extra = ""
+                self._tunnel = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{self._login}\r\n".encode()
+                self._login = ""
+        self._head = self._head_for(endpoint)
+
+    def _head_for(self, endpoint: Endpoint) -> bytes:
+        target = endpoint.url if self.proxy is not None and self._context is None else endpoint.target
         lines = "".join(f"{name}: {value.reveal()}\r\n" for name, value in endpoint.headers)
-        head = f"POST {target} HTTP/1.1\r\nHost: {endpoint.authority}\r\n{lines}{extra}Content-Length: "
-        self._head = head.encode("latin-1")
+        head = f"POST {target} HTTP/1.1\r\nHost: {endpoint.authority}\r\n{lines}{self._login}Content-Length: "
+        return head.encode("latin-1")
 
-    def message(self, body: bytes) -> bytes:
+    def message(self, body: bytes, endpoint: Endpoint) -> bytes:
         """The whole request, head and body in one piece."""
-        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+        head = self._head if endpoint is self.endpoint else self._head_for(endpoint)
+        return b"%b%d\r\n\r\n%b" % (head, len(body), body)
 
-    def dial(self, hold: Callable[[socket.socket], None]) -> socket.socket:
-        """Connect, handing every socket to `hold` before waiting on it."""
+    def dial(self, hold: Callable[[socket.socket], None], limit: float) -> socket.socket:
+        """Connect within `limit` seconds, handing every socket to `hold` before waiting on it."""
         sock = None
-        limit = self.endpoint.connect_timeout
         deadline = time.monotonic() + limit
         try:
             sock = self._connect(hold, deadline)
@@ -178,6 +183,7 @@ class Dialer:
                     raise OSError(refused, os.strerror(refused))
                 _await_connected(sock, limit)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                probe(sock)
             except (OSError, TransportError) as exc:
                 sock.close()
                 if isinstance(exc, TransportError):
@@ -250,10 +256,9 @@ class Connection:
         """
         kept = False
         try:
-            if self._socket is not None and not _is_idle(self._socket):
-                self.close()
+            self.close_if_ended()
             if self._socket is None:
-                self._socket = self._dialer.dial(call.hold)
+                self._socket = self._dialer.dial(call.hold, call.endpoint.connect_timeout)
             else:
                 call.hold(self._socket)
             if self._socket.gettimeout() != call.silence:
@@ -274,7 +279,7 @@ class Connection:
     def _converse(self, sock: socket.socket, call: Call) -> tuple[Reply, bool]:
         limit = self._dialer.endpoint.max_bytes
         try:
-            call.send(sock, self._dialer.message(call.body))
+            call.send(sock, self._dialer.message(call.body, call.endpoint))
         except (ConnectionError, ssl.SSLError):
             # A server that won't read a request to its end may have said why before it hung up.
             with suppress(OSError, http.client.HTTPException):
@@ -282,6 +287,11 @@ class Connection:
                 return reply, False
             raise
         return _read_reply(sock, limit, call.arriving)
+
+    def close_if_ended(self) -> None:
+        """Close the socket if the server has closed it, or has sent what no request asked for."""
+        if self._socket is not None and not _is_idle(self._socket):
+            self.close()
 
     def close(self) -> None:
         """Close the socket, if there is one."""

@@ -24,8 +24,10 @@ def trusting(create: "Callable[[], SSLContext]") -> "SSLContext":
     except OSError as exc:
         if not variable:
             raise
-        why = f"{type(exc).__name__}: {exc.strerror or exc}"
-    raise OSError(f"{variable} names {path!r}, which can't be used ({why})")
+        why, number = f"{type(exc).__name__}: {exc.strerror or exc}", exc.errno
+    failure = OSError(f"{variable} names {path!r}, which can't be used ({why})")
+    failure.errno = number
+    raise failure
 
 
 def _changed(variable: str, path: str) -> int:

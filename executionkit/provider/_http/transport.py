@@ -10,6 +10,9 @@ from executionkit.provider._secrets import Secret
 KEEP_ALIVE = 60.0
 """Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""
 
+LOOK = 1.0
+"""Seconds between two looks at whether unused connections have ended; only while there are some."""
+
 
 class Endpoint(NamedTuple):
     """Where requests go and within which limits: everything a back end can prepare once.
@@ -88,11 +91,21 @@ class Transport(Protocol):
 
     proxy: Proxy | None
 
-    async def post(self, body: bytes, dispatch: Dispatch) -> Reply:
-        """Post the body and read the whole reply; redirects are not followed."""
+    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Reply:
+        """Post the body and read the whole reply; redirects are not followed.
+
+        Args:
+            body: What to post.
+            dispatch: Where to note that it leaves.
+            endpoint: The transport's own, or one that differs in the target, the headers or the times.
+
+        Raises:
+            TransportError: No reply came.
+            ValueError: The back end can't send one of the headers.
+        """
         ...
 
-    def stream(self, body: bytes, dispatch: Dispatch) -> Incoming:
+    def stream(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Incoming:
         """Post the body and hand the reply over while it arrives; the reader closes it."""
         ...
 

@@ -135,3 +135,77 @@ async def test_an_endless_reply_is_refused_while_it_arrives(server: Server, libr
         provider = Provider(server.url, "m", http_client=client, max_response_bytes=200_000)
         with pytest.raises(ProviderError, match="larger than max_response_bytes"):
             await provider.complete(USER)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_an_auth_may_send_the_request_again(server: Server, library: Any, reads: bool) -> None:
+    class Renewing(library.Auth):  # type: ignore[misc]  # the base is known at run time only
+        requires_request_body = reads
+
+        def auth_flow(self, request: Any) -> Any:
+            request.headers["Authorization"] = "Bearer old"
+            response = yield request
+            if response.status_code == 401:
+                request.headers["Authorization"] = "Bearer new"
+                yield request
+
+    async def script(request: Request, connection: Connection) -> None:
+        is_new = request.headers["authorization"] == "Bearer new"
+        await connection.send(
+            http(json.dumps(completion()) if is_new else "{}", "200 OK" if is_new else "401 No")
+        )
+
+    server.script = script
+    text = "x" * 600_000
+    async with library.AsyncClient(auth=Renewing()) as client:
+        provider = Provider(server.url, "m", http_client=client)
+        assert (await provider.complete([{"role": "user", "content": text}])).content == "hi"
+    assert [request.json["messages"][0]["content"] == text for request in server.requests] == [True, True]
+
+
+async def test_a_transport_may_send_the_request_again(server: Server, library: Any) -> None:
+    class Retrying(library.AsyncHTTPTransport):  # type: ignore[misc]  # the base is known at run time only
+        async def handle_async_request(self, request: Any) -> Any:
+            response = await super().handle_async_request(request)
+            if response.status_code == 503:
+                await response.aclose()
+                response = await super().handle_async_request(request)
+            return response
+
+    server.script = [http("{}", "503 Busy"), http(json.dumps(completion()))]
+    async with library.AsyncClient(transport=Retrying()) as client:
+        assert (await Provider(server.url, "m", http_client=client).complete(USER)).content == "hi"
+    assert server.requests[0].body == server.requests[1].body
+
+
+async def test_a_request_hook_may_read_the_content_and_raise(server: Server, library: Any) -> None:
+    seen: list[bytes] = []
+
+    async def read(request: Any) -> None:
+        seen.append(request.content)
+
+    async def refuse(_: Any) -> None:
+        raise LookupError("no route for this team")
+
+    async with library.AsyncClient(event_hooks={"request": [read]}) as client:
+        assert (await Provider(server.url, "m", http_client=client).complete(USER)).content == "hi"
+        unused = Provider("http://127.0.0.1:9/v1", "m", http_client=client)
+        with pytest.raises(ProviderError, match="could not connect") as caught:
+            await unused.complete(USER)
+        assert not caught.value.dispatched
+    assert seen[0] == server.requests[0].body
+    async with library.AsyncClient(event_hooks={"request": [refuse]}) as client:
+        with pytest.raises(ProviderError, match=r"the http_client failed \(LookupError: no route") as caught:
+            await Provider(server.url, "m", http_client=client).complete(USER)
+    assert not caught.value.dispatched
+
+
+async def test_a_transport_of_another_kind_has_sent_what_it_read(library: Any) -> None:
+    def handler(request: Any) -> Any:
+        assert request.content
+        raise LookupError("lost")
+
+    async with library.AsyncClient(transport=library.MockTransport(handler)) as client:
+        with pytest.raises(ProviderError, match="lost") as caught:
+            await Provider("https://llm.example/v1", "m", http_client=client).complete(USER)
+    assert caught.value.dispatched

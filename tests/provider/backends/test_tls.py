@@ -45,7 +45,7 @@ async def test_a_ca_from_the_environment_is_trusted(
 
 async def test_an_unknown_ca_is_not(secure: Server, backend: Any) -> None:
     async with Provider(secure.url, "m", KEY, backend=backend) as provider:
-        with pytest.raises(ProviderError, match=r"could not connect.*CERTIFICATE_VERIFY_FAILED") as caught:
+        with pytest.raises(PermanentError, match=r"could not connect.*CERTIFICATE_VERIFY_FAILED") as caught:
             await provider.complete(USER)
     assert not caught.value.dispatched
     assert not secure.requests
@@ -60,7 +60,7 @@ async def test_the_wrong_host_name_is_not(
     authority.issue_cert("elsewhere.example").configure_cert(context)
     with serving(context) as server:
         async with Provider(server.url, "m", backend=backend) as provider:
-            with pytest.raises(ProviderError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            with pytest.raises(PermanentError, match="CERTIFICATE_VERIFY_FAILED") as caught:
                 await provider.complete(USER)
     assert "SSL_CERT_FILE" not in str(caught.value)
 
@@ -107,7 +107,7 @@ async def test_the_file_goes_before_the_directory_and_one_of_several_directories
     monkeypatch.delenv("SSL_CERT_FILE")
     monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere{os.pathsep}{ca_file.parent}")
     async with Provider(secure.url, "m", backend=backend) as provider:
-        with pytest.raises(ProviderError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(PermanentError, match="CERTIFICATE_VERIFY_FAILED"):
             await provider.complete(USER)
 
 
@@ -118,7 +118,7 @@ async def test_a_ca_file_that_was_replaced_is_read_again(
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     type(authority)().cert_pem.write_to_path(str(path))
     async with Provider(secure.url, "m", backend=backend) as provider:
-        with pytest.raises(ProviderError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(PermanentError, match="CERTIFICATE_VERIFY_FAILED"):
             await provider.complete(USER)
     authority.cert_pem.write_to_path(str(tmp_path / "new.pem"))
     (tmp_path / "new.pem").rename(path)

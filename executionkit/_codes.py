@@ -1,0 +1,76 @@
+"""What error codes mean, whatever their spelling: `ThrottlingException`, `rate_limit_exceeded`."""
+
+import re
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+Meaning: TypeAlias = Literal["generation", "funds", "context", "limit", "final"]
+"""Why a request failed: the model's text was not usable, the account has no money, the request was too long
+for the model, there were too many requests, or there is another final reason."""
+
+OVERFLOW = "context_length_exceeded"
+"""The code of an error whose words say that the request is too long, and whose code does not."""
+
+# Parts of codes, compared without case and punctuation, in the order in which they decide.
+_PARTS: tuple[tuple[Meaning, str], ...] = (
+    ("generation", "failedgeneration|tooluse(?:failed|error)|jsonvalidatefailed|outputparsefailed"),
+    (
+        "funds",
+        "insufficient(?:quota|balance|funds?|credits?)|exceededcurrentquota|billing|paymentrequired|arrear"
+        "|overdue|outofcredits?|credits?(?:exhausted|balance)|negativebalance|balancetoolow|spendinglimit",
+    ),
+    (
+        "context",
+        "context(?:length|size|window|limit|overflow)|maxcontext|(?:prompt|input)toolong"
+        "|^tokens?limit(?:reached|exceeded)|maxtokens?exceeded|maxmodellen",
+    ),
+    (
+        "limit",
+        "ratelimit|ratequota|toomanyrequest|throttl|resourceexhausted|slowdown|quotaexceeded|exceededquota"
+        "|^limit(?:exceeded|reached|requests|burst)|(?:minute|hourly|daily|monthly).*limit"
+        "|(?:requests?|usage|service|[rt]p[md]|concurren(?:cy|t)|burst|throughput)limits?(?:exceeded|reached)?",
+    ),
+    (
+        "final",
+        r"invalid(?!.*(?:response|output|upstream|generat))|badrequest|validation|malformed"
+        "|authenticat|authoriz|permission|forbidden|accessdenied|notallowed|expiredtoken|tokenexpired"
+        "|notfound|notexist|nosuch|unknownmodel|unsupported|notsupported|unimplemented|notimplemented"
+        "|failedprecondition|outofrange|contentfilter|contentpolicy|policyviolation|datainspection|moderation"
+        "|responsibleai|toolarge|toolong|unprocessable|missing(?:required|param|field)|parametererror"
+        "|unrecognizedclient|signaturedoesnotmatch|suspended|deactivated|accountdisabled",
+    ),
+)
+_RULES: tuple[tuple[Meaning, re.Pattern[str]], ...] = tuple(
+    (meaning, re.compile(parts)) for meaning, parts in _PARTS
+)
+_PUNCTUATION = re.compile(r"[^a-z0-9]+")
+
+_TOO_LONG = re.compile(
+    r"maximum (?:context|sequence|model) length|(?:available|maximum|model'?s?) context (?:size|window)"
+    r"|context (?:length|size|window|limit)[^.]{0,40} exceed|exceeds? (?:the |this |its )?[^.]{0,40}context"
+    r"|exceeds? the (?:maximum|max) (?:number of|input) tokens|prompt is too long|input is too long"
+    r"|tokens? \+ \W?max_new_tokens\W? must be",
+    re.IGNORECASE,
+)
+
+
+def squashed(name: str) -> str:
+    """A name without case and punctuation, so that `retryAfter` and `retry-after` are the same."""
+    return _PUNCTUATION.sub("", name.lower())
+
+
+def meaning_of(codes: Iterable[str]) -> Meaning | None:
+    """What codes that came together mean; None for those that leave it open."""
+    names = [squashed(code[:200]) for code in codes]
+    return next((meaning for meaning, parts in _RULES if any(map(parts.search, names))), None)
+
+
+def says_too_long(words: str) -> bool:
+    """Whether a server's words say that the request is too long for the model."""
+    return _TOO_LONG.search(words) is not None
+
+
+def status_in(code: object) -> int | None:
+    """The HTTP status that a code is; None for any other code."""
+    text = str(code) if isinstance(code, (int, str)) and not isinstance(code, bool) else ""
+    return int(text) if len(text) == 3 and text.isascii() and text.isdigit() and text[0] in "345" else None
