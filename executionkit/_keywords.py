@@ -1,7 +1,6 @@
 """Keywords that a function does not take: misspelt ones, and those that mean something elsewhere."""
 
-import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
@@ -16,22 +15,30 @@ CEILINGS: Final = ("max_cost", "max_budget")
 def checked_keywords(pattern: F) -> F:
     """Decorate an async function so that it names the right word for a keyword that it does not take.
 
-    Any other unknown keyword is Python's own TypeError. A function with a `**_` ignores it with a warning.
+    Any other unknown keyword is Python's own TypeError.
     """
-    code = pattern.__code__
-    known = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-    is_open = bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    known = _parameters(pattern)
 
     @wraps(pattern)
     async def checked(*args: Any, **kwargs: Any) -> Any:
         for name in () if kwargs.keys() <= known else kwargs:
             if name not in known:
                 refuse_keyword(pattern.__name__, name, kwargs[name], known)
-                if is_open:
-                    warn_the_caller(f"{pattern.__name__}: the keyword {name!r} is ignored")
         return await pattern(*args, **kwargs)
 
     return cast("F", checked)
+
+
+def ignore_keywords(function: Callable[..., object], given: Mapping[str, object]) -> None:
+    """Warn of keywords that ended in the `**_` of a function, and refuse those that it must not ignore."""
+    for name, value in given.items():
+        refuse_keyword(function.__name__, name, value, _parameters(function))
+        warn_the_caller(f"{function.__name__}: the keyword {name!r} is ignored")
+
+
+def _parameters(function: Callable[..., object]) -> frozenset[str]:
+    code = function.__code__
+    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 def refuse_keyword(owner: str, given: str, value: object, known: Iterable[str]) -> None:

@@ -25,6 +25,8 @@ def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
         reply: The reply.
         calls: Its tool calls, with the ids that their results name.
     """
+    if reply.raw is None and not calls:
+        return {"role": "assistant", "content": reply.content}
     given = _message_of(reply)
     content = given.get("content")
     if not is_list(content) or text_of(content) != reply.content:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Never, cast
 
 from executionkit import _checks as checks
-from executionkit._keywords import checked_keywords
+from executionkit._keywords import ignore_keywords
 from executionkit._text import collapsed, shorten
 from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
@@ -58,7 +58,6 @@ class _Counters:
     messages_trimmed: int = 0
 
 
-@checked_keywords
 async def react_loop(
     provider: ToolCallingProvider,
     prompt: str,
@@ -156,6 +155,8 @@ async def react_loop(
     takes, and beside it `["rounds"]`, `["tool_calls_made"]`, `["truncated_responses"]`,
     `["truncated_observations"]` and `["messages_trimmed"]`.
     """
+    if _:
+        ignore_keywords(react_loop, _)
     checks.text(prompt=prompt)
     checks.at_least(1, max_rounds=max_rounds, max_observation_chars=max_observation_chars)
     if max_history_messages is not None:
