@@ -77,68 +77,83 @@ def label(*labels: str) -> Callable[[str], str | None]:
     names = {_folded(name): name for name in labels if isinstance(name, str)}
     if not labels or len(names) < len(labels) or "" in names:
         raise ValueError(f"labels must be different texts, with a letter or digit each, got {labels!r}")
-    longest_first = sorted(names, key=len, reverse=True)
-    either = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in longest_first)
-    words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])", re.IGNORECASE)
-    # At the start, or after a few words and a comma ("Well, no: ...").
-    first = re.compile(
-        rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*)?({either})(?![^\W_])[\"'”’*`)\]]*"
-        r"(?:\s*(?:\Z|[.,;!\n(])|(\s*(?::|[-–—](?=\s))|\s+(?:it|this|that|there|he|she|they|we)\b)"
-        r"|\s+(?:because|since|as|given|due)\b)",
-        re.IGNORECASE,
-    )
-    # At the end, after the reason.
-    last = re.compile(
-        r"[.,;:!\n]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)[,:]?\s+"
-        rf"(?:(?:the\s+answer|it|this|that)(?:\s+is|['’]s)\s+)?(?:an?\s+)?({either})\W*\Z",
-        re.IGNORECASE,
-    )
+    found = _Labels(names)
+    return lambda text: read(text, found.only, found.bare, found.mentions)
 
-    def mentions(text: str) -> list[re.Match[str]]:
-        return [found for found in words.finditer(text) if not _belongs_to_a_noun(found)]
 
-    def only(text: str) -> str | None:
+class _Labels:
+    """Looks for the labels in a text.
+
+    Args:
+        names: The labels as they were given, by their folded form.
+    """
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+        longest_first = sorted(names, key=len, reverse=True)
+        either = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in longest_first)
+        self._words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])", re.IGNORECASE)
+        # At the start, or after a few words and a comma ("Well, no: ...").
+        self._first = re.compile(
+            rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*)?({either})(?![^\W_])[\"'”’*`)\]]*"
+            r"(?:\s*(?:\Z|[.,;!\n(])|(\s*(?::|[-–—](?=\s))|\s+(?:it|this|that|there|he|she|they|we)\b)"
+            r"|\s+(?:because|since|as|given|due)\b)",
+            re.IGNORECASE,
+        )
+        # At the end, after the reason.
+        self._last = re.compile(
+            r"[.,;:!\n]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)[,:]?\s+"
+            rf"(?:(?:the\s+answer|it|this|that)(?:\s+is|['’]s)\s+)?(?:an?\s+)?({either})\W*\Z",
+            re.IGNORECASE,
+        )
+
+    def mentions(self, text: str) -> list[re.Match[str]]:
+        """Where labels stand that are no part of another phrase."""
+        return [found for found in self._words.finditer(text) if not _belongs_to_a_noun(found)]
+
+    def only(self, text: str) -> str | None:
+        """The one label that a text gives as its answer."""
         text = without_idioms(without_tags(text))
-        found = mentions(text)
+        found = self.mentions(text)
         name = _folded(found[0][0]) if found else ""
-        if name not in names or len(found) > MENTIONS_AT_MOST or any(map(_is_asked, found)):
+        if name not in self._names or len(found) > MENTIONS_AT_MOST or any(map(_is_asked, found)):
             return None
         if name not in _NEGATIVE and any(_DENIED_FIELD.match(text, one.end()) for one in found):
             return None
         is_only_one = all(_folded(one[0]) == name for one in found)
-        start = first.match(text)
+        start = self._first.match(text)
         if start and start.start(1) == found[0].start():
             rest = text[start.end(1) :]
             if _TAKES_BACK.search(rest) or (name in _POLAR and _UNCERTAIN.search(rest)):
                 return None
-            if (name in _POLAR or not start[2]) and begins_with(name, rest, found):
-                return names[name]
+            if (name in _POLAR or not start[2]) and self._begins_with(name, rest, found):
+                return self._names[name]
         if not is_only_one:
             return None
-        if last.search(text):
-            return names[name]
-        if DENIED.search(words.sub("", text)) or any(is_denied(text, *one.span()) for one in found):
+        if self._last.search(text):
+            return self._names[name]
+        if DENIED.search(self._words.sub("", text)) or any(is_denied(text, *one.span()) for one in found):
             return None
-        return names[name]
+        return self._names[name]
 
-    def begins_with(name: str, rest: str, found: list[re.Match[str]]) -> bool:
+    def _begins_with(self, name: str, rest: str, found: list[re.Match[str]]) -> bool:
         """Whether the rest of a text that begins with a label is no more than its reason."""
         again = [one for one in found[1:] if _folded(one[0]) == name]
         others = [one for one in found[1:] if _folded(one[0]) != name]
-        if not all(DENIED.search(words.sub("", _sentence(one))) for one in others):
+        if not all(DENIED.search(self._words.sub("", _sentence(one))) for one in others):
             return False
         if _TURNS.match(rest):
             return False
         if name in _NEGATIVE:
             return True
         return not (
-            _ENDS_DENIED.search(rest) or any(DENIED.search(words.sub("", _sentence(one))) for one in again)
+            _ENDS_DENIED.search(rest)
+            or any(DENIED.search(self._words.sub("", _sentence(one))) for one in again)
         )
 
-    def bare(line: str) -> str | None:
-        return None if "?" in line else names.get(_folded(without_tags(line)))
-
-    return lambda text: read(text, only, bare, mentions)
+    def bare(self, line: str) -> str | None:
+        """The label that a line is."""
+        return None if "?" in line else self._names.get(_folded(without_tags(line)))
 
 
 def _belongs_to_a_noun(found: re.Match[str]) -> bool:

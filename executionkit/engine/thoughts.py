@@ -72,7 +72,7 @@ def thoughts(text: str) -> list[Span]:
     for mark in _MARK.finditer(text):
         start, end = mark.span()
         part, _, kind = (mark.lastgroup or "").partition("_")
-        if start == end or text[max(0, start - 1) : start] + text[end : end + 1] in _QUOTED:
+        if start == end or _is_quoted(text, start, end):
             continue
         if part == "opening":
             opened = opened or (kind, start)
@@ -89,7 +89,10 @@ def thoughts(text: str) -> list[Span]:
     return spans
 
 
-_QUOTED: Final = ('""', "''", "``")
+def _is_quoted(text: str, start: int, end: int) -> bool:
+    """Whether a mark stands in quotes or backticks; between two fences of code it does not."""
+    around = text[max(0, start - 1) : start] + text[end : end + 1]
+    return around in ('""', "''", "``") and text[max(0, start - 2) : start] + text[end : end + 2] != "````"
 
 
 def without_thoughts(text: str) -> str:

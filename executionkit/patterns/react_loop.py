@@ -158,11 +158,7 @@ async def react_loop(
     if _:
         ignore_keywords(react_loop, _)
     checks.text(prompt=prompt)
-    checks.at_least(1, max_rounds=max_rounds, max_observation_chars=max_observation_chars)
-    if max_history_messages is not None:
-        checks.at_least(1, max_history_messages=max_history_messages)
-    if tool_timeout is not None:
-        checks.positive(tool_timeout=tool_timeout)
+    _check_limits(max_rounds, max_observation_chars, max_history_messages, tool_timeout)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     narrator = Narrator("react_loop", on_event)
     by_name = _by_name(tools)
@@ -203,6 +199,14 @@ async def react_loop(
             f"no final answer within max_rounds={max_rounds}; allow more rounds, or go on from the "
             "transcript in metadata['messages']"
         )
+
+
+def _check_limits(rounds: int, observation: int, history: int | None, timeout: float | None) -> None:
+    checks.at_least(1, max_rounds=rounds, max_observation_chars=observation)
+    if history is not None:
+        checks.at_least(1, max_history_messages=history)
+    if timeout is not None:
+        checks.positive(tool_timeout=timeout)
 
 
 def _says_nothing(reply: LLMResponse) -> bool:

@@ -230,9 +230,8 @@ def _upload_type(library: Any) -> Any:
             self.begun, self._transport = True, transport
             has_news = self._watched.get(protocol)
             if has_news is None:
-                sock = transport.get_extra_info("socket")
+                probe(sock := transport.get_extra_info("socket"))
                 has_news = self._watched[protocol] = watch(sock)
-                probe(sock)
             elif protocol.should_close or transport is None or transport.is_closing() or has_news():
                 self.found_useless = True
                 raise ConnectionError("the connection has ended")
