@@ -108,8 +108,9 @@ _JOINED: Final = re.compile(
 _NUMBER: Final = re.compile(r"\s*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)")
 # One letter after another, and then no statement about the last of them ("B, C is wrong").
 _LETTERS: Final = re.compile(
-    r"(?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and"
-    r"|or)\b)*+)++"
+    # `(?=(...))\1` for `(?>...)`: Python before 3.11.5 is wrong about what is possessive and can backtrack.
+    r"(?=((?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and"
+    r"|or)\b)*)+))\1"
     r"(?![^\S\n]*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right"
     r"|true))\b)[A-Za-z]{2})"
 )
@@ -119,7 +120,7 @@ _ANOTHER: Final = re.compile(r"[^.\n]{0,80}?\b(?:and|or)[^\S\n]+[(*]*[A-Z][*]*[.
 _LETTER_AT_MOST: Final = 6
 # After anything else that ends a clause, an item that has its line to itself.
 _LONE: Final = re.compile(
-    r"(?:(?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*+)++"
+    r"(?:(?=((?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*)+))\1"
     r"|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*)[)\]]*[.,;]?[^\S\n]*(?:\n|\Z|[,;])"
 )
 _DENIAL: Final = re.compile(
