@@ -8,6 +8,11 @@ from executionkit.responses import is_thought, text_of
 
 _THOUGHTS: Final = ("thinking", "text", "reasoning", "summary", "content")
 
+_REASONING: Final = (
+    *("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "thinking"),
+    "reasoning_text",  # of GitHub Copilot's API
+)
+
 Answer = tuple[Mapping[str, Any], str]
 """A message and its finish reason."""
 
@@ -24,7 +29,7 @@ def raw_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def reasoning_of(message: Mapping[str, Any]) -> str:
     """The reasoning in a message or a delta: the first of the fields that servers use for it."""
-    for name in ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "thinking"):
+    for name in _REASONING:
         value = message.get(name)
         if value and (text := _thought(value)):
             return text
@@ -58,7 +63,7 @@ def joined(answers: Sequence[Answer]) -> list[Answer]:
     for message, its_finish in answers[1:]:
         calls = raw_calls(message)
         if (has_text(message) and has_text(whole)) or not (
-            has_text(message) or calls or reasoning_of(message)
+            has_text(message) or calls or reasoning_of(message) or message.get("refusal")
         ):
             others.append((message, its_finish))
             continue

@@ -19,6 +19,12 @@ def well_formed(text: str) -> str:
     return text
 
 
+def whole_characters(text: str) -> tuple[str, str]:
+    """Make a piece of a text valid, but for half a surrogate pair at its end; returns both."""
+    half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+    return well_formed(text[: len(text) - len(half)]), half
+
+
 def one_line(text: str) -> str:
     """Turn every run of whitespace and control characters into one space."""
     return _GAPS.sub(" ", well_formed(text)).strip()

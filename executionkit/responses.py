@@ -76,6 +76,8 @@ def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
         found: object = STRICT.decode(given)
     except (ValueError, RecursionError):
         return {}, given
+    if found is None or found == "":
+        return {}, None  # as some servers write that there are none
     return (cast("dict[str, Any]", found), None) if isinstance(found, dict) else ({}, given)
 
 

@@ -29,7 +29,7 @@ def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
         return {"role": "assistant", "content": reply.content}
     given = _message_of(reply)
     content = given.get("content")
-    if not is_list(content) or text_of(content) != reply.content:
+    if text_of(content) != reply.content or not (is_list(content) or content == ""):
         content = reply.content or (None if calls else "")
     turn: dict[str, Any] = {"role": "assistant", "content": content}
     if calls:

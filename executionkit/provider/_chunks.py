@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from executionkit._json import a_list, a_text, an_object, is_list
 from executionkit._messages import reasoning_of, telling
-from executionkit._text import size_of, well_formed
+from executionkit._text import size_of, well_formed, whole_characters
 from executionkit.provider._error_body import an_error
 from executionkit.provider._growth import Fields
 from executionkit.provider._message import failure_of, is_failure, response_from
@@ -42,9 +42,7 @@ class _Text:
     def add(self, piece: str) -> str:
         if not piece:
             return ""
-        piece = self._half + piece
-        self._half = piece[-1:] if "\ud800" <= piece[-1:] <= "\udbff" else ""
-        piece = well_formed(piece[: len(piece) - len(self._half)])
+        piece, self._half = whole_characters(self._half + piece)
         self._parts.append(piece)
         return piece
 
@@ -129,9 +127,12 @@ class _Answer:
 
     def choice(self, index: int) -> dict[str, Any]:
         """The answer in the form of a whole reply."""
-        content = str(self._content) if self._parts is None else self._parts.settled().get("content")
+        calls = self.calls.messages()
+        # The "" with which many streams open is no content. A whole reply has null there.
+        text = str(self._content) or (None if calls else "")
+        content = text if self._parts is None else self._parts.settled().get("content")
         message: dict[str, Any] = {"role": "assistant", "content": content, **self._message.settled()}
-        if calls := self.calls.messages():
+        if calls:
             message["tool_calls"] = calls
         if refusal := str(self._refusal):
             message["refusal"] = refusal

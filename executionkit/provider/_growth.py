@@ -84,9 +84,11 @@ class _List:
                         self._by_index[item["index"], kind] = len(self.items)
                 self.items.append(item)
                 self._given.append(item)
-            elif item != self.items[place] or not _TEXTS.isdisjoint(item):
+            elif not _TEXTS.isdisjoint(item) or not _says_again(item, self.items[place]):
                 self._is_plain = False
                 self.items[place] = merged(self.items[place], item, texts_grow=True)
+            else:
+                self.items[place] = item
 
     def _continued(self, item: dict[str, Any], *, is_first: bool) -> int | None:
         """The place of the block that `item` continues."""
@@ -96,6 +98,11 @@ class _List:
             return None if place is None or _differ(self.items[place], item) else place
         last: object = self.items[-1] if self.items else None
         return len(self.items) - 1 if is_first and is_object(last) and _continues(last, item) else None
+
+
+def _says_again(item: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
+    """Whether a piece is the block once more, perhaps with further fields, and no piece of it."""
+    return all(name in item and item[name] == value for name, value in block.items())
 
 
 def _differ(block: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
@@ -110,10 +117,11 @@ def _continues(block: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
     if not item.get("type") or item["type"] != block.get("type") or _differ(block, item):
         return False
     news = {name: value for name, value in item.items() if value and not _is_label(name)}
-    is_closed = any("signature" in name and value for name, value in block.items())
-    return not is_closed and all(
-        name in _TEXTS if block.get(name) else isinstance(value, str) for name, value in news.items()
-    )
+    if any("signature" in name and value for name, value in block.items()):
+        # The block is closed; only its signature itself may come in pieces.
+        has_text = any(block.get(name) for name in _TEXTS)
+        return has_text and bool(news) and all("signature" in name for name in news)
+    return all(name in _TEXTS if block.get(name) else isinstance(value, str) for name, value in news.items())
 
 
 def _is_label(name: str) -> bool:

@@ -11,7 +11,9 @@ from executionkit.provider._tool_calls import tool_calls_of
 from executionkit.responses import LLMResponse, text_of
 
 _FAILED: Final = re.compile(
-    r"error|fail|malformed|abort|cancel|interrupt|insufficient|unavailable|overload|time.?out", re.IGNORECASE
+    r"error|fail|malformed|abort|cancel|interrupt|insufficient|unavailable|overload|time.?out"
+    r"|unexpected|missing|too.many|^other$",
+    re.IGNORECASE,
 )
 
 

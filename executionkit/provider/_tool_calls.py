@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 from executionkit._json import STRICT, a_text, an_object
 from executionkit._messages import raw_calls
+from executionkit._text import well_formed, whole_characters
 from executionkit.provider._growth import Fields
 from executionkit.responses import ToolCall
 from executionkit.streaming import ToolCallDelta
@@ -44,7 +45,7 @@ def _is_object(text: str) -> bool:
 def _said_once(text: str) -> str | None:
     """The one object in a text that has placeholders beside it, or that repeats it; None without one."""
     found: dict[str, Any] | None = None
-    said, at = "", 0
+    said, at = None, 0
     text = text.strip()
     while at < len(text):
         try:
@@ -55,9 +56,11 @@ def _said_once(text: str) -> str | None:
             if found is not None or not isinstance(value, dict):
                 return None
             found, said = value, text[at:end]
+        elif found is None and value == {}:
+            said = text[at:end]
         gap = _GAP.match(text, end)
         at = end if gap is None else gap.end()
-    return said or None
+    return said
 
 
 class _Scan:
@@ -133,11 +136,17 @@ class _Call:
         self.fields = Fields(_CALL, texts_grow=True)
         self.function = Fields(_FUNCTION, texts_grow=True)
         self._attempts = [_Attempt()]
+        self._half = ""
 
     @property
     def latest(self) -> _Attempt:
         """The arguments since they last began."""
         return self._attempts[-1]
+
+    def paired(self, piece: str) -> str:
+        """A piece of the arguments in whole characters; half a surrogate pair waits for the other half."""
+        piece, self._half = whole_characters(self._half + piece)
+        return piece
 
     def add(self, name: str, arguments: str) -> None:
         # llama.cpp repeats the name with every fragment. Others send it growing, or in pieces.
@@ -151,12 +160,17 @@ class _Call:
             self.latest.add(arguments)
 
     def arguments(self) -> str:
-        """The arguments: all the fragments, or those since a beginning where all are no object together."""
-        whole = "".join(map(str, self._attempts))
+        """The arguments: all the fragments, or those since a beginning where all are no object together.
+
+        Different objects stay what they are together: none of them is the arguments for certain.
+        """
+        whole = "".join(map(str, self._attempts)) + well_formed(self._half)
         if len(self._attempts) == 1 or _is_object(whole):
             return whole
-        meant = [attempt for attempt in self._attempts if not attempt.is_placeholder]
-        return next((text for text in map(str, reversed(meant)) if _is_object(text)), whole)
+        meant = [str(attempt) for attempt in self._attempts if not attempt.is_placeholder]
+        objects = [text for text in meant if _is_object(text)]
+        is_one = all(STRICT.decode(text) == STRICT.decode(objects[0]) for text in objects[1:])
+        return objects[-1] if objects and is_one else whole
 
 
 class CallFragments:
@@ -192,6 +206,7 @@ class CallFragments:
             call.id = call.id or identifier
             call.type = a_text(fragment.get("type")) or call.type
             self.size += call.fields.add(fragment) + call.function.add(function)
+            arguments = call.paired(arguments)
             if identifier or name or arguments:
                 call.add(name, arguments)
                 events.append(ToolCallDelta(call.number, call.id, call.name, arguments))

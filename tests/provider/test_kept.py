@@ -133,7 +133,7 @@ async def test_a_turn_keeps_what_is_ours(server: Server, make_one: MakeProvider)
     body = completion("", tool_calls=[broken], function_call=None, refusal=None)
     turn = await turn_sent_back(server, make_one(), http(json.dumps(body)), streamed=False)
     (call,) = turn.pop("tool_calls")
-    assert turn == {"role": "assistant", "content": None}
+    assert turn == {"role": "assistant", "content": ""}
     assert call.pop("id")
     assert call == {"type": "function", "function": {"name": "look", "arguments": "{}"}}
 
@@ -142,7 +142,7 @@ async def test_fields_that_a_server_refuses_are_held_back(server: Server, make_o
     body = completion("", tool_calls=[SIGNED], reasoning_content="hm", other=1)
     provider = make_one(omit_from_turns=["reasoning_content", "extra_content"])
     turn = await turn_sent_back(server, provider, http(json.dumps(body)), streamed=False)
-    assert turn == {"role": "assistant", "content": None, "tool_calls": [CALL], "other": 1}
+    assert turn == {"role": "assistant", "content": "", "tool_calls": [CALL], "other": 1}
     assert server.requests[1].json["messages"][0] == {"role": "user", "content": "q"}
 
 
@@ -261,6 +261,8 @@ P, R = '{"city": "Paris"}', '{"city": "Rome"}'
         ([call('{"ci', "f"), call('{"city": "Pa'), call(P)], [PARIS]),
         ([call(PARIS, "f"), call(ROME, "f")], [PARIS, ROME]),
         ([call("{}", "f")], [{}]),
+        ([call("{}", "f"), call("{}")], [{}]),
+        ([call("null", "f")], [{}]),
         ([call("", "f"), call(P, "g")], [{}, PARIS]),
         ([call('{"a": "}', "f"), call('{"}')], [{"a": "}{"}]),
         ([call('{"a": "\\', "f"), call('"}"}')], [{"a": '"}'}]),
@@ -278,7 +280,9 @@ def test_calls_that_are_cut_otherwise_than_in_the_book(
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments"), [("{}" + P, PARIS), (P + "\n" + P, PARIS), (P + " {}", PARIS), ("null" + P, PARIS)]
+    ("text", "arguments"),
+    [("{}" + P, PARIS), (P + "\n" + P, PARIS), (P + " {}", PARIS), ("null" + P, PARIS)]
+    + [("null", {}), ('""', {}), ("{}" * 3, {})],
 )
 async def test_arguments_said_twice_in_a_whole_reply(
     server: Server, make_one: MakeProvider, text: str, arguments: Any
@@ -288,10 +292,25 @@ async def test_arguments_said_twice_in_a_whole_reply(
         assert (await asked(provider, streamed=False)).tool_calls == (ToolCall("a", "f", arguments),)
 
 
-@pytest.mark.parametrize("text", [P + R, P + "x", "{}" * 3])
-def test_arguments_that_stay_invalid(text: str) -> None:
-    (found,) = assembled(choice(tool_calls=[call(text, "f", index=0)]), choice(finish="stop")).tool_calls
-    assert found.invalid_arguments == text
+@pytest.mark.parametrize("pieces", [[P + R], [P + "x"], [P, R], [P[:5], P[5:], R[:1], R[1:]]])
+def test_arguments_that_stay_invalid(pieces: list[str]) -> None:
+    fragments = [
+        choice(tool_calls=[call(piece, number == 0 and "f" or None, index=0)])
+        for number, piece in enumerate(pieces)
+    ]
+    (found,) = assembled(*fragments, choice(finish="stop")).tool_calls
+    assert found.invalid_arguments == "".join(pieces)
+
+
+def test_arguments_cut_within_a_character() -> None:
+    assembly = Assembly(0)
+    events = [
+        event
+        for piece in ('{"city": "\ud83d', '\ude00"}')
+        for event in assembly.add(choice(tool_calls=[call(piece, index=0, id="x")]))
+    ]
+    assert [getattr(event, "arguments", None) for event in events] == ['{"city": "', '\N{GRINNING FACE}"}']
+    assert assembly.response().tool_calls[0].arguments == {"city": "\N{GRINNING FACE}"}
 
 
 def test_long_arguments_take_linear_time() -> None:
@@ -299,7 +318,7 @@ def test_long_arguments_take_linear_time() -> None:
     pieces = ["{", *['{"a":'] * 30_000]
     (found,) = assembled(*(choice(tool_calls=[call(each, "f", index=0)]) for each in pieces)).tool_calls
     assert found.invalid_arguments
-    (found,) = assembled(choice(tool_calls=[call("{} " * 100_000, "f", index=0)])).tool_calls
+    (found,) = assembled(choice(tool_calls=[call("{} " * 100_000 + "x", "f", index=0)])).tool_calls
     assert found.invalid_arguments
     assert time.perf_counter() - began < 10
 
@@ -348,6 +367,21 @@ async def test_choices_that_were_asked_for_stay_apart(
             found = await asked(provider, streamed=streamed, **fields)
             assert (found.content, found.tool_calls) == ("Looking.", ())
             assert [each.has_tool_calls for each in found.alternatives] == [True, True]
+
+
+@pytest.mark.parametrize("field", ["refusal", "reasoning_text"])
+async def test_what_is_said_beside_the_text_is_part_of_the_answer(
+    server: Server, make_one: MakeProvider, field: str
+) -> None:
+    choices = [
+        {"index": 0, "message": {"content": None}, "finish_reason": "stop"},
+        {"index": 1, "message": {"content": None, field: "No."}, "finish_reason": "stop"},
+    ]
+    server.script = [http(json.dumps({"choices": choices})), stream(*in_chunks(choices))]
+    async with make_one() as provider:
+        for streamed in (False, True):
+            found = await asked(provider, streamed=streamed)
+            assert (found.refusal or found.reasoning, found.alternatives) == ("No.", ())
 
 
 def test_a_second_text_is_another_answer() -> None:
@@ -469,6 +503,7 @@ def test_blocks_in_pieces() -> None:
         [text("a"), text("b")],
         [text("c")],
         [text("", signature="s")],
+        [text("", signature="ig")],
         [text("d")],
         [{"type": "image", "url": "u"}],
         [{"type": "image", "url": "v"}],
@@ -479,11 +514,16 @@ def test_blocks_in_pieces() -> None:
         secret,
         {**secret, "data": "y"},
         text("a"),
-        text("bc", signature="s"),
+        text("bc", signature="sig"),
         text("d"),
         {"type": "image", "url": "u"},
         {"type": "image", "url": "v"},
     ]
+    ran = {"index": 0, "type": "search", "arguments": "{}"}
+    (only,) = assembled(*(choice(executed=[each]) for each in (ran, ran, {**ran, "output": "o"}))).raw[
+        "choices"
+    ]
+    assert only["message"]["executed"] == [{**ran, "output": "o"}]
     (only,) = assembled(*[choice(content=[{"type": "text", "text": "ha"}])] * 3).raw["choices"]
     assert only["message"]["content"] == [{"type": "text", "text": "hahaha"}]
 
@@ -519,6 +559,7 @@ def test_pieces_take_linear_time() -> None:
     [
         {"reasoning": [{"type": "text", "text": "hm"}]},
         {"reasoning": {"content": "hm"}},
+        {"reasoning_text": "hm", "reasoning_opaque": "x"},
         {"reasoning_details": [{"type": "reasoning.text", "text": each} for each in "hm"]},
         {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "x"}]},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, HI]},
@@ -565,6 +606,7 @@ EMPTY = [
     {"message": {"content": ""}, "finish_reason": "error"},
     {"message": {"content": None}, "finish_reason": "stop", "error": {"message": "boom"}},
     {"message": {"content": ""}, "finish_reason": "malformed_function_call"},
+    {"message": {"content": ""}, "finish_reason": "UNEXPECTED_TOOL_CALL"},
     {"message": {"content": ""}, "finish_reason": "stop", "native_finish_reason": "MALFORMED_FUNCTION_CALL"},
 ]
 

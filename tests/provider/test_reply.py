@@ -200,7 +200,6 @@ def test_arguments_that_are_an_object(raw: Any, arguments: dict[str, Any]) -> No
     [
         '{"x":1,}',
         "[1]",
-        "null",
         "1",
         '"{}"',
         "{'x': 1}",
