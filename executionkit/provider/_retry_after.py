@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 _LONGEST = 1e9
 """Seconds. A longer wait means "never"; it is cut to a number that a caller can still sleep for."""
 
-_PREFIXES = ("", "llm_provider-")
-"""Prefixes of the header names. LiteLLM's proxy renames the headers of the server behind it like this."""
+_PREFIXES = ("", "x-", "llm_provider-")
+"""Prefixes of the header names. LiteLLM's proxy renames the headers of the server behind it like the last."""
+
+_SAID = 8_000
+"""The most characters of one text in which a wait is looked for."""
 
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 _UNITS = {
@@ -36,18 +39,33 @@ _UNIT_NAMES = {"msec": "ms", "millisecond": "ms", "sec": "s", "second": "s", "mi
     "day": "d",
 }
 _PART = re.compile(
-    r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*"
+    r"\s*(?:and\s+)?([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*"
     r"(ns|us|\xb5s|\u03bcs|(?:ms|msec|millisecond|s|sec|second|min|minute|m|h|hr|hour|d|day)s?)(?![a-z])",
     re.IGNORECASE,
 )
 _ISO = re.compile(r"PT(?=[0-9])((?:[0-9.]{1,15}[HMS]){1,3})", re.IGNORECASE)
 _ADVICE = re.compile(
-    r"(?:try again|retry(?:ing)?|wait)(?: again)?(?: your request)? (?:in|after|for)(?: about| at least)? "
-    r"(?=[0-9])",
+    r"(?:"
+    r"(?:try again|retry(?:ing)?|wait|available again|resets?)(?: again)?(?: your request)? "
+    r"(?:in|after|for|(?P<at>at)):?"
+    r"|(?:please|must|should|need to|have to) wait"
+    # A field of a body that is quoted in a text, which need not be JSON: `"retryDelay": "39s"`.
+    r"|retry[-_ ]?(?:after|delay|in)[\\\"']{0,7}\s{0,3}[:=]\s{0,3}[\\\"']{0,7}"
+    r") ?(?:(?:about|at least|approximately|around|another|a further) )?(?=[0-9])",
     re.IGNORECASE,
 )
 _RESET = re.compile(r"ratelimit|rate-limit")
-_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].*(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})\Z")
+_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{4,20} ?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})(?![0-9])")
+
+# The names of fields that hold a wait, squashed: retryDelay, retry_after_ms, nextRetryAt, quotaResetDelay.
+_NAME = re.compile(
+    r"(?:x|next|quota|ratelimit|limits?|usage|window|requests?|tokens?)*(?P<kind>retry|resets?)"
+    r"(?P<rest>(?:delay|after|in|at|on|time|timestamp|date)*)(?P<unit>ms|millis|milliseconds|s|secs?|seconds)?"
+)
+_FACTORS = {"ms": 1e-3, "millis": 1e-3, "milliseconds": 1e-3}
+
+# The header of the IETF's draft on rate limits, in its present and in its former form.
+_LIMIT = re.compile(r"\b(?:r|remaining)=0\b[^,]*?[;,]\s*(?:t|reset)=([0-9]{1,9})\b")
 
 
 def retry_after(
@@ -90,11 +108,11 @@ def _waits(
     ]
     for held in inner:
         yield _asked(held, "", clock)
-    for name, value in facts:
-        yield _told(squashed(name), value, clock)
-    for _, value in facts:
-        yield _advised(a_text(value))
+    named = [(match, value) for name, value in facts if (match := _NAME.fullmatch(squashed(name)))]
+    yield from (_told(match, value, clock) for match, value in named if match["kind"] == "retry")
+    yield _advised("\n".join(a_text(value)[:_SAID] for _, value in facts)[: 8 * _SAID], clock)
     if is_limit:
+        yield from (_told(match, value, clock) for match, value in named if match["kind"] != "retry")
         yield _reset(headers, clock)
         yield from (_reset(held, clock) for held in inner)
 
@@ -138,29 +156,22 @@ def _seconds_or_moment(number: float, clock: _Clock) -> float:
     return min(number, _LONGEST) if moment is None else moment
 
 
-def _told(name: str, value: object, clock: _Clock) -> float | None:
-    """The wait in a field of a body."""
-    if name in ("retrydelay", "retryafter", "retryin"):
-        parts = an_object(value)
-        if parts is not None:  # a Duration of protobuf
-            numbers = [_number(str(parts.get(unit, 0))) for unit in ("seconds", "nanos")]
-            return None if None in numbers or "seconds" not in parts else _sum(numbers)
-        delay = _delay(a_text(value))
-        if delay is not None or name != "retryafter":
-            return delay
-        # The name of the header, whose unit is the second.
-        number = _figure(value)
-        if number is None:
-            return _moment(a_text(value), clock)
-        return _seconds_or_moment(number, clock)
-    for unit, factor in (("ms", 1e-3), ("millis", 1e-3), ("milliseconds", 1e-3), ("seconds", 1), ("secs", 1)):
-        if name in {f"{beginning}{unit}" for beginning in ("retryafter", "retrydelay", "retryin")}:
-            number = _figure(value)
-            return None if number is None else min(number * factor, _LONGEST)
-    if name in ("retryat", "retryafterdate"):
-        number = _figure(value)
-        return _moment(a_text(value), clock) if number is None else clock.since_1970(number)
-    return None
+def _told(name: re.Match[str], value: object, clock: _Clock) -> float | None:
+    """The wait in a field of a body; a number counts where the name or its size gives the unit."""
+    parts = an_object(value)
+    if parts is not None:  # a Duration of protobuf
+        numbers = [_number(str(parts.get(unit, 0))) for unit in ("seconds", "nanos")]
+        return None if None in numbers or "seconds" not in parts else _sum(numbers)
+    number = _figure(value)
+    if number is None:
+        text = a_text(value)
+        delay = _delay(text)
+        return _moment(text, clock) if delay is None else delay
+    if name["unit"]:
+        return min(number * _FACTORS.get(name["unit"], 1.0), _LONGEST)
+    if name["kind"] == "retry" and name["rest"] == "after":
+        return _seconds_or_moment(number, clock)  # the name of the header, whose unit is the second
+    return clock.since_1970(number)
 
 
 def _sum(numbers: "list[float | None]") -> float:
@@ -172,10 +183,14 @@ def _reset(headers: Mapping[str, str], clock: _Clock) -> float | None:
     """When the limit ends that the request has met: the one of which nothing remains."""
     waits: list[float] = []
     for name, value in headers.items():
+        if name == "ratelimit" and (found := _LIMIT.search(value)):
+            waits.append(float(found[1]))
         if "reset" not in name or not _RESET.search(name):
             continue
-        remaining = _number(headers.get(name.replace("reset", "remaining"), ""))
-        is_only = squashed(name).endswith("ratelimitreset")
+        remaining = _number(
+            headers.get(name.replace("reset-after", "reset").replace("reset", "remaining"), "")
+        )
+        is_only = squashed(name).endswith(("ratelimitreset", "ratelimitresetafter"))
         if remaining != 0 and not (remaining is None and is_only):
             continue
         number = _number(value)
@@ -191,10 +206,15 @@ def _reset(headers: Mapping[str, str], clock: _Clock) -> float | None:
     return max(waits, default=None)
 
 
-def _advised(text: str) -> float | None:
+def _advised(text: str, clock: _Clock) -> float | None:
     """The wait in words: "Please try again in 1m30s."."""
-    found = _ADVICE.search(text[:4_000])
-    return None if found is None else _leading(text[found.end() : found.end() + 100])[0]
+    for found in _ADVICE.finditer(text):
+        rest = text[found.end() : found.end() + 100]
+        stamp = _STAMP.match(rest)
+        wait = _leading(rest)[0] if stamp is None else _moment(stamp[0], clock)
+        if wait is not None and not (found["at"] and stamp is None):  # "at 10h" is a time of the day
+            return wait
+    return None
 
 
 def _leading(text: str) -> tuple[float | None, str]:
@@ -240,7 +260,7 @@ def _date(text: str) -> "datetime | None":
     from email.utils import parsedate_to_datetime
 
     try:
-        is_stamp = _STAMP.match(text.strip()) is not None
+        is_stamp = _STAMP.fullmatch(text.strip()) is not None
         date = datetime.fromisoformat(text.strip()) if is_stamp else parsedate_to_datetime(text)
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):

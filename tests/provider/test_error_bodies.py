@@ -292,6 +292,19 @@ WAITS: list[tuple[Any, dict[str, str], float]] = [
         20.0,
     ),
     ({}, {"retry_after_ms": "1500"}, 1.5),
+    ({}, {"x_retry_after": "8"}, 8.0),
+    ({"error": {"resets_in_seconds": 77}}, {}, 77.0),
+    ({"error": {"resets_at": MOMENT + 77}}, {}, 77.0),
+    ({"error": {"metadata": {"quotaResetDelay": "2.5s"}}}, {}, 2.5),
+    ({"nextRetryTime": "2026-03-01T12:00:15Z"}, {}, 15.0),
+    ({"error": {"message": '429: b\'{\\n "details": [{\\n "retryDelay": "39s"}]}\''}}, {}, 39.0),
+    ({"error": {"message": "Try again at 2026-03-01T12:00:50+00:00."}}, {}, 50.0),
+    ({"error": {"message": "Try again in 1 minute and 30 seconds."}}, {}, 90.0),
+    ({"error": {"message": "Please wait 10 seconds before another request."}}, {}, 10.0),
+    ({"error": {"message": "Retry after: 12s"}}, {}, 12.0),
+    ({}, {"ratelimit": '"a";r=5;t=3, "b";r=0;t=41'}, 41.0),
+    ({}, {"ratelimit": "limit=10, remaining=0, reset=41"}, 41.0),
+    ({}, {"x_ratelimit_reset_after": "5s", "x_ratelimit_remaining": "0"}, 5.0),
 ]
 
 
@@ -310,6 +323,10 @@ def test_the_wait_wherever_it_is_told(body: Any, headers: dict[str, str], second
         ({"error": {"message": "try again in 3 months"}}, {}),
         ({"error": {"message": "retry after 5 failed attempts"}}, {}),
         ({"error": {"timeout": "30s"}}, {}),
+        ({"error": {"max_retry_delay": "30s", "retry": 5, "retry_in": 5, "retries": "9s"}}, {}),
+        ({"error": {"message": "Try again at 10h30, or retry at 7 pm."}}, {}),
+        ({"error": {"message": "The longest wait is 30s; it waited 31 seconds."}}, {}),
+        ({}, {"ratelimit": '"a";r=5;t=3'}),
         ({}, {"x_ratelimit_reset": "30"}),
         ({}, {"x_ratelimit_reset_requests": "30s"}),
         ({}, {"x_ratelimit_reset_requests": "30s", "x_ratelimit_remaining_requests": "5"}),
@@ -320,5 +337,5 @@ def test_nothing_is_guessed(body: Any, headers: dict[str, str]) -> None:
 
 
 def test_the_end_of_a_limit_is_no_wait_where_no_limit_was_met() -> None:
-    assert failed(503, {}, x_ratelimit_reset="30s").retry_after is None
+    assert failed(503, {"quotaResetDelay": "30s"}, x_ratelimit_reset="30s").retry_after is None
     assert failed(503, info("30s")).retry_after == 30.0
