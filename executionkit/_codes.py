@@ -26,7 +26,8 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
     ),
     (
         "limit",
-        "ratelimit|ratequota|toomanyrequest|throttl|resourceexhausted|slowdown|quotaexceeded|exceededquota"
+        "ratelimit|ratequota|toomanyrequest|throttl|resourceexhausted|slowdown|quota(?:limit)?exceeded"
+        "|exceededquota|allocationquota|throughputexceeded|perminuteexceeded|[rt]p[md]exceeded"
         "|^limit(?:exceeded|reached|requests|burst)|(?:minute|hourly|daily|monthly).*limit"
         "|(?:requests?|usage|service|[rt]p[md]|concurren(?:cy|t)|burst|throughput)limits?(?:exceeded|reached)?",
     ),
@@ -37,7 +38,9 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
         "|notfound|notexist|nosuch|unknownmodel|unsupported|notsupported|unimplemented|notimplemented"
         "|failedprecondition|outofrange|contentfilter|contentpolicy|policyviolation|datainspection|moderation"
         "|responsibleai|toolarge|toolong|unprocessable|missing(?:required|param|field)|parametererror"
-        "|unrecognizedclient|signaturedoesnotmatch|suspended|deactivated|accountdisabled",
+        "|unrecognizedclient|signaturedoesnotmatch|suspended|deactivated|decommissioned|deprecated"
+        "|(?:account|key|organization|project|user)disabled|expired(?:api)?key|keyexpired|noaccess|maxlength"
+        "|safety|sensitive|unsafe",
     ),
 )
 _RULES: tuple[tuple[Meaning, re.Pattern[str]], ...] = tuple(

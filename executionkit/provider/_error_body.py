@@ -1,6 +1,7 @@
 """Reading an error body: the reason, the codes and every other fact, wherever they stand in it."""
 
 import json
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -30,9 +31,17 @@ _REASONS = 4
 
 _WORDS = frozenset(
     {"message", "msg", "errormessage", "errormsg", "errmsg", "detail", "description", "errordescription"}
-    | {"reason", "raw", "error", "cause"}
+    | {"reason", "reasons", "raw", "error", "cause", "hint", "statusmsg"}
 )
 """The names under which servers say in words what went wrong."""
+
+_MESSAGES = frozenset({"message", "msg", "detail", "errormessage", "errormsg", "errmsg", "statusmsg"})
+"""The names under which the words of an error stand, where nothing else says that it is one."""
+
+_ERROR_LINE = re.compile(
+    r"^(?:[\w.]{0,60}(?:error|exception)\b|fatal):[ \t]*(\S.*)", re.IGNORECASE | re.MULTILINE
+)
+"""A line that gives an error in words: `error: it broke`, `RuntimeError: out of memory`."""
 
 _CODES = frozenset({"code", "type", "status", "errorcode", "errortype", "statuscode", "httpstatus"})
 
@@ -64,10 +73,11 @@ def read(payload: object, also: str = "") -> Told:
         payload: The parsed body.
         also: A code that came in a header.
     """
+    payload = opened(payload)
     body = an_object(next(iter(a_list(payload)), payload))
     if body is None:
         return Told(code=also or None, meaning=meaning_of([also]))
-    error = _parsed(body.get("error"))
+    error = opened(body.get("error"))
     facts = an_object(error) or body
     outer = [str(facts[name]) for name in ("code", "type", "status") if _is_code(facts.get(name))]
     outer += [str(value) for name, value in facts.items() if squashed(name) in _CODES and _is_code(value)]
@@ -97,6 +107,7 @@ def an_error(payload: object, *, failed: bool = False) -> dict[str, Any] | None:
         payload: The parsed body, or a part of it.
         failed: Whether the reply has failed already, so that a message by itself is a reason.
     """
+    payload = opened(payload)
     body = an_object(next(iter(a_list(payload)), payload))
     if body is None:
         return None
@@ -106,8 +117,11 @@ def an_error(payload: object, *, failed: bool = False) -> dict[str, Any] | None:
         return next(
             (each for each in map(an_object, a_list(body["choices"])) if each and each.get("error")), None
         )
-    if not any(map(_words, (body.get(name) for name in ("message", "msg", "detail")))):
-        return None
+    if (named := _named(body)) is not None:
+        return named
+    if not _has_words(body):
+        inner = (facts for facts in map(an_object, body.values() if failed else ()) if facts)
+        return next(({"error": facts} for facts in inner if _has_words(facts)), None)
     codes = [
         str(value)
         for name, value in body.items()
@@ -115,6 +129,19 @@ def an_error(payload: object, *, failed: bool = False) -> dict[str, Any] | None:
     ]
     says_so = any((status_in(code) or 0) >= 400 or "error" in squashed(code) for code in codes)
     return body if failed or says_so or meaning_of(codes) is not None else None
+
+
+def _named(body: dict[str, Any]) -> dict[str, Any] | None:
+    """An error whose name is the key that it stands under: `{"throttlingException": {"message": ...}}`."""
+    for name, value in body.items():
+        facts = an_object(value)
+        if facts and squashed(name).endswith(("exception", "error")) and _has_words(facts):
+            return {"error": {"type": name, **facts}}
+    return None
+
+
+def _has_words(facts: dict[str, Any]) -> bool:
+    return any(squashed(name) in _MESSAGES and bool(_words(value)) for name, value in facts.items())
 
 
 def error_among(text: str) -> dict[str, Any] | None:
@@ -132,10 +159,10 @@ def error_among(text: str) -> dict[str, Any] | None:
             if error is not None:
                 return error
         position = text.find("{", end)
-    line = next((line for line in text.splitlines() if line[:6].lower() == "error:"), "")
-    words = line[6:].strip()
-    found = _parsed(words)
-    return {"error": found} if words else None
+    if is_html(text):
+        return {"error": text}
+    said = _ERROR_LINE.search(text)
+    return {"error": opened(said[1].strip())} if said else None
 
 
 def _telling(meaning: Meaning | None, outer: list[str], inner: list[str]) -> str | None:
@@ -158,7 +185,7 @@ def walk(payload: object) -> Iterator[tuple[str, Any]]:
         if not waiting:
             return
         name, value, depth = waiting.popleft()
-        value = _parsed(value)
+        value = opened(value)
         yield name, value
         if depth < _DEEP and len(waiting) < _FACTS:
             if is_object(value):
@@ -167,7 +194,7 @@ def walk(payload: object) -> Iterator[tuple[str, Any]]:
                 waiting.extend((name, item, depth + 1) for item in value[:_FACTS])
 
 
-def _parsed(value: object) -> object:
+def opened(value: object) -> object:
     """What a text holds, if that is JSON, as it is or as an event; else the value itself."""
     text = a_text(value)[: _LONG + 1].strip().removeprefix("data:").lstrip()
     if text[:1] in ("{", "[") and len(text) <= _LONG:
@@ -188,11 +215,12 @@ def _reason(body: dict[str, Any], facts: dict[str, Any], error: object) -> str:
     first = first[:_LOOK]
     reasons = [] if first.startswith(("{", "[")) else [first]
     for name, value in walk(body):
-        text = a_text(value)[:_LOOK].strip()
+        faults = _by_field(name, value)
+        text = (faults or a_text(value))[:_LOOK].strip()
         # A single word is a code, and no reason beside another.
         if (
             len(reasons) > _REASONS
-            or squashed(name) not in _WORDS
+            or (squashed(name) not in _WORDS and not faults)
             or (first and " " not in text and text.isascii())
         ):
             continue
@@ -202,8 +230,16 @@ def _reason(body: dict[str, Any], facts: dict[str, Any], error: object) -> str:
     return "; ".join(filter(None, reasons)) or first
 
 
+def _by_field(name: str, value: object) -> str:
+    """The faults of the fields of a request, in the form of RFC 9457: `{"errors": {"n": ["too large"]}}`."""
+    fields = an_object(value) if squashed(name) == "errors" else None
+    if fields is None or any(squashed(field) in _WORDS | _CODES for field in fields):
+        return ""
+    return "; ".join(f"{field}: {words}" for field, fault in fields.items() if (words := _words(fault)))
+
+
 def _words(value: object, depth: int = 0) -> str:
-    value = _parsed(value)
+    value = opened(value)
     fact = an_object(value)
     if fact is None:
         text = a_text(value)
@@ -215,7 +251,9 @@ def _words(value: object, depth: int = 0) -> str:
         )
     message = a_text(fact.get("msg"))
     if not message:
-        return a_text(fact.get("message")) or _as_json(fact)
+        inner = (fact.get(name) for name in ("message", "detail", "error", "errors"))
+        within = (_words(item, depth + 1) for item in inner if item and depth < _DEEP)
+        return next(filter(None, within), "") or _as_json(fact)
     place = ".".join(map(str, a_list(fact.get("loc"))))
     return f"{place}: {message}" if place else message
 

@@ -13,7 +13,7 @@ from executionkit._text import describe
 from executionkit.errors import LLMError
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._codings import PACKED, codings, foreign_codings
-from executionkit.provider._error_body import error_among
+from executionkit.provider._error_body import error_among, opened
 from executionkit.provider._failures import Reporter
 from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE
@@ -63,8 +63,10 @@ def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLM
                     return explained(outcome, (*odd, events.stray), reply, report)
                 return outcome
     try:
-        payload = loads(bare)
+        payload = opened(loads(bare))
     except (ValueError, RecursionError) as exc:
+        if lines := _chunks_by_line(bare):
+            return _from_events(reply, lines, report, asked, deque(maxlen=0))
         return report.unreadable(reply, "empty" if not reply.body.strip() else describe(exc))
     body = an_object(payload)
     if body is None:
@@ -132,6 +134,14 @@ def _without_marks(body: bytes) -> bytes:
     return b"\n".join(lines[first:last])
 
 
+def _chunks_by_line(body: bytes) -> list[ServerEvent]:
+    """The chunks of a stream that came as bare lines of JSON; empty for other bodies."""
+    lines = [line for line in map(bytes.strip, body.splitlines()) if line]
+    if len(lines) < 2 or not all(line.startswith(b"{") or line == b"[DONE]" for line in lines):
+        return []
+    return [ServerEvent("", line.decode("utf-8", "replace")) for line in lines]
+
+
 def _is_mark(line: bytes) -> bool:
     line = line.strip()
     return not line or line.startswith((b":", b"event:")) or line.removeprefix(b"data:").strip() == b"[DONE]"
@@ -150,13 +160,15 @@ def _from_events(
             break
         piece = reply._replace(body=data.encode("utf-8", "replace"))
         try:
-            parsed: object = loads(data)
+            parsed: object = opened(loads(data))
         except (ValueError, RecursionError) as exc:
             if assembly.is_finished:
                 break
             if event.type != "error":
                 return report.unreadable(piece, describe(exc))
             parsed = data
+        if not parsed and event.type != "error":
+            continue  # null or {}: a sign of life
         chunk = an_object(parsed)
         failure = {"error": parsed} if chunk is None else failure_in(chunk, event.type)
         if failure is not None:
@@ -165,7 +177,7 @@ def _from_events(
             if chunk is None and event.type != "error":
                 return report.unreadable(piece, "JSON, but not an object")
             return report.error_within(piece, failure)
-        if not assembly.add(chunk or {}) and chunk and "choices" not in chunk:
+        if not assembly.add(chunk or {}) and chunk and not chunk.get("choices"):
             odd.append(data[:_ODD])
     if assembly.is_empty:
         return report.unreadable(reply, "no message in it")

@@ -13,6 +13,7 @@ from executionkit._text import describe
 from executionkit.errors import LLMError, mark_not_dispatched
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._codings import strange_codings
+from executionkit.provider._error_body import opened
 from executionkit.provider._failures import Reporter
 from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
@@ -239,11 +240,13 @@ class ProviderStream(ReplyStream):
                 self._complete()
             return
         try:
-            parsed: object = loads(data)
+            parsed: object = opened(loads(data))
         except (ValueError, RecursionError) as exc:
             if is_last:
                 return  # a torn event: the stream ended within it
             parsed = data if event.type == "error" else exc
+        if not parsed and event.type != "error":
+            return  # null or {}: a sign of life
         chunk = an_object(parsed)
         reply = self._reply._replace(body=data.encode("utf-8", "replace"))
         if chunk is None and event.type != "error":
@@ -258,7 +261,7 @@ class ProviderStream(ReplyStream):
         self._events.extend(added)
         if added or self._assembly.is_finished:
             self._patience = None
-        elif chunk and "choices" not in chunk:
+        elif chunk and not chunk.get("choices"):
             self._odd.append(data[:_BEGINNING])
         if self._assembly.size > self._limits.max_bytes:
             self._break_off(TransportError(TOO_LARGE.format(self._limits.max_bytes)))

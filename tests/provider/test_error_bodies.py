@@ -35,6 +35,12 @@ LIMITS = [
     *("RESOURCE_EXHAUSTED", "rate_limit_exceeded", "rateLimitExceeded", "RateLimitReached", "rate-limited"),
     *("TooManyRequests", "too_many_requests_error", "SlowDown", "RequestLimitExceeded", "limit_requests"),
     *("LimitExceededException", "quotaExceeded", "tpm_limit", "daily_token_limit_exceeded"),
+    *(
+        "ProvisionedThroughputExceededException",
+        "QuotaLimitExceeded",
+        "rpm_exceeded",
+        "AllocationQuota.FreeTierOnly",
+    ),
 ]
 FINAL = [
     *(
@@ -53,6 +59,13 @@ FINAL = [
     *("invalid_api_key", "UNAUTHENTICATED", "PERMISSION_DENIED", "AccessDeniedException", "NotFoundError"),
     *("insufficient_quota", "InsufficientBalance", "billing_not_active", "exceeded_current_quota_error"),
     *("content_filter", "DataInspectionFailed", "FAILED_PRECONDITION", "UNIMPLEMENTED", "request_too_large"),
+    *(
+        "string_above_max_length",
+        "model_decommissioned",
+        "api_key_disabled",
+        "expired_api_key",
+        "SensitiveContent",
+    ),
 ]
 PASSING = [
     *(
@@ -205,6 +218,14 @@ REASONS: list[tuple[Any, str]] = [
     ({"errors": [{"message": "one"}, {"message": "two"}]}, "one; two"),
     ({"error": {"message": "<html><title>502 Bad</title></html>"}}, "an HTML page, '502 Bad'"),
     ({"title": "Bad Request", "status": 400}, "Bad Request"),
+    (
+        {"title": "Bad.", "errors": {"n": ["must be below 5"], "m": "is odd"}},
+        "n: must be below 5; m: is odd",
+    ),
+    ({"message": {"detail": [{"loc": ["body", "n"], "msg": "too large"}]}}, "body.n: too large"),
+    ({"error": {"message": "Flagged.", "metadata": {"reasons": ["a rude word"]}}}, "Flagged.; a rude word"),
+    ({"base_resp": {"status_code": 1004, "status_msg": "login failed here"}}, "login failed here"),
+    (json.dumps({"error": {"message": "said twice over"}}), "said twice over"),
 ]
 
 

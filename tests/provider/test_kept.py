@@ -281,8 +281,10 @@ def test_calls_that_are_cut_otherwise_than_in_the_book(
 
 @pytest.mark.parametrize(
     ("text", "arguments"),
-    [("{}" + P, PARIS), (P + "\n" + P, PARIS), (P + " {}", PARIS), ("null" + P, PARIS)]
-    + [("null", {}), ('""', {}), ("{}" * 3, {})],
+    [
+        *(("{}" + P, PARIS), (P + "\n" + P, PARIS), (P + " {}", PARIS), ("null" + P, PARIS)),
+        *(("null", {}), ('""', {}), ("{}" * 3, {})),
+    ],
 )
 async def test_arguments_said_twice_in_a_whole_reply(
     server: Server, make_one: MakeProvider, text: str, arguments: Any
@@ -295,7 +297,7 @@ async def test_arguments_said_twice_in_a_whole_reply(
 @pytest.mark.parametrize("pieces", [[P + R], [P + "x"], [P, R], [P[:5], P[5:], R[:1], R[1:]]])
 def test_arguments_that_stay_invalid(pieces: list[str]) -> None:
     fragments = [
-        choice(tool_calls=[call(piece, number == 0 and "f" or None, index=0)])
+        choice(tool_calls=[call(piece, None if number else "f", index=0)])
         for number, piece in enumerate(pieces)
     ]
     (found,) = assembled(*fragments, choice(finish="stop")).tool_calls
@@ -402,6 +404,8 @@ LOGGED = {"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}}]}
         frames(LOGGED, choice(finish="stop"), {"choices": [], "usage": USAGE}) + "data: [DONE]\n\n",
         ": hello\n\n" + frames(LOGGED, choice(finish="stop"), {"choices": [], "usage": USAGE}),
         frames({**completion("hi"), "usage": USAGE}),
+        "\n".join(map(json.dumps, (LOGGED, choice(finish="stop"), {"choices": [], "usage": USAGE}))),
+        "data: null\n\n" + frames({}, LOGGED, choice(finish="stop"), {"choices": [], "usage": USAGE}),
         json.dumps({**completion("hi"), "usage": USAGE}) + "\n\ndata: [DONE]\n\n",
     ],
 )
@@ -439,6 +443,11 @@ async def test_calls_in_a_stream_for_a_whole_reply(server: Server, make_one: Mak
         (frames(LOGGED), ProviderError, "ended before"),
         ("data: [DONE]\n\n", ProviderError, "not a chat completion"),
         ("data: {torn\n\n", ProviderError, "not a chat completion"),
+        (
+            json.dumps(LOGGED) + '\n{"error": {"message": "no such model", "code": 404}}',
+            PermanentError,
+            "no such model",
+        ),
     ],
 )
 async def test_an_error_in_a_stream_for_a_whole_reply(

@@ -67,6 +67,21 @@ async def failure(provider: Provider, ask: Any = streamed) -> LLMError:
         ),
         ('data: {"type": "ThrottlingException", "message": "slow down"}\n\n', RateLimitError, "slow down"),
         ('event: fail\ndata: {"message": "out of memory"}\n\n', ProviderError, "out of memory"),
+        ("RuntimeError: out of memory\n", ProviderError, "out of memory"),
+        ("<html><head><title>502 Bad Gateway</title></head></html>", ProviderError, "502 Bad Gateway"),
+        ('data: {"throttlingException": {"message": "slow down"}}\n\n', RateLimitError, "slow down"),
+        (
+            'data: {"Message": "not allowed", "__type": "AccessDeniedException"}\n\n',
+            PermanentError,
+            "not allowed",
+        ),
+        (
+            'data: {"choices": null, "base_resp": {"status_code": 1002, "status_msg": "too quick"}}\n\n',
+            ProviderError,
+            "too quick",
+        ),
+        (f"data: {json.dumps(json.dumps(BUSY))}\n\n", ProviderError, "the upstream is overloaded"),
+        ("data: null\n\ndata: {}\n\n", ProviderError, "ended before"),
         ("warning: {not JSON\n\n", ProviderError, "ended before"),
     ],
 )
