@@ -11,7 +11,7 @@ from executionkit.provider._error_body import an_error
 from executionkit.provider._growth import Fields
 from executionkit.provider._message import failure_of, is_failure, response_from
 from executionkit.provider._tool_calls import CallFragments
-from executionkit.provider._usage import latest_usage, usage_in
+from executionkit.provider._usage import latest_usage, real_usage, usage_in
 from executionkit.responses import LLMResponse, text_of
 from executionkit.streaming import (
     Finish,
@@ -261,13 +261,15 @@ class Assembly:
     def _response(self) -> LLMResponse:
         answers = [answer for _, answer in sorted(self._answers.items())]
         choices = [answer.choice(index) for index, answer in enumerate(answers)]
-        body = {**self._head, "choices": choices, "usage": self._usage or None, **self._body.settled()}
+        rest = self._body.settled()
+        usage = real_usage(self._usage, rest)
+        body = {**self._head, "choices": choices, "usage": usage or None, **rest}
 
-        def response(number: int, usage: dict[str, Any]) -> LLMResponse:
+        def response(number: int, counts: dict[str, Any]) -> LLMResponse:
             message, answer = choices[number]["message"], answers[number]
-            return response_from(body, message, answer.finish, usage, answer.reasoning)
+            return response_from(body, message, answer.finish, counts, answer.reasoning)
 
-        found = response(0, self._usage)
+        found = response(0, usage)
         if (
             self._prompt_bytes is not None
             and found.reported_input_tokens is None

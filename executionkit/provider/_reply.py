@@ -20,7 +20,7 @@ from executionkit.provider._http.faults import TOO_LARGE
 from executionkit.provider._http.transport import Reply
 from executionkit.provider._message import answer_in, failure_of, response_from
 from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
-from executionkit.provider._usage import usage_in
+from executionkit.provider._usage import real_usage, usage_in
 from executionkit.responses import LLMResponse
 
 _BOM = b"\xef\xbb\xbf"
@@ -91,7 +91,7 @@ def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -
             answers = joined(answers)
         # The usage covers all choices together, so only the first one carries it.
         first, *others = [
-            response_from(body, message, finish, {} if number else usage_in(body))
+            response_from(body, message, finish, {} if number else real_usage(usage_in(body), body))
             for number, (message, finish) in enumerate(answers)
         ]
         if not (body.get("error") and _is_empty(first)):

@@ -1,10 +1,15 @@
 """Token counts: where servers put them, and which of several are the real ones."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from executionkit._json import a_list, an_object, is_object
+from executionkit._json import a_list, an_object, is_list, is_object
 from executionkit.responses import token_count
+
+_MOST = 500
+"""The most objects of a body that are looked through for its usage."""
 
 
 def usage_in(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,6 +27,32 @@ def usage_in(body: Mapping[str, Any]) -> dict[str, Any]:
     for usage in places:
         found = latest_usage(found, usage)
     return found
+
+
+def real_usage(found: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """The usage that was found, or if that has no figure, what stands deeper within the body.
+
+    Choices are left out, because what the model wrote may hold a "usage" as well.
+    """
+    if any(map(token_count, found.values())):
+        return found
+    rest = {name: value for name, value in body.items() if name != "choices"}
+    for holder in islice(_objects(rest), _MOST):
+        usage = holder.get("usage")
+        for figures in map(an_object, usage if is_list(usage) else [usage]):
+            found = latest_usage(found, figures or {})
+    return found
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    waiting = deque([value])
+    while waiting:
+        held = waiting.popleft()
+        if is_object(held):
+            yield held
+            waiting.extend(held.values())
+        elif is_list(held):
+            waiting.extend(held)
 
 
 def latest_usage(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -197,6 +197,7 @@ PLACES: list[dict[str, Any]] = [
     {"x_groq": {"id": "r", "usage": USAGE}},
     {"metadata": {"usage": USAGE}, "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}},
     {"choices": [{"index": 0, "usage": USAGE}], "usage": None},
+    {"vendor": {"parts": [{"meta": {"usage": USAGE}}]}, "usage": {"prompt_tokens": 0}},
 ]
 
 
