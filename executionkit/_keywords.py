@@ -167,7 +167,7 @@ _ELSEWHERE: Final = (
     (
         "seed top_p top_k min_p frequency_penalty presence_penalty repetition_penalty logprobs top_logprobs "
         "logit_bias reasoning reasoning_effort thinking extra_body extra_headers model_settings "
-        "model_kwargs llm_config generation_config service_tier",
+        "model_kwargs llm_config generation_config service_tier extra_query",
         "",
         "set it on the provider: Provider(..., extra_body={{...}}, headers={{...}})",
     ),

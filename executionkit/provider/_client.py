@@ -51,8 +51,8 @@ class Provider:
         api_key (str | Callable[[], str | Awaitable[str]]): Sent as `Authorization: Bearer`. Defaults to "",
             which sends no key. Whitespace around it is dropped, because keys read from files end in a
             newline. A function, plain or async, is called before each request, for tokens that live for a
-            short time. After a 401 it is called once more, and another token is tried. A plain function must
-            not block the event loop.
+            short time. After a 401 it is called once more, and another token is tried. It may take as long as
+            a request. A plain function must not block the event loop.
         default_temperature: Used when a call gives no temperature; in [0, 2].
         default_max_tokens: Used when a call gives no `max_tokens`; at least 1.
         timeout: The most seconds that the server may be silent. Also the most seconds that a whole request
@@ -210,8 +210,9 @@ class Provider:
             max_tokens: At least 1. Defaults to `default_max_tokens`.
             tools: Tool schemas in the OpenAI form. An empty list is not sent.
             **kwargs: Further body fields (`stop`, `seed`, `response_format`, ...). A field that is None is
-                not sent. To send null, put the field into `extra_body`. Four keywords are no fields; they
-                mean what they mean in OpenAI's client, for this call:
+                not sent. To send null, put the field into `extra_body`. Options of other clients (`headers`,
+                `max_retries`, ...) are a TypeError. Four keywords are no fields; they mean what they mean in
+                OpenAI's client, for this call:
 
                 * `timeout`: The most seconds that the call may take, in place of the provider's `timeout`
                   and `deadline`.

@@ -159,7 +159,9 @@ class Reporter(NamedTuple):
         is_open = 200 <= reply.status < 300 or reply.status in _OF_THE_REQUEST
         if is_open and told.meaning in (None, "final") and says_too_long(told.words[:_WORDS]):
             told = told._replace(meaning="context", code=OVERFLOW)
-        kind = _verdict(reply.status, told, _first_of(headers, _SHOULD_RETRY).strip().lower())
+        kind = _verdict(
+            reply.status, told, _first_of(headers, _SHOULD_RETRY).partition(",")[0].strip().lower()
+        )
         request_id = _first_of(headers, REQUEST_IDS)
         is_limit = kind is RateLimitError or reply.status == 429
         wait = retry_after(headers, payload=payload, is_limit=is_limit)

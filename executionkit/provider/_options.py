@@ -13,6 +13,24 @@ from executionkit.provider._secrets import Secret
 
 _NAMES = ("timeout", "extra_headers", "extra_query", "extra_body")
 
+_ELSEWHERE = {
+    **dict.fromkeys(("headers", "default_headers", "extra_header"), "use extra_headers"),
+    **dict.fromkeys(("default_query", "query_params"), "use extra_query"),
+    **dict.fromkeys(("request_timeout", "stream_timeout", "read_timeout"), "use timeout"),
+    **dict.fromkeys(
+        ("api_key", "base_url", "api_base", "http_client"),
+        "set it on the provider, with dataclasses.replace()",
+    ),
+    **dict.fromkeys(
+        ("max_retries", "num_retries", "retry", "max_cost", "max_budget"),
+        "a single call has neither retries nor a budget; the patterns and Kit do",
+    ),
+    "idempotency_key": "use extra_headers={'Idempotency-Key': ...}",
+}
+"""Options of other clients, which no server knows as fields. In the body they would be ignored, or refused."""
+
+_LOOKED_FOR = frozenset({*_NAMES, *_ELSEWHERE})
+
 
 class Way(NamedTuple):
     """How one call goes: where to, within which limits; and who reports its errors."""
@@ -29,12 +47,15 @@ def apart(call: Arguments, way: Way, max_tokens_field: str, *, streamed: bool) -
         The call without them but with the fields of `extra_body`, and the way changed by the others.
 
     Raises:
-        TypeError: An option is of the wrong type, or would override what the client sets.
+        TypeError: An option is of the wrong type or not known here, or would override what the client sets.
         ValueError: A time is out of range, or a header can't be sent.
     """
-    given = {name: call.further[name] for name in _NAMES if call.further.get(name) is not None}
-    if not given and call.further.keys().isdisjoint(_NAMES):
+    if call.further.keys().isdisjoint(_LOOKED_FOR):
         return call, way
+    for name in call.further:
+        if name in _ELSEWHERE:
+            raise TypeError(f"{name} is no field of the body: {_ELSEWHERE[name]}")
+    given = {name: call.further[name] for name in _NAMES if call.further.get(name) is not None}
     further = {name: value for name, value in call.further.items() if name not in _NAMES}
     for name in _NAMES[1:]:
         if name in given and not is_mapping(given[name]):
@@ -82,6 +103,11 @@ def with_headers(way: Way, headers: Mapping[str, Secret]) -> Way:
     kept = [item for item in way.endpoint.headers if item[0].lower() not in replaced]
     endpoint = way.endpoint._replace(headers=(*kept, *headers.items()))
     return way._replace(endpoint=endpoint, report=way.report.knowing(headers.values()))
+
+
+def has_header(way: Way, name: str) -> bool:
+    """Whether a call sends this header; `name` is in lower case."""
+    return any(given.lower() == name for given, _ in way.endpoint.headers)
 
 
 def _with_query(target: str, query: Mapping[Any, Any]) -> str:

@@ -11,7 +11,7 @@ from executionkit.provider._failures import Reporter
 from executionkit.provider._http.backends import Backend, open_transport
 from executionkit.provider._http.faults import TransportError
 from executionkit.provider._http.transport import AsyncHTTPClient, Dispatch, Endpoint, Transport
-from executionkit.provider._options import Way, apart, with_headers
+from executionkit.provider._options import Way, apart, has_header, with_headers
 from executionkit.provider._per_loop import PerLoop
 from executionkit.provider._reply import interpret
 from executionkit.provider._request import Arguments, Form, choices_asked, compose
@@ -79,30 +79,37 @@ class Session:
         return ProviderStream(partial(self._prepare, call, streamed=True), self._connect)
 
     async def _prepare(self, call: Arguments, *, streamed: bool) -> Outgoing:
-        way = self._way if self._ask_key is None else await self._with_key(self._ask_key)
-        plain, way = apart(call, way, self._form.max_tokens_field, streamed=streamed)
+        plain, way = apart(call, self._way, self._form.max_tokens_field, streamed=streamed)
         body = compose(self._form, plain, streamed=streamed)
+        if self._ask_key is not None and not has_header(way, "authorization"):
+            way = await self._with_key(self._ask_key, way)
         renewed = partial(self._renewed, call, way.endpoint, streamed=streamed)
         return Outgoing(body, choices_asked(self._form, plain), *way, renewed)
 
     async def _renewed(self, call: Arguments, before: Endpoint, *, streamed: bool) -> Outgoing | None:
         if self._ask_key is None:
             return None
-        again = await self._prepare(call, streamed=streamed)
+        try:
+            again = await self._prepare(call, streamed=streamed)
+        except LLMError as failure:
+            failure.dispatched = True  # the request that met the 401 was sent
+            raise
         return None if again.endpoint.headers == before.headers else again
 
-    async def _with_key(self, ask: Callable[[], str | Awaitable[str]]) -> Way:
+    async def _with_key(self, ask: Callable[[], str | Awaitable[str]], way: Way) -> Way:
+        patience = asyncio.timeout(way.limits.whole)
         try:
-            given = ask()
-            given = await given if inspect.isawaitable(given) else given
+            async with patience:
+                given = ask()
+                given = await given if inspect.isawaitable(given) else given
         except Exception as exc:  # noqa: BLE001 - a function of the caller's may raise anything
-            words = self._report.clean(describe(exc))
+            late = f"no key within {way.limits.whole:g} s" if patience.expired() else ""
+            words = late or way.report.clean(describe(exc))
             failure = ProviderError(f"the function given as api_key failed ({words})", dispatched=False)
         else:
             key = secret(given, "the value that api_key returned")
-            report = self._way.report.knowing([key])
             headers = {"Authorization": Secret(f"Bearer {key.reveal()}")} if key else {}
-            return with_headers(self._way._replace(report=report), headers)
+            return with_headers(way._replace(report=way.report.knowing([key])), headers)
         raise failure
 
     async def _connect(self) -> Transport:

@@ -97,6 +97,10 @@ REFUSED: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"extra_body": [1]}, TypeError),
     ({"extra_body": {"model": "other"}}, TypeError),
     ({"extra_body": {"x": float("nan")}}, ValueError),
+    *(
+        ({name: "a"}, TypeError)
+        for name in ("headers", "api_key", "max_retries", "request_timeout", "max_cost")
+    ),
 ]
 
 

@@ -172,6 +172,7 @@ def test_what_is_too_long_and_what_is_not() -> None:
     ("status", "word", "kind"),
     [
         (503, "false", PermanentError),
+        (503, "false, false", PermanentError),
         (429, "False", PermanentError),
         (400, "true", ProviderError),
         (400, " TRUE ", ProviderError),

@@ -1,5 +1,6 @@
 """An api_key that is a function: asked before each request, once more after a 401, and never shown."""
 
+import asyncio
 import dataclasses
 import json
 import pickle
@@ -13,12 +14,12 @@ from executionkit.errors import PermanentError, ProviderError
 from executionkit.provider import Provider
 
 
-async def whole(provider: Provider) -> str:
-    return (await provider.complete(USER)).content
+async def whole(provider: Provider, **options: Any) -> str:
+    return (await provider.complete(USER, **options)).content
 
 
-async def streamed(provider: Provider) -> str:
-    async with provider.stream(USER) as events:
+async def streamed(provider: Provider, **options: Any) -> str:
+    async with provider.stream(USER, **options) as events:
         async for _ in events:
             pass
     return events.response.content
@@ -99,6 +100,42 @@ async def test_a_function_that_fails_is_retryable_and_nothing_was_sent(
             await ask(provider)
     assert not caught.value.dispatched
     assert not server.requests
+
+
+@WAYS
+async def test_a_function_that_fails_after_a_401_does_not_take_back_the_request(
+    server: Server, make_one: MakeProvider, ask: Any
+) -> None:
+    tokens = iter(["first-token-1"])
+    accept(server, "other")
+    async with make_one(api_key=lambda: next(tokens)) as provider:
+        with pytest.raises(ProviderError, match="api_key failed") as caught:
+            await ask(provider)
+    assert (caught.value.dispatched, len(server.requests)) == (True, 1)
+
+
+@WAYS
+async def test_a_function_that_never_answers_ends_with_the_timeout(
+    server: Server, make_one: MakeProvider, ask: Any
+) -> None:
+    async def hang() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async with make_one(api_key=hang, timeout=0.1) as provider:
+        with pytest.raises(ProviderError, match=r"no key within 0\.1 s") as caught:
+            await ask(provider)
+    assert not caught.value.dispatched
+    assert not server.requests
+
+
+@WAYS
+async def test_a_call_with_a_key_of_its_own_does_not_ask(
+    server: Server, make_one: MakeProvider, ask: Any
+) -> None:
+    accept(server, "own")
+    async with make_one(api_key=lambda: pytest.fail("was asked")) as provider:
+        assert await ask(provider, extra_headers={"authorization": "Bearer own"}) == "hi"
 
 
 def get_token(secret: str) -> str:
