@@ -27,7 +27,7 @@ _ELSEWHERE = {
     ),
     "idempotency_key": "use extra_headers={'Idempotency-Key': ...}",
 }
-"""Options of other clients, which no server knows as fields. In the body they would be ignored, or refused."""
+"""Options of other clients, which servers don't know as fields. In the body they were ignored or refused."""
 
 _LOOKED_FOR = frozenset({*_NAMES, *_ELSEWHERE})
 
