@@ -254,6 +254,7 @@ P, R = '{"city": "Paris"}', '{"city": "Rome"}'
         ([call("", "f"), call(P), call("", "f"), call(R)], [PARIS, ROME]),
         ([call(P, "f"), call("", "f")], [PARIS]),
         ([call("{}", "f", id="x"), call('{"city": '), call('"Paris"}')], [PARIS]),
+        ([call("", "f", id="1"), call(P[:5], "", id="2"), call(P[5:], "", id="3")], [PARIS]),
         ([call("{}", "f", id="x"), call(P, "f", id="x")], [PARIS]),
         ([call("null", "f", id="x"), call(P)], [PARIS]),
         ([call({}, "f", id="x"), call(PARIS)], [PARIS]),
