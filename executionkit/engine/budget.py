@@ -40,6 +40,7 @@ class Hold(NamedTuple):
 
     Attributes:
         since: The time at which the call began; see `bill.now`.
+        overrun: The part of `output_tokens` that is beyond what the call may write.
     """
 
     max_tokens: int | None
@@ -48,6 +49,7 @@ class Hold(NamedTuple):
     prompt_bytes: int
     is_stream: bool
     since: int
+    overrun: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -60,11 +62,14 @@ class Room:
         calls: Set aside for calls in flight.
         streams: Set aside for open streams.
         tokens_per_byte: The highest rate of prompt tokens seen so far in this ledger; None before the first.
+        overrun: The most output tokens that a reply had beyond its `max_tokens`, which some servers don't
+            apply to hidden reasoning. As many more are set aside for the calls that follow.
     """
 
     calls: Tokens = field(default_factory=Tokens)
     streams: Tokens = field(default_factory=Tokens)
     tokens_per_byte: float | None = None
+    overrun: int = 0
     _line: list[tuple[int, "asyncio.Future[None]"]] = field(
         default_factory=list[tuple[int, "asyncio.Future[None]"]]
     )
@@ -169,14 +174,14 @@ class Meter:
         calls, streams = self.room.calls, self.room.streams
         if left.output_tokens:
             free = left.output_tokens - calls.output_tokens - streams.output_tokens
-            if free < reply:
+            if free < reply + self.room.overrun:
                 if calls.output_tokens:
                     return self.room
                 if free < choices:
                     problem = f"open streams have set aside the last {streams.output_tokens:,} output_tokens"
                     advice = "read them to their end first, or open them with a smaller max_tokens"
                     raise BudgetExhaustedError(self._message(problem, "output_tokens", advice))
-                reply = free
+                reply = min(reply, free)
         if left.input_tokens and calls.input_tokens:
             free = left.input_tokens - calls.input_tokens - streams.input_tokens
             if free < prompt:
@@ -205,6 +210,9 @@ class Meter:
     def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool) -> None:
         """Count the tokens of a reply, or of part of one, and learn from it how large prompts are."""
         self.tracker.record_without_call(reply)
+        if hold.output_tokens:
+            beyond = reply.output_tokens - hold.output_tokens + hold.overrun
+            self.room.overrun = max(self.room.overrun, beyond)
         if unfinished:
             # The server may have written, and bill, more than has arrived: all that was set aside is spent.
             known = reply.reported_output_tokens or reply.output_tokens
@@ -273,7 +281,8 @@ class Meters:
                 return fitting
             reply = fitting
         max_tokens = reply // request.choices if self._limit_replies else request.max_tokens
-        hold = Hold(max_tokens, prompt, reply, size, request.is_stream, bill.now())
+        overrun = max(meter.room.overrun for meter in self._meters)
+        hold = Hold(max_tokens, prompt, reply + overrun, size, request.is_stream, bill.now(), overrun)
         for meter in self._meters:
             meter.tracker.reserve_call()
             meter.room.hold(hold)

@@ -66,6 +66,26 @@ async def test_a_budget_of_one_call_is_told_from_one_of_none() -> None:
         await run.complete(MESSAGES)
 
 
+async def test_calls_beside_others_are_held_for_as_much_as_a_reply_was_beyond_its_max_tokens() -> None:
+    provider = HeldProvider()
+    voting = asyncio.create_task(
+        consensus(
+            provider, "q", num_samples=9, max_concurrency=3, max_tokens=100, max_cost=output(4000), retry=ONCE
+        )
+    )
+    in_flight: list[int] = []
+    for number in range(4):
+        await provider.arrived(number + 1)
+        await idle()
+        in_flight.append(len(provider.waiting))
+        provider.waiting[0].answer(usage={"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 1020})
+    with pytest.raises(BudgetExhaustedError) as caught:
+        await voting
+    # The fourth waits until 1000 tokens fit beside what is in flight.
+    assert in_flight == [3, 3, 2, 1]
+    assert caught.value.cost == TokenUsage(80, 4000, 4)
+
+
 async def test_without_any_budget_nothing_is_held_or_measured() -> None:
     provider = MockProvider(["x"], usage=TokenUsage(5, 5))
     run = Ledgered("r", provider)
