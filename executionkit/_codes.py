@@ -57,6 +57,14 @@ _TOO_LONG = re.compile(
 )
 
 
+_UNUSABLE = re.compile(
+    r"failed[_ ]generation|failed to (?:call a function|generate json|parse (?:the )?tool calls?\b(?! arg))"
+    r"|tool call validation failed|\bmodel (?:has )?(?:produced|generated|returned) (?:an? )?(?:invalid|malformed)"
+    r"|output that does not match the expected",
+    re.IGNORECASE,
+)
+
+
 def squashed(name: str) -> str:
     """A name without case and punctuation, so that `retryAfter` and `retry-after` are the same."""
     return _PUNCTUATION.sub("", name.lower())
@@ -71,6 +79,11 @@ def meaning_of(codes: Iterable[str]) -> Meaning | None:
 def says_too_long(words: str) -> bool:
     """Whether a server's words say that the request is too long for the model."""
     return _TOO_LONG.search(words) is not None
+
+
+def says_unusable(words: str) -> bool:
+    """Whether a server's words say that it could not use what the model wrote. The next sample may do."""
+    return _UNUSABLE.search(words) is not None
 
 
 def status_in(code: object) -> int | None:

@@ -13,6 +13,13 @@ _T = TypeVar("_T")
 
 _INPUT = ("input_tokens", "prompt_tokens")
 _OUTPUT = ("output_tokens", "completion_tokens")
+_CUT_OFF = frozenset(
+    {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
+)
+_WITHHELD = frozenset(
+    {"content_filter", "content_filtered", "guardrail_intervened", "sensitive"}  # OpenAI, Bedrock, Z.AI
+    | {"safety", "recitation", "blocklist", "prohibited_content", "spii"}  # Gemini
+)
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -264,9 +271,9 @@ class LLMResponse:
     @property
     def was_truncated(self) -> bool:
         """Whether the reply was cut off by the token limit."""
-        return self.finish_reason in ("length", "max_tokens")
+        return self.finish_reason.lower() in _CUT_OFF
 
     @property
     def was_filtered(self) -> bool:
         """Whether the server's content filter withheld the reply."""
-        return self.finish_reason == "content_filter"
+        return self.finish_reason.lower() in _WITHHELD

@@ -288,6 +288,10 @@ def test_details_of_the_counts(usage: dict[str, Any], cached: int, reasoning: in
         ("max_tokens", True, False),
         ("content_filter", False, True),
         ("tool_calls", False, False),
+        ("MAX_TOKENS", True, False),
+        ("model_length", True, False),
+        ("SAFETY", False, True),
+        ("sensitive", False, True),
         ("", False, False),
     ],
 )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
-from executionkit._codes import OVERFLOW, says_too_long
+from executionkit._codes import OVERFLOW, says_too_long, says_unusable
 from executionkit._json import loads
 from executionkit._text import beginning, describe, one_line, shorten, well_formed
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
@@ -159,6 +159,8 @@ class Reporter(NamedTuple):
         is_open = 200 <= reply.status < 300 or reply.status in _OF_THE_REQUEST
         if is_open and told.meaning in (None, "final") and says_too_long(told.words[:_WORDS]):
             told = told._replace(meaning="context", code=OVERFLOW)
+        elif is_open and told.meaning in (None, "final") and says_unusable(told.words[:_WORDS]):
+            told = told._replace(meaning="generation")
         kind = _verdict(
             reply.status, told, _first_of(headers, _SHOULD_RETRY).partition(",")[0].strip().lower()
         )

@@ -647,6 +647,8 @@ async def test_a_body_with_an_error_and_no_text(server: Server, make_one: MakePr
     "error",
     [
         {"message": "x", "type": "invalid_request_error", "code": "tool_use_failed"},
+        {"message": "Failed to call a function. See 'failed_generation'.", "type": "invalid_request_error"},
+        {"message": "Failed to parse tool call: Unexpected end of content"},
         {"message": "x", "type": "invalid_request_error", "failed_generation": "<f>"},
         {"message": "x", "type": "invalid_request_error", "failed_generation": '{"type": "billing"}'},
     ],
