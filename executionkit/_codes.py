@@ -59,8 +59,8 @@ _TOO_LONG = re.compile(
 
 _UNUSABLE = re.compile(
     r"failed[_ ]generation|failed to (?:call a function|generate json|parse (?:the )?tool calls?\b(?! arg))"
-    r"|tool call validation failed|\bmodel (?:has )?(?:produced|generated|returned) (?:an? )?(?:invalid|malformed)"
-    r"|output that does not match the expected",
+    r"|tool call validation failed|output that does not match the expected"
+    r"|\bmodel (?:has )?(?:produced|generated|returned) (?:an? )?(?:invalid|malformed)",
     re.IGNORECASE,
 )
 

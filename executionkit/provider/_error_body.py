@@ -196,7 +196,9 @@ def walk(payload: object) -> Iterator[tuple[str, Any]]:
 
 def opened(value: object) -> object:
     """What a text holds, if that is JSON, as it is or as an event; else the value itself."""
-    text = a_text(value)[: _LONG + 1].strip().removeprefix("data:").lstrip()
+    if not isinstance(value, str):
+        return value
+    text = value[: _LONG + 1].strip().removeprefix("data:").lstrip()
     if text[:1] in ("{", "[") and len(text) <= _LONG:
         try:
             found: object = json.loads(text)
