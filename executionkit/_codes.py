@@ -46,6 +46,7 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
 _RULES: tuple[tuple[Meaning, re.Pattern[str]], ...] = tuple(
     (meaning, re.compile(parts)) for meaning, parts in _PARTS
 )
+_STATUS = re.compile(r"(?:http|error|status)?[ _-]?([345][0-9]{2})(?: [A-Z].*)?\Z", re.IGNORECASE | re.ASCII)
 _PUNCTUATION = re.compile(r"[^a-z0-9]+")
 
 _TOO_LONG = re.compile(
@@ -87,6 +88,7 @@ def says_unusable(words: str) -> bool:
 
 
 def status_in(code: object) -> int | None:
-    """The HTTP status that a code is; None for any other code."""
+    """The HTTP status that a code is (429, "HTTP_429", "429 Too Many Requests"); None for any other."""
     text = str(code) if isinstance(code, (int, str)) and not isinstance(code, bool) else ""
-    return int(text) if len(text) == 3 and text.isascii() and text.isdigit() and text[0] in "345" else None
+    found = _STATUS.match(text)
+    return int(found[1]) if found else None

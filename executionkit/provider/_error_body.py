@@ -43,7 +43,10 @@ _ERROR_LINE = re.compile(
 )
 """A line that gives an error in words: `error: it broke`, `RuntimeError: out of memory`."""
 
-_CODES = frozenset({"code", "type", "status", "errorcode", "errortype", "statuscode", "httpstatus"})
+_CODES = frozenset(
+    {"code", "type", "status", "errorcode", "errortype", "errcode", "statuscode", "originalstatuscode"}
+    | {"httpstatus", "httpstatuscode", "httpcode"}
+)
 
 
 class Told(NamedTuple):
@@ -175,7 +178,9 @@ def _telling(meaning: Meaning | None, outer: list[str], inner: list[str]) -> str
 
 
 def _is_code(value: object) -> bool:
-    return bool(a_text(value).strip()) or (isinstance(value, int) and not isinstance(value, bool))
+    if isinstance(value, str):
+        return value.strip().lower() not in ("", "none", "null")  # as LiteLLM writes that there is none
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def walk(payload: object) -> Iterator[tuple[str, Any]]:

@@ -128,6 +128,7 @@ def test_a_code_in_a_header() -> None:
             "context_length_exceeded",
         ),
         ({"code": 400}, "400"),
+        ({"code": "400", "type": "None", "param": "None"}, "400"),
         ({"code": 1302, "type": "t"}, "1302"),
     ],
 )

@@ -67,6 +67,8 @@ async def failure(provider: Provider, ask: Any = streamed) -> LLMError:
         ),
         ('data: {"type": "ThrottlingException", "message": "slow down"}\n\n', RateLimitError, "slow down"),
         ('event: fail\ndata: {"message": "out of memory"}\n\n', ProviderError, "out of memory"),
+        ('data: {"error": {"message": "bad n", "http_code": "422"}}\n\n', PermanentError, "bad n"),
+        ('data: {"error": {"message": "bad n", "code": "HTTP_400"}}\n\n', PermanentError, "bad n"),
         ("RuntimeError: out of memory\n", ProviderError, "out of memory"),
         ("<html><head><title>502 Bad Gateway</title></head></html>", ProviderError, "502 Bad Gateway"),
         ('data: {"throttlingException": {"message": "slow down"}}\n\n', RateLimitError, "slow down"),
