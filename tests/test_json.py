@@ -6,6 +6,7 @@ import math
 import uuid
 from collections import UserDict, namedtuple
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_what_is_written_is_read_as_it_was(value: Any) -> None:
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_whatever_is_read_is_what_json_makes_of_it(data: bytes) -> None:
-    assert outcome(loads, data) == outcome(json.loads, data)
+    assert outcome(loads, data) == outcome(partial(json.loads, strict=False), data)
 
 
 def outcome(read: Callable[[bytes], Any], data: bytes) -> str:
