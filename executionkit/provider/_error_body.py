@@ -24,7 +24,7 @@ _LOOK = 16_384
 _TRIES = 50
 """How often JSON is looked for in lines that were not understood."""
 
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(strict=False)
 
 _REASONS = 4
 """The most reasons that a message has beside the first."""
@@ -206,7 +206,7 @@ def opened(value: object) -> object:
     text = value[: _LONG + 1].strip().removeprefix("data:").lstrip()
     if text[:1] in ("{", "[") and len(text) <= _LONG:
         try:
-            found: object = json.loads(text)
+            found: object = json.loads(text, strict=False)
         except (ValueError, RecursionError):
             return value
         return found
