@@ -18,7 +18,7 @@ _CUT_OFF = frozenset(
 )
 _WITHHELD = frozenset(
     {"content_filter", "content_filtered", "guardrail_intervened", "sensitive"}  # OpenAI, Bedrock, Z.AI
-    | {"safety", "recitation", "blocklist", "prohibited_content", "spii"}  # Gemini
+    | {"safety", "blocklist", "prohibited_content", "spii"}  # Gemini
 )
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
