@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from executionkit._callables import misfit_of_names
 from executionkit._json import as_dicts, copied, plain
-from executionkit._schema import check_schema
+from executionkit._schema import check_schema, sendable
 from executionkit.protocols import LLMProvider
 from executionkit.responses import rebuild
 
@@ -287,7 +287,7 @@ class Tool:
             "function": {
                 "name": self.name,
                 "description": self.description,
-                "parameters": plain(self.parameters),
+                "parameters": sendable(self.parameters),
             },
         }
 

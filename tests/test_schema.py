@@ -420,16 +420,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "maxItems": ({"maxItems": True}, "maxItems must be a whole number of at least 0, got true"),
     "uniqueItems": ({"uniqueItems": 1}, "uniqueItems must be true or false, got 1"),
     "nullable": ({"nullable": "yes"}, "nullable must be true or false"),
-    "pattern": ({"pattern": "("}, 'pattern must be a regular expression that Python understands, got "("'),
-    "pattern of another dialect": (
-        {"pattern": r"\p{Lu}"},
-        "pattern must be a regular expression that Python",
-    ),
-    "pattern too large": (
-        {"pattern": "a{99999999999999999999}"},
-        "pattern must be a regular expression that Python",
-    ),
-    "pattern as a number": ({"pattern": 1}, "pattern must be a regular expression that Python"),
+    "pattern": ({"pattern": "("}, 'pattern must be a regular expression, got "("'),
+    "pattern of another dialect": ({"pattern": r"\p{Lu}["}, "pattern must be a regular expression"),
+    "pattern as a number": ({"pattern": 1}, "pattern must be a regular expression"),
     "patternProperties": (
         {"patternProperties": {"(": {}}},
         "patternProperties must be an object of schemas, each",

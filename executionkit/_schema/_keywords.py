@@ -1,6 +1,5 @@
 """The keywords that test a value without a schema inside them."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -54,12 +53,6 @@ def _multiple_of(argument: Any, value: Any, _: Mapping[str, Any]) -> str | None:
     return None if number % step == 0 else f"must be a multiple of {show(argument)}, got {show(value)}"
 
 
-def _pattern(argument: str, value: str, _: Mapping[str, Any]) -> str | None:
-    if re.search(argument, value):
-        return None
-    return f"must match the pattern {show(argument)}, got {show(value)}"
-
-
 def _at_least(things: str) -> Assertion:
     def test(argument: float, value: Any, _: Mapping[str, Any]) -> str | None:
         if len(value) >= argument:
@@ -105,7 +98,6 @@ ASSERTIONS: Final[dict[str, tuple[str | None, Assertion]]] = {
     "multipleOf": ("number", _multiple_of),
     "minLength": ("string", _at_least("characters")),
     "maxLength": ("string", _at_most("characters")),
-    "pattern": ("string", _pattern),
     "minItems": ("array", _at_least("items")),
     "maxItems": ("array", _at_most("items")),
     "uniqueItems": ("array", _unique_items),

@@ -1,12 +1,12 @@
 """Checking a value against a schema; the errors are written so that a model can act on them."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from executionkit._json import is_array, show
 from executionkit._schema._keywords import ASSERTIONS, named
+from executionkit._schema._patterns import compiled
 from executionkit._schema._values import MAX_DEPTH, follow, is_integer, kind, nests_deeper, read_pointer
 from executionkit._text import shorten
 
@@ -28,6 +28,7 @@ def find_errors(value: object, schema: Schema, *, limit: int = 5) -> list[str]:
     Returns:
         The errors, each with its place in the value (`passengers[0].dob: expected string, got 42`). The list
         is empty if the value is valid. A value that is too deep or too large to be checked is not valid.
+        A pattern that can't be checked here (see `check_schema`) makes nothing invalid, in no combination.
     """
     if nests_deeper(value, MAX_DEPTH):
         return [f"nested more than {MAX_DEPTH} levels deep"]
@@ -68,10 +69,16 @@ class _Place(NamedTuple):
 
 
 class _Check:
-    """One check of one value."""
+    """One check of one value.
+
+    Attributes:
+        root: The whole schema, for references.
+        doubts: The patterns so far that a text had to be let through, because they can't be checked.
+    """
 
     def __init__(self, root: Schema) -> None:
         self.root = root
+        self.doubts = 0
         self._steps = 0
 
     def errors(self, value: Any, schema: Schema, place: _Place) -> Iterator[_Error]:
@@ -104,7 +111,21 @@ class _Check:
                     yield from apply(self, argument, value, schema, place)
 
     def fits(self, value: Any, schema: Schema, place: _Place) -> bool:
+        """Whether a value fits; a pattern that can't be checked stands in no one's way."""
         return next(self.errors(value, schema, place.same()), None) is None
+
+    def surely_fits(self, value: Any, schema: Schema, place: _Place) -> bool:
+        """Whether a value fits, with every pattern on the way checked."""
+        before = self.doubts
+        return self.fits(value, schema, place) and self.doubts == before
+
+    def matches(self, pattern: str, text: str) -> bool | None:
+        """Whether a pattern matches; None if it can't be checked."""
+        expression = compiled(pattern)
+        if expression is None:
+            self.doubts += 1
+            return None
+        return expression.search(text) is not None
 
 
 def _has_type(value: Any, schema: Mapping[str, Any]) -> bool:
@@ -160,8 +181,15 @@ def _any_of(
 def _one_of(
     check: _Check, argument: Sequence[Schema], value: Any, schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    fitting = [str(number) for number, choice in enumerate(argument, 1) if check.fits(value, choice, place)]
-    if not fitting:
+    fitting: list[str] = []
+    is_possible = False
+    for number, choice in enumerate(argument, 1):
+        before = check.doubts
+        if check.fits(value, choice, place):
+            is_possible = True
+            if check.doubts == before:
+                fitting.append(str(number))
+    if not is_possible:
         yield from _any_of(check, argument, value, schema, place)
     elif len(fitting) > 1:
         yield place.error(f"fits more than one of the alternatives (numbers {', '.join(fitting)})")
@@ -170,15 +198,27 @@ def _one_of(
 def _not(
     check: _Check, argument: Schema, value: Any, _: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    if check.fits(value, argument, place):
+    if check.surely_fits(value, argument, place):
         yield place.error(f"must not fit {show(argument)}, got {show(value)}")
 
 
 def _if(
     check: _Check, argument: Schema, value: Any, schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    branch = "then" if check.fits(value, argument, place) else "else"
-    yield from check.errors(value, schema.get(branch, True), place.same())
+    before = check.doubts
+    does_fit = check.fits(value, argument, place)
+    is_sure = not does_fit or check.doubts == before
+    otherwise = schema.get("else", True)
+    if not is_sure and check.fits(value, otherwise, place):
+        return
+    yield from check.errors(value, schema.get("then", True) if does_fit else otherwise, place.same())
+
+
+def _pattern(
+    check: _Check, argument: str, value: str, _: Mapping[str, Any], place: _Place
+) -> Iterator[_Error]:
+    if check.matches(argument, value) is False:
+        yield place.error(f"must match the pattern {show(argument)}, got {show(value)}")
 
 
 def _properties(
@@ -202,7 +242,7 @@ def _pattern_properties(
 ) -> Iterator[_Error]:
     for pattern, rule in argument.items():
         for name, item in value.items():
-            if re.search(pattern, name):
+            if check.matches(pattern, name):
                 yield from check.errors(item, rule, place.member(name))
 
 
@@ -211,7 +251,12 @@ def _additional_properties(
 ) -> Iterator[_Error]:
     known = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
-    names = [name for name in value if name not in known and not any(re.search(p, name) for p in patterns)]
+    # A name that a pattern might match, if it could be checked, is none of the others.
+    names = [
+        name
+        for name in value
+        if name not in known and all(check.matches(pattern, name) is False for pattern in patterns)
+    ]
     if argument is not False:
         for name in names:
             yield from check.errors(value[name], argument, place.member(name))
@@ -264,10 +309,12 @@ def _items(
 def _contains(
     check: _Check, argument: Schema, value: Sequence[Any], schema: Mapping[str, Any], place: _Place
 ) -> Iterator[_Error]:
-    count = sum(check.fits(item, argument, place) for item in value)
     least, most = schema.get("minContains", 1), schema.get("maxContains")
+    count = sum(check.fits(item, argument, place) for item in value)
     if count < least:
         yield place.error(f"must have at least {show(least)} items that fit {show(argument)}, has {count}")
+    if most is not None and count > most:
+        count = sum(check.surely_fits(item, argument, place) for item in value)
     if most is not None and count > most:
         yield place.error(f"must have at most {show(most)} items that fit {show(argument)}, has {count}")
 
@@ -282,6 +329,7 @@ _APPLICATORS: Final[dict[str, tuple[str | None, _Applicator]]] = {
     "oneOf": (None, _one_of),
     "not": (None, _not),
     "if": (None, _if),
+    "pattern": ("string", _pattern),
     "properties": ("object", _properties),
     "patternProperties": ("object", _pattern_properties),
     "additionalProperties": ("object", _additional_properties),

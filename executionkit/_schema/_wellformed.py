@@ -1,11 +1,12 @@
 """Checking a schema itself: well formed, without unsupported keywords, without endless references."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from executionkit._json import is_array, is_mapping, show
+from executionkit._schema._patterns import compiled
 from executionkit._schema._values import (
     MAX_DEPTH,
     Tokens,
@@ -30,12 +31,12 @@ _REFUSED: Final = {
     "$recursiveRef": "use $ref",
 }
 
-_SCHEMA: Final = {"additionalItems", "additionalProperties", "contains", "else", "if", "items", "not"} | {
+SCHEMA: Final = {"additionalItems", "additionalProperties", "contains", "else", "if", "items", "not"} | {
     "propertyNames",
     "then",
 }
-_SCHEMA_ARRAY: Final = {"allOf", "anyOf", "oneOf", "prefixItems"}
-_SCHEMA_OBJECT: Final = {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
+SCHEMA_ARRAY: Final = {"allOf", "anyOf", "oneOf", "prefixItems"}
+SCHEMA_OBJECT: Final = {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
 _IN_PLACE: Final = {
     "allOf",
     "anyOf",
@@ -50,12 +51,15 @@ _IN_PLACE: Final = {
 
 
 def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
-    """Require a JSON Schema that `find_errors` can check arguments against.
+    r"""Require a JSON Schema that `find_errors` can check arguments against.
 
     The dialect is Draft 2020-12, with the older spellings that are still generated and can't be mistaken:
     `items` as an array with `additionalItems`, `dependencies`, true and false for `exclusiveMinimum` and
     `exclusiveMaximum`, and OpenAPI's `nullable`, which lets null pass the `type` beside it. `format`, content
     keywords and unknown keywords are annotations. Keywords beside a `$ref` apply too.
+
+    Patterns are those of ECMA-262, and what Python and Rust add for the beginning and the end of a text. One
+    that Python can't match for certain, such as `\p{L}`, is not checked: a warning in the log says so, once.
 
     Args:
         schema: The schema.
@@ -70,7 +74,7 @@ def check_schema(schema: Mapping[str, Any], *, any_type: bool = False) -> None:
         raise ValueError(
             f"parameters must be a JSON Schema object, got a value of type {type(schema).__name__}"
         )
-    if not schema.keys() & _KEYWORDS and not all(map(_is_annotation, schema)):
+    if not schema.keys() & KEYWORDS and not all(map(_is_annotation, schema)):
         raise ValueError(
             f"parameters must have a keyword of JSON Schema, got {show(schema)}; an example of the "
             'values is not a schema; a schema describes them: {"type": "object", "properties": ...}'
@@ -145,6 +149,9 @@ def _check_one(root: Mapping[str, Any], place: Tokens) -> Iterator[tuple[Tokens,
             is_right, wanted = _SHAPES[keyword]
             if not is_right(argument):
                 raise _fail(place, f"{keyword} must be {wanted}, got {show(argument)}")
+            for pattern in _PATTERNS[keyword](argument) if keyword in _PATTERNS else ():
+                if compiled(pattern) is None:
+                    _report(f"parameters at {pointer(place)}: {keyword} {show(pattern)}")
         for below in _children(keyword, argument):
             yield (*place, keyword, *below), keyword in _IN_PLACE
     if "$ref" in schema:
@@ -163,13 +170,13 @@ def _target(root: Mapping[str, Any], ref: str, place: Tokens) -> Tokens:
 
 
 def _children(keyword: str, argument: Any) -> list[Tokens]:
-    if keyword in _SCHEMA_ARRAY or (keyword == "items" and is_array(argument)):
+    if keyword in SCHEMA_ARRAY or (keyword == "items" and is_array(argument)):
         return [(str(index),) for index in range(len(argument))]
-    if keyword in _SCHEMA_OBJECT:
+    if keyword in SCHEMA_OBJECT:
         return [(name,) for name in argument]
     if keyword == "dependencies":
         return [(name,) for name, needs in argument.items() if not is_array(needs)]
-    return [()] if keyword in _SCHEMA else []
+    return [()] if keyword in SCHEMA else []
 
 
 def _is_type(value: Any) -> bool:
@@ -186,11 +193,28 @@ def _is_names(value: Any) -> bool:
 
 
 def _is_pattern(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
     try:
-        re.compile(value)
-    except (re.error, TypeError, OverflowError, RecursionError):
+        compiled(value)
+    except ValueError:
         return False
     return True
+
+
+_PATTERNS: Final[dict[str, Callable[[Any], Collection[str]]]] = {
+    "pattern": lambda pattern: (pattern,),
+    "patternProperties": lambda schemas: schemas,
+}
+
+
+@lru_cache(maxsize=1024)  # each is said once: tools are often made anew for every request
+def _report(constraint: str) -> None:
+    import logging  # not at the top: hardly any schema needs it
+
+    logging.getLogger("executionkit.schema").warning(
+        "%s is not checked: Python's regular expressions can't match it for certain", constraint
+    )
 
 
 def _is(*kinds: str) -> Callable[[Any], bool]:
@@ -227,32 +251,22 @@ _SHAPES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         "a whole number of at least 0",
     ),
     **_of({"uniqueItems", "nullable"}, _is("boolean"), "true or false"),
-    **_of({"pattern"}, _is_pattern, "a regular expression that Python understands"),
+    **_of({"pattern"}, _is_pattern, "a regular expression"),
     **_of({"$ref"}, _is("string"), "a string"),
-    **_of(_SCHEMA_ARRAY, _is("array"), "an array of schemas"),
-    **_of(_SCHEMA_OBJECT, _is("object"), "an object of schemas"),
+    **_of(SCHEMA_ARRAY, _is("array"), "an array of schemas"),
+    **_of(SCHEMA_OBJECT, _is("object"), "an object of schemas"),
     **_of(
         {"patternProperties"},
         lambda value: is_mapping(value) and all(map(_is_pattern, value)),
-        "an object of schemas, each under a regular expression that Python understands",
+        "an object of schemas, each under a regular expression",
     ),
 }
 
-_KEYWORDS: Final = {*_SHAPES, *_SCHEMA, *_SCHEMA_ARRAY, *_SCHEMA_OBJECT, *_REFUSED, "const"}
+KEYWORDS: Final = {*_SHAPES, *SCHEMA, *SCHEMA_ARRAY, *SCHEMA_OBJECT, *_REFUSED, "const"}
 _ANNOTATIONS: Final = {
-    "$schema",
-    "$id",
-    "$comment",
-    "$anchor",
-    "title",
-    "description",
-    "default",
-    "examples",
-} | {
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "format",
+    *("$schema", "$id", "$comment", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary"),
+    *("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"),
+    *("format", "contentEncoding", "contentMediaType", "contentSchema"),
 }
 
 

@@ -143,8 +143,9 @@ async def retrying(
     *,
     pause: Callable[[float], Awaitable[object]] | None = None,
     stopped: Callable[[], bool] | None = None,
+    is_final: Callable[[Exception], bool] | None = None,
 ) -> T:
-    """The loop under `with_retry`, for callers with a pause of their own, or with a reason to stop."""
+    """The loop under `with_retry`, for callers with a pause of their own, or with reasons to stop."""
     failures = 0
     before: Exception | None = None
     while True:
@@ -154,7 +155,8 @@ async def retrying(
             failures += 1
             if before is not None and exc.__cause__ is None and not _explains(exc, before):
                 exc.__cause__ = before
-            if not config.should_retry(exc) or (stopped and stopped()):
+            is_over = (is_final and is_final(exc)) or not config.should_retry(exc)
+            if is_over or (stopped and stopped()):
                 raise
             if failures > config.max_retries:
                 if failures > 1:

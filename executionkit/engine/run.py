@@ -181,11 +181,13 @@ class Run:
         temperature: float | None = None,
         max_tokens: int | None = None,
         tools: list[dict[str, Any]] | None = None,
+        is_final: Callable[[Exception], bool] | None = None,
         **kwargs: Any,
     ) -> LLMResponse:
         """Call the model once, through every budget and with retries; see `LLMProvider.complete`.
 
         `max_tokens` is lowered to the output tokens that are left when a budget on them is nearly spent.
+        An error for which `is_final` is true is raised without a retry.
 
         Raises:
             BudgetExhaustedError: A limit of this run, or of one around it, can't pay for the call.
@@ -216,7 +218,7 @@ class Run:
             self._meters.record(hold, reply)
             return reply
 
-        return await self._retrying(attempt)
+        return await self._retrying(attempt, is_final)
 
     def open_stream(
         self,
@@ -302,8 +304,10 @@ class Run:
         finally:
             room.wake_next()  # there may be room for one more
 
-    def _retrying(self, attempt: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-        return retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted)
+    def _retrying(
+        self, attempt: Callable[[], Awaitable[T]], is_final: Callable[[Exception], bool] | None = None
+    ) -> Awaitable[T]:
+        return retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted, is_final=is_final)
 
     def _default_max_tokens(self) -> int:
         default = getattr(self._target, "default_max_tokens", None)

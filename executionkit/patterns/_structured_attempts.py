@@ -1,6 +1,7 @@
 """The attempts at structured output: the server's mode, more room, and requests that name the errors."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
@@ -11,6 +12,7 @@ from executionkit.errors import LLMError, PatternError
 from executionkit.patterns._structured_modes import (
     MEMORY,
     MODES,
+    is_lasting,
     refuses_mode,
     refuses_room,
     request_fields,
@@ -48,6 +50,7 @@ class Attempts(Generic[T]):
         max_retries: The most requests after the first.
         mode: The schema mode in use.
         is_fixed: Whether the caller chose `mode`; then it is never given up.
+        is_certain: Whether every mode given up was surely refused; else `mode` is not remembered.
         parse_attempts: Replies read.
         repair_attempts: Requests after the first.
         truncated_responses: Replies cut off.
@@ -65,6 +68,7 @@ class Attempts(Generic[T]):
     max_retries: int
     mode: SchemaMode
     is_fixed: bool
+    is_certain: bool = True
     parse_attempts: int = 0
     repair_attempts: int = 0
     truncated_responses: int = 0
@@ -147,13 +151,19 @@ class Attempts(Generic[T]):
             before = run.usage
             fields = {} if schema is None else request_fields(self.mode, schema)
             try:
-                reply = await run.complete(messages, temperature=self.temperature, max_tokens=room, **fields)
+                reply = await run.complete(
+                    messages,
+                    temperature=self.temperature,
+                    max_tokens=room,
+                    is_final=None if schema is None else self._is_given_up,
+                    **fields,
+                )
             except LLMError as exc:
                 if room > self.max_tokens and refuses_room(exc):
                     room = self.max_tokens_limit = self.max_tokens
                     messages = _with_last(messages, _BRIEFER)
                 elif schema is not None and self._is_given_up(exc):
-                    self.mode = MODES[MODES.index(self.mode) + 1]
+                    self.mode = self._next_mode(run, schema)
                 else:
                     self._charge(rung, before, run)
                     raise
@@ -163,12 +173,24 @@ class Attempts(Generic[T]):
                 self._charge(rung, before, run)
                 raise
             self._charge(rung, before, run)
-            if schema is not None and not self.is_fixed and self.mode != MODES[0]:
+            if schema is not None and not self.is_fixed and self.is_certain and self.mode != MODES[0]:
                 MEMORY.learn(run.target, schema, self.mode)
             return reply, room
 
-    def _is_given_up(self, exc: LLMError) -> bool:
-        return not self.is_fixed and self.mode != MODES[-1] and refuses_mode(exc)
+    def _is_given_up(self, exc: BaseException) -> bool:
+        """Whether `exc` is the end of the mode; then the same request is not sent again."""
+        if self.is_fixed or not isinstance(exc, LLMError) or not refuses_mode(exc):
+            return False
+        # The last mode asks for nothing: a server that complains even then was out of order before, too.
+        is_last = self.mode == MODES[-1]
+        self.is_certain = self.is_certain and is_lasting(exc) and not is_last
+        return not is_last
+
+    def _next_mode(self, run: Run, schema: Mapping[str, Any]) -> SchemaMode:
+        """The mode after one that was refused, or the one that another run has found in the meantime."""
+        following = MODES[MODES.index(self.mode) + 1 :]
+        known = MEMORY.recall(run.target, schema)
+        return known if known in following else following[0]
 
     def _charge(self, rung: Rung, before: TokenUsage, run: Run) -> None:
         self.rung_costs[rung] = self.rung_costs.get(rung, TokenUsage()) + minus(run.usage, before)

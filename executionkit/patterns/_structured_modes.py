@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from executionkit._output import SchemaMode
-from executionkit.errors import LLMError, PermanentError
+from executionkit._schema import sendable, strict
+from executionkit.errors import LLMError, PermanentError, RateLimitError
 
 MODES: Final[tuple[SchemaMode, ...]] = ("json_schema", "json_object_schema", "json_object", "none")
 
@@ -19,11 +20,11 @@ _MOST_SCHEMAS: Final = 256
 def request_fields(mode: SchemaMode, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The body fields that ask the server for `mode`."""
     if mode == "json_schema":
-        strict = _strict(schema)
-        described = {"name": "reply", "schema": strict or schema, "strict": strict is not None}
+        closed = strict(schema)
+        described = {"name": "reply", "schema": sendable(closed or schema), "strict": closed is not None}
         return {"response_format": {"type": "json_schema", "json_schema": described}}
     if mode == "json_object_schema":
-        return {"response_format": {"type": "json_object", "schema": schema}}
+        return {"response_format": {"type": "json_object", "schema": sendable(schema)}}
     return {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
 
 
@@ -32,23 +33,56 @@ _MODE_WORDS: Final = re.compile(
     r"response.?format|json.?(?:schema|object|mode)|structured.?output|grammar|guided|schema|samplers",
     re.IGNORECASE,
 )
+_REFUSAL_WORDS: Final = re.compile(
+    r"\bnot (?:\w+ )?(?:allowed|available|compatible|enabled|implemented|permitted|recogni[sz]ed|supported"
+    r"|valid)|un(?:supported|implemented|recogni[sz]ed|known|able to|available for)|invalid|illegal|forbidden"
+    r"|no such|\bcan ?(?:no|')t\b|fail(?:ed|ure|s)? to|conversion failed|(?:does|do|is)(?: not|n't)|must be"
+    r"|too complex",
+    re.IGNORECASE,
+)
+_PASSING_WORDS: Final = re.compile(
+    r"restart|temporar|moment|overload|busy|\bagain\b|retry|later|warming|loading|starting|initiali[sz]ing"
+    r"|rebuil|re-?load|refresh|time[d-]? ?out|out of memory|crash|\bdied\b|killed|capacity|queue|connect"
+    r"|\breach|shut(?:ting)? ?down|not (?:yet )?ready|currently|at this time",
+    re.IGNORECASE,
+)
 _ROOM_WORDS: Final = re.compile(r"max.?(?:completion.?|new.?|output.?)?tokens|too large", re.IGNORECASE)
 
 
 def refuses_mode(exc: LLMError) -> bool:
-    """Whether the server says that it doesn't have the mode, or not for this schema."""
-    return _is_complaint(exc) and _MODE_WORDS.search(str(exc)) is not None
+    """Whether the server says, or may be saying, that it doesn't have the mode, or not for this schema.
+
+    A 500 about a schema may be that, because llama.cpp reports clients' mistakes as 500, and so may an error
+    in a reply with the status 200. Of other failures of the server only its words can tell.
+    """
+    if isinstance(exc, RateLimitError) or exc.is_context_overflow or not _MODE_WORDS.search(str(exc)):
+        return False
+    status = exc.status_code
+    if isinstance(exc, PermanentError):
+        return status in (None, 400, 422, 500, 501) or _is_success(status)
+    return status == 500 or _is_success(status) or ((status is None or status > 500) and _says_so(exc))
+
+
+def is_lasting(exc: LLMError) -> bool:
+    """Whether a refusal of a mode will come again; not if it may have been a fault of the moment."""
+    return isinstance(exc, PermanentError) or _says_so(exc)
 
 
 def refuses_room(exc: LLMError) -> bool:
     """Whether the server says that `max_tokens` is too large."""
-    return _is_complaint(exc) and _ROOM_WORDS.search(str(exc)) is not None
-
-
-def _is_complaint(exc: LLMError) -> bool:
     # llama.cpp reports clients' mistakes as 500. Other providers may not have a status.
     status = exc.status_code
-    return status in (400, 422, 500, 501) or (status is None and isinstance(exc, PermanentError))
+    is_complaint = status in (400, 422, 500, 501) or (status is None and isinstance(exc, PermanentError))
+    return is_complaint and _ROOM_WORDS.search(str(exc)) is not None
+
+
+def _is_success(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
+def _says_so(exc: LLMError) -> bool:
+    words = str(exc)
+    return _REFUSAL_WORDS.search(words) is not None and not _PASSING_WORDS.search(words)
 
 
 class ModeMemory:
@@ -81,43 +115,3 @@ def _key(schema: Mapping[str, Any]) -> str:
 
 
 MEMORY: Final = ModeMemory()
-
-# -- strict schemas ----------------------------------------------------------------------------------------
-
-_STRICT_KEYWORDS: Final = {
-    *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf"),
-    *("$ref", "$defs", "title", "description"),
-}
-
-
-def _strict(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema as "strict" servers want it, every object closed; None if that would change its meaning.
-
-    Strict servers want every property required, and a model made to fill in an optional one invents a value.
-    """
-    try:
-        return cast("Mapping[str, Any]", _closed(schema))
-    except ValueError:
-        return None
-
-
-def _closed(schema: Any) -> Any:
-    if not isinstance(schema, Mapping):
-        raise ValueError("true and false are no strict schemas")
-    members = cast("Mapping[str, Any]", schema)
-    if not members.keys() <= _STRICT_KEYWORDS:
-        raise ValueError("a keyword that strict schemas don't have")
-    closed = dict(members)
-    for name in ("properties", "$defs"):
-        if name in members:
-            closed[name] = {key: _closed(item) for key, item in members[name].items()}
-    if "anyOf" in members:
-        closed["anyOf"] = [_closed(item) for item in members["anyOf"]]
-    if "items" in members:
-        closed["items"] = _closed(members["items"])
-    if "object" in members.get("type", ()) or "properties" in members:
-        is_open = members.get("additionalProperties", "properties" not in members) is not False
-        if is_open or set(members.get("properties", {})) != set(members.get("required", ())):
-            raise ValueError("not every property is required, or there are others")
-        closed["additionalProperties"] = False
-    return closed

@@ -147,7 +147,8 @@ async def structured(
         schema_mode: The server's mode to use: "json_schema", "json_object_schema" (`json_object` with the
             schema beside it), "json_object" or "none". A mode that is named is used, or the call fails.
             "auto" tries them in this order. It gives up a mode when the server refuses it, and remembers that
-            for this provider and schema. A refused request costs one call and no tokens.
+            for this provider and schema, but not what may have been a fault of the moment. A refused request
+            costs one call and no tokens, and is not retried.
         max_tokens_limit: Maximum tokens in a reply after earlier ones were cut off; at least `max_tokens`.
             The room doubles each time. Defaults to four times `max_tokens`.
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,11 +16,13 @@ from executionkit import (
     BudgetExhaustedError,
     ConsensusFailedError,
     Kit,
+    LLMError,
     LLMResponse,
     MockProvider,
     PatternError,
     PermanentError,
     ProviderError,
+    RetryConfig,
     StructuredResult,
     TokenUsage,
     pipe,
@@ -402,12 +405,97 @@ async def test_another_refusal_is_no_reason_to_give_up_a_mode() -> None:
     assert provider.call_count == 1
 
 
-async def test_a_server_that_reports_it_as_its_own_failure_is_retried_and_then_given_up() -> None:
-    def answer(call: MockCall) -> str | BaseException:
-        return ProviderError("grammar: bad schema", status_code=500) if call.kwargs else GOOD
+def without_modes(failures: list[BaseException]) -> MockProvider:
+    """Fails with one error after the other, then answers."""
+    script = iter(failures)
+    return MockProvider(lambda _: next(script, GOOD))
 
-    result = await structured(MockProvider(answer), "q", Movie, retry=NO_WAIT)
-    assert (result.schema_mode, result.rung_costs["fallback"]) == ("none", TokenUsage(llm_calls=12))
+
+async def mode_and_calls(provider: MockProvider) -> tuple[str, int]:
+    result = await structured(provider, "q", Movie, retry=NO_WAIT)
+    return result.schema_mode, result.cost.llm_calls
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ProviderError("failed to parse grammar", status_code=500),
+        ProviderError(
+            "host answered 500 Internal Server Error: JSON schema conversion failed", status_code=500
+        ),
+        ProviderError("502 Bad Gateway: upstream: response_format is not supported", status_code=502),
+        ProviderError("200 with an error: json_schema is not available for this model", status_code=200),
+        ProviderError("unsupported response_format"),
+        PermanentError("response_format", status_code=200),
+        PermanentError("response_format must be text", status_code=422),
+    ],
+)
+async def test_a_refusal_costs_one_request_for_each_mode_and_is_remembered(refusal: LLMError) -> None:
+    provider = MockProvider(lambda call: refusal if "response_format" in call.kwargs else GOOD)
+    assert await mode_and_calls(provider) == ("none", 4)
+    assert await mode_and_calls(provider) == ("none", 1)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("the schema compiler is restarting", 500),
+        ("failed to load the grammar cache, try again later", 500),
+        ("cannot reach the schema service", 500),
+        ("schema error", 500),
+        ("grammar", 200),
+        ("response_format service unavailable", 503),
+    ],
+)
+async def test_a_fault_of_the_moment_changes_nothing_for_later(
+    words: str, status: int, failures: int
+) -> None:
+    fault = ProviderError(words, status_code=status)
+    provider = without_modes([fault] * failures)
+    with suppress(ProviderError):
+        await structured(provider, "q", Movie, retry=NO_WAIT)
+    await structured(provider, "q", Movie, retry=NO_WAIT)  # six failures may reach into this one
+    assert await mode_and_calls(provider) == ("json_schema", 1)
+
+
+async def test_what_the_last_mode_meets_as_well_was_no_refusal() -> None:
+    provider = without_modes([ProviderError("failed to parse grammar", status_code=500)] * 4)
+    assert await mode_and_calls(provider) == ("none", 5)
+    assert await mode_and_calls(provider) == ("json_schema", 1)
+
+
+async def test_a_run_takes_the_mode_that_another_has_found_meanwhile() -> None:
+    asked, late = asyncio.Event(), asyncio.Event()
+
+    async def answer(call: MockCall) -> str | BaseException:
+        if "response_format" not in call.kwargs:
+            return GOOD
+        if "slow" in str(call.messages):
+            asked.set()
+            await late.wait()
+        return PermanentError("no response_format here", status_code=400)
+
+    provider = MockProvider(answer)
+    slow = asyncio.ensure_future(structured(provider, "slow", Movie))
+    await asked.wait()
+    assert await mode_and_calls(provider) == ("none", 4)
+    late.set()
+    assert (await slow).cost.llm_calls == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProviderError("generated JSON does not match the expected schema", status_code=400),
+        PermanentError("schema and prompt: too long", status_code=400, code="context_length_exceeded"),
+    ],
+)
+async def test_what_no_mode_can_help_is_no_refusal(error: LLMError) -> None:
+    provider = MockProvider([error])
+    with pytest.raises(LLMError):
+        await structured(provider, "q", Movie, retry=RetryConfig(max_retries=0))
+    assert provider.call_count == 1
 
 
 # -- validators ------------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """The servers' modes for structured output: what is sent, what counts as refused, what is remembered."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from executionkit import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit._schema import check_schema
 from executionkit.patterns._structured_modes import ModeMemory, refuses_mode, refuses_room, request_fields
 
 CLOSED: dict[str, Any] = {
@@ -53,11 +56,121 @@ def test_a_schema_that_needs_every_property_is_closed_and_strict() -> None:
         {"type": ["object", "null"]},
         {**CLOSED, "properties": {"a": {"type": "object"}, "b": {"type": "null"}}},
         {**CLOSED, "properties": {"a": True, "b": {"type": "null"}}},
+        {**CLOSED, "properties": {"a": {}, "b": {"type": "null"}}},
+        {**CLOSED, "properties": {"a": {"type": "array"}, "b": {"type": "null"}}},
+        {**CLOSED, "properties": {"a": {"$ref": "#/$defs/none"}, "b": {"type": "null"}}},
+        {**CLOSED, "properties": {"a": {"$ref": "#/$defs/b", "type": "string"}, "b": {"type": "null"}}},
+        {**CLOSED, "properties": {"a": {"$ref": "#/properties/a", "title": "A"}, "b": {"type": "null"}}},
+        {
+            **CLOSED,
+            "properties": {"a": {"oneOf": [{"type": "integer"}, {"enum": [1]}]}, "b": {"type": "null"}},
+        },
+        {**CLOSED, "allOf": [{"properties": {"d": {"type": "null"}}, "additionalProperties": False}]},
+        {**CLOSED, "anyOf": [{"type": "object", "properties": {}}]},
         {**CLOSED, "properties": {"a": {"items": {"pattern": "x"}}, "b": {"anyOf": [{"type": "null"}]}}},
     ],
 )
 def test_any_other_schema_is_sent_as_it_is(schema: dict[str, Any]) -> None:
     assert sent(schema) == {"name": "reply", "schema": schema, "strict": False}
+
+
+def record(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), **more}
+
+
+HERO = record({"title": {"type": "string"}}, additionalProperties=False, description="Anybody.")
+NODE = record(
+    {
+        "value": {"type": "integer"},
+        "next": {"anyOf": [{"$ref": "#/$defs/Node", "description": "SAID"}, {"type": "null"}]},
+    }
+)
+
+
+def hero(rule: dict[str, Any], **definitions: Any) -> dict[str, Any]:
+    return record({"hero": rule}, **{"$defs": {"Hero": HERO, **definitions}})
+
+
+STORIES: dict[str, dict[str, Any]] = {
+    "description": hero({"$ref": "#/$defs/Hero", "description": "SAID"}),
+    "title": hero({"$ref": "#/$defs/Hero", "title": "SAID"}),
+    "default": hero({"$ref": "#/$defs/Hero", "default": {"title": "x"}, "description": "SAID"}),
+    "nullable": hero({"$ref": "#/$defs/Hero", "nullable": True, "description": "SAID"}),
+    "allOf of one": hero({"allOf": [{"$ref": "#/$defs/Hero"}], "description": "SAID"}),
+    "allOf of one alone": hero({"allOf": [{"$ref": "#/$defs/Hero"}], "default": None}),
+    "inheritance": hero(
+        {"allOf": [{"$ref": "#/$defs/Base"}, record({"b": {"type": "null"}})], "description": "SAID"},
+        Base=record({"a": {"type": "null"}}),
+    ),
+    "same keywords": hero({"$ref": "#/$defs/Hero", "type": "object", "required": ["title"], "title": "SAID"}),
+    "chain": hero({"$ref": "#/$defs/Alias", "title": "SAID"}, Alias={"$ref": "#/$defs/Hero", "title": "-"}),
+    "escapes": hero({"$ref": "#/$defs/a~1b%20%7E0", "title": "SAID"}, **{"a/b ~": HERO}),
+    "nested": hero({"$ref": "#/$defs/Out/$defs/In", "title": "SAID"}, Out={"$defs": {"In": HERO}}),
+    "definitions": record(
+        {"hero": {"$ref": "#/definitions/Hero", "title": "SAID"}}, definitions={"Hero": HERO}
+    ),
+    "into properties": record({"a": HERO, "hero": {"$ref": "#/properties/a", "title": "SAID"}}),
+    "items": record({"a": {"type": "array", "items": {"$ref": "#/$defs/Hero", "title": "SAID"}}})
+    | {"$defs": {"Hero": HERO}},
+    "recursive": record({"head": {"$ref": "#/$defs/Node", "title": "First"}}, **{"$defs": {"Node": NODE}}),
+    "recursive root": {"$ref": "#/$defs/Node", "$defs": {"Node": NODE}},
+    "to the root": record({"up": {"anyOf": [{"$ref": "#", "description": "SAID"}, {"type": "null"}]}}),
+    "enumeration": hero({"$ref": "#/$defs/C", "description": "SAID"}, C={"enum": ["a", "b"]}),
+    "unused": hero({"$ref": "#/$defs/Hero", "title": "SAID"}, Other={"type": "string", "minLength": 1}),
+    "kinds": hero(
+        {
+            "discriminator": {"propertyName": "kind"},
+            "oneOf": [{"$ref": "#/$defs/A", "title": "SAID"}, {"$ref": "#/$defs/B"}],
+        },
+        A=record({"kind": {"const": "a"}}),
+        B=record({"kind": {"const": "b"}}),
+    ),
+}
+
+
+def nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every schema in a strict one: nothing else in it is a mapping, except `properties` and `$defs`."""
+    yield schema
+    inside = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
+    for inner in [*inside, *schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())]:
+        yield from nodes(inner)
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_references_are_sent_as_strict_servers_take_them_with_their_words(name: str) -> None:
+    schema = STORIES[name]
+    check_schema(schema)
+    described = sent(schema)
+    assert described["strict"] is True
+    check_schema(described["schema"])  # whose references lead somewhere
+    assert described["schema"]["type"] == "object"
+    for node in nodes(described["schema"]):
+        assert node.keys() == {"$ref"} or node.keys() & {"type", "anyOf"}
+        assert not node.keys() & {"allOf", "oneOf", "nullable", "default", "definitions", "discriminator"}
+        assert node.get("additionalProperties", False) is False
+    assert ("SAID" in json.dumps(described)) == ("SAID" in json.dumps(schema))
+    assert sent(described["schema"])["strict"]
+
+
+def test_both_descriptions_of_a_reference_are_kept() -> None:
+    described = sent(STORIES["description"])["schema"]["properties"]["hero"]
+    assert described["description"] == "SAID\nAnybody."
+
+
+def test_references_to_references_do_not_multiply() -> None:
+    def twice(number: int) -> dict[str, Any]:
+        ref = f"#/$defs/D{number}"
+        return record({"a": {"$ref": ref, "title": f"a{number}"}, "b": {"$ref": ref, "title": f"b{number}"}})
+
+    schema = twice(0) | {"$defs": {**{f"D{n}": twice(n + 1) for n in range(20)}, "D20": HERO}}
+    assert len(json.dumps(sent(schema))) < 30_000
+
+
+def test_a_value_gets_its_type_and_keeps_null() -> None:
+    described = sent(
+        record({"a": {"const": 1}, "b": {"enum": ["x", None]}, "c": {"type": "string", "nullable": True}})
+    )["schema"]["properties"]
+    assert [described[name]["type"] for name in "abc"] == ["integer", ["string", "null"], ["string", "null"]]
 
 
 @pytest.mark.parametrize(
