@@ -34,16 +34,18 @@ _MODE_WORDS: Final = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL_WORDS: Final = re.compile(
-    r"\bnot (?:\w+ )?(?:allowed|available|compatible|enabled|implemented|permitted|recogni[sz]ed|supported"
-    r"|valid)|un(?:supported|implemented|recogni[sz]ed|known|able to|available for)|invalid|illegal|forbidden"
-    r"|no such|\bcan ?(?:no|')t\b|fail(?:ed|ure|s)? to|conversion failed|(?:does|do|is)(?: not|n't)|must be"
-    r"|too complex",
+    r"(?:\bnot|n't) (?:\w+ )?(?:accept|allow|available|compatible|compil|enabled|have|implement|permit"
+    r"|recogni[sz]|support|underst|valid)|un(?:supported|implemented|recogni[sz]ed|known)|invalid|illegal"
+    r"|forbidden|rejected|disabled|no such|conversion failed|must be|too complex|only supported"
+    r"|(?:fail(?:ed|ure|s)? to|can ?(?:no|')t|could(?: not|n't)|unable to|error) (?:\w+ )?"
+    r"(?:build|compil|convert|creat|generat|handl|initiali[sz]|pars|translat|us(?:e|ing))",
     re.IGNORECASE,
 )
 _PASSING_WORDS: Final = re.compile(
     r"restart|temporar|moment|overload|busy|\bagain\b|retry|later|warming|loading|starting|initiali[sz]ing"
-    r"|rebuil|re-?load|refresh|time[d-]? ?out|out of memory|crash|\bdied\b|killed|capacity|queue|connect"
-    r"|\breach|shut(?:ting)? ?down|not (?:yet )?ready|currently|at this time",
+    r"|rebuil|re-?load|refresh|time[d-]? ?out|\bin time\b|memory|allocat|acquire|crash|\bdied\b|killed|exited"
+    r"|capacity|queue|connect|\breach|respon[ds](?!e.?format)|shut(?:ting)? ?down|\bready|currently"
+    r"|at this time",
     re.IGNORECASE,
 )
 _ROOM_WORDS: Final = re.compile(r"max.?(?:completion.?|new.?|output.?)?tokens|too large", re.IGNORECASE)

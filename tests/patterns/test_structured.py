@@ -423,6 +423,7 @@ async def mode_and_calls(provider: MockProvider) -> tuple[str, int]:
         ProviderError(
             "host answered 500 Internal Server Error: JSON schema conversion failed", status_code=500
         ),
+        ProviderError("Could not translate the schema into a grammar", status_code=500),
         ProviderError("502 Bad Gateway: upstream: response_format is not supported", status_code=502),
         ProviderError("200 with an error: json_schema is not available for this model", status_code=200),
         ProviderError("unsupported response_format"),
@@ -443,6 +444,8 @@ async def test_a_refusal_costs_one_request_for_each_mode_and_is_remembered(refus
         ("the schema compiler is restarting", 500),
         ("failed to load the grammar cache, try again later", 500),
         ("cannot reach the schema service", 500),
+        ("failed to allocate memory for the grammar", 500),
+        ("the structured output service did not answer in time", 500),
         ("schema error", 500),
         ("grammar", 200),
         ("response_format service unavailable", 503),
