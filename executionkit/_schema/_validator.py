@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from executionkit._json import is_array, show
 from executionkit._schema._keywords import ASSERTIONS, named
-from executionkit._schema._patterns import compiled
 from executionkit._schema._values import MAX_DEPTH, follow, is_integer, kind, nests_deeper, read_pointer
 from executionkit._text import shorten
 
@@ -121,6 +120,8 @@ class _Check:
 
     def matches(self, pattern: str, text: str) -> bool | None:
         """Whether a pattern matches; None if it can't be checked."""
+        from executionkit._schema._patterns import compiled  # not at the top: few schemas need it
+
         expression = compiled(pattern)
         if expression is None:
             self.doubts += 1

@@ -6,7 +6,6 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from executionkit._json import is_array, is_mapping, show
-from executionkit._schema._patterns import compiled
 from executionkit._schema._values import (
     MAX_DEPTH,
     Tokens,
@@ -149,9 +148,8 @@ def _check_one(root: Mapping[str, Any], place: Tokens) -> Iterator[tuple[Tokens,
             is_right, wanted = _SHAPES[keyword]
             if not is_right(argument):
                 raise _fail(place, f"{keyword} must be {wanted}, got {show(argument)}")
-            for pattern in _PATTERNS[keyword](argument) if keyword in _PATTERNS else ():
-                if compiled(pattern) is None:
-                    _report(f"parameters at {pointer(place)}: {keyword} {show(pattern)}")
+            if keyword in _PATTERNS:
+                _report_unchecked(_PATTERNS[keyword](argument), f"parameters at {pointer(place)}: {keyword}")
         for below in _children(keyword, argument):
             yield (*place, keyword, *below), keyword in _IN_PLACE
     if "$ref" in schema:
@@ -195,6 +193,8 @@ def _is_names(value: Any) -> bool:
 def _is_pattern(value: Any) -> bool:
     if not isinstance(value, str):
         return False
+    from executionkit._schema._patterns import compiled  # not at the top: few schemas need it
+
     try:
         compiled(value)
     except ValueError:
@@ -206,6 +206,14 @@ _PATTERNS: Final[dict[str, Callable[[Any], Collection[str]]]] = {
     "pattern": lambda pattern: (pattern,),
     "patternProperties": lambda schemas: schemas,
 }
+
+
+def _report_unchecked(patterns: Collection[str], where: str) -> None:
+    from executionkit._schema._patterns import compiled
+
+    for pattern in patterns:
+        if compiled(pattern) is None:
+            _report(f"{where} {show(pattern)}")
 
 
 @lru_cache(maxsize=1024)  # each is said once: tools are often made anew for every request

@@ -8,7 +8,8 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from executionkit._output import SchemaMode
-from executionkit._schema import sendable, strict
+from executionkit._schema import sendable
+from executionkit._schema._strict import strict
 from executionkit.errors import LLMError, PermanentError, RateLimitError
 
 MODES: Final[tuple[SchemaMode, ...]] = ("json_schema", "json_object_schema", "json_object", "none")
