@@ -1,6 +1,7 @@
 """Where a reply declares its answer: boxes, tags, marks and "the answer is"."""
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
@@ -79,7 +80,7 @@ _ELSEWHERE: Final = re.compile(
     r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為选選はがを은는이]|[:：=])+(?:选项|選項|選択肢)?"
     r"|(?:正确|正確)(?:选项|選項)[*_`]*\s*(?:[是为為]|[:：])+"
     r"|(?:[故应應我]|所以|因此|应该|應該)(?:选|選)(?:择|擇)?(?:选项|選項)?[:：]?"
-    r"|(?:\A|(?<=[\n。，,]))\s*(?:答[:：]|[选選](?:择|擇)?[:：]?(?=\s*[(（\"“]?[A-Za-z]))"
+    r"|(?:\A|(?<=[\n。，,]))[^\S\n]*(?:答[:：]|[选選](?:择|擇)?[:：]?(?=\s*[(（\"“]?[A-Za-z]))"
     r")[\s*_`\"'“「『:=]*",
     re.IGNORECASE,
 )
@@ -90,6 +91,7 @@ _DISOWNED: Final = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE_AT_MOST: Final = 300
+_PHRASES_AT_MOST: Final = 50
 _END: Final = re.compile(
     r"(?P<stop>[.!?](?=\s|\Z)|[;\n。！？；])"
     r"|(?P<comma>,(?=\s)|[，、])"
@@ -131,9 +133,9 @@ _DENIAL: Final = re.compile(
 
 
 def phrases(text: str) -> Iterator[Declared]:
-    """The clause after each "the answer is" and "Answer:", unless it is too long to be one."""
+    """The clause after each of the last "the answer is" and "Answer:", unless it is too long to be one."""
     for pattern in (_PHRASE, _ELSEWHERE):
-        for phrase in pattern.finditer(text):
+        for phrase in deque(pattern.finditer(text), maxlen=_PHRASES_AT_MOST):
             if _DISOWNED.search(text, max(0, phrase.start() - 24), phrase.start()):
                 continue
             # Bounded, because a text may be nothing but such phrases.

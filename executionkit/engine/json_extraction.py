@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from executionkit._json import STRICT
 from executionkit._text import shorten
-from executionkit.engine.thoughts import Span, thoughts
+from executionkit.engine.thoughts import Span, thoughts, without_thoughts
 
 
 def extract_json(text: str) -> dict[str, Any] | list[Any]:
@@ -27,8 +27,8 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
     before a `</think>` without an opening tag, because some servers swallow a tag. A tag in a JSON string is
     text. Nothing is mended.
 
-    Step 3 may find a part that parses in a whole that does not. Check `LLMResponse.was_truncated` before you
-    trust a reply that may have been cut off.
+    A part that parses of a whole that does not is refused, if the text right before it or after it shows
+    that it is one: `{"a": 1}` in `[{"a": 1}, {"a": 2},]`. So is an array of scalars beside a broken object.
 
     Example:
         ```python
@@ -47,15 +47,18 @@ def extract_json(text: str) -> dict[str, Any] | list[Any]:
         Raw control characters in strings, such as line breaks, are read as what they are.
 
     Raises:
-        ValueError: There is no object or array, or Python can't hold it (nested beyond its recursion limit,
-            integers of thousands of digits).
+        ValueError: There is no object or array, only a part of one that can't be parsed, or one that Python
+            can't hold (nested beyond its recursion limit, integers of thousands of digits).
         TypeError: `text` is not a string.
     """
-    return locate_json(text)[0]
+    value, place = locate_json(text)
+    if is_part(text, place, value):
+        raise ValueError(f"no JSON object or array in {shorten(text, 80)!r} but a part of a broken one")
+    return value
 
 
 def locate_json(text: str) -> tuple[dict[str, Any] | list[Any], Span]:
-    """The value that `extract_json` finds, and where in `text` it stands."""
+    """The first value that parses by the rules of `extract_json`, and where in `text` it stands."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
     thought = thoughts(text)
@@ -80,7 +83,7 @@ def _decode(text: str) -> dict[str, Any] | list[Any] | None:
     return value if isinstance(value, (dict, list)) else None
 
 
-def _is_thought(start: int, end: int, thought: list[Span]) -> bool:
+def is_thought(start: int, end: int, thought: list[Span]) -> bool:
     """Whether a span begins and ends within a thought; a longer one has the tag in a string."""
     index = bisect_right(thought, start, key=lambda span: span[0]) - 1
     return index >= 0 and end <= thought[index][1]
@@ -96,7 +99,7 @@ def fenced_blocks(text: str, thought: list[Span]) -> Iterator[Span]:
     for fence in re.finditer(r"^[ \t]*(`{3,}|~{3,})(.*)$", text, re.MULTILINE):
         if not mark:
             is_code_span = fence[1][0] == "`" and "`" in fence[2]
-            if not is_code_span and not _is_thought(fence.start(), fence.end(), thought):
+            if not is_code_span and not is_thought(fence.start(), fence.end(), thought):
                 mark, start = fence[1], fence.end()
         elif fence[1].startswith(mark) and not fence[2].strip():
             yield start, fence.start()
@@ -123,18 +126,18 @@ def _best_in_prose(text: str, thought: list[Span]) -> tuple[dict[str, Any] | lis
         if not end:
             continue
         passed = end
-        value = None if _is_thought(start, end, thought) else _decode(text[start:end])
-        if value is not None and (rank := _rank(value)) > best_rank:
+        value = None if is_thought(start, end, thought) else _decode(text[start:end])
+        if value is not None and (rank := rank_of(value)) > best_rank:
             best, best_rank = (value, (start, end)), rank
-            if rank == _TOP_RANK:
+            if rank == TOP_RANK:
                 break
     return best
 
 
-_TOP_RANK: Final = 2
+TOP_RANK: Final = 2
 
 
-def _rank(value: dict[str, Any] | list[Any]) -> int:
+def rank_of(value: dict[str, Any] | list[Any]) -> int:
     """0 for a possible citation or to-do, 1 for other arrays of scalars, 2 for everything else."""
     core: Any = value
     while isinstance(core, list) and len(core) == 1:
@@ -143,7 +146,89 @@ def _rank(value: dict[str, Any] | list[Any]) -> int:
         return 0
     if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
         return 1
-    return _TOP_RANK
+    return TOP_RANK
+
+
+# Parts of a whole
+
+# Quotes of any kind: what stands in these can't be parsed.
+_QUOTE: Final = r"""(?:["'“”‘’`«»„「」＂]|&quot;|\\")"""
+_QUOTED: Final = rf"{_QUOTE}[^\n{{}}]{{0,80}}?{_QUOTE}"
+_BEFORE_PART: Final = re.compile(
+    rf"(?:\[|[}}\]]\s*[,，]|(?:[{{,]\s*{_QUOTED}|\{{\s*[\w$-]{{1,80}})\s*:(?:\s*\{{)?"
+    rf"""|(?:[\[(]|{_QUOTED}\s*:)(?:\s*(?:"[^"\n]*"|'[^'\n]*'|[-+\w.]+)\s*,)+)\s*\Z"""
+)
+_AFTER_PART: Final = re.compile(
+    rf"[\s}}\]]{{0,80}},\s{{0,80}}(?:{_QUOTED}\s{{0,80}}:|\])|\s{{0,80}}[}}\]]\s{{0,80}},\s{{0,80}}[\[{{]"
+)
+# In prose these stand before and after JSON too, but not both: "Sorry, here: {...}".
+_MAYBE_PART: Final = (
+    (re.compile(r",\s*[\w$-]{1,80}\s*:\s*\Z"), re.compile(r"\s{0,80}(?:\}|,\s{0,80}[\w$-]{1,80}\s{0,80}:)")),
+    (re.compile(r"\(\s*\Z"), re.compile(r"\s{0,80}[,，]")),
+)
+_WINDOW: Final = 250
+# An object as opposed to braces in prose.
+_OBJECT: Final = re.compile(rf"\{{\s{{0,80}}{_QUOTED}\s{{0,80}}:")
+# Instead of an array of scalars any object would have been taken, and instead of a citation any array.
+_BETTER: Final = (
+    re.compile(r"\{(?=[^{}]{0,200}[:=,])|\[(?!\s{0,80}(?:[0-9]{1,4}|[xX]?)\s{0,80}\]|\[[0-9]{1,4}\]\])"),
+    re.compile(r"\{(?=[^{}]{0,200}[:=,])|\[\s*+\{"),
+)
+# Strings and brackets of JSON that may be broken anywhere; the grammar below stops at the first slip. A
+# backslash outside strings takes the next character with it, or the search for a closing quote would begin
+# again at every escaped one.
+_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\\.|[\[{]|[\]}]', re.DOTALL)
+
+
+def brackets(text: str) -> tuple[bool, bool]:
+    """Whether a bracket is opened and not closed in the text, and whether one is closed but not opened."""
+    around: list[str] = []
+    is_closed = False
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            around.append("]" if token[0] == "[" else "}")
+        elif around and token[0] == around[-1]:
+            around.pop()
+        elif token[0] in "]}":
+            is_closed = True
+    return bool(around), is_closed
+
+
+def begins_object(before: str) -> bool:
+    """Whether an object begins in a text, and goes on after it."""
+    start = _OBJECT.search(before)
+    return start is not None and brackets(before[start.start() :])[0]
+
+
+def goes_on(before: str) -> bool:
+    """Whether a text ends in the middle of an object, array or tuple, where an item of it can stand."""
+    return _BEFORE_PART.search(before[-_WINDOW:]) is not None
+
+
+def is_part(text: str, place: Span, value: dict[str, Any] | list[Any]) -> bool:
+    """Whether found JSON is a part of a larger object or array, or stands beside a broken one.
+
+    Args:
+        text: The reply.
+        place: Where `locate_json` has found the value.
+        value: The value.
+    """
+    start, end = place
+    if text[start] not in "[{":  # the whole text, or a fenced block
+        return start > 0 and begins_object(without_thoughts(text[:start]))
+    before = text[max(0, start - _WINDOW) : start]
+    if goes_on(before) or _AFTER_PART.match(text, end):
+        return True
+    if any(first.search(before) and last.match(text, end) for first, last in _MAYBE_PART):
+        return True
+    rank = rank_of(value)
+    if rank == TOP_RANK:
+        return False
+    thought = thoughts(text)
+    return any(
+        not start <= other.start() < end and not is_thought(*other.span(), thought)
+        for other in _BETTER[rank].finditer(text)
+    )
 
 
 # The grammar

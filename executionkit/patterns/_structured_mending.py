@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
+from executionkit.engine.thoughts import without_thoughts
+
 Container = dict[str, Any] | list[Any]
 
 MAX_DEPTH: Final = 500
@@ -39,10 +41,12 @@ class _Open:
     Attributes:
         value: What it holds so far.
         name: The name whose value comes next, in an object.
+        misses_comma: Whether a comma was missing between two of its items.
     """
 
     value: Container
     name: str = ""
+    misses_comma: bool = False
 
     @property
     def closing(self) -> str:
@@ -167,6 +171,7 @@ class _Reader:
             elif not self._misses_comma(last, char, gap):
                 self._refuse("expected a comma or a closing bracket")
             else:
+                self.open[-1].misses_comma = True
                 last = "comma"
         if self.open or self.missing:
             self._check_missing()
@@ -265,17 +270,21 @@ class _Reader:
     def _check_missing(self) -> None:
         """Require that the missing brackets can't have been forgotten anywhere but at the end.
 
-        `{"a": {"b": 1, "c": 2}` has two readings: "c" belongs to the inner object or to the outer one.
+        `{"a": {"b": 1, "c": 2}` has two readings: "c" belongs to the inner object or to the outer one. So has
+        `[["a"]`: there the other bracket may be one too many. `[{"a": 1} [2]` may end before its last item.
         """
         chain = [*self.open, *reversed(self.closed)]
         missing = self.missing + len(self.open)
         for depth, container in enumerate(chain):
+            inner = container.value if len(container.value) == 1 else None
+            if container.misses_comma or (missing == 1 and inner and isinstance(inner, list) and isinstance(inner[0], list)):
+                self._refuse("a closing bracket is missing, or something else")
             around = chain[max(0, depth - missing) : depth]
             if len(container.value) > 1 and any(outer.closing == container.closing for outer in around):
                 self._refuse("a closing bracket is missing, and it may belong in several places")
 
     def _check_rest(self, root: Container) -> None:
-        rest = self.text[self.at :]
+        rest = without_thoughts(self.text[self.at :])
         is_bracket = isinstance(root, dict) and re.fullmatch(r"\s*+(?:\}\s*+)+", rest)
         if is_bracket and not self.missing and not CLOSED_AND_GOES_ON.search(self.text):
             return  # a bracket too many, with nothing after it
@@ -315,7 +324,7 @@ class _Reader:
         if number is not None:
             return self._number(number), "bare"
         word = _WORD.match(self.text, self.at)
-        if word is None:
+        if word is None or not word[0][0].isalpha():
             self._refuse(f"expected a value, got {char!r}" if char else "a value is missing")
         name = word[0].lower()
         if name in _LITERALS or word[0] == "None":
@@ -367,6 +376,8 @@ class _Reader:
             parts.append(found[0])
             at += 1
         value = "".join(parts)
+        if len(value) > 1 and text.startswith(closing, start + 1) and text.endswith(closing, start, at):
+            self._refuse("quotes twice, or words in quotes")
         if in_quotation or (has_quotation and "\n" in value):
             self._refuse("a string may end at one of several quotes")
         self._check_breaks(start + 1, at)
@@ -398,7 +409,7 @@ class _Reader:
         else:
             self.has_escapes = True
             value, end = self._escaped()
-            if value not in "\"'\\" and _DRIVE.search(text, max(start, at - 3), at):
+            if value != "\\" and _DRIVE.search(text, max(start, at - 3), at):
                 self._refuse("an escape or the backslash of a path")
         if self.has_escapes and self.has_backslashes:
             self._refuse("a backslash that is no escape")

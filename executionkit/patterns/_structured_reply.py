@@ -6,8 +6,17 @@ from typing import Any, Final, TypeVar
 
 from executionkit._json import STRICT
 from executionkit._output import UnfitError, Validator
-from executionkit.engine.json_extraction import fenced_blocks, locate_json
-from executionkit.engine.thoughts import Span, without_thoughts
+from executionkit.engine.json_extraction import (
+    begins_object,
+    brackets,
+    fenced_blocks,
+    goes_on,
+    is_part,
+    is_thought,
+    locate_json,
+    rank_of,
+)
+from executionkit.engine.thoughts import Span, thoughts, without_thoughts
 from executionkit.errors import ExecutionKitError
 from executionkit.patterns._structured_mending import CLOSED_AND_GOES_ON, mend
 from executionkit.responses import LLMResponse
@@ -35,7 +44,7 @@ def read_json(reply: LLMResponse) -> tuple[dict[str, Any] | list[Any], bool]:
     except ValueError:
         pass
     else:
-        if not is_doubtful(text, place):
+        if not is_doubtful(text, place, found):
             return found, False
     broken = find_broken(text)
     if broken is None:
@@ -74,10 +83,6 @@ async def validate(validator: Validator[T], value: T) -> None:
 _START: Final = re.compile(
     r"""\{\s*+(?:["'“‘}]|/[/*]|[\w$-]++\s*+:)|\[\s*+(?:[\[{"'“‘\d+-]|/[/*]|true|false|null)""", re.IGNORECASE
 )
-# Strings and brackets of JSON that may be broken anywhere; `json_extraction` stops at the first slip. A
-# backslash outside strings takes the next character with it, or the search for a closing quote would begin
-# again at every escaped one.
-_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\\.|[\[{]|[\]}]', re.DOTALL)
 # More JSON directly after the end: the next item, or the rest of a container that was closed too early.
 _GOES_ON: Final = re.compile(
     r"""\s*+(?:\}\s*+)*+(?:\]|,\s*+(?:["'“‘\[{\]}]|/[/*]|[\w$-]++\s*+:|[\w.+-]++\s*+[,\]}])
@@ -88,14 +93,18 @@ _GOES_ON: Final = re.compile(
 
 _OBJECT: Final = re.compile(r"""\{\s*+(?:["'“‘]|[\w$-]++\s*+:)""")
 _BRACKET: Final = re.compile(r"\s*+\}")
-_COMMA: Final = re.compile(r"\s*+,")
 # The value of a name whose object has lost its opening bracket.
 _NAMED: Final = re.compile(r"""["'”’]\s*+:\s*+\Z""")
-# A backspace or form feed before a letter. Nobody writes them; TeX's commands begin so: \\beta, \\frac.
-_TEX: Final = re.compile(r"(?<!\\)(?:\\\\)*+\\[bf][A-Za-z]")
+# Valid escapes that nobody means: a backspace, form feed or carriage return before a letter, and line breaks
+# and tabs before what is no word but the rest of one of TeX's commands (\\beta, \\frac, \\theta), or in a path.
+_NO_ESCAPE: Final = re.compile(
+    r"(?<!\\)(?:\\\\)*+(?:\\[bfr][A-Za-z]|\\t(?:heta|imes|au|frac|ilde|riangle\w*|herefore|ext(?:bf|it|rm|sf|tt)?)(?![A-Za-z])"
+    r"|\\n(?:abla|eq|eg|ewline|ewcommand|oindent|exists|ot|otin|leq|geq|parallel|subseteq)(?![A-Za-z]))"
+    r"|(?<![A-Za-z\\])[A-Za-z]:\\[nrt][\w\\-]{1,80}\.\w{2,4}(?!\w)"
+)
 
 
-def is_doubtful(text: str, place: Span) -> bool:
+def is_doubtful(text: str, place: Span, value: dict[str, Any] | list[Any]) -> bool:
     """Whether the JSON found at `place` is only a part of the answer, whose whole can't be parsed.
 
     An object or array may go on around it: it is the first item of a list that has a comma too many further
@@ -103,22 +112,24 @@ def is_doubtful(text: str, place: Span) -> bool:
     doubled.
     """
     start, end = place
-    if _TEX.search(text, start, end):
+    if _NO_ESCAPE.search(text, start, end):
         return True
-    before = without_thoughts(text[:start])
-    block = _answer_block(without_thoughts(text))
-    if block is not None:
-        if not block[0] <= len(before) < block[1]:
-            return True
-        before = before[block[0] :]
-    if _GOES_ON.match(text, end) or _is_inside(before) or before.endswith(("'", '"')):
+    if place == (0, len(text)):
+        return False
+    block = _answer_block(text, thoughts(text))
+    if block is not None and not block[0] <= start < block[1]:
+        return True
+    before = without_thoughts(text[block[0] if block else 0 : start])
+    if is_part(text, place, value) or _GOES_ON.match(text, end):
+        return True
+    if _is_inside(before) or before.endswith(("'", '"')):
         return True
     began = (_START if text.startswith("[", start) else _OBJECT).search(before)
     if began is not None and not _is_json(before, began.start()):
         return True
     if _BRACKET.match(text, end):
         return bool(CLOSED_AND_GOES_ON.search(text, start, end)) or before.rstrip().endswith((":", ","))
-    return _COMMA.match(text, end) is not None and _brackets(without_thoughts(text[end:]))[1]
+    return brackets(without_thoughts(text[end : block[1] if block else None]))[1]
 
 
 def _is_json(text: str, start: int) -> bool:
@@ -135,37 +146,45 @@ def find_broken(text: str) -> str | None:
     Raises:
         UnfitError: It begins before its first bracket that can be read.
     """
-    text = without_thoughts(text)
-    block = _answer_block(text)
-    part = text if block is None else text[slice(*block)]
-    start = _START.search(part)
+    thought = thoughts(text)
+    first, end = _answer_block(text, thought) or (0, len(text))
+    start = _first_start(text, first, end, thought)
     if start is None:
         return None
-    if _is_inside(part[: start.start()]):
+    # Only before the JSON: after it, what looks like a thought may stand in a string.
+    if _is_inside(without_thoughts(text[first:start])):
         raise UnfitError("the beginning of the JSON in the reply can't be parsed")
-    return part[start.start() :].strip()
+    part = text[start:end].strip()
+    quote = text[start - 1 : start]
+    # The quote around JSON must not close a string in it.
+    return part[: part.rindex(quote)] if quote and quote in "\"'`" and quote in part[-2:] else part
+
+
+def _first_start(text: str, at: int, end: int, thought: list[Span]) -> int | None:
+    """Where JSON begins that is neither a thought nor a citation such as `[1]`."""
+    while (start := _START.search(text, at, end)) is not None:
+        at = start.end()
+        if is_thought(*start.span(), thought):
+            continue
+        try:
+            value, at = STRICT.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            return start.start()
+        if rank_of(value):
+            return start.start()
+    return None
 
 
 def _is_inside(before: str) -> bool:
     """Whether the text after this one is within an object or array that began in it."""
-    return _brackets(before)[0] or _NAMED.search(before) is not None
+    return brackets(before)[0] or _NAMED.search(before) is not None or goes_on(before)
 
 
-def _brackets(text: str) -> tuple[bool, bool]:
-    """Whether a bracket is opened and not closed in the text, and whether one is closed but not opened."""
-    around: list[str] = []
-    is_closed = False
-    for token in _TOKEN.finditer(text):
-        if token[0] in "[{":
-            around.append("]" if token[0] == "[" else "}")
-        elif around and token[0] == around[-1]:
-            around.pop()
-        elif token[0] in "]}":
-            is_closed = True
-    return bool(around), is_closed
+def _answer_block(text: str, thought: list[Span]) -> Span | None:
+    """The content of the first fenced block that has JSON in it, broken or not.
 
-
-def _answer_block(text: str) -> Span | None:
-    """The content of the first fenced block that has JSON in it, broken or not."""
-    blocks = fenced_blocks(text, [])
-    return next((block for block in blocks if _START.search(text, *block)), None)
+    A fence within a string of an object is text.
+    """
+    blocks = fenced_blocks(text, thought)
+    block = next((block for block in blocks if _START.search(text, *block)), None)
+    return None if block is None or begins_object(without_thoughts(text[: block[0]])) else block
