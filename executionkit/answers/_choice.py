@@ -51,7 +51,7 @@ _MUSIC: Final = r"(?i:major|minor|sharp|flat|natural)\b"
 _TITLE: Final = r"(?:Mr|Mrs|Ms|Dr|St|Prof|Sgt|Gen|Sen|Rep|No|Fig|Sec|Eq|Art|Vol)"
 _OR: Final = r"(?:\b(?:or|and|to|through|vs)\b|[&/,+;、或和]|[-–—])\s*"
 # What may stand right after the first letter in Chinese, Japanese and Korean.
-_WIDE_END: Final = r"(?:选项|選項|项|項|の選択肢|です|だ|である|が正解|が正しい|正确|正確|입니다|이다|번)"
+_WIDE_END: Final = r"(?:选项|選項|项|項|の選択肢|です|だ|である|が正解|が正しい|(?:是|为)?(?:正确|正確|对的|對的)|입니다|이다|번)"
 
 
 def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
@@ -89,16 +89,17 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     leading = re.compile(
         rf"[\s*_`\"'“({{\[$「『]*+(?:(?:option|choice|letter|answer)\s+)?[*_`\"'“({{\[$]*+({either})"
         rf"(?=[\s*_`\"'”」』]*(?:\Z|[)}}\]:,;!$，。、]|\.(?!\w\b|\s?[A-Za-z]\.)|\?\W*\Z|\n)"
-        rf"|\s+(?:because|since|as|for|which|[-–—(])(?:\s|\Z)|\s*[-–—]\s|{_WIDE_END})"
+        rf"|\s+(?:because|since|as|for|which|[-–—(])(?:\s|\Z)|\s+[-–—]\s|[-–—]\s(?![a-z])|\s?{_WIDE_END})"
         r"[\s*_`\"'”)}\]$.:–—-]*"
     )
     # Anywhere: a letter in brackets, or a capital that is no article ("A dog"), pronoun ("I") or initial.
     within = "(?<=[a-z,;] )A(?! [A-Za-z][a-z])|" if "A" in upper else ""
     alone = re.compile(
         rf"\(({either})\)|(?<![\w'’°&@#-])(?<!\w\.)"
-        rf"({within}(?!(?:A|I)\s+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][a-z'’]))[{upper}])(?![\w'’#&-]"
-        rf"|\+(?!\s*[(\w])|\*(?!\*)\w|\.\w\b)"
+        rf"({within}(?!(?:A|I)\s+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][A-Za-z'’]|[A-Z]\s[a-z]))[{upper}])(?![\w'’#&^-]"
+        rf"|\+(?!\s*\(?[A-Za-z]\b)|\*(?!\*)\w|\.\w\b)"
     )
+    items = re.compile(rf"(?<!\S)({either})\)")
     more = re.compile(
         rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+"
         rf"|choice\s+)?[*_`\"'“(\[]*(?!(?-i:a)\s+[a-z]{{2}}){either}(?![\w'’])",
@@ -108,6 +109,8 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     def only(text: str) -> str | None:
         text = without_tags(text)
         first = leading.match(text)
+        if first is not None and _is_marked(text, *first.span(1)):
+            return None
         found = list(alone.finditer(text))
         named = {(one[1] or one[2]).upper() for one in found}
         rivals = {
@@ -115,6 +118,8 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
             for one in found[: MENTIONS_AT_MOST + 1]
             if one[1] or not _ends_a_name(one)
         }
+        if "(" not in text:
+            rivals.update(item[1].upper() for item in items.finditer(text))
         if first is not None and rivals <= {first[1].upper()} and not more.match(text, first.end(1)):
             return first[1].upper()
         if len(named) != 1 or len(found) > MENTIONS_AT_MOST or DENIED.search(text):
@@ -140,6 +145,12 @@ _AFTER_TITLE: Final = re.compile(rf"\b(?:{_TITLE}|[A-Z])\.\s*\Z")
 _INITIAL: Final = re.compile(r"\.\s?[A-Za-z]\.")
 
 
+def _is_marked(text: str, start: int, end: int) -> bool:
+    """Whether a star or prime follows a letter that no such mark precedes: "A*", "A'"."""
+    mark = text[end : end + 1]
+    return mark != "" and mark in "*'’" and mark not in text[max(0, start - 40) : start].replace("‘", "’")
+
+
 def _ends_a_name(letter: re.Match[str]) -> bool:
     text, start = letter.string, letter.start()
     return not _BEFORE.search(text[max(0, start - 40) : start])
@@ -149,6 +160,6 @@ def _is_chosen(letter: re.Match[str]) -> bool:
     """Whether the words around a letter that stands alone let it be a choice."""
     text, start = letter.string, letter.start()
     before = text[max(0, start - 40) : start]
-    if _ends_a_name(letter) or _AFTER_TITLE.search(before) or _INITIAL.match(text, letter.end()):
+    if _is_marked(text, *letter.span()) or _ends_a_name(letter) or _AFTER_TITLE.search(before) or _INITIAL.match(text, letter.end()):
         return False
     return _AFTER.match(text, letter.end()) is not None

@@ -18,7 +18,7 @@ _MONTHS: Final = (
     "|settembre|ottobre"
     "|dicembre|janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro|januari"
     "|februari|maart|mei"
-    "|augustus)"
+    "|augustus|января|февраля|марта|апреля|мая|июня|июля|августа|сентября|октября|ноября|декабря)"
 )
 _ARITHMETIC: Final = (
     "plus|divided by|multiplied by|sin|cos|tan|log|ln|lg|exp|sqrt|mod(?:ulo)?|gcd|lcm|abs|floor|ceil"
@@ -36,6 +36,9 @@ _BOUNDS: Final = (
     "|über|unter"
     "|as (?:many|much|few|little|high|low|large|small|long) as|start(?:s|ing)? (?:at|from)|in excess of"
     "|limited to"
+    "|ab|bis|halb|viertel (?:vor|nach)|a las?|alle|às|до|от|свыше|выше|ниже|более|больше|менее|меньше|минимум"
+    "|максимум|minst|högst|mindst|højst|(?:co )?naj(?:mniej|wyżej)|powyżej|poniżej|en (?:az|fazla|çok)"
+    "|ít nhất|nhiều nhất|hơn|paling (?:sedikit|banyak)"
     "|capped at|anywhere from|north of|short of|(?:max|min)(?:imum|imal)?(?: of)?|(?:max|min)\\."
 )
 _FRACTIONS: Final = (
@@ -46,13 +49,22 @@ _REFERENCES: Final = (
     r"steps?|chapter|section|page|question|problem|part|options?|figure|table|equation|line|version|example"
     r"|exercise|item|case|release|version:|v\.|theorem|lemma|article|paragraph|appendix|footnote|ver\."
     r"|no\.|pp?\.|eqn?s?\.|figs?\."
-    r"|sec\.|ch\.|vol\.|art\."
+    r"|sec\.|ch\.|vol\.|art\.|nr\.?|n[°º]|núm\.|abs\.|kap\.|ver"
+    r"|weeks?|day|room|flight|stage|phase|round|type|rule|route|highway|row|column|lesson|season|episode"
 )
 _MORE: Final = (
     "more|less|fewer|greater|higher|lower|larger|smaller|bigger|over|above|under|below|up|upwards?|down"
     "|beyond|longer"
     "|shorter|older|younger|earlier|later|better|worse|onwards?|mehr|weniger|más|menos|plus|moins|più|meno"
     "|mais"
+)
+
+_LEADING: Final = (
+    "Abouts?|Approx(?:imately)?|Around|Roughly|Nearly|Almost|Exactly|Precisely|Only|Just|Circa|Total|Sum|Result"
+    "|Minus|Negative|Positive|Plus|Thus|Therefore|Hence|So|Then|Finally|Answer|Final|Value|Number|Amount|Count"
+    "|Price|Cost|Profit|Age|Score|Length|Area|Volume|Distance|Speed|Time|Average|Mean|Median|Probability"
+    "|There|It|He|She|They|We|You|I|This|That|In|An?|The|USD|EUR|GBP|Rs|Yes|No|Correct|Ungefähr|Etwa|Rund|Genau"
+    "|Environ|Aproximadamente|Circa|X|Y|Z|N"
 )
 
 
@@ -70,8 +82,12 @@ UNSURE: Final = re.compile(
     r"|al menos|como (?:máximo|mínimo)"
     r"|almeno|al massimo|(?:più|meno) d[ie]|fino a|pelo menos|no máximo|até|non|não|niet|geen|minstens"
     r"|hoogstens"
-    r"|(?:meer|minder) dan)\b|n['’]t\b|\\infty|[≠<>≤≥±√∛∜∞⩽⩾≦≧≪≫≲≳∈∓]|!="
+    r"|(?:meer|minder) dan"
+    r"|не|нет|нельзя|между|(?:более|больше|менее|меньше) чем|no (?:es|son|era|fue|hay|está|puede)"
+    r"|inte|ikke|mellan|mellem|mellom|(?:mer|mere|mindre) (?:än|end|enn)|nie|między|(?:więcej|mniej) niż"
+    r"|değil|arasında|không|bukan|tidak|(?:lebih|kurang) dari)\b|n['’]t\b|\\infty|[≠<>≤≥±√∛∜∞⩽⩾≦≧≪≫≲≳∈∓]|!="
     r"|不[是为為到超足小大多少]|并非|並非|错误|錯誤|至少|至多|最多|最少|超过|超過|多于|少于|大于|小于|低于|高于|多於|少於|大於|小於|介于|之间"
+    r"|(?:最[大小高低]|최[대소])\s?(?=[0-9])|少なくとも|多くとも|多くて|적어도|많아야|아닙|않"
     r"|ではな|じゃな|ありません|未満|未满|以上|以下|以内|より(?:大|小|多|少)|아니|이상|이하|미만|초과",
     re.IGNORECASE,
 )
@@ -83,10 +99,10 @@ NOT_AFTER: Final = re.compile(
     r"|\\[A-Za-z]+\s*[({\[]*|[\w)\]}][(\[]|[\w)\]}^_]\s?\{"  # a function, a command, a power
     r"|[(\[][^()\[\]]*,"  # in a list
     r"|(?<!百分)之|[三四五六七八九十]分"
-    rf"|(?<!\w)(?:{_REFERENCES}|{_ARITHMETIC})|[#§№第제]"
+    rf"|(?<!\w)(?:{_REFERENCES}|{_ARITHMETIC})\s*\(?|[#§№第제]"
     r")\s*\Z"
     rf"|(?<!\w)(?:{_BOUNDS}|{_MULTIPLES}|{_RATIOS})\s+\Z"
-    rf"|\b{_COUNTS}\s*(?:,|or|and|to|through|[-–—]|in|of|out of)\s*\Z|[或和到至~～]\s*\Z"
+    rf"|\b{_COUNTS}\s*(?:,|or|and|to|through|[-–—]|in|(?:out\s+)?of(?:\s+(?:the|these|those|all|his|her|their|our|my))?)\s*\Z|[或和到至~～]\s*\Z"
     rf"|(?:half|quarter|minutes?)\s+(?:to|before|after)\s+\Z",
     re.IGNORECASE,
 )
@@ -95,12 +111,16 @@ NAME_BEFORE: Final = re.compile(
     rf"(?<!\w)(?:[123]?[0-9](?:st|nd|rd|th)?\s+)?{_MONTHS}\.?\s+(?:the\s+)?\Z|(?:AD|BC)\s+\Z"
     r"|[a-z],?\s+[A-Z][a-z]+[A-Z]?\w*\s+\Z"
 )
+# A text that is nothing but capital words and a number, unless they are words that lead to it.
+_NAME: Final = re.compile(r"\W*(?!(?:{_LEADING})\b)(?:[A-Z][A-Za-z]*\s+)+\Z".replace("{_LEADING}", _LEADING))
+_END: Final = re.compile(r"\W*\Z")
+
 # Right after a number and its scale or sign of percent.
 NOT_BEFORE: Final = re.compile(
-    r"\s*(?:[+*×÷·^√±<>≤≥≠=\\]|/(?![^\W\d_])|/(?!(?-i:[smhglLVWAJN])\b)[^\W\d_](?!\w))"
+    r"[\s)*_\"'”]*\(?[?？]|\s*(?:[+*×÷·^√±<>≤≥≠=\\]|/(?![^\W\d_])|/(?!(?-i:[smhglLVWAJN])\b)[^\W\d_](?!\w))"
     r"|:[a-z](?!\w)|\.x\b|\s*(?:minimum|maximum|max\b|tops|odd|noon|midnight|in the (?:morning|afternoon"
     r"|evening)|at night)\b"
-    r"|\s*(?:over|percent\s+of|to\s+the)\s+[a-z](?!\w)|\s*(?:bis\s|(?:and\s+)?(?:up|on)wards?\b)"
+    r"|\s*(?:over|(?:percent\s+)?(?:of|von|de|di)|to\s+the)\s+[b-z](?!\w)|\.?[ºª]|\s*的(?:倍数|倍數|平方|立方|阶乘)|\s*(?:bis\s|(?:and\s+)?(?:up|on)wards?\b)"
     r"|\s*[-–—]\s?\(|\s*[-–—]\s?[A-Za-z](?!\w|\s+[a-z])"
     r"|\s*-\s*\Z|-[^\W\d_]|\([A-Za-z]\s*[-+*/^=)]|\s*!\s*[.!$\\)=]|['’]s\b"
     r"|[^\S\n]*[^\W\d_]*\+(?!\w)|\s*(?:,|and|;)\s*[A-Za-z]\s?="
@@ -140,6 +160,9 @@ _ARTICLE: Final = re.compile(r"\b(?:der|die|das|dem|den|des|am|vom|zum|im)\s+\Z"
 _POINT: Final = re.compile(r"\.\s\w")
 _EXCLAMATION: Final = re.compile(r"\s*!\s*\Z")
 _WORD: Final = re.compile(r"[^\W\d_]{2}")
+# What makes a time of day of hours.
+_AT: Final = re.compile(r"\b(?:à|vers|в|at|um)\s+\Z", re.IGNORECASE)
+_HOURS: Final = re.compile(r"\s?(?:h|heures?|uhr|час(?:а|ов)?)(?!\w)", re.IGNORECASE)
 _WINDOW: Final = 80
 
 
@@ -155,9 +178,13 @@ def is_part_of_more(before: str, sign: str, after: str) -> bool:
     before, after = before[-_WINDOW:], after[:_WINDOW]
     if _WORD_OF_MINUS.match(sign) and not _BEFORE_MINUS.search(before):
         return True
+    if _NAME.match(before) and _END.match(after):
+        return True
     if before.endswith("|") and after.startswith("|"):
         return True
     if before.rstrip().endswith(("(", "[")) and (not is_closed or after.lstrip().startswith(",")):
+        return True
+    if _AT.search(before) and _HOURS.match(after):
         return True
     if _ARTICLE.search(before) and _POINT.match(after):
         return True

@@ -75,10 +75,11 @@ _ELSEWHERE: Final = re.compile(
     r"(?:[^\S\n]+(?:correcte|exacte|finale|correcta|final|corretta|esatta|giusta|correta|certa|đúng)\b)?"
     r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b(?:[^\S\n]*:)?"
     r"|[—–-](?=\s))"
-    r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|a|o|de|het|option|opción|opzione|opção|optie)\s+(?=\S))*"
+    r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|a|o|de|het|option|opción|opzione|opção|optie)\s+(?=\S)(?!\d+\.\s+\w))*"
     # Chinese, Japanese, Korean
     r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為选選はがを은는이]|[:：=])+(?:选项|選項|選択肢)?"
     r"|(?:正确|正確)(?:选项|選項)[*_`]*\s*(?:[是为為]|[:：])+"
+    r"|(?:选项|選項)(?=[(（*]*[A-Za-z][)）*]*\s*[是为為]?(?:正确|正確|对的|對的))"
     r"|(?:[故应應我]|所以|因此|应该|應該)(?:选|選)(?:择|擇)?(?:选项|選項)?[:：]?"
     r"|(?:\A|(?<=[\n。，,]))[^\S\n]*(?:答[:：]|[选選](?:择|擇)?[:：]?(?=\s*[(（\"“]?[A-Za-z]))"
     r")[\s*_`\"'“「『:=]*",
@@ -97,7 +98,7 @@ _END: Final = re.compile(
     r"|(?P<comma>,(?=\s)|[，、])"
     r"|(?P<aside>(?<!\bor)(?<!\band)(?<=\S)\s\()"
     r"|(?P<dash>\s[-–—]\s(?=[^\W\d]))"
-    r"|\b(?:because|since|as|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce"
+    r"|\b(?:rather than|instead of|as opposed to|because|since|as|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce"
     r"|puisque|porque"
     r"|perché|pois|omdat|want|потому)\b"
     r"|で(?:す|した|ある)|だ(?=[。\s]|\Z)|なので|[にと]なります|입니다|이다|이에요|예요|因为|因為",
@@ -118,6 +119,11 @@ _LETTERS: Final = re.compile(
 )
 # After one letter and a point, a text and another letter with a point ("A. Rome and B. Paris").
 _ANOTHER: Final = re.compile(r"[^.\n]{0,80}?\b(?:and|or)[^\S\n]+[(*]*[A-Z][*]*[.)]")
+# After a number and a point, if it is an ordinal: "der 3. Tag", "3. Mai".
+_ORDINAL: Final = re.compile(r"(?:\A|\s)(?P<article>(?:der|die|das|dem|den|am|vom|zum)\s+)?[0-9]{1,3}\Z")
+_MONTH: Final = re.compile(
+    r"\s+(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
 # Of one letter, with brackets and emphasis.
 _LETTER_AT_MOST: Final = 6
 # After anything else that ends a clause, an item that has its line to itself.
@@ -163,6 +169,9 @@ def _clause(text: str) -> int | None:
             going_on = [_LONE, *([_ANOTHER] if at < _LETTER_AT_MOST else [])]
         else:
             going_on = []
+        ordinal = _ORDINAL.search(text[max(0, at - 12) : at]) if kind == "stop" else None
+        if ordinal is not None and (ordinal["article"] or _MONTH.match(text, rest)):
+            continue
         if (kind != "comma" or depth <= 0) and not any(pattern.match(text, rest) for pattern in going_on):
             return end.start()
     return None

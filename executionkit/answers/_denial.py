@@ -19,10 +19,11 @@ _DENIED_NEARBY: Final = re.compile(
     r"|rul(?:e|es|ed|ing) out|exclud\w+|reject\w*|dismiss\w*|discard\w*|refut\w+|den(?:y|ies|ied|ying)"
     r"|doubt\w*"
     r"|zero|(?<!a )little|nothing|none|nobody|disagree\w*|no longer|avoid\w*|mistake\w*|short of|less than"
-    r"|questionable|implausible|impossible)\b"
+    r"|questionable|implausible|impossible|hesita\w+|reluctan\w+)\b"
     r"|\b(?:un|anti|pseudo)-",
     re.IGNORECASE,
 )
+_CONDITION: Final = re.compile(r"\b(?:if|unless|whether)\b", re.IGNORECASE)
 # A "no" that denies nothing.
 _IDIOM: Final = re.compile(
     r"\b(?:(?:there(?: is|'s|’s)\s+)?(?:no|without(?: any| a)?|beyond(?: any| a)?)\s+(?:doubt|question"
@@ -53,4 +54,4 @@ def is_denied(text: str, start: int, end: int) -> bool:
     after = text[end : end + _WINDOW]
     cut_after = _CLAUSE.search(after)
     clause = before[cuts[-1] if cuts else 0 :], after[: cut_after.start() if cut_after else None]
-    return any(map(_DENIED_NEARBY.search, clause))
+    return any(map(_DENIED_NEARBY.search, clause)) or _CONDITION.search(clause[0]) is not None

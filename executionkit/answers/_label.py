@@ -27,7 +27,7 @@ _AFTER_OR: Final = re.compile(r"(?:\b(?:or|and|nor)\W{1,3}|/\W{0,2})\Z", re.IGNO
 _NUMBER: Final = re.compile(r"\.?[^\S\n]*#?\d")
 _DENIED_FIELD: Final = re.compile(
     r"[\"'”’*`)\]]*\s*(?:\(|[:=]|[-–—](?=\s))\s*(?:no|none|not|never|nope|nothing|false|absent|n/?a"
-    r"|unlikely|nil|0|zero)\b"
+    r"|unlikely|nil|0(?![.,][0-9])|zero)\b"
     r"|\W*(?:no|none|not|never|nope|nothing|false|absent)\W*\Z",
     re.IGNORECASE,
 )

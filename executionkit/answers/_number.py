@@ -69,7 +69,7 @@ def _token(decimal: str, groups: str, scales: Iterable[str]) -> re.Pattern[str]:
 
 
 # Right after a number: scales cut short, which are units elsewhere (5 K, 5 M), ordinals, unknowns of algebra.
-_NO_UNIT: Final = re.compile(r"[kKMBTxyznieπ]|MM|st|nd|rd|th|pi")
+_NO_UNIT: Final = re.compile(r"[kKMBTxyznieπ]|MM|st|nd|rd|th|[eè]re?|ers?|i?[èe]me|ste|[ºª]|pi")
 # The same in upper and lower case: scales that are unknown here, or that differ from place to place.
 _OTHER_SCALE: Final = re.compile(
     r"mil|mill|mille|mila|thou|grand|scores?|gross|myriads?|\w*[zg]illions?|[mb]il[ij]?l?i?ard\w*"
@@ -164,7 +164,7 @@ class _Notation:
         if token["divisor"] and (divisor.startswith("0") or re.match("0[0-9]", figures)):
             return None  # a date, or no number at all
         value = Fraction(figures) * Fraction(10) ** int(power) / int(divisor) + int(mixed)
-        for word in re.findall(r"[a-zа-яóã]+|[^\W\d_]", token["scale"] or "", re.IGNORECASE):
+        for word in re.findall(r"[^\W\d_\u3400-\u9fff]+|[^\W\d_]", token["scale"] or "", re.IGNORECASE):
             value *= self._scale(word)
         if bool(token["minus"]) != bool(token["minus_after"]):
             value = -value
