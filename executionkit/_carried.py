@@ -11,7 +11,7 @@ from uuid import UUID
 def as_carried(value: object) -> object:
     """Turn a value that JSON does not have into one that it has; equal values become the same.
 
-    A decimal becomes a text without trailing zeros, a moment one in UTC, and anything unknown its `repr`.
+    A decimal becomes a text without trailing zeros, a moment or time of day one in UTC, and anything unknown its `repr`.
     """
     if isinstance(value, Enum):
         return value.value
@@ -21,6 +21,10 @@ def as_carried(value: object) -> object:
         return value.total_seconds()
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).isoformat()
+    if isinstance(value, time) and value.utcoffset():
+        moment = datetime.combine(date(2000, 1, 2), value).astimezone(UTC)
+        if moment.day == 2:  # Python holds times equal only if they are so within one day
+            return moment.timetz().isoformat()
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, (UUID, PurePath)):

@@ -121,7 +121,10 @@ def canonical_text(value: object) -> str:
 
 def _as_carried(value: object) -> object:
     if is_record(value):
-        return _one_form(_own_fields(value))
+        return _one_form(own_fields(value))
+    secret = getattr(value, "get_secret_value", None)
+    if callable(secret):  # a model's dump hides it, and all of them would be the same
+        return _one_form(secret())
     if isinstance(value, (set, frozenset)):
         return sorted(map(_one_form, cast("set[object]", value)), key=canonical_text)
     from executionkit._carried import as_carried  # not at the top: few programs need it
@@ -129,13 +132,13 @@ def _as_carried(value: object) -> object:
     return _one_form(as_carried(value))
 
 
-def _own_fields(record: Any) -> object:
+def own_fields(record: Any) -> dict[str, object]:
     """The fields of a dataclass or model, without what its own hooks would write in their place."""
-    names: object = getattr(type(record), "model_fields", None)
-    if not isinstance(names, dict):
-        return as_dicts(record)
+    if is_dataclass(record) and not hasattr(record, "model_fields"):
+        return {spec.name: getattr(record, spec.name) for spec in fields(record)}
+    names = cast("Mapping[str, Any]", getattr(type(record), "model_fields", {}))
     extra = getattr(record, "__pydantic_extra__", None) or {}
-    return {name: getattr(record, name) for name in cast("dict[str, Any]", names)} | extra
+    return {name: getattr(record, name) for name in names} | extra
 
 
 def _one_form(value: object) -> object:

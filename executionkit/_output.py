@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial, reduce
 from operator import or_
 from types import UnionType
@@ -56,6 +58,10 @@ MOST_ERRORS: Final = 20
 """The most errors that the model is shown: with the first ones it can mend the rest too."""
 
 
+_KEPT: Final = 1000
+"""How many values are remembered, of types that don't read what they write."""
+
+
 class UnfitError(Exception):
     """A reply that does not fit.
 
@@ -86,6 +92,7 @@ class Output(Generic[T]):
     ) -> None:
         self._check = check
         self._dumps = (*dumps, _itself)
+        self._written: deque[tuple[str, T, str]] = deque(maxlen=_KEPT)
         self._wraps = schema is not None and not _describes_object(schema) and _can_move(schema)
         self.schema: Mapping[str, Any] | None = schema
         if schema is not None and self._wraps:
@@ -111,7 +118,8 @@ class Output(Generic[T]):
     def canonical(self, value: object) -> str:
         """Write a JSON value in a form that depends only on the value it is read as, and that reads as it.
 
-        A type that doesn't read what it writes has no such form: the JSON itself is written.
+        A type that doesn't read what it writes has no such form: the JSON that was first read as the value is
+        written.
 
         Raises:
             UnfitError: The JSON does not fit.
@@ -125,7 +133,16 @@ class Output(Generic[T]):
                     return text
             except Exception:  # noqa: BLE001, S112  # a type's own hooks may raise anything
                 continue
-        return canonical_text(value)
+        return self._first_written(wanted, canonical_text(value))
+
+    def _first_written(self, wanted: T, text: str) -> str:
+        with suppress(Exception):  # a type's own hooks may raise anything
+            form = canonical_text(wanted)  # equality alone is not enough: 1 equals true
+            for known_form, known, known_text in self._written:
+                if known_form == form and known == wanted:
+                    return known_text
+            self._written.append((form, wanted, text))
+        return text
 
 
 def output_for(output: object) -> Output[Any]:

@@ -1,11 +1,13 @@
 """`vote_by_field`: a vote on structured values, as a whole and field by field."""
 
+import json
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
-from executionkit._json import as_dicts, canonical_text, is_record
+from executionkit._json import as_dicts, canonical_text, is_record, own_fields
 
 T = TypeVar("T")
 
@@ -70,20 +72,24 @@ def vote_by_field(values: Sequence[T]) -> FieldVote[T]:
     if not values:
         raise ValueError(f"values must hold at least one, got {values!r}")
     every = range(len(values))
-    leaves = [dict(_leaves(_as_object(value))) for value in values]
-    written = [_ballots(value) for value in values]
+    leaves = [
+        {_named(path): (path, item) for path, item in _leaves(_as_object(value))} for value in values
+    ]
+    written = [_ballots(value, leaf) for value, leaf in zip(values, leaves, strict=True)]
     whole = _winner([frozenset(ballot.items()) for ballot in written])
     fields: dict[str, Any] = {}
     agreement: dict[str, float] = {}
     matches = [0 for _ in every]
-    for path in dict.fromkeys(path for leaf in leaves for path in leaf):
-        ballots = [ballot.get(_named(path), _ABSENT) for ballot in written]
+    # Fields that a model's own hooks don't write vote too, or all could agree on values that differ.
+    for name in dict.fromkeys(name for part in (leaves, written) for each in part for name in each):
+        ballots = [ballot.get(name, _ABSENT) for ballot in written]
         chosen, votes = _winner(ballots)
         for index in every:
             matches[index] += ballots[index] == ballots[chosen]
-        if path in leaves[chosen]:
-            _put(fields, path, leaves[chosen][path])
-            agreement[".".join(_named(path))] = votes / len(values)
+        if name in written[chosen]:
+            shown = leaves[chosen].get(name)
+            _put(fields, *(shown or (name, json.loads(written[chosen][name]))))
+            agreement[".".join(name)] = votes / len(values)
     return FieldVote(
         winner=values[whole[0]],
         agreement_ratio=whole[1] / len(values),
@@ -101,16 +107,33 @@ def _winner(ballots: Sequence[Hashable]) -> tuple[int, int]:
 
 
 def _as_object(value: object) -> dict[str, Any]:
+    """The fields as they are shown: those of a model as its own hooks write them."""
     if isinstance(value, Mapping) or is_record(value):
-        return cast("dict[str, Any]", as_dicts(value))
+        with suppress(Exception):  # a model's own hooks may raise anything
+            dump: Any = getattr(value, "model_dump", None)
+            shown: object = dump(mode="json", by_alias=False) if callable(dump) else as_dicts(value)
+            if isinstance(shown, dict):
+                return cast("dict[str, Any]", shown)
+        if is_record(value) and (own := own_fields(value)) and set(own) != {"root"}:
+            return own
     raise ValueError(f"values must be mappings, dataclasses or models, got {value!r}")
 
 
-def _ballots(value: object) -> dict[Path, str]:
-    """The fields as they vote: by Python's values, because 1.0 and 1.00 of a Decimal are different JSON."""
-    dump: Callable[[], dict[str, Any]] | None = getattr(value, "model_dump", None)
-    compared = _as_object(value) if dump is None else dump()
-    return {_named(path): canonical_text(item) for path, item in _leaves(compared)}
+def _ballots(value: object, shown: Mapping[Path, tuple[Path, Any]]) -> dict[Path, str]:
+    """The fields as they vote: by Python's values, because a model's own hooks may write them otherwise."""
+    compared = {_named(path): item for path, item in _leaves(_compared(value))}
+    fields = {name: item for name, (_, item) in shown.items()} | compared
+    return {name: canonical_text(item) for name, item in fields.items()}
+
+
+def _compared(value: Any) -> dict[str, Any]:
+    own: Mapping[str, Any] = own_fields(value) if is_record(value) else value
+    if set(own) == {"root"} and isinstance(own["root"], Mapping):  # a RootModel
+        own = own["root"]
+    return {
+        name: _compared(item) if is_record(item) or isinstance(item, Mapping) else item
+        for name, item in own.items()
+    }
 
 
 def _named(path: Path) -> Path:
@@ -127,5 +150,8 @@ def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, A
 
 def _put(fields: dict[str, Any], path: Path, value: object) -> None:
     for name in path[:-1]:
-        fields = fields.setdefault(name, {})
+        inner = fields.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return  # a model's own hook writes one value for all of these fields
+        fields = cast("dict[str, Any]", inner)
     fields[path[-1]] = value
