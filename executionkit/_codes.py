@@ -57,6 +57,29 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 
+_SENTENCE_END = re.compile(r"[.!?;]\s|\n")
+_SYSTEM = re.compile(
+    r"\b(?:system|developer)['\"`]?[ _-]?(?:role|message|prompt|instruction)|[\"'`](?:system|developer)[\"'`]"
+    r"|\brole\b\W{1,4}(?:\w+\W{1,3}){0,4}(?:system|developer)\b|system\s*角色",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"(?:\bnot?|n't|\bcannot)\s(?:\w+\s){0,2}(?:support|allow|accept|enabled?|permit|valid|one of|be used)"
+    r"|\bonly\b|\bwithout\b|\bun(?:supported|expected|known|recogni[sz]ed)|\binvalid\b|不",
+    re.IGNORECASE,
+)
+_ALLOWED = re.compile(r"\b(?:one of|should be|must be)\b.*")
+# Servers and chat templates that know the two sides of a dialogue, or one system message and no second.
+_DIALOGUE_ONLY = re.compile(
+    r"\broles? must alternate|\bmust alternate between"
+    r"|\bsystem message\w* (?:must|should|can only) .{0,20}\b(?:beginning|first|start)\b"
+    r"|\bonly\b.{0,20}\buser\b.{0,20}\bassistant\b.{0,40}\broles?\b"
+    r"|\broles?\b.{0,60}\b(?:must|should) be\W{1,3}(?:(?:one of|either)\W{1,3})?(?:user|assistant)\b"
+    r"(?!.*system)"
+    r"|\b(?:first message|conversation) must\b.{0,40}\buser\b",
+    re.IGNORECASE,
+)
+
 
 _UNUSABLE = re.compile(
     r"failed[_ ]generation|failed to (?:call a function|generate json|parse (?:the )?tool calls?\b(?! arg))"
@@ -85,6 +108,17 @@ def says_too_long(words: str) -> bool:
 def says_unusable(words: str) -> bool:
     """Whether a server's words say that it could not use what the model wrote. The next sample may do."""
     return _UNUSABLE.search(words) is not None
+
+
+def says_no_system(words: str) -> bool:
+    """Whether a server's words say that the model takes no system messages.
+
+    That roles must alternate says so too, of a conversation in which they do but for the system message.
+    """
+    return _DIALOGUE_ONLY.search(words) is not None or any(
+        _SYSTEM.search(_ALLOWED.sub("", sentence)) and _DENIAL.search(sentence)
+        for sentence in _SENTENCE_END.split(words)
+    )
 
 
 def status_in(code: object) -> int | None:

@@ -13,6 +13,8 @@ _REASONING: Final = (
     "reasoning_text",  # of GitHub Copilot's API
 )
 
+_SEPARATOR: Final = "\n\n"
+
 Answer = tuple[Mapping[str, Any], str]
 """A message and its finish reason."""
 
@@ -78,3 +80,44 @@ def joined(answers: Sequence[Answer]) -> list[Answer]:
 def telling(finish: str, further: str) -> str:
     """Of two finish reasons of one answer the one that says more than "stop"."""
     return further if further and finish in ("", "stop") else finish
+
+
+def without_system(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Turn system messages into parts of the user messages, for models that take no system messages.
+
+    A text goes to the beginning of the user message that follows. If none follows, it goes to the end of the
+    one before, or becomes a user message.
+    """
+    turned: list[dict[str, Any]] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message.get("role") in ("system", "developer"):
+            waiting.append(text_of(message.get("content")))
+            continue
+        if waiting and message.get("role") == "user":
+            turned.append(_with_text(message, waiting, []))
+        else:
+            _settle(turned, waiting)
+            turned.append(dict(message))
+        waiting = []
+    _settle(turned, waiting)
+    return turned
+
+
+def _settle(turned: list[dict[str, Any]], waiting: list[str]) -> None:
+    """Put texts that no user message follows after what there is."""
+    if waiting and turned and turned[-1].get("role") == "user":
+        turned[-1] = _with_text(turned[-1], [], waiting)
+    elif waiting:
+        turned.append({"role": "user", "content": _SEPARATOR.join(waiting)})
+
+
+def _with_text(message: Mapping[str, Any], before: list[str], after: list[str]) -> dict[str, Any]:
+    content = message.get("content")
+    if is_list(content):  # of parts: texts, images
+        ends = (
+            [{"type": "text", "text": _SEPARATOR.join(texts)}] if texts else [] for texts in (before, after)
+        )
+        first, last = ends
+        return {**message, "content": [*first, *content, *last]}
+    return {**message, "content": _SEPARATOR.join([*before, text_of(content), *after])}

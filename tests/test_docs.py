@@ -31,7 +31,7 @@ def simulated(request: ChatRequest) -> str | LLMResponse:
         function = request.tools[0]["function"]
         arguments = dict.fromkeys(function["parameters"].get("properties", {}), "tea")
         return LLMResponse("", [ToolCall("call_1", function["name"], arguments)])
-    if "Reply with one JSON" in request.prompt:
+    if "Reply with one JSON" in request.messages[0]["content"]:
         return '{"title": "Metropolis", "year": 1927}'
     return "Score: 9" if "Judge how well" in request.prompt else "Paris"
 

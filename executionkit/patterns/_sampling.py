@@ -6,7 +6,8 @@ from typing import Any, Final
 from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
-from executionkit.errors import ExecutionKitError, PermanentError
+from executionkit.errors import ExecutionKitError, LLMError, PermanentError
+from executionkit.patterns._refusals import MOST_CHOICES, fewer_choices
 from executionkit.responses import LLMResponse
 
 
@@ -46,7 +47,10 @@ class Samples:
         self._max_concurrency: Final = max_concurrency
         self._per_request = per_request
         self._may_fail: Final = may_fail
+        # Some servers take one choice only where nothing is drawn at random.
+        self._kind: Final = "sampled" if temperature else "greedy"
         self._refusal: PermanentError | None = None
+        self._most_taken: int | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -58,11 +62,19 @@ class Samples:
         """The errors of the failed samples as text, in sample order."""
         return tuple(told(self.failures[sample]) for sample in sorted(self.failures))
 
+    def recall(self, run: Run) -> int:
+        """Ask for no more choices than the server is known to take; returns the choices of a request."""
+        if self._per_request > 1:
+            known = MOST_CHOICES.recall(run.target, self._kind) or self._per_request
+            self._per_request = min(self._per_request, known)
+        return self._per_request
+
     async def take(self, run: Run, count: int) -> list[int]:
         """Ask for `count` more samples and wait until each has come back or failed for good.
 
         A reply with fewer choices than its request asked for has the rest asked for again, and no further
-        request asks for more than that server gave: one that knows no `n` is asked for one at a time.
+        request asks for more than that server gave: one that knows no `n` is asked for one at a time. So it
+        is where the server refuses the number of choices; that is remembered for this provider.
 
         Returns:
             The numbers of those that came back, in order.
@@ -101,19 +113,31 @@ class Samples:
                 [{"role": "user", "content": self._prompt}],
                 temperature=self._temperature,
                 max_tokens=self._max_tokens,
+                is_final=lambda exc: _fewer(exc, wanted) is not None,
                 **extra,
             )
         except Exception as exc:
+            fewer = _fewer(exc, wanted)
+            if fewer is not None:
+                self._per_request = min(self._per_request, fewer)
+                self._most_taken = self._per_request
+                return
             if isinstance(exc, PermanentError) and not concerns_one_request(exc):
                 self._refusal = exc  # every sample would be refused, and need not be sent for that
             self.failures.update(dict.fromkeys(samples, exc))
             if len(self.failures) > self._may_fail or not _is_failure(run, exc):
                 raise
             return
+        if self._most_taken is not None and wanted <= self._most_taken:
+            MOST_CHOICES.learn(run.target, self._kind, self._most_taken)
         choices = (reply, *reply.alternatives)
         self.replies.update(zip(samples, choices, strict=False))
         if len(choices) < wanted:
             self._per_request = min(self._per_request, len(choices))
+
+
+def _fewer(exc: BaseException, wanted: int) -> int | None:
+    return fewer_choices(exc, wanted) if wanted > 1 and isinstance(exc, LLMError) else None
 
 
 def _is_failure(run: Run, exc: BaseException) -> bool:

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
+from executionkit._messages import without_system
 from executionkit._output import Output, Rung, SchemaMode, UnfitError, Validator
 from executionkit.cost import minus
 from executionkit.engine.run import Run
 from executionkit.errors import LLMError, PatternError
+from executionkit.patterns._refusals import NO_SYSTEM_MESSAGES, refuses_system
 from executionkit.patterns._structured_modes import (
     MEMORY,
     MODES,
@@ -23,10 +25,7 @@ from executionkit.types import TokenUsage
 
 T = TypeVar("T")
 
-_ASK: Final = """\
-{prompt}
-
-Reply with one JSON {kind}, no text before or after it{fitting}"""
+_INSTRUCTIONS: Final = "Reply with one JSON {kind}, no text before or after it{fitting}"
 
 _REPAIR: Final = """\
 That is not what was asked for:
@@ -51,6 +50,7 @@ class Attempts(Generic[T]):
         mode: The schema mode in use.
         is_fixed: Whether the caller chose `mode`; then it is never given up.
         is_certain: Whether every mode given up was surely refused; else `mode` is not remembered.
+        is_without_system: Whether the server refused the system message.
         parse_attempts: Replies read.
         repair_attempts: Requests after the first.
         truncated_responses: Replies cut off.
@@ -69,6 +69,7 @@ class Attempts(Generic[T]):
     mode: SchemaMode
     is_fixed: bool
     is_certain: bool = True
+    is_without_system: bool = False
     parse_attempts: int = 0
     repair_attempts: int = 0
     truncated_responses: int = 0
@@ -145,24 +146,27 @@ class Attempts(Generic[T]):
     async def _ask(
         self, messages: list[dict[str, Any]], rung: Rung, room: int, run: Run
     ) -> tuple[LLMResponse, int]:
-        """Get one reply, and the `max_tokens` it had, in a mode and with a limit that the server takes."""
+        """Get one reply, and the `max_tokens` it had, in a form that the server takes."""
         schema = self.output.schema
         while True:
             before = run.usage
+            sent = without_system(messages) if self.is_without_system else messages
             fields = {} if schema is None else request_fields(self.mode, schema)
             try:
                 reply = await run.complete(
-                    messages,
+                    sent,
                     temperature=self.temperature,
                     max_tokens=room,
-                    is_final=None if schema is None else self._is_given_up,
+                    is_final=self._is_settled,
                     **fields,
                 )
             except LLMError as exc:
                 if room > self.max_tokens and refuses_room(exc):
                     room = self.max_tokens_limit = self.max_tokens
                     messages = _with_last(messages, _BRIEFER)
-                elif schema is not None and self._is_given_up(exc):
+                elif self._lacks_system(exc):
+                    self.is_without_system = True
+                elif self._is_given_up(exc) and schema is not None:
                     self.mode = self._next_mode(run, schema)
                 else:
                     self._charge(rung, before, run)
@@ -173,13 +177,24 @@ class Attempts(Generic[T]):
                 self._charge(rung, before, run)
                 raise
             self._charge(rung, before, run)
+            if self.is_without_system:
+                NO_SYSTEM_MESSAGES.learn(run.target, "", value=True)
             if schema is not None and not self.is_fixed and self.is_certain and self.mode != MODES[0]:
                 MEMORY.learn(run.target, schema, self.mode)
             return reply, room
 
+    def _is_settled(self, exc: BaseException) -> bool:
+        """Whether another request follows this one instead of the same again."""
+        return self._lacks_system(exc) or self._is_given_up(exc)
+
+    def _lacks_system(self, exc: BaseException) -> bool:
+        return not self.is_without_system and isinstance(exc, LLMError) and refuses_system(exc)
+
     def _is_given_up(self, exc: BaseException) -> bool:
         """Whether `exc` is the end of the mode; then the same request is not sent again."""
-        if self.is_fixed or not isinstance(exc, LLMError) or not refuses_mode(exc):
+        if self.output.schema is None or self.is_fixed:
+            return False
+        if not isinstance(exc, LLMError) or not refuses_mode(exc):
             return False
         # The last mode asks for nothing: a server that complains even then was out of order before, too.
         is_last = self.mode == MODES[-1]
@@ -204,13 +219,14 @@ class Attempts(Generic[T]):
 
 
 def _first_request(prompt: str, output: Output[Any]) -> tuple[str, list[dict[str, Any]]]:
+    # The schema goes first: small models follow it better there, and a server keeps it in its prompt cache.
     if output.schema is None:
         kind, fitting = "object or array", "."
     else:
         text = json.dumps(output.schema, ensure_ascii=False, separators=(",", ":"))
         kind, fitting = "value", f", that fits this JSON Schema:\n{text}"
-    text = _ASK.format(prompt=prompt, kind=kind, fitting=fitting)
-    return kind, [{"role": "user", "content": text}]
+    instructions = _INSTRUCTIONS.format(kind=kind, fitting=fitting)
+    return kind, [{"role": "system", "content": instructions}, {"role": "user", "content": prompt}]
 
 
 def _with_last(messages: list[dict[str, Any]], added: str) -> list[dict[str, Any]]:

@@ -3,14 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from executionkit._output import SchemaMode
 from executionkit._schema import sendable
 from executionkit._schema._strict import strict
 from executionkit.errors import LLMError, PermanentError, RateLimitError
+from executionkit.patterns._refusals import Memory, is_complaint, is_success
 
 MODES: Final[tuple[SchemaMode, ...]] = ("json_schema", "json_object_schema", "json_object", "none")
 
@@ -62,8 +61,8 @@ def refuses_mode(exc: LLMError) -> bool:
         return False
     status = exc.status_code
     if isinstance(exc, PermanentError):
-        return status in (None, 400, 422, 500, 501) or _is_success(status)
-    return status == 500 or _is_success(status) or ((status is None or status > 500) and _says_so(exc))
+        return status in (None, 400, 422, 500, 501) or is_success(status)
+    return status == 500 or is_success(status) or ((status is None or status > 500) and _says_so(exc))
 
 
 def is_lasting(exc: LLMError) -> bool:
@@ -73,14 +72,7 @@ def is_lasting(exc: LLMError) -> bool:
 
 def refuses_room(exc: LLMError) -> bool:
     """Whether the server says that `max_tokens` is too large."""
-    # llama.cpp reports clients' mistakes as 500. Other providers may not have a status.
-    status = exc.status_code
-    is_complaint = status in (400, 422, 500, 501) or (status is None and isinstance(exc, PermanentError))
-    return is_complaint and _ROOM_WORDS.search(str(exc)) is not None
-
-
-def _is_success(status: int | None) -> bool:
-    return status is not None and 200 <= status < 300
+    return is_complaint(exc) and _ROOM_WORDS.search(str(exc)) is not None
 
 
 def _says_so(exc: LLMError) -> bool:
@@ -88,33 +80,26 @@ def _says_so(exc: LLMError) -> bool:
     return _REFUSAL_WORDS.search(words) is not None and not _PASSING_WORDS.search(words)
 
 
+def _key(schema: Mapping[str, Any]) -> str:
+    return json.dumps(schema, sort_keys=True)
+
+
 class ModeMemory:
     """The mode that each provider takes for each schema, so that a refusal is paid for once."""
 
     def __init__(self) -> None:
-        self._known: WeakKeyDictionary[object, dict[str, SchemaMode]] = WeakKeyDictionary()
+        self._known: Memory[SchemaMode] = Memory(_MOST_SCHEMAS)
 
     def __len__(self) -> int:
         return len(self._known)
 
     def recall(self, provider: object, schema: Mapping[str, Any]) -> SchemaMode | None:
         """The mode found for this provider and schema, or None."""
-        try:
-            return self._known.get(provider, {}).get(_key(schema))
-        except TypeError:  # a provider that can't be hashed or weakly referenced
-            return None
+        return self._known.recall(provider, _key(schema))
 
     def learn(self, provider: object, schema: Mapping[str, Any], mode: SchemaMode) -> None:
         """Remember the mode that was found."""
-        with suppress(TypeError):
-            modes = self._known.setdefault(provider, {})
-            if len(modes) >= _MOST_SCHEMAS:
-                modes.pop(next(iter(modes)))
-            modes[_key(schema)] = mode
-
-
-def _key(schema: Mapping[str, Any]) -> str:
-    return json.dumps(schema, sort_keys=True)
+        self._known.learn(provider, _key(schema), mode)
 
 
 MEMORY: Final = ModeMemory()

@@ -128,7 +128,9 @@ async def consensus(
             and unsent samples count as failed. Defaults to `num_samples`.
         choices_per_request: Maximum samples that one request asks for (`n` in its body); at least 1. The
             server then charges for the prompt once. If a server returns fewer, the rest is requested again,
-            and no later request asks for more than it returned.
+            and no later request asks for more than it returned. If a server refuses the number, fewer are
+            requested, and that is remembered for this provider. A refused request costs one call and no
+            tokens.
 
     Returns:
         A `ConsensusResult`, which explains the `metadata` keys: `agreement_ratio`, `unique_responses`,
@@ -176,7 +178,8 @@ async def consensus(
     ) as run:
         # For all samples, early stop or not: half a vote costs money and gives no answer. An early stop may
         # end up with one sample to a request, however many a request could hold.
-        at_a_time = choices_per_request if stop == "all" else 1
+        choices = samples.recall(run)
+        at_a_time = choices if stop == "all" else 1
         run.require(calls=-(-num_samples // at_a_time), replies=num_samples)
         while window := needed(votes, num_samples - samples.asked):
             for sample in await samples.take(run, window):

@@ -43,9 +43,9 @@ class StructuredResult(PatternResult[T_co]):
         mended: Whether slips in the reply's JSON were mended without a further request.
         truncated_responses: Replies cut off by `max_tokens`. No value is read from them.
         schema_mode: The server's mode in use at the end; "none" if it has none or there is no schema.
-        rung_costs: Cost of the first request ("ask"), of schema modes that the server refused ("fallback"),
-            of requests with more room ("more_tokens") and of requests with the errors ("repair"). The sum is
-            `cost`. Not in `metadata`.
+        rung_costs: Cost of the first request ("ask"), of schema modes and system messages that the server
+            refused ("fallback"), of requests with more room ("more_tokens") and of requests with the errors
+            ("repair"). The sum is `cost`. Not in `metadata`.
     """
 
     parse_attempts: int = 0
@@ -132,7 +132,9 @@ async def structured(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The task. A description of the form that the reply must have is added to it.
+        prompt: The task, sent as a user message. The form that the reply must have stands before it, in a
+            system message, or at the beginning of the user message if the server refuses system messages.
+            That is remembered for this provider; the refused request costs one call and no tokens.
         output: The form of the value: a pydantic model, a dataclass, a TypedDict or any other type that
             pydantic's TypeAdapter accepts, or a TypeAdapter (these need the extra `pydantic`); or a JSON
             Schema as a mapping. Defaults to any JSON object or array.
@@ -169,6 +171,7 @@ async def structured(
     `["rung_costs"]` (as dicts).
     """
     from executionkit._output import output_for
+    from executionkit.patterns._refusals import NO_SYSTEM_MESSAGES
     from executionkit.patterns._structured_attempts import Attempts
     from executionkit.patterns._structured_modes import MEMORY, MODES
 
@@ -190,6 +193,7 @@ async def structured(
         is_fixed=schema_mode != "auto",
     )
     async with Run("structured", provider, max_cost=max_cost, retry=retry, salvage=attempts.salvage) as run:
+        attempts.is_without_system = NO_SYSTEM_MESSAGES.recall(run.target, "") is True
         schema = attempts.output.schema
         if schema is not None:
             known = MEMORY.recall(run.target, schema) if schema_mode == "auto" else schema_mode

@@ -71,6 +71,9 @@ class Provider:
         omit_from_turns: Fields of assistant messages, and of the tool calls in them, never to send back.
             `react_loop` sends a turn back as it came, because many servers want their signatures and
             reasoning back; some refuse the fields of others, or their own (`reasoning_content`).
+        system_messages: Whether the model takes system messages. With False their text is sent at the
+            beginning of the user message that follows, because the chat templates of some models refuse
+            system messages or drop them (Gemma, older Mistral models).
         deadline: The most seconds that a request may take in all. Set it above `timeout` for a server that
             sends a long answer slowly, below it for a hard limit. Defaults to `timeout`.
         connect_timeout: The most seconds until a connection is open. It is short, because a dead host should
@@ -102,6 +105,7 @@ class Provider:
     omit: Collection[str] = frozenset()
     null_content: str | None = None
     omit_from_turns: Collection[str] = frozenset()
+    system_messages: bool = True
     deadline: float | None = None
     connect_timeout: float = 15.0
     max_response_bytes: int = 32 * 1024 * 1024
@@ -149,6 +153,7 @@ class Provider:
             self.omit,
             self.null_content,
             self.omit_from_turns,
+            self.system_messages,
         )
         limits = settings.Limits(self.timeout, self.deadline, self.max_response_bytes)
         secrets = {"api_key": [key], "headers": [*extra.values()]}
@@ -173,6 +178,8 @@ class Provider:
         settings.check_body(self.extra_body, self.max_tokens_field)
         settings.check_names(self.omit)
         settings.check_turn_fields(self.omit_from_turns)
+        if self.system_messages not in (True, False):
+            raise ValueError(f"system_messages must be True or False, got {self.system_messages!r}")
         checks.one_of(get_args(Backend), backend=self.backend)
         if http_client is not None:
             if not all(hasattr(http_client, name) for name in ("build_request", "send", "aclose")):

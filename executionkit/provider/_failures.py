@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
-from executionkit._codes import OVERFLOW, says_too_long, says_unusable
+from executionkit._codes import OVERFLOW, says_no_system, says_too_long, says_unusable
 from executionkit._json import loads
 from executionkit._text import beginning, describe, one_line, shorten, well_formed
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
@@ -161,6 +161,10 @@ class Reporter(NamedTuple):
             told = told._replace(meaning="context", code=OVERFLOW)
         elif is_open and told.meaning in (None, "final") and says_unusable(told.words[:_WORDS]):
             told = told._replace(meaning="generation")
+        if not advice and is_open and told.meaning in (None, "final") and says_no_system(told.words[:_WORDS]):
+            # Servers that render chat templates tell of this as 500, and would again.
+            told = told._replace(meaning="final")
+            advice = "If the model takes no system messages, set system_messages=False."
         kind = _verdict(
             reply.status, told, _first_of(headers, _SHOULD_RETRY).partition(",")[0].strip().lower()
         )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from executionkit import _checks as checks
 from executionkit._json import dumps, is_mapping, is_sequence
+from executionkit._messages import without_system
 from executionkit._version import __version__
 from executionkit.provider._secrets import Secret
 
@@ -31,6 +32,7 @@ class Form(NamedTuple):
         omit: The body fields never to send.
         null_content: Sent in place of null as a message's content; None sends null.
         omit_from_turns: The fields of assistant messages and of their tool calls never to send.
+        system_messages: Whether system messages are sent as such, and not within user messages.
     """
 
     fields: Mapping[str, Any]
@@ -40,6 +42,7 @@ class Form(NamedTuple):
     omit: Collection[str]
     null_content: str | None
     omit_from_turns: Collection[str] = frozenset()
+    system_messages: bool = True
 
 
 class Arguments(NamedTuple):
@@ -85,6 +88,8 @@ def compose(form: Form, call: Arguments, *, streamed: bool = False) -> bytes:
         messages = [_without_null(message, form.null_content) for message in messages]
     if form.omit_from_turns:
         messages = [_without_fields(message, form.omit_from_turns) for message in messages]
+    if not form.system_messages:
+        messages = without_system(messages)
     tools = None if call.tools is None else _mappings(call.tools, "tools")
     temperature = form.temperature if call.temperature is None else call.temperature
     max_tokens = form.max_tokens if call.max_tokens is None else call.max_tokens

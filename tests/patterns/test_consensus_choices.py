@@ -251,6 +251,113 @@ async def test_a_failed_request_is_told_once_however_many_samples_it_was_to_brin
     assert caught.value.__notes__ == ["also failed: ProviderError: two", "also failed: ProviderError: three"]
 
 
+# -- servers that refuse the number ----------------------------------------------------------------------
+
+
+def refusing(limit: int, words: str, texts: list[str] | None = None) -> Callable[[MockCall], LLMResponse]:
+    """Refuses a request for more than `limit` choices."""
+    answer = server(lambda n: n, texts)
+
+    def reply(call: MockCall) -> LLMResponse:
+        if call.kwargs.get("n", 1) > limit:
+            raise PermanentError(words, status_code=400)
+        return answer(call)
+
+    return reply
+
+
+SLOTS = "Field 'n': Value must be between 1 <= value <= {limit}, but got another"
+NO_NUMBER = "n_cmpl cannot be greater than the number of slots, please increase -np"
+
+
+@pytest.mark.parametrize(
+    ("limit", "words", "first", "later"),
+    [
+        (4, SLOTS.format(limit=4), [8, 4, 4], [4, 4]),
+        (4, NO_NUMBER, [8, 4, 4], [4, 4]),
+        (3, NO_NUMBER, [8, 4, 2, 2, 2, 2], [2, 2, 2, 2]),
+        (1, "'n' : number must be at most 1", [8, *[None] * 8], [None] * 8),
+    ],
+)
+async def test_a_server_that_refuses_is_asked_for_fewer_from_then_on(
+    limit: int, words: str, first: list[int | None], later: list[int | None]
+) -> None:
+    provider = MockProvider(refusing(limit, words, TEXTS * 2))
+    options: dict[str, Any] = {"num_samples": 8, "choices_per_request": 8, "max_concurrency": 1}
+    result = await consensus(provider, "q", **options)
+    assert asked(provider) == first
+    assert (result.samples_used, result.failed) == (8, 0)
+    assert result.cost == TokenUsage(10 * (len(later)), 8, len(first))
+    again = await consensus(provider, "q", max_cost=TokenUsage(llm_calls=len(later)), **options)
+    assert asked(provider)[len(first) :] == later
+    assert again.cost.llm_calls == len(later)
+
+
+async def test_a_refusal_at_temperature_0_says_nothing_of_other_temperatures() -> None:
+    answer = server(lambda n: n, TEXTS * 3)
+
+    def reply(call: MockCall) -> LLMResponse:
+        if call.kwargs.get("n", 1) > 1 and not call.temperature:
+            raise PermanentError("n must be 1 when using greedy sampling, got 2", status_code=400)
+        return answer(call)
+
+    provider = MockProvider(reply)
+    for temperature in (0.0, 1.0, 0.0):
+        await consensus(provider, "q", num_samples=2, choices_per_request=2, temperature=temperature)
+    assert asked(provider) == [2, None, None, 2, None, None]
+
+
+async def test_an_error_that_stays_whatever_the_number_is_raised_and_nothing_is_learnt() -> None:
+    provider = MockProvider([PermanentError("'n' must not be given to this model", status_code=400)])
+    for calls in (3, 6):
+        with pytest.raises(PermanentError):
+            await consensus(provider, "q", num_samples=4, choices_per_request=4, max_concurrency=1)
+        assert provider.call_count == calls
+    assert asked(provider) == [4, 2, None] * 2
+
+
+async def test_what_was_paid_for_is_kept_when_the_budget_ends_on_a_refusal() -> None:
+    provider = MockProvider(refusing(2, NO_NUMBER))
+    with pytest.raises(BudgetExhaustedError) as caught:
+        await consensus(
+            provider,
+            "q",
+            num_samples=8,
+            choices_per_request=4,
+            max_concurrency=1,
+            max_cost=TokenUsage(llm_calls=3),
+        )
+    assert asked(provider) == [4, 2, 2]
+    assert sorted(caught.value.metadata["responses"]) == ["a", "b", "c", "d"]
+    assert caught.value.cost == TokenUsage(20, 4, 3)
+
+
+@given(
+    st.integers(1, 8),
+    st.integers(1, 8),
+    st.integers(1, 8),
+    st.integers(1, 4),
+    st.sampled_from([SLOTS, NO_NUMBER]),
+)
+def test_whatever_a_server_refuses_every_sample_is_counted_once(
+    num_samples: int, choices: int, limit: int, max_concurrency: int, words: str
+) -> None:
+    provider = MockProvider(refusing(limit, words.format(limit=limit), TEXTS * 2))
+    options: dict[str, Any] = {
+        "num_samples": num_samples,
+        "choices_per_request": choices,
+        "max_concurrency": max_concurrency,
+    }
+    result = consensus_sync(provider, "q", **options)
+    assert (result.samples_used, result.failed) == (num_samples, 0)
+    assert sum(count for _, count in result.votes) == num_samples
+    assert result.cost.llm_calls == provider.call_count
+    assert result.cost.output_tokens == num_samples
+    before = provider.call_count
+    consensus_sync(provider, "q", **options)
+    assert all((n or 1) <= limit for n in asked(provider)[before:])
+
+
 # -- over HTTP -------------------------------------------------------------------------------------------
 
 

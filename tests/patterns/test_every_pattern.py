@@ -204,7 +204,7 @@ def wrong_values(pattern: Pattern) -> dict[str, list[object]]:
 def model(call: MockCall | ChatRequest) -> LLMResponse:
     """Looks twice where it has tools, errs twice where JSON is asked for; to all else it says 5."""
     asked = str(call.messages[-1]["content"])
-    if "JSON" in asked:
+    if "JSON" in str(call.messages[0]["content"]):
         return LLMResponse('{"n": 4}' if "missing" in asked else '{"n": 5}' if "got 4" in asked else "{}")
     looked = sum(message["role"] == "tool" for message in call.messages)
     if call.tools and looked < 2:

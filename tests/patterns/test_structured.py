@@ -81,9 +81,11 @@ async def test_the_request_has_the_prompt_and_the_schema_and_the_settings() -> N
     await structured(provider, "A {film}?", Movie, max_tokens=99, temperature=0.5)
     await structured(provider, "q", Movie)
     first, second = provider.calls
-    assert len(first.messages) == 1
-    assert first.messages[0]["content"].startswith("A {film}?\n\n")
-    assert '"year":{"title":"Year","type":"integer"}' in first.messages[0]["content"]
+    system, user = first.messages
+    assert user == {"role": "user", "content": "A {film}?"}
+    assert system["role"] == "system"
+    assert '"year":{"title":"Year","type":"integer"}' in system["content"]
+    assert second.messages[0] == system  # the same for every prompt, so that a server's prompt cache works
     assert (first.temperature, first.max_tokens) == (0.5, 99)
     assert (second.temperature, second.max_tokens) == (0.0, 4096)
     assert first.kwargs["response_format"]["json_schema"]["strict"] is True
@@ -101,7 +103,7 @@ async def test_without_an_output_any_object_or_array_will_do(reply: str, value: 
     result = await structured(provider, "q")
     assert (result.value, result.validated, result.schema_mode) == (value, False, "none")
     assert provider.calls[0].kwargs == {}
-    assert "JSON" in asked(provider, 0)
+    assert "JSON" in provider.calls[0].messages[0]["content"]
 
 
 async def test_a_list_of_models_is_asked_for_inside_an_object() -> None:
@@ -122,8 +124,8 @@ async def test_the_errors_with_their_places_are_told_and_the_reply_is_shown() ->
     assert result.value == METROPOLIS
     assert (result.parse_attempts, result.repair_attempts) == (2, 1)
     first, again = provider.calls
-    assert again.messages[:1] == first.messages
-    assert again.messages[1] == {"role": "assistant", "content": wrong}
+    assert again.messages[:2] == first.messages
+    assert again.messages[2] == {"role": "assistant", "content": wrong}
     assert "- title: Input should be a valid string, got 5" in asked(provider, 1)
     assert "- year: Input should be a valid integer" in asked(provider, 1)
     assert result.rung_costs == {"ask": TokenUsage(10, 5, 1), "repair": TokenUsage(10, 5, 1)}
@@ -132,8 +134,9 @@ async def test_the_errors_with_their_places_are_told_and_the_reply_is_shown() ->
 async def test_only_the_last_reply_is_shown_again() -> None:
     provider = MockProvider(["{}", '{"title": "x"}', GOOD])
     await structured(provider, "q", SCHEMA)
-    assert [message["role"] for message in provider.calls[2].messages] == ["user", "assistant", "user"]
-    assert provider.calls[2].messages[1]["content"] == '{"title": "x"}'
+    roles = [message["role"] for message in provider.calls[2].messages]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert provider.calls[2].messages[2]["content"] == '{"title": "x"}'
 
 
 @pytest.mark.parametrize(

@@ -107,3 +107,59 @@ async def test_exhaustion_and_a_wrong_key_cost_what_the_server_served() -> None:
             with pytest.raises(PermanentError) as unauthorized:
                 await structured(provider, "q", Movie)
         assert agree(exhausted.value.cost + unauthorized.value.cost, endpoint.ledger)
+
+
+# -- servers without system messages -----------------------------------------------------------------------
+
+
+def without_system_messages(request: ChatRequest, seen: list[ChatRequest]) -> Answer:
+    """Answers as Gemma's chat template does on llama.cpp and vLLM."""
+    seen.append(request)
+    if request.messages[0]["role"] == "system":
+        return Fault.status(400, body={"error": {"message": "System role not supported", "code": 400}})
+    if request.field("response_format"):
+        return refused("this")
+    return GOOD if request.number > 7 else "{}"
+
+
+async def test_a_server_that_refuses_system_messages_is_told_within_the_user_message_from_then_on() -> None:
+    requests: list[ChatRequest] = []
+    with LocalEndpoint(lambda request: without_system_messages(request, requests)) as endpoint:
+        async with Provider(endpoint.base_url, "m") as provider:
+            first = await structured(provider, "A film?", Movie, schema_mode="auto", max_retries=4)
+            again = await structured(provider, "Another?", Movie)
+        assert agree(first.cost + again.cost, endpoint.ledger)
+    assert {rung: cost.llm_calls for rung, cost in first.rung_costs.items()} == {
+        "fallback": 4,
+        "ask": 1,
+        "repair": 3,
+    }
+    assert again.cost.llm_calls == 1
+    schema = requests[0].messages[0]["content"]
+    assert requests[1].messages == [{"role": "user", "content": f"{schema}\n\nA film?"}]
+    assert [message["role"] for message in requests[6].messages] == ["user", "assistant", "user"]
+    assert requests[6].messages[0] == requests[1].messages[0]
+    assert requests[8].messages == [{"role": "user", "content": f"{schema}\n\nAnother?"}]
+
+
+async def test_an_error_that_stays_without_system_messages_is_raised_and_nothing_is_learnt() -> None:
+    lengths: list[int] = []
+
+    def refuse(request: ChatRequest) -> Answer:
+        lengths.append(len(request.messages))
+        return Fault.status(400, body={"error": {"message": "only one system prompt a day"}})
+
+    with LocalEndpoint(refuse) as endpoint:
+        async with Provider(endpoint.base_url, "m") as provider:
+            for calls in (2, 4):
+                with pytest.raises(PermanentError, match="set system_messages=False"):
+                    await structured(provider, "A film?", Movie)
+                assert endpoint.ledger.calls == calls
+    assert lengths == [2, 1, 2, 1]
+
+
+async def test_a_provider_may_say_that_its_model_takes_no_system_messages() -> None:
+    with LocalEndpoint(lambda request: GOOD if len(request.messages) == 1 else "no") as endpoint:
+        async with Provider(endpoint.base_url, "m", system_messages=False) as provider:
+            result = await structured(provider, "A film?", Movie)
+    assert (result.value.year, result.cost.llm_calls) == (1927, 1)

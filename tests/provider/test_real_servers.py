@@ -139,8 +139,37 @@ def test_null_content_must_be_text() -> None:
         Provider("http://127.0.0.1:1/v1", "m", null_content=0)  # type: ignore[arg-type]  # what is refused
 
 
-async def read(provider: Provider) -> LLMResponse:
-    stream = provider.stream(PROMPT)
+async def test_system_messages_can_be_sent_within_user_messages() -> None:
+    seen: list[list[dict[str, Any]]] = []
+
+    def model(request: ChatRequest) -> Answer:
+        seen.append(request.messages)
+        return "ok"
+
+    messages = [{"role": "system", "content": "Be brief."}, *PROMPT]
+    with LocalEndpoint(model) as endpoint:
+        async with Provider(endpoint.base_url, "m", system_messages=False) as provider:
+            await provider.complete(messages)
+            await read(provider, messages)
+        async with Provider(endpoint.base_url, "m") as provider:
+            await provider.complete(messages)
+    folded = [{"role": "user", "content": "Be brief.\n\nhello"}]
+    assert seen == [folded, folded, messages]
+    with pytest.raises(ValueError, match="system_messages"):
+        Provider("http://127.0.0.1:1/v1", "m", system_messages=None)  # type: ignore[arg-type]  # what is refused
+
+
+@pytest.mark.parametrize("status", [400, 500])  # 500: llama-cpp-python
+async def test_a_refused_system_message_is_permanent_and_names_the_setting(status: int) -> None:
+    refusal = Fault.status(status, body={"error": {"message": "System role not supported"}})
+    with LocalEndpoint([refusal]) as endpoint:
+        async with Provider(endpoint.base_url, "m") as provider:
+            with pytest.raises(PermanentError, match="set system_messages=False"):
+                await provider.complete(PROMPT)
+
+
+async def read(provider: Provider, messages: list[dict[str, Any]] = PROMPT) -> LLMResponse:
+    stream = provider.stream(messages)
     async with stream as events:
         async for _ in events:
             pass
