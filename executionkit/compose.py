@@ -2,15 +2,15 @@
 
 import functools
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._callables import misfit, signature_of
-from executionkit._json import as_dicts, copied, is_record
+from executionkit._json import copied, is_record
 from executionkit._keywords import CEILINGS, nearest, refuse_keyword
+from executionkit._shown import shown
 from executionkit.cost import minus, tighter
 from executionkit.engine import bill
 from executionkit.engine.retry import RetryConfig
@@ -263,5 +263,5 @@ def _as_prompt(value: object) -> str:
         return value
     is_text = is_dataclass(value) and type(value).__str__ is not object.__str__
     if isinstance(value, (Mapping, list, tuple)) or (is_record(value) and not is_text):
-        return json.dumps(as_dicts(value), ensure_ascii=False, default=str)
+        return shown(value)
     return str(value)

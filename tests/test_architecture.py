@@ -15,7 +15,7 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json", "_callables", "_codes"}
+GROUND = {"_text", "_json", "_callables", "_codes", "_shown"}
 VALUES = GROUND | {"_schema", "responses", "_messages", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "_carried": set(),
     "_json": {"_text", "_carried"},
+    "_shown": {"_text"},
     "_schema": {"_text", "_json"},
     "responses": GROUND,
     "_messages": GROUND | {"responses"},

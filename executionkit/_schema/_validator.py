@@ -38,6 +38,14 @@ def find_errors(value: object, schema: Schema, *, limit: int = 5) -> list[str]:
         return [str(exc)]
 
 
+def fits(value: object, schema: Schema, root: Schema) -> bool:
+    """Whether a value fits a schema within another one, in which its references are looked up."""
+    try:
+        return _Check(root).fits(value, schema, _Place("", 0))
+    except _GaveUp:
+        return False
+
+
 def _end(path: str) -> str:
     return path if len(path) <= 200 else f"…{path[-199:]}"
 

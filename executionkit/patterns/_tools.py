@@ -3,17 +3,19 @@
 import asyncio
 import contextvars
 import inspect
-import json
 import logging
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from executionkit._callables import misfit_of_names, signature_of
 from executionkit._json import plain
-from executionkit._schema import find_errors
+from executionkit._schema import find_errors, with_integers
+from executionkit._shown import shown
 from executionkit.engine.parallel import look_at, spawn
 from executionkit.errors import ToolError
+from executionkit.patterns._tool_places import Place, Places
 from executionkit.protocols import LLMProvider
 from executionkit.responses import ToolCall
 from executionkit.types import Tool
@@ -29,12 +31,25 @@ class Toolbox:
 
     A tool whose function has a parameter `provider` that its schema does not declare is handed the run,
     so that the calls it makes itself are metered.
+
+    Args:
+        tools: The tools.
+        provider: The run.
+        timeout: Seconds that any of them may take; None for each tool's own time.
+        at_once: How many may run at once. The time of one that waits does not count yet.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], provider: LLMProvider, timeout: float | None) -> None:
+    def __init__(
+        self,
+        tools: Mapping[str, Tool],
+        provider: LLMProvider,
+        timeout: float | None,
+        at_once: int = sys.maxsize,
+    ) -> None:
         self._tools = tools
         self._provider = provider
         self._timeout = timeout
+        self._places = Places(at_once)
         self._functions: dict[str, _Function] = {}
 
     async def call(self, call: ToolCall) -> tuple[str, bool]:
@@ -55,21 +70,33 @@ class Toolbox:
         if function.wants_provider:
             arguments["provider"] = self._provider
         problems = find_errors(call.arguments, tool.parameters) or function.misfits(arguments)
+        if not problems:
+            try:
+                arguments = with_integers(arguments, tool.parameters)
+            except ValueError as exc:
+                problems = [str(exc)]
         if problems:
             return f"Error: invalid arguments for {tool.name}: {'; '.join(problems)}", False
-        return await self._run(tool, function, arguments), True
+        place = await self._places.take()
+        if place is None:
+            return f"Error: {tool.name} was not run: earlier calls that overran their time still run.", False
+        return await self._run(tool, function, arguments, place), True
 
-    async def _run(self, tool: Tool, function: "_Function", arguments: dict[str, Any]) -> str:
+    async def _run(self, tool: Tool, function: "_Function", arguments: dict[str, Any], place: Place) -> str:
         limit = tool.timeout if self._timeout is None else self._timeout
-        (task,) = spawn(_execute(function, arguments))
+        (task,) = spawn(_execute(function, arguments, place))
         # Looked at in any case: cancelled in the moment the tool fails, we never come to its error.
         task.add_done_callback(look_at)
+        task.add_done_callback(lambda _: place.let_go())
         try:
             await asyncio.wait((task,), timeout=limit)
             timed_out = not task.done()
         finally:
             if not task.done():
-                await _abandon(task, tool.name, min(_GRACE, limit))
+                try:
+                    await _abandon(task, tool.name, min(_GRACE, limit))
+                finally:
+                    place.overrun()
         if timed_out:
             return f"Error: {tool.name} did not finish within {limit:g} seconds."
         if task.cancelled():
@@ -135,29 +162,36 @@ class _Exited(Exception):  # noqa: N818 - named for what the tool did
     """A tool called `sys.exit()`: a SystemExit would pass through the task and end the event loop."""
 
 
-async def _execute(function: _Function, arguments: dict[str, Any]) -> str:
+async def _execute(function: _Function, arguments: dict[str, Any], place: Place) -> str:
     try:
         if function.is_async:
             result = function.execute(**arguments)
         else:
-            result = await _in_thread(function.execute, arguments)
-        return _as_text(await result if inspect.isawaitable(result) else result)
+            result = await _in_thread(function.execute, arguments, place)
+        return shown(await result if inspect.isawaitable(result) else result)
     except SystemExit as exc:
         raise _Exited from exc
 
 
-async def _in_thread(function: Callable[..., object], arguments: dict[str, Any]) -> object:
-    """Run a plain function in a thread of its own.
+async def _in_thread(
+    function: Callable[..., object], arguments: dict[str, Any], place: Place
+) -> Awaitable[object] | str:
+    """Run a plain function in a thread of its own, and write its result there, which may take long too.
 
     Not in the loop's executor: its few threads would be held by tools that hang, and leaving the loop
     waits for them. A thread can't be stopped from outside, so one that overruns ends as a daemon, its
-    result unread.
+    result unread, and holds its place until then.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[object] = loop.create_future()
+    future: asyncio.Future[Awaitable[object] | str] = loop.create_future()
     context = contextvars.copy_context()
 
-    def deliver(result: object, exc: BaseException | None) -> None:
+    def call() -> Awaitable[object] | str:
+        result = function(**arguments)
+        return result if inspect.isawaitable(result) else shown(result)
+
+    def deliver(result: Awaitable[object] | str, exc: BaseException | None) -> None:
+        place.let_go()
         if future.done():
             return
         if exc is None:
@@ -166,10 +200,10 @@ async def _in_thread(function: Callable[..., object], arguments: dict[str, Any])
             future.set_exception(exc)
 
     def work() -> None:
-        result: object = None
+        result: Awaitable[object] | str = ""
         failure: BaseException | None = None
         try:
-            result = context.run(function, **arguments)
+            result = context.run(call)
         except StopIteration as exc:
             failure = RuntimeError("the tool raised StopIteration")  # which no future can carry
             failure.__cause__ = exc
@@ -180,7 +214,12 @@ async def _in_thread(function: Callable[..., object], arguments: dict[str, Any])
         except RuntimeError:
             _log.debug("a tool ended after its event loop was closed")
 
-    threading.Thread(target=work, name="executionkit-tool", daemon=True).start()
+    place.hold()
+    try:
+        threading.Thread(target=work, name="executionkit-tool", daemon=True).start()
+    except BaseException:
+        place.let_go()
+        raise
     return await future
 
 
@@ -206,15 +245,6 @@ def _wants_provider(tool: Tool) -> bool:
     # The function's decorator may supply it, and take none.
     is_taken = not misfit_of_names(tool.execute, {"provider"}, None)
     return is_taken and "provider" not in tool.parameters.get("properties", {})
-
-
-def _as_text(result: object) -> str:
-    if isinstance(result, str):
-        return result
-    try:
-        return json.dumps(result, ensure_ascii=False, default=str)
-    except (TypeError, ValueError, RecursionError):
-        return str(result)
 
 
 def cut(text: str, limit: int) -> tuple[str, bool]:

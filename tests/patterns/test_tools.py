@@ -218,9 +218,9 @@ CIRCLE.append(CIRCLE)
         ((1, 2), "[1, 2]"),
         (Printable(), '"printed"'),
         ([Printable()], '["printed"]'),
-        ({("a", "b"): 1}, "{('a', 'b'): 1}"),
-        (CIRCLE, "[[...]]"),
-        (Unprintable(), "Error: t failed with RuntimeError."),
+        ({("a", "b"): 1}, r'{"[\"a\", \"b\"]": 1}'),
+        (CIRCLE, '["[circular]"]'),
+        (Unprintable(), '"<Unprintable object>"'),
     ],
     ids=lambda value: type(value).__name__,
 )
