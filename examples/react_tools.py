@@ -46,6 +46,8 @@ TOOLS = [
 async def main() -> None:
     async with Provider(*endpoint(simulated)) as provider:
         result = await react_loop(provider, "What do tea and a scone cost together?", TOOLS, max_rounds=6)
+    if result.unread_tool_calls:
+        print("No answer, but a tool call as text: see the page of react_loop for your server's flags.")
     print(result.value)
     print(f"{result.rounds} rounds, {result.tool_calls_made} tool calls")
     print(result.cost)

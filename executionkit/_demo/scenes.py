@@ -124,7 +124,11 @@ async def use_tools(stage: Stage) -> PatternResult[str]:
         if message["role"] == "tool":
             failed = message["content"].startswith("Error")
             stage.screen.row("  result", message["content"], YELLOW if failed else GREEN)
-    stage.screen.row("answer", result.value, BOLD)
+    if result.unread_tool_calls:
+        stage.screen.row("no answer", "a tool call written as text: the server doesn't read it", YELLOW)
+        stage.screen.row("text", result.value)
+    else:
+        stage.screen.row("answer", result.value, BOLD)
     stage.screen.row("rounds", f"{result.rounds} (tool runs: {result.tool_calls_made})")
     _show_cost(stage, result)
     return result

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Never, cast
+from typing import Any, Literal, Never, cast
 
 from executionkit import _checks as checks
 from executionkit._keywords import ignore_keywords
@@ -15,6 +15,7 @@ from executionkit.engine.thoughts import without_thoughts
 from executionkit.errors import MaxIterationsError, ProviderError
 from executionkit.events import EventCallback, Observation, RoundStarted, ToolStarted
 from executionkit.patterns._narrator import Narrator
+from executionkit.patterns._text_calls import TextCalls
 from executionkit.patterns._tools import Toolbox, cut
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
@@ -37,6 +38,8 @@ class ReactResult(PatternResult[str]):
         finish_reason: Why the model stopped writing the answer ("stop", "length", "content_filter", ...).
         refusal: The server's refusal text; "" if it did not refuse.
         callback_errors: How often `on_event` raised. Each time is logged as a warning, and the loop goes on.
+        unread_tool_calls: The tool calls that the answer consists of, written as text and not run; 0 for an
+            ordinary answer. A warning is logged as well.
     """
 
     rounds: int = 0
@@ -47,6 +50,7 @@ class ReactResult(PatternResult[str]):
     finish_reason: str = "stop"
     refusal: str = ""
     callback_errors: int = 0
+    unread_tool_calls: int = 0
 
 
 @dataclass
@@ -72,14 +76,16 @@ async def react_loop(
     retry: RetryConfig | None = None,
     max_history_messages: int | None = None,
     on_event: EventCallback | None = None,
+    max_parallel_tools: int = 10,
+    text_calls: Literal["flag", "run"] = "flag",
     **_: Never,
 ) -> ReactResult:
     """Let the model call tools and read their results until it answers.
 
     The loop sends the task with the tools, runs the tools that the model asks for, and sends the results
     back. This is ReAct (Yao et al., "ReAct: Synergizing Reasoning and Acting in Language Models", ICLR 2023)
-    on the tool calls of the chat completions API. All calls of one round run at once, and their results are
-    sent in the order of the calls.
+    on the tool calls of the chat completions API. The calls of one round run at once, up to
+    `max_parallel_tools`, and their results are sent in the order of the calls.
 
     A call that fails (unknown tool, arguments that don't fit the schema, an exception, a timeout) becomes an
     observation that the model can react to. The model sees only the type of an exception; raise `ToolError`
@@ -133,6 +139,14 @@ async def react_loop(
             and the loop waits for it. An exception that it raises is logged and counted. Replies are then
             streamed, if the provider can stream. A stream that breaks off after its first event is not
             retried.
+        max_parallel_tools: How many tools run at once; at least 1. The others wait, and their time has not
+            begun. A sync function that overruns its time counts until its thread ends. Where such functions
+            take all the room, a further call is not run, which the model is told.
+        text_calls: How tool calls that the model writes as text are treated, because its server doesn't read
+            them: "flag" returns such a text as the answer, with `unread_tool_calls`; "run" runs them like any
+            other call. A call that was run is not run again: the model is then asked for its answer without
+            tools. Only a reply that consists of calls counts: known tools, with arguments that fit their
+            schemas.
         **_: Keywords that a `pipe` shares with its other steps; they are ignored with a warning. A keyword
             that is nearly a parameter's name, or that asks for a feature by another name (`messages`,
             `system`, `tool_choice`, `approval`, ...), is a TypeError before any call.
@@ -140,7 +154,7 @@ async def react_loop(
     Returns:
         A `ReactResult`, which explains the `metadata` keys: `rounds`, `tool_calls_made`,
         `truncated_responses`, `truncated_observations`, `messages_trimmed`, `finish_reason`, `refusal`,
-        `callback_errors`.
+        `callback_errors`, `unread_tool_calls`.
 
     Raises:
         TypeError: The provider does not support tools, `tools` holds something other than tools, or a keyword
@@ -148,8 +162,9 @@ async def react_loop(
         ValueError: A parameter is out of range, or two tools share a name. No call was made.
         MaxIterationsError: The model gave no answer within `max_rounds`.
         BudgetExhaustedError: The budget ran out.
-        LLMError: A call failed for good. A reply without text and without a tool call is asked for once
-            more, within its round; a second one is a `ProviderError` that shows what the model said.
+        LLMError: A call failed for good. After a reply without text and without a tool call, the next round
+            asks once more; a second one, or one in the last round, is a `ProviderError` that shows what the
+            model said.
 
     Every error has the conversation so far in `.metadata["messages"]`, in the form that `Provider.complete`
     takes, and beside it `["rounds"]`, `["tool_calls_made"]`, `["truncated_responses"]`,
@@ -158,7 +173,8 @@ async def react_loop(
     if _:
         ignore_keywords(react_loop, _)
     checks.text(prompt=prompt)
-    _check_limits(max_rounds, max_observation_chars, max_history_messages, tool_timeout)
+    _check_limits(max_rounds, max_observation_chars, max_history_messages, tool_timeout, max_parallel_tools)
+    checks.one_of(("flag", "run"), text_calls=text_calls)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     narrator = Narrator("react_loop", on_event)
     by_name = _by_name(tools)
@@ -173,25 +189,32 @@ async def react_loop(
         salvage=lambda: {"messages": list(transcript.messages), **vars(counters)},
     ) as run:
         _require_tool_support(run, provider)
-        toolbox = Toolbox(by_name, run, tool_timeout)
+        toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
         schemas = [tool.to_schema() for tool in by_name.values()] or None
+        written = TextCalls(by_name, are_run=text_calls == "run")
+        said_nothing = False
 
         while counters.rounds < max_rounds:
             messages, counters.messages_trimmed = transcript.recent(max_history_messages)
             if narrator.listens:
                 await narrator.tell(RoundStarted(counters.rounds + 1))
-            sampling = {"temperature": temperature, "max_tokens": max_tokens, "tools": schemas}
-            reply = await narrator.ask(run, messages, **sampling)
-            if is_silent := _says_nothing(reply):
-                reply = await narrator.ask(run, messages, **sampling)
-                is_silent = _says_nothing(reply)
+            sampling = {"temperature": temperature, "max_tokens": max_tokens}
+            reply = await narrator.ask(run, messages, tools=None if written.is_over else schemas, **sampling)
             counters.rounds += 1
             counters.truncated_responses += reply.was_truncated
-            calls = transcript.add_reply(reply)
-            if is_silent:
-                raise _empty_answer(reply)
+            if _says_nothing(reply):
+                if said_nothing or counters.rounds == max_rounds:
+                    transcript.add_reply(reply)
+                    raise _empty_answer(reply)
+                said_nothing = True
+                continue
+            said_nothing = False
+            taken = reply if reply.tool_calls else written.taken(reply)
+            if taken is None:
+                continue
+            calls = transcript.add_reply(taken)
             if not calls:
-                return _result(reply, run.usage, counters, narrator.errors)
+                return _result(reply, run.usage, counters, narrator.errors, written.unread)
             observations = await _observe(toolbox, reply, calls, counters, max_observation_chars, narrator)
             transcript.add_results(calls, observations)
 
@@ -201,8 +224,10 @@ async def react_loop(
         )
 
 
-def _check_limits(rounds: int, observation: int, history: int | None, timeout: float | None) -> None:
-    checks.at_least(1, max_rounds=rounds, max_observation_chars=observation)
+def _check_limits(
+    rounds: int, observation: int, history: int | None, timeout: float | None, parallel: int
+) -> None:
+    checks.at_least(1, max_rounds=rounds, max_observation_chars=observation, max_parallel_tools=parallel)
     if history is not None:
         checks.at_least(1, max_history_messages=history)
     if timeout is not None:
@@ -221,7 +246,7 @@ def _empty_answer(reply: LLMResponse) -> ProviderError:
     said = f"; it thought: {shorten(thought, 300)}" if thought else ""
     advice = "; allow more max_tokens" if reply.was_truncated else ""
     return ProviderError(
-        "react_loop: the model gave neither an answer nor a tool call, twice in a row "
+        "react_loop: the model gave neither an answer nor a tool call, and there is no further attempt "
         f"(finish_reason {reply.finish_reason!r}){advice}{said}",
         metadata={"finish_reason": reply.finish_reason, "reasoning": reply.reasoning},
     )
@@ -274,13 +299,16 @@ async def _all(observe: Callable[[ToolCall], Coroutine[Any, Any, str]], calls: l
     return [task.result() for task in tasks]
 
 
-def _result(reply: LLMResponse, cost: TokenUsage, counters: _Counters, callback_errors: int) -> ReactResult:
+def _result(
+    reply: LLMResponse, cost: TokenUsage, counters: _Counters, callback_errors: int, unread: int
+) -> ReactResult:
     return ReactResult(
         value=reply.content,
         cost=cost,
         finish_reason=reply.finish_reason,
         refusal=reply.refusal,
         callback_errors=callback_errors,
+        unread_tool_calls=unread,
         **vars(counters),
     )
 

@@ -105,6 +105,7 @@ async def test_the_whole_conversation_of_two_rounds() -> None:
         "finish_reason": "stop",
         "refusal": "",
         "callback_errors": 0,
+        "unread_tool_calls": 0,
     }
     assert (result.rounds, result.tool_calls_made) == (2, 1)
 
@@ -683,8 +684,16 @@ async def test_a_reply_whose_raw_is_of_another_message_goes_back_without_it() ->
 async def test_an_empty_answer_is_asked_for_again(nothing: LLMResponse, listens: bool) -> None:
     provider = MockProvider([nothing, "42"])
     on_event = (lambda _: None) if listens else None
-    result = await react_loop(provider, "q", [look()], max_rounds=1, on_event=on_event)
-    assert (result.value, result.rounds, result.cost.llm_calls) == ("42", 1, 2)
+    result = await react_loop(provider, "q", [look()], max_rounds=2, on_event=on_event)
+    assert (result.value, result.rounds, result.cost.llm_calls) == ("42", 2, 2)
+    assert [len(call.messages) for call in provider.calls] == [1, 1]
+
+
+async def test_an_empty_answer_in_the_last_round_is_an_error() -> None:
+    provider = MockProvider([calls(("look", {})), LLMResponse("<think>hm</think>"), "42"])
+    with pytest.raises(ProviderError, match=r"neither an answer nor a tool call.*hm") as caught:
+        await react_loop(provider, "q", [look()], max_rounds=2)
+    assert (provider.call_count, caught.value.metadata["rounds"]) == (2, 2)
 
 
 async def test_a_second_empty_answer_is_an_error_that_says_what_was_said() -> None:
