@@ -110,13 +110,15 @@ def _name(key: object) -> str:
     return key if isinstance(key, str) else json.dumps(key, ensure_ascii=False)
 
 
-# By the name of the method, the keywords to try. Pydantic; pandas and the clients of many services; polars;
-# numpy, array and torch; named tuples and the rows of databases.
+# By the name of the method, the keywords to try. Pydantic; polars; pyarrow; pandas and the clients of many
+# services; numpy, array and torch; series of polars; named tuples and the rows of databases.
 _CONTENT: Final[tuple[tuple[str, tuple[dict[str, str], ...]], ...]] = (
     ("model_dump", ({"mode": "json"}, {})),
-    ("to_dict", ({"orient": "records"}, {})),
     ("to_dicts", ({},)),
+    ("to_pylist", ({},)),
+    ("to_dict", ({"orient": "records"}, {})),
     ("tolist", ({},)),
+    ("to_list", ({},)),
     ("_asdict", ({},)),
 )
 

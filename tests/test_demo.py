@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import executionkit
+from executionkit import LLMResponse
 from executionkit.__main__ import main
 from executionkit._demo.model import NAME, SimulatedModel
 from executionkit._demo.scenes import DAYS_BETWEEN
@@ -257,6 +258,19 @@ def test_a_pattern_that_fails(capsys: pytest.CaptureFixture[str], monkeypatch: p
         "15",
     ]
     assert "pipe" not in table
+
+
+def test_a_tool_call_as_text_is_not_shown_as_the_answer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '{"name": "days_between", "arguments": {"start": "1969-07-20", "end": "1989-11-09"}}'
+    model = SimulatedModel()
+    with LocalEndpoint(lambda request: LLMResponse(text) if request.tools else model(request)) as endpoint:
+        for name, value in against(endpoint).items():
+            monkeypatch.setenv(name, value)
+        assert main(["demo"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"no answer a tool call written as text: the server doesn't read it text {text}" in shown
 
 
 def test_one_answer_and_one_improvement(

@@ -78,7 +78,9 @@ class TextCalls:
         calls, words = read_text_calls(reply.content, self._tools)
         if not calls:
             return reply
-        if not self._are_run or self.is_over or reply.was_truncated:
+        # A colon announces an example rather than a call.
+        is_doubtful = words.endswith((":", "：")) or reply.was_truncated or reply.was_filtered
+        if not self._are_run or self.is_over or is_doubtful:
             self.unread = len(calls)
             _log.warning(
                 "react_loop: the answer is a tool call written as text (%s), and was not run; start the "

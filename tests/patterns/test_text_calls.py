@@ -295,11 +295,18 @@ async def test_a_model_that_only_repeats_itself_ends_with_a_flag_or_an_error() -
     assert caught.value.metadata["rounds"] == 2
 
 
-async def test_a_call_that_was_cut_off_is_not_run() -> None:
+@pytest.mark.parametrize(
+    "reply",
+    [
+        LLMResponse(CALL, finish_reason="length"),
+        LLMResponse(CALL, finish_reason="content_filter"),
+        LLMResponse(f"A call looks like this:\n<tool_call>{CALL}</tool_call>"),
+    ],
+)
+async def test_a_call_that_was_cut_off_or_is_shown_is_flagged_and_not_run(reply: LLMResponse) -> None:
     shop = Shop()
-    provider = MockProvider([LLMResponse(CALL, finish_reason="length")])
-    result = await react_loop(provider, "q", [shop.tool], text_calls="run")
-    assert (result.unread_tool_calls, result.truncated_responses, shop.sold) == (1, 1, [])
+    result = await react_loop(MockProvider([reply]), "q", [shop.tool], text_calls="run")
+    assert (result.unread_tool_calls, result.value, shop.sold) == (1, reply.content, [])
 
 
 async def test_calls_of_the_server_go_before_those_in_the_text() -> None:
