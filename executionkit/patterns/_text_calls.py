@@ -1,6 +1,7 @@
 """Tool calls that a model wrote as text: told from answers, and taken only where they can be read safely."""
 
 import ast
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ _ARGUMENT: Final = re.compile(
     r"|<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>)",
     re.DOTALL | re.IGNORECASE,
 )
+_ODD_ESCAPE: Final = re.compile(r"""(?<!\\)(?:\\\\)*\\(?![\\'"abfnrtvxuUN0-7\n])""")
 _PYTHONIC: Final = re.compile(r"\[?\s*[A-Za-z_]\w*\s*\(")
 
 _NAMES: Final = frozenset({"name", "tool_name", "function_name", "tool", "function", "action"})
@@ -195,6 +197,8 @@ class _Reader:
         written: dict[str, Any] = {}
         while argument := _ARGUMENT.match(text, at):
             key, value = (argument[1], argument[2]) if argument[1] else (argument[3].strip(), argument[4])
+            if key in written:
+                raise _Unreadable
             written[key] = _typed(value, schema.get("properties", {}).get(key, True), schema)
             at = argument.end()
         return self._call(name, written), at
@@ -222,6 +226,8 @@ class _Reader:
         return self._call(value[names.pop()], value[arguments.pop()], identifier)
 
     def _pythonic(self, text: str) -> list[ToolCall]:
+        if _ODD_ESCAPE.search(text):  # of which Python would warn
+            raise _Unreadable
         try:
             tree = ast.parse(text, mode="eval").body
         except (SyntaxError, MemoryError) as exc:
@@ -233,10 +239,13 @@ class _Reader:
             raise _Unreadable
         arguments: dict[str, object] = {}
         for keyword in node.keywords:
-            if keyword.arg is None:
+            if keyword.arg is None or keyword.arg in arguments:
                 raise _Unreadable
             arguments[keyword.arg] = ast.literal_eval(keyword.value)
-        return self._call(node.func.id, arguments)
+        try:
+            return self._call(node.func.id, STRICT.decode(json.dumps(arguments, allow_nan=False)))
+        except TypeError as exc:  # bytes, sets and complex numbers
+            raise _Unreadable from exc
 
     def _tool(self, name: object) -> Tool:
         if not isinstance(name, str) or name not in self._tools:

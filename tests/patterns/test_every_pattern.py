@@ -174,6 +174,8 @@ PATTERNS = [
         arguments={"tools": [LOOK]},
         wrong={
             "max_rounds": [0, *NO_COUNT],
+            "max_parallel_tools": [0, *NO_COUNT],
+            "text_calls": [None, True, "Run", "off"],
             "max_observation_chars": [0, *NO_COUNT],
             "tool_timeout": [0, -1, math.nan, math.inf, "1", True],
             "on_event": ["print", 1],

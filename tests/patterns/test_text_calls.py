@@ -138,6 +138,21 @@ def test_several_calls_are_read_in_their_order(text: str) -> None:
     assert read(text) == [*TEA, ("now", {})]
 
 
+def test_an_argument_in_pythons_notation_is_what_json_can_carry() -> None:
+    free = Tool("free", "", {"type": "object", "additionalProperties": True}, lambda **_: None)
+    for text, arguments in (
+        (
+            r"[free(a=('x', None), b={1: True}, c='C:\\dir')]",
+            {"a": ["x", None], "b": {"1": True}, "c": r"C:\dir"},
+        ),
+        ("[free(a=b'x')]", None),
+        ("[free(a={1, 2})]", None),
+        ("[free(a=1e999)]", None),
+    ):
+        calls, _ = read_text_calls(text, {"free": free})
+        assert [call.arguments for call in calls] == ([] if arguments is None else [arguments])
+
+
 def test_an_argument_without_quotes_is_what_its_schema_says() -> None:
     given = "".join(
         f"<parameter={name}>\n{text}\n</parameter>\n"
@@ -184,6 +199,9 @@ def test_an_argument_without_quotes_is_what_its_schema_says() -> None:
         '[price(item=open("secret").read())]',
         '[tools.price(item="tea")]',
         "price(item='tea')",
+        r"[price(item='C:\dir')]",
+        "[price(item='tea', item='scone')]",
+        "<function=price><parameter=item>a</parameter><parameter=item>b</parameter></function>",
         "```python\nprice(item='tea')\n```",
         "[price](https://example.org)",
         "<tool_call>",
