@@ -1,6 +1,5 @@
 """Whole floats as ints, where a schema declares an integer: JSON has one type of number, Python has two."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -83,9 +82,8 @@ def _in_place(value: Any, schema: Mapping[str, Any], root: Schema) -> Iterator[S
 def _member(name: str, value: Any, schema: Mapping[str, Any], root: Schema) -> Any:
     known = schema.get("properties", {})
     rules = [known[name]] if name in known else []
-    rules += [
-        rule for pattern, rule in schema.get("patternProperties", {}).items() if re.search(pattern, name)
-    ]
+    patterns = schema.get("patternProperties", {})
+    rules += [rule for pattern, rule in patterns.items() if fits(name, {"pattern": pattern}, root)]
     for rule in rules or [schema.get("additionalProperties", True)]:
         value = _converted(value, rule, root)
     return value
