@@ -77,9 +77,14 @@ class TextCalls:
 
     def taken(self, reply: LLMResponse) -> LLMResponse | None:
         """The reply, with its text calls as tool calls if they are run; None if all were run before."""
-        calls, words = read_text_calls(reply.content, self._tools)
+        calls, words = read_text_calls(reply.content, self._tools, is_cut_off=reply.was_truncated)
         if not calls:
             return reply
+        named = {(call.name, canonical_text(call.arguments)): call for call in calls}
+        new = {key: call for key, call in named.items() if key not in self._ran}
+        if self._are_run and not self.is_over and not new:
+            self.is_over = True
+            return None
         # A colon announces an example rather than a call.
         is_doubtful = words.endswith((":", "：")) or reply.was_truncated or reply.was_filtered
         if not self._are_run or self.is_over or is_doubtful:
@@ -90,25 +95,24 @@ class TextCalls:
                 ", ".join(dict.fromkeys(call.name for call in calls)),
             )
             return reply
-        new = {(call.name, canonical_text(call.arguments)): call for call in calls}
-        new = {key: call for key, call in new.items() if key not in self._ran}
         self._ran |= new.keys()
-        self.is_over = not new
-        return replace(reply, content=words, tool_calls=tuple(new.values())) if new else None
+        return replace(reply, content=words, tool_calls=tuple(new.values()))
 
 
-def read_text_calls(content: str, tools: Mapping[str, Tool]) -> tuple[list[ToolCall], str]:
+def read_text_calls(
+    content: str, tools: Mapping[str, Tool], *, is_cut_off: bool = False
+) -> tuple[list[ToolCall], str]:
     """The tool calls that a text consists of, and the words before them; no call where there is doubt.
 
     Each call must be of a known tool, with arguments that fit its schema. Thoughts are skipped. The rest must
     be calls from beginning to end: as JSON, in fenced blocks, as a list in Python's notation, or in marks
     that models are trained to set around a call. Only before such marks there may be other words. Nothing is
-    mended.
+    mended. Of a text that was cut off, the last call may be incomplete, and is left out.
     """
     text = without_thoughts(content).strip()
     if not tools or not text:
         return [], ""
-    reader = _Reader(tools)
+    reader = _Reader(tools, is_cut_off=is_cut_off)
     try:
         if text.startswith(("[", "{", "```")) and (calls := reader.unmarked(text)):
             return calls, ""
@@ -129,8 +133,9 @@ def _is_in_fence(text: str, at: int) -> bool:
 
 
 class _Reader:
-    def __init__(self, tools: Mapping[str, Tool]) -> None:
+    def __init__(self, tools: Mapping[str, Tool], *, is_cut_off: bool) -> None:
         self._tools = tools
+        self._is_cut_off = is_cut_off
 
     def unmarked(self, text: str) -> list[ToolCall]:
         """Calls as JSON or in Python's notation, perhaps in fences; [] if the text is something else."""
@@ -159,10 +164,19 @@ class _Reader:
         calls: list[ToolCall] = []
         at = 0
         while at < len(text):
-            value, at = STRICT.raw_decode(text, at)
+            value, at = self._decoded(text, at, calls)
             calls += self._of_json(value)
             at = _end(_BETWEEN, text, at)
         return calls
+
+    def _decoded(self, text: str, at: int, before: list[ToolCall]) -> tuple[Any, int]:
+        """The JSON value at a place, and its end; nothing where it was cut off after other calls."""
+        try:
+            return STRICT.raw_decode(text, at)
+        except ValueError:
+            if self._is_cut_off and before and text[at] == "{":
+                return [], len(text)
+            raise
 
     def marked(self, text: str) -> list[ToolCall]:
         """Calls with marks around them; raises if anything else is among them."""
@@ -179,7 +193,7 @@ class _Reader:
                 calls += self._pythonic(inner[:end])
                 at += end
             elif text[at] in "[{":
-                value, at = STRICT.raw_decode(text, at)
+                value, at = self._decoded(text, at, calls)
                 calls += self._of_json(value)
             elif name := _NAME.match(text, at):
                 call, at = self._with_arguments(name[1], text, name.end())
@@ -204,7 +218,7 @@ class _Reader:
         return self._call(name, written), at
 
     def _of_json(self, value: object) -> Iterator[ToolCall]:
-        if is_list(value) and value:
+        if is_list(value):
             for item in value:
                 yield from self._of_json(item)
         elif is_object(value) and is_list(value.get("tool_calls")) and len(value) == 1:

@@ -296,6 +296,16 @@ async def test_the_same_call_is_not_run_again_but_answered_without_tools() -> No
     assert [message["role"] for message in provider.calls[2].messages] == ["user", "assistant", "tool"]
 
 
+@pytest.mark.parametrize("begin", ["", "<tool_call>"])
+async def test_a_call_repeated_until_the_tokens_are_gone_counts_as_repeated(begin: str) -> None:
+    shop = Shop()
+    again = LLMResponse(f"{begin}{CALL} {CALL}\n{CALL[:20]}", finish_reason="length")
+    provider = MockProvider([CALL, again, "Tea costs 3.20."])
+    result = await react_loop(provider, "q", [shop.tool], text_calls="run")
+    assert (result.value, result.rounds, shop.sold) == ("Tea costs 3.20.", 3, ["tea"])
+    assert (await react_loop(MockProvider([again]), "q", [shop.tool])).unread_tool_calls == 2
+
+
 async def test_of_several_calls_only_the_new_ones_are_run() -> None:
     shop = Shop()
     scone = CALL.replace("tea", "scone")
