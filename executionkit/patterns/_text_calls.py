@@ -4,7 +4,7 @@ import ast
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -77,10 +77,14 @@ class TextCalls:
 
     def taken(self, reply: LLMResponse) -> LLMResponse | None:
         """The reply, with its text calls as tool calls if they are run; None if all were run before."""
+        if reply.tool_calls:
+            if self._are_run:
+                self._ran |= _named(reply.tool_calls).keys()
+            return reply
         calls, words = read_text_calls(reply.content, self._tools, is_cut_off=reply.was_truncated)
         if not calls:
             return reply
-        named = {(call.name, canonical_text(call.arguments)): call for call in calls}
+        named = _named(calls)
         new = {key: call for key, call in named.items() if key not in self._ran}
         if self._are_run and not self.is_over and not new:
             self.is_over = True
@@ -97,6 +101,10 @@ class TextCalls:
             return reply
         self._ran |= new.keys()
         return replace(reply, content=words, tool_calls=tuple(new.values()))
+
+
+def _named(calls: Sequence[ToolCall]) -> dict[tuple[str, str], ToolCall]:
+    return {(call.name, canonical_text(call.arguments)): call for call in calls}
 
 
 def read_text_calls(

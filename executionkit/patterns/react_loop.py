@@ -209,7 +209,7 @@ async def react_loop(
                 said_nothing = True
                 continue
             said_nothing = False
-            taken = reply if reply.tool_calls else written.taken(reply)
+            taken = written.taken(reply)
             if taken is None:
                 continue
             calls = transcript.add_reply(taken)

@@ -339,9 +339,10 @@ async def test_a_call_that_was_cut_off_or_is_shown_is_flagged_and_not_run(reply:
 
 async def test_calls_of_the_server_go_before_those_in_the_text() -> None:
     shop = Shop()
+    scone = CALL.replace("tea", "scone")
     asked = LLMResponse(CALL, [ToolCall("c", "price", {"item": "scone"})])
-    result = await react_loop(MockProvider([asked, "done"]), "q", [shop.tool], text_calls="run")
-    assert (result.value, shop.sold) == ("done", ["scone"])
+    result = await react_loop(MockProvider([asked, scone, "done"]), "q", [shop.tool], text_calls="run")
+    assert (result.value, shop.sold) == ("done", ["scone"])  # which the text asked for once more
 
 
 async def test_every_door_takes_the_keyword() -> None:
