@@ -55,6 +55,12 @@ _ARGUMENTS: Final = frozenset({"arguments", "parameters", "args", "tool_input", 
 _BESIDE: Final = frozenset({"id", "type", "index", "tool_call_id"})
 
 
+ANSWER_NOW: Final = (
+    "You have called the tools and have their results. Answer the question now, in words, without calling "
+    "a tool."
+)
+
+
 class TextCalls:
     """The calls that the model of one run writes as text: flagged, or run.
 

@@ -41,6 +41,10 @@ class Transcript:
             result.append(call if own == call.id else replace(call, id=own))
         return result
 
+    def add_user(self, text: str) -> None:
+        """Append a message of the user's; it belongs to the latest exchange."""
+        self.messages.append({"role": "user", "content": text})
+
     def add_results(self, calls: Sequence[ToolCall], observations: Sequence[str]) -> None:
         """Append one tool message per call, in the order of the calls."""
         for call, observation in zip(calls, observations, strict=True):

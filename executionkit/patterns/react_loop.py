@@ -15,7 +15,7 @@ from executionkit.engine.thoughts import without_thoughts
 from executionkit.errors import MaxIterationsError, ProviderError
 from executionkit.events import EventCallback, Observation, RoundStarted, ToolStarted
 from executionkit.patterns._narrator import Narrator
-from executionkit.patterns._text_calls import TextCalls
+from executionkit.patterns._text_calls import ANSWER_NOW, TextCalls
 from executionkit.patterns._tools import Toolbox, cut
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
@@ -211,6 +211,7 @@ async def react_loop(
             said_nothing = False
             taken = written.taken(reply)
             if taken is None:
+                transcript.add_user(ANSWER_NOW)
                 continue
             calls = transcript.add_reply(taken)
             if not calls:

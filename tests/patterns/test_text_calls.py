@@ -293,7 +293,9 @@ async def test_the_same_call_is_not_run_again_but_answered_without_tools() -> No
     result = await react_loop(provider, "q", [shop.tool], text_calls="run")
     assert (result.value, result.rounds, shop.sold) == ("Tea costs 3.20.", 3, ["tea"])
     assert [call.tools is None for call in provider.calls] == [False, False, True]
-    assert [message["role"] for message in provider.calls[2].messages] == ["user", "assistant", "tool"]
+    roles = [message["role"] for message in provider.calls[2].messages]
+    assert roles == ["user", "assistant", "tool", "user"]
+    assert "Answer the question now" in provider.calls[2].messages[-1]["content"]
 
 
 @pytest.mark.parametrize("begin", ["", "<tool_call>"])
