@@ -39,9 +39,12 @@ class _Judge:
 class Rubric(_Judge):
     """A model that scores a text against your criteria: an evaluator for `best_of_n` and `refine_loop`.
 
-    The model gives its reasons and a number from 0 to 10, at temperature 0.1. If the number can't be read,
-    the model is asked once more. So a text takes one call, or two. The task and the text are fenced in tags
-    with a random name, which neither can close from inside.
+    The model gives its reasons and a number from 0 to 10, at temperature 0.1. The reply is bound to a JSON
+    Schema if the server has a mode for that (`response_format`); otherwise the model is asked for a last line
+    with the number. If the number can't be read, the model is asked once more. So a text takes one call, or
+    two. A server that refuses the mode costs one call more, once for each provider.
+
+    The task and the text are fenced in tags that neither can close from inside.
 
     Example:
         ```python
@@ -61,7 +64,8 @@ class Rubric(_Judge):
         judge: The model that judges. Its calls count against the budget of the pattern that it works for.
             Defaults to the pattern's own provider.
         max_chars: Maximum characters shown of the task, and of the text; at least 1.
-        max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1.
+        max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1. The first reply may
+            have 256.
 
     Raises:
         ValueError: A setting is out of range.
@@ -99,6 +103,7 @@ class Pairwise(_Judge):
     Models favour a position: GPT-4 gave the same verdict after a swap in 65 % of cases (Zheng et al.,
     "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", NeurIPS 2023). So the model sees each pair in
     both orders. If its two verdicts disagree, the pair is a tie. Comparing n texts takes n * (n - 1) calls.
+    Verdicts are asked for as `Rubric` asks for scores.
 
     Example:
         ```python

@@ -63,9 +63,9 @@ AREAS = {  # how many faults, and where; a file belongs to the first area that n
     "provider": (50, "provider/*.py provider/*/*.py"),
     "engine": (
         50,
-        "engine/*.py _output.py evaluators.py _judge.py _checks.py "
+        "engine/*.py _output.py evaluators.py _judge/*.py _checks.py "
         "patterns/_sampling.py patterns/_tools.py patterns/_transcript.py patterns/_narrator.py "
-        "patterns/_structured_attempts.py patterns/_structured_reply.py patterns/_structured_modes.py",
+        "patterns/_structured_attempts.py patterns/_structured_reply.py _schema_modes.py",
     ),
 }
 

@@ -19,7 +19,8 @@ GROUND = {"_text", "_json", "_callables", "_codes", "_shown"}
 VALUES = GROUND | {"_schema", "responses", "_messages", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
-APPLICATION = CORE | JUDGES | {"_output", "field_vote", "patterns", "compose", "kit", "sync", "_mock"}
+STRUCTURE = {"_output", "_schema_modes"}
+APPLICATION = CORE | JUDGES | STRUCTURE | {"field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
@@ -45,12 +46,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cost": VALUES,
     "engine": VALUES | {"_checks", "cost"},
     "_output": VALUES,
-    "_judge": CORE,
+    "_schema_modes": VALUES | {"_output"},
+    "_judge": CORE | {"_schema_modes"},
     "evaluators": CORE | JUDGES,
     "provider": VALUES | {"_checks", "_version"},
     "answers": CORE | {"_output"},
     "field_vote": GROUND,
-    "patterns": CORE | JUDGES | {"_output"},
+    "patterns": CORE | JUDGES | STRUCTURE,
     "compose": CORE,
     "kit": CORE | {"patterns", "compose"},
     "sync": CORE | {"patterns", "compose"},

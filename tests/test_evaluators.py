@@ -19,7 +19,7 @@ from executionkit import (
     best_of_n,
     refine_loop,
 )
-from executionkit._judge import read_comparison
+from executionkit._judge._comparing import read_comparison
 
 
 def shown(provider: MockProvider) -> str:
@@ -110,6 +110,23 @@ async def test_a_pair_is_shown_in_order_each_in_a_fence_of_its_own() -> None:
         ("> Verdict: B", "second"),
         ("Winner: answer A.", "first"),
         ("<think>Better: A</think>Better: B", "second"),
+        ("[[A]]", "first"),
+        ("Better: a-6bcefab3", "first"),
+        ("Better: <b-6bcefab3f0e1d2c4>", "second"),
+        ("**Better: Answer A** (it names a date)", "first"),
+        ("Better: B because it is shorter.", "second"),
+        ("Both are right.\nB is better.", "second"),
+        ('{"reasons": "A is longer.", "better": "B"}', "second"),
+        ('```json\n{"better": "tie"}\n```', "tie"),
+        ('{"winner": "Answer A"}', "first"),
+        ("◁think▷Better: A◁/think▷B", "second"),
+        ('{"better": "neither"}', None),
+        ("Better: <A, B or tie>", None),
+        ("Better: A or B", None),
+        ("Better: A, B", None),
+        ("A better answer would name a date.", None),
+        ("A text says that B is better.", None),
+        ("[[C]]", None),
         ("A is longer than B.", None),
         ("Better: A\nBetter: B", None),
         ("Better: neither", None),

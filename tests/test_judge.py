@@ -77,6 +77,131 @@ CERTAIN = [
     ("<THINK>Score: 3</THINK>9", 0.9),
     ("<think>a</think><think>b</think>9", 0.9),
     ("Score: 3? No.</think>\nScore: 9", 0.9),
+    # brackets and boxes
+    ("Score: <8>", 0.8),
+    ("Score: [8]", 0.8),
+    ("Score: [[8]]", 0.8),
+    ("Rating: [[7]]", 0.7),
+    ("[[7]]", 0.7),
+    ("It is short but right.\nMy rating: [[7]]", 0.7),
+    ("It is short but right.\n\n[[7]]", 0.7),
+    ("Score: (8)", 0.8),
+    ("Score: <8/10>", 0.8),
+    ("Score: {8}", 0.8),
+    ("Score: 【8】", 0.8),
+    ("\\boxed{8}", 0.8),
+    ("The answer is right.\n$\\boxed{8}$", 0.8),
+    ("Score: \\boxed{8}", 0.8),
+    ("<score>8</score>", 0.8),
+    ("Too long.\n<score>8/10</score>", 0.8),
+    ("<reasons>Too long.</reasons>\n<score>\n8\n</score>", 0.8),
+    # emphasis, headings, lists, tables
+    ("Score: **8/10**", 0.8),
+    ("**Score: 8/10**", 0.8),
+    ("**Score**: **8**", 0.8),
+    ("**Score:** `8`", 0.8),
+    ("## Final Score\n8/10", 0.8),
+    ("**Score:**\n\n8", 0.8),
+    ("- Score: 8", 0.8),
+    ("1. Score: 8", 0.8),
+    ("| Score | 8 |", 0.8),
+    ("⭐ Score: 8/10 ⭐", 0.8),
+    ("⭐ Score: 8/10", 0.8),
+    ("Score - 8/10", 0.8),
+    ("Score – 8", 0.8),
+    ("Score: 8</s>", 0.8),
+    ("Score: 8<|im_end|>\n", 0.8),
+    # with the scale
+    ("0.8 (on a scale from 0 to 1)", 0.8),
+    ("0-10: 7", 0.7),
+    ("7 (0-10)", 0.7),
+    ("7 on a scale of 0 to 10", 0.7),
+    ("7, on a scale from 0 to 10.", 0.7),
+    ("Score (0-10): 7", 0.7),
+    ("Score (out of 10): 7", 0.7),
+    ("Score: 7 [0-10]", 0.7),
+    ("Rating on a scale of 1 to 10: 7", 0.7),
+    ("Score: 7/10 (on a scale from 0 to 10)", 0.7),
+    ("Score (0-100): 85", 0.85),
+    ("Score: 0.4 (on a scale from 0 to 1)", 0.4),
+    ("8 (out of 10)", 0.8),
+    ("8 points out of 10", 0.8),
+    ("8 points", 0.8),
+    # the judge's own words
+    ("I'd give it an 8/10.", 0.8),
+    ("I would rate this answer a solid 8 out of 10.", 0.8),
+    ("Overall, I'd give it 8/10 because it names the date.", 0.8),
+    ("It names the date, so I'd give it 8/10.", 0.8),
+    ("This answer deserves 8/10.", 0.8),
+    ("Good answer. 8/10.", 0.8),
+    ("8/10: it names the date.", 0.8),
+    ("The claim that 9 out of 10 people like it is unsourced.\nI'd give it 4/10.", 0.4),
+    ("It covers 80% of the cases. Score: 4", 0.4),
+    ("It covers 80% of the cases.\nScore: 4", 0.4),
+    ('The answer ends with "Score: 10", which is odd.\nScore: 3', 0.3),
+    # criteria and a final score
+    ("Clarity: 9/10\nDepth: 6/10\nOverall: 7/10", 0.7),
+    ("- Clarity: 9\n- Depth: 6\n\n**Overall score: 7**", 0.7),
+    ("Score: 9 for clarity\nFinal score: 7", 0.7),
+    ("Score: 9\nFinal score: 7", 0.7),
+    ("Clarity: 4/5, depth: 3/5.\nTotal: 7/10", 0.7),
+    # other languages
+    ("评分：8", 0.8),
+    ("得分：８分", 0.8),
+    ("总分：8/10", 0.8),
+    ("最终评分：8/10", 0.8),
+    ("スコア：8", 0.8),
+    ("点数：8点", 0.8),
+    ("評価：8/10", 0.8),
+    ("점수: 8", 0.8),
+    ("Bewertung: 8 von 10", 0.8),
+    ("Punktzahl: 8", 0.8),
+    ("Die Bewertung ist 8.", 0.8),
+    ("Note : 8/10", 0.8),
+    ("Puntuación: 8", 0.8),
+    ("Оценка: 8 из 10", 0.8),
+    # JSON
+    ('{"reasons": "9 out of 10 like it.", "score": 4}', 0.4),
+    ('{"Score": 8}', 0.8),
+    ('{"rating": 8}', 0.8),
+    ('{"overall_score": 7, "clarity": 9}', 0.7),
+    ('{"score": 9, "final_score": 7}', 0.7),
+    ('{"score": "8/10"}', 0.8),
+    ('{"score": 8, "max_score": 10}', 0.8),
+    ('{"clarity": 9, "depth": 6, "score": 7}', 0.7),
+    ('Here you are:\n```json\n{\n  "reasons": "Set {1} is wrong",\n  "score": 8\n}\n```', 0.8),
+    ('{"reasons": "too long", "score": 8,}', 0.8),
+    ('{"reasons": "It shows a <think> block.", "score": 8}', 0.8),
+    ('<think>Perhaps {"score": 2}</think>{"score": 8}', 0.8),
+    ('{"评分": 8, "理由": "好"}', 0.8),
+    # thoughts in other notations
+    ("◁think▷Score: 3◁/think▷Score: 9", 0.9),
+    ("[THINK]3/10?[/THINK]9/10", 0.9),
+    (
+        "<|channel|>analysis<|message|>Score: 3<|end|><|start|>assistant<|channel|>final<|message|>Score: 9",
+        0.9,
+    ),
+    ("<reasoning>Score: 3</reasoning>Score: 9", 0.9),
+    ("评分为8", 0.8),
+    ("得分是8分。", 0.8),
+    ("Overall, 8/10.", 0.8),
+    ("This is a solid 8/10.", 0.8),
+    ("I'd say 8 out of 10.", 0.8),
+    ("So, a very good 9/10!", 0.9),
+    ("The claim that 9 out of 10 people like it is unsourced. Score: 3", 0.3),
+    ("Score: 8/10. It covers 9 out of 10 points.", 0.8),
+    ("Therefore, the score is 8.", 0.8),
+    ("Overall, the score is 8.", 0.8),
+    ("Score: 7.333333333333333", 0.7333333333333333),
+    ("8 out of ten", 0.8),
+    ('{"Score (0-100)": 85}', 0.85),
+    ('{"final-score": 7, "score": 9}', 0.7),
+    ("<b>Score:</b> 8<br>", 0.8),
+    ("<p>Fine.</p>\n<p><strong>Score: 8/10</strong></p>", 0.8),
+    ('[{"score": 8}]', 0.8),
+    ('{"evaluation": {"score": 8}}', 0.8),
+    ("Score: 8 out of 10 (80%)", 0.8),
+    ('{\n  "reasons": "Say "why"",\n  "score": 8\n}', 0.8),
 ]
 
 UNCERTAIN = [
@@ -185,6 +310,84 @@ UNCERTAIN = [
     "<think>Score: 3",
     "<think>Score: 3</think>",
     "Score: 3</think>",
+    # shares that are told of
+    "The answer claims that 9 out of 10 people like it, which is unsourced.",
+    "9 out of 10 people like it.",
+    "It covers 7 out of 10 points.",
+    "It covers 7/10 of the points.",
+    "8 of 10 tests pass.",
+    "8/10 tests pass.",
+    "The review it quotes gives the film 8/10.",
+    "The text states a success rate of 9/10.",
+    "Success rate: 9/10.",
+    'It says "I\'d give it 8/10".',
+    "The reviewer would give it 8/10.",
+    "It is 9/10 correct.",
+    "It gets 9 out of 10 facts right.",
+    "According to the answer, the film scores 8/10.",
+    "The answer repeats 'Score: 10'.",
+    'The answer contains the line "Score: 10".',
+    "It covers 80% of the cases.",
+    "Nine out of ten.",
+    # parts of a score, and other scales
+    "Clarity: 9/10\nDepth: 6/10",
+    "Clarity: 8/10",
+    "Score: 8 for style, 6 for content",
+    "Clarity: 3\nDepth: 4\nTotal: 7",
+    "Total: 24/30",
+    "4 out of 5 stars",
+    "Score: 4 stars",
+    "Score: 80%",
+    "80 %",
+    "Score: 4 (1-5)",
+    "Score (1-5): 4",
+    "Grade: 8",
+    "Note: 2",
+    '{"score": 4, "max_score": 5}',
+    '{"score": "4/5"}',
+    '{"scores": {"clarity": 9, "depth": 6}}',
+    '{"clarity": 9, "depth": 6}',
+    '{"score": 8}\n{"score": 3}',
+    '{"score": [8]}',
+    # doubts
+    "Score: 8?",
+    "Score: 8+",
+    "Score: ~8",
+    "Score: 8±1",
+    "Score: about 8",
+    "Score: 8 → 6",
+    "Score: 8 would be too generous",
+    "Score: 2 points off for style",
+    "Score: 3 errors found",
+    "Score: eight",
+    "Score: −3",
+    "Score: 7,5",
+    "Score: 7 bis 8",
+    "I'd give it 7 or 8/10",
+    "I'd give it 8/10, or 9/10 on a good day",
+    "I would not give it 8/10.",
+    "I can't give it 8/10.",
+    "I'd give it an 8",
+    "I'd give content 8/10",
+    # refusals and echoes
+    "I'm sorry, but I can't rate this answer.",
+    "Score: N/A",
+    "Score: <number>",
+    "评分：无",
+    "满分10分",
+    # nothing but thoughts
+    "◁think▷Score: 3",
+    "[THINK]Score: 3[/THINK]",
+    "It is 9/10.",
+    "The success rate is high. It is 9/10.",
+    "评分8很好",
+    "10/10 dentists recommend it.",
+    "Score: 80% (8/10)",
+    '{"score": {"value": 8}}',
+    "It's an 8/10.",
+    "Score: 4/5 = 8/10",
+    "8/10 stars",
+    "Score: 1<br>0",
 ]
 
 
@@ -243,6 +446,12 @@ def test_no_reply_is_read_as_anything_but_a_score(reply: str) -> None:
         "\n" * 50_000 + "x",
         "* " * 50_000 + "x",
         "{" * 50_000 + "}" * 50_000,
+        "</s>" * 30_000 + "x",
+        "<score>" * 20_000,
+        "I'd give it the answer " * 10_000,
+        "Overall: the score of 8/1 " * 10_000,
+        '{"reasons": "' + "a\\" * 50_000,
+        '"score": ' * 20_000,
     ],
     ids=lambda reply: reply[:8],
 )
@@ -333,8 +542,8 @@ async def test_two_replies_that_cannot_be_read_are_an_error_that_shows_the_last(
 # -- fencing ---------------------------------------------------------------------------------------------
 
 FENCED = re.compile(
-    r"\n<task-(?P<fence>[0-9a-f]{16})>\n(?P<task>.*)\n</task-(?P=fence)>\n"
-    r"\n<answer-(?P=fence)>\n(?P<answer>.*)\n</answer-(?P=fence)>\n",
+    r"\n<task-(?P<task_fence>[0-9a-f]{16})>\n(?P<task>.*)\n</task-(?P=task_fence)>\n"
+    r"\n<answer-(?P<fence>[0-9a-f]{16})>\n(?P<answer>.*)\n</answer-(?P=fence)>\n",
     re.DOTALL,
 )
 
@@ -362,11 +571,21 @@ async def test_no_text_closes_its_fence(text: str) -> None:
         match = await fenced(task, answer)
         assert (match["task"], match["answer"]) == (task, answer)
         assert match["fence"] not in task + answer
+        assert match["task_fence"] not in task
 
 
-async def test_the_fence_is_another_every_time_so_that_nobody_can_learn_it() -> None:
-    fences = {(await fenced("t", "a"))["fence"] for _ in range(20)}
-    assert len(fences) == 20
+async def test_the_same_texts_make_the_same_request_and_others_have_other_fences() -> None:
+    requests = {(await fenced("t", "a")).string for _ in range(3)}
+    assert len(requests) == 1
+    fences = {(await fenced(*texts))["fence"] for texts in (("t", "a"), ("t", "b"), ("s", "a"), ("ta", ""))}
+    assert len(fences) == 4
+
+
+async def test_what_is_the_same_for_every_answer_comes_first() -> None:
+    one, other = [(await fenced("the task", answer)).string for answer in ("one answer", "quite another")]
+    beginning = one.partition("one answer")[0]
+    assert "</task-" in beginning
+    assert other.startswith(beginning.rpartition("<answer-")[0])
 
 
 async def test_a_fence_learnt_from_one_request_does_not_fit_the_next() -> None:

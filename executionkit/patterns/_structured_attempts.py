@@ -7,11 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from executionkit._messages import without_system
 from executionkit._output import Output, Rung, SchemaMode, UnfitError, Validator
-from executionkit.cost import minus
-from executionkit.engine.run import Run
-from executionkit.errors import LLMError, PatternError
-from executionkit.patterns._refusals import NO_SYSTEM_MESSAGES, refuses_system
-from executionkit.patterns._structured_modes import (
+from executionkit._schema_modes import (
     MEMORY,
     MODES,
     is_lasting,
@@ -19,6 +15,10 @@ from executionkit.patterns._structured_modes import (
     refuses_room,
     request_fields,
 )
+from executionkit.cost import minus
+from executionkit.engine.run import Run
+from executionkit.errors import LLMError, PatternError
+from executionkit.patterns._refusals import NO_SYSTEM_MESSAGES, refuses_system
 from executionkit.patterns._structured_reply import read_json, validate
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage

@@ -30,6 +30,9 @@ class BestOfNResult(PatternResult[str]):
             another one reached the target first.
         feedback: The evaluator's feedback on each candidate; "" where it gave none.
         stop_reason: "target" when a candidate reached `target_score`, otherwise "num_samples".
+        undecided: Whether the evaluator told no candidates apart: two different ones or more were judged, and
+            all have the same score. This happens when a weak model gives each the same number, or contradicts
+            itself on every pair. Then the first candidate is returned.
         comparisons: Pairs that a `Pairwise` compared, each in both orders.
         disagreements: Pairs in which its verdict depended on the order. They count as ties.
         empty_responses: Samples without an answer: no text, or withheld by a content filter. They are not
@@ -44,6 +47,7 @@ class BestOfNResult(PatternResult[str]):
     scores: list[float | None] = field(default_factory=list)
     feedback: list[str] = field(default_factory=list)
     stop_reason: Literal["target", "num_samples"] = "num_samples"
+    undecided: bool = False
     comparisons: int = 0
     disagreements: int = 0
     empty_responses: int = 0
@@ -147,8 +151,8 @@ async def best_of_n(
 
     Returns:
         A `BestOfNResult`, which explains the `metadata` keys: `best_index`, `candidates`, `scores`,
-        `feedback`, `stop_reason`, `comparisons`, `disagreements`, `empty_responses`, `truncated_responses`,
-        `failed`, `failures`.
+        `feedback`, `stop_reason`, `undecided`, `comparisons`, `disagreements`, `empty_responses`,
+        `truncated_responses`, `failed`, `failures`.
 
     Raises:
         ValueError: A parameter is out of range (no call was made), or the evaluator's score is not a number
@@ -253,6 +257,7 @@ def _result(
     replies = [candidates.replies[index] for index in indexes]
     judged = {index: evaluation.score for index, evaluation in sorted(candidates.evaluations.items())}
     best = max(judged, key=judged.__getitem__, default=candidates.answered[0])
+    different = {collapsed(candidates.replies[index].content) for index in judged}
     swapped = {"first": "second", "second": "first", "tie": "tie"}
     verdicts = candidates.verdicts
     return BestOfNResult(
@@ -264,6 +269,7 @@ def _result(
         scores=candidates.scores(),
         feedback=candidates.feedback(),
         stop_reason="target" if is_reached else "num_samples",
+        undecided=not is_reached and len(different) > 1 and len(set(judged.values())) == 1,
         comparisons=len(pairs),
         disagreements=sum(verdicts[one, two] != swapped[verdicts[two, one]] for one, two in pairs),
         empty_responses=len(replies) - len(candidates.answered),

@@ -1,10 +1,12 @@
 """`refine_loop`: generate, score, improve the best so far, until it is good enough or stands still."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
+from executionkit._text import collapsed
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -18,24 +20,19 @@ from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage
 
 StopReason: TypeAlias = Literal["target", "plateau", "max_iterations", "budget"]
 
-_IMPROVE = """\
-{prompt}
-
-Here is an answer that was rated {score:.2f} on a scale from 0 to 1:
-
-{best}
-
-Write a better answer to the task above. Reply with the improved answer only."""
-
-_IMPROVE_WITH_REASONS = """\
-{prompt}
-
-Here are earlier answers, each with its rating on a scale from 0 to 1 and what was said of it.
-
-{attempts}
-
-Write a better answer to the task above: start from the best one and mend what was criticised, without \
-losing what is good. Reply with the improved answer only."""
+# The earlier attempts are turns of the conversation: small models copy the labels of a list of attempts.
+# The task comes first, because prompt caches go by the beginning, and the best attempt last. The task comes
+# again at the end, because small models otherwise talk about the criticism.
+_RATING = "This was rated {score:.2f} on a scale from 0 to 1."
+_IMPROVE = "Write a better answer to the same task:"
+_IMPROVE_WITH_REASONS = (
+    "Write a better answer to the same task: start from your last answer, the best so far, and mend what "
+    "was criticised, without losing what is good. The task:"
+)
+_END = "Reply with the improved answer only."
+_ECHO = re.compile(
+    r"rated \d\.\d\d on a scale from 0 to 1|Reply with the improved answer only", re.IGNORECASE
+)
 
 
 class Attempt(NamedTuple):
@@ -63,6 +60,8 @@ class RefineResult(PatternResult[str]):
         score_history: All scores in order, the first text's included.
         stop_reason: "target", "plateau", "max_iterations", or "budget" (only with `on_budget="return"`).
         truncated_responses: Texts cut off by `max_tokens`.
+        echoed_responses: Texts that repeated the words around the earlier attempts instead of being an
+            attempt. They score 0, and the evaluator doesn't see them.
         finish_reason: Why the model stopped writing the returned text ("stop", "length", ...).
         callback_errors: How often `on_event` raised. Each time is logged as a warning, and the loop goes on.
         attempts: Every text with its score and feedback, in order. Not in `metadata`.
@@ -73,6 +72,7 @@ class RefineResult(PatternResult[str]):
     score_history: list[float] = field(default_factory=list)
     stop_reason: StopReason = "max_iterations"
     truncated_responses: int = 0
+    echoed_responses: int = 0
     finish_reason: str = "stop"
     callback_errors: int = 0
     attempts: list[Attempt] = field(default_factory=list, metadata={"mirrored": False})
@@ -87,6 +87,7 @@ class _Progress:
     feedback: list[str] = field(default_factory=list[str])
     best: int = 0
     has_feedback: bool = False
+    echoes: set[int] = field(default_factory=set[int])
 
     def scored(self, evaluation: Evaluation) -> None:
         """Take in what was said of the last reply; of equal ones the first stays the best."""
@@ -95,6 +96,19 @@ class _Progress:
         self.has_feedback = self.has_feedback or bool(evaluation.feedback)
         if evaluation.score > self.scores[self.best]:
             self.best = len(self.scores) - 1
+
+    def shown(self, most: int) -> list[int]:
+        """The attempts for the next request: the latest others, if there is feedback, and then the best."""
+        # Servers refuse an empty message, and an echo that is shown would be copied again.
+        texts = [
+            index
+            for index, reply in enumerate(self.replies[: len(self.scores)])
+            if reply.content.strip() and not reply.was_filtered and index not in self.echoes
+        ]
+        if self.best not in texts:
+            return []
+        others = [index for index in texts if index != self.best and self.has_feedback]
+        return [*others[max(0, len(others) - (most - 1)) :], self.best]
 
     @property
     def best_score(self) -> float | None:
@@ -142,10 +156,11 @@ async def refine_loop(
 ) -> RefineResult:
     """Write an answer, score it, and ask for a better one until it is good enough or stops improving.
 
-    Each improvement starts from the best text so far, its score and the evaluator's feedback, with the latest
-    other attempts beside it. The best-scoring text is returned, whatever the last one scored. If two have the
-    same score, the earlier one is kept. A reply that the server's content filter withheld scores 0 and is not
-    shown to the evaluator.
+    Each improvement starts from the best text so far, its score and the evaluator's feedback. With feedback,
+    the latest other attempts come before it. They are turns of the conversation: the task, then each attempt
+    and what was said of it. The best-scoring text is returned, whatever the last one scored. If two have the
+    same score, the earlier one is kept. A reply that the server's content filter withheld, or that repeats
+    the words around the attempts, scores 0 and is not shown to the evaluator.
 
     This is Self-Refine (Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", NeurIPS 2023).
     It found that feedback that says what to change beats a bare score.
@@ -202,7 +217,8 @@ async def refine_loop(
 
     Returns:
         A `RefineResult`, which explains the `metadata` keys: `iterations`, `converged`, `score_history`,
-        `stop_reason`, `truncated_responses`, `finish_reason`, `callback_errors`.
+        `stop_reason`, `truncated_responses`, `echoed_responses`, `finish_reason`,
+        `callback_errors`.
 
     Raises:
         ValueError: A parameter is out of range (no call was made), or the evaluator's score is not a number
@@ -239,14 +255,17 @@ async def refine_loop(
                 await narrator.tell(DraftStarted(iteration))
                 reply = await narrator.ask(
                     run,
-                    [{"role": "user", "content": request}],
+                    request,
                     temperature=temperature,
                     max_tokens=max_tokens,
                 )
                 progress.replies.append(reply)
+                is_echo = _is_echo(reply.content, prompt, progress)
+                if is_echo:
+                    progress.echoes.add(iteration)
                 # An evaluator can't judge the rest of a text that a filter withheld.
-                withheld = reply.was_filtered
-                progress.scored(Evaluation(0.0) if withheld else await evaluate(reply.content, run))
+                is_nothing = is_echo or reply.was_filtered
+                progress.scored(Evaluation(0.0) if is_nothing else await evaluate(reply.content, run))
                 score, is_best = progress.scores[-1], progress.best == iteration
                 await narrator.tell(DraftScored(iteration, reply.content, score, is_best))
                 if detector.should_stop(score):
@@ -259,23 +278,23 @@ async def refine_loop(
         return _result(progress, run.usage, stop_reason, narrator.errors)
 
 
-def _request(prompt: str, progress: _Progress, shown: int) -> str:
-    count, best = len(progress.scores), progress.best
-    if not count:
-        return prompt
-    if not progress.has_feedback:
-        return _IMPROVE.format(
-            prompt=prompt, best=progress.replies[best].content, score=progress.scores[best]
-        )
-    # One more than are shown beside the best, which may be among them.
-    latest = [index for index in range(max(0, count - shown), count) if index != best]
-    parts: list[str] = []
-    for index in sorted([best, *latest[max(0, len(latest) - (shown - 1)) :]]):
+def _request(prompt: str, progress: _Progress, shown: int) -> list[dict[str, Any]]:
+    messages = [{"role": "user", "content": prompt}]
+    for index in progress.shown(shown):
         text, score, feedback = progress.attempt(index)
-        mark = " (the best so far)" if index == best else ""
-        parts.append(f"Answer {index + 1}, rated {score:.2f}{mark}:\n\n{text}")
-        parts.append(f"What was said of answer {index + 1}: {feedback or 'nothing'}")
-    return _IMPROVE_WITH_REASONS.format(prompt=prompt, attempts="\n\n".join(parts))
+        said = [_RATING.format(score=score), *([feedback] if feedback else [])]
+        if index == progress.best:
+            said += [_IMPROVE_WITH_REASONS if progress.has_feedback else _IMPROVE, prompt, _END]
+        messages += [{"role": "assistant", "content": text}, {"role": "user", "content": "\n\n".join(said)}]
+    return messages
+
+
+def _is_echo(text: str, prompt: str, progress: _Progress) -> bool:
+    """Whether a text repeats the words around the earlier attempts instead of being an attempt."""
+    if not progress.scores:
+        return False
+    said = {collapsed(feedback) for feedback in progress.feedback if feedback}
+    return collapsed(text) in said or (_ECHO.search(text) is not None and _ECHO.search(prompt) is None)
 
 
 def _result(
@@ -291,6 +310,7 @@ def _result(
         score_history=list(progress.scores),
         stop_reason=stop_reason,
         truncated_responses=sum(reply.was_truncated for reply in progress.replies),
+        echoed_responses=len(progress.echoes),
         finish_reason=best.finish_reason,
         callback_errors=callback_errors,
         attempts=[progress.attempt(index) for index in range(len(progress.replies))],

@@ -171,9 +171,9 @@ async def structured(
     `["rung_costs"]` (as dicts).
     """
     from executionkit._output import output_for
+    from executionkit._schema_modes import MEMORY, MODES
     from executionkit.patterns._refusals import NO_SYSTEM_MESSAGES
     from executionkit.patterns._structured_attempts import Attempts
-    from executionkit.patterns._structured_modes import MEMORY, MODES
 
     checks.text(prompt=prompt)
     checks.at_least(0, max_retries=max_retries)

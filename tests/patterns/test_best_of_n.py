@@ -45,6 +45,7 @@ async def test_the_best_candidate_wins_and_all_are_kept_with_their_scores() -> N
         "scores": [0.2, 0.5, 0.1],
         "feedback": ["", "", ""],
         "stop_reason": "num_samples",
+        "undecided": False,
         "comparisons": 0,
         "disagreements": 0,
         "empty_responses": 0,
@@ -185,7 +186,30 @@ async def test_a_judge_that_favours_a_position_decides_nothing() -> None:
         judging(lambda a, b: "A", "x", "y", "z"), "q", evaluator=Pairwise(), num_samples=3
     )
     assert (result.value, result.scores) == ("x", [0.5, 0.5, 0.5])
-    assert (result.comparisons, result.disagreements) == (3, 3)
+    assert (result.comparisons, result.disagreements, result.undecided) == (3, 3, True)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "target", "is_undecided"),
+    [
+        (["one", "two", "six"], None, True),
+        (["one", "two", "three"], None, False),
+        (["one", "one ", " one"], None, False),  # there is nothing to decide
+        (["", "", "one"], None, False),
+        (["one", "two", "six"], 0.3, False),  # good enough is a decision
+    ],
+)
+async def test_a_result_says_that_the_evaluator_told_no_candidates_apart(
+    candidates: list[str], target: float | None, is_undecided: bool
+) -> None:
+    def judge(text: str, _provider: LLMProvider) -> float:
+        return len(text.strip()) / 10
+
+    result = await best_of_n(
+        MockProvider(candidates), "q", evaluator=judge, num_samples=3, target_score=target
+    )
+    assert result.undecided is is_undecided
+    assert result.metadata["undecided"] is is_undecided
 
 
 async def test_a_tie_in_one_order_only_is_a_disagreement() -> None:
@@ -215,7 +239,9 @@ async def test_comparisons_run_at_once_up_to_max_concurrency() -> None:
     await provider.arrived(3)
     for number, request in enumerate(provider.requests):
         request.answer(f"draft {number}")
-    await provider.arrived(7)
+    # The first one finds out whether the server has a schema mode.
+    (await provider.arrived(4)).answer("tie")
+    await provider.arrived(8)
     await idle()
     assert len(provider.waiting) == 4
     while not run.done():

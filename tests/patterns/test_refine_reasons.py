@@ -32,8 +32,9 @@ def drafts() -> list[str | LLMResponse | BaseException]:
     return [f"draft {number}" for number in range(9)]
 
 
-def requests(provider: MockProvider) -> list[str]:
-    return [call.messages[0]["content"] for call in provider.calls]
+def requests(provider: MockProvider) -> list[list[str]]:
+    """The texts of the messages of each request."""
+    return [[message["content"] for message in call.messages] for call in provider.calls]
 
 
 # -- feedback --------------------------------------------------------------------------------------------
@@ -47,13 +48,15 @@ async def test_feedback_and_earlier_attempts_with_their_scores_reach_the_next_at
         evaluator=scripted(Evaluation(0.2, "too short"), Evaluation(0.6, "no {example}"), 0.1, 0.95),
     )
     second, third, fourth = requests(provider)[1:]
-    for fact in ("Write {x}.", "draft 0", "0.20", "too short"):
-        assert fact in second
-    for fact in ("draft 0", "0.20", "too short", "draft 1", "0.60", "no {example}"):
-        assert fact in third
-    for fact in ("draft 0", "draft 1", "draft 2", "0.10", "0.60 (the best so far)"):
-        assert fact in fourth
-    assert fourth.index("draft 0") < fourth.index("draft 1") < fourth.index("draft 2")
+    assert second[:2] == ["Write {x}.", "draft 0"]
+    assert third[:2] == second[:2]
+    assert third[3] == "draft 1"
+    # The best one comes last.
+    assert [fourth[place] for place in (1, 3, 5)] == ["draft 0", "draft 2", "draft 1"]
+    for said, score, feedback in ((2, "0.20", "too short"), (4, "0.10", ""), (6, "0.60", "no {example}")):
+        assert score in fourth[said]
+        assert feedback in fourth[said]
+    assert [message["role"] for message in provider.calls[3].messages] == ["user", *["assistant", "user"] * 3]
     assert result.attempts == [
         Attempt("draft 0", 0.2, "too short"),
         Attempt("draft 1", 0.6, "no {example}"),
@@ -84,9 +87,50 @@ async def test_the_best_and_the_latest_other_attempts_are_shown(shown: int, seen
         max_iterations=5,
         attempts_shown=shown,
     )
-    last = requests(provider)[-1]
+    last = " ".join(requests(provider)[-1])
     every = {f"draft {number}" for number in range(5)}
     assert {draft for draft in every if draft in last} == (every if seen is None else seen)
+
+
+@pytest.mark.parametrize("nothing", [" \n", LLMResponse("I can", finish_reason="content_filter")], ids=str)
+async def test_a_reply_without_a_text_is_not_shown_again(nothing: str | LLMResponse) -> None:
+    provider = MockProvider([nothing, "draft 1", nothing, "draft 3"])
+
+    def judge(text: str, _provider: LLMProvider) -> Evaluation:
+        return Evaluation({"draft 1": 0.2, "draft 3": 0.9}.get(text, 0.0), "more")
+
+    await refine_loop(provider, "q", evaluator=judge)
+    assert [texts[1::2] for texts in requests(provider)] == [[], [], ["draft 1"], ["draft 1"]]
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "This was rated 0.30 on a scale from 0 to 1.\n\nName a date.",
+        "Here it is.\n\nReply with the improved answer only.",
+        " Name\na date. ",
+    ],
+)
+async def test_an_echo_of_what_was_said_of_an_attempt_is_no_attempt(echo: str) -> None:
+    provider = MockProvider(["draft 0", echo, "draft 2"])
+    judged: list[str] = []
+
+    def judge(text: str, _provider: LLMProvider) -> Evaluation:
+        judged.append(text)
+        return Evaluation(0.3, "Name a date.") if text == "draft 0" else Evaluation(0.95)
+
+    result = await refine_loop(provider, "q", evaluator=judge)
+    assert judged == ["draft 0", "draft 2"]
+    assert (result.value, result.score_history) == ("draft 2", [0.3, 0.0, 0.95])
+    assert result.echoed_responses == result.metadata["echoed_responses"] == 1
+    assert echo not in requests(provider)[2]
+
+
+async def test_words_of_the_task_are_no_echo() -> None:
+    task = "Quote this: It was rated 0.50 on a scale from 0 to 1."
+    provider = MockProvider(["draft 0", task])
+    result = await refine_loop(provider, task, evaluator=scripted(Evaluation(0.1, "Quote it."), 0.9))
+    assert (result.score, result.echoed_responses) == (0.9, 0)
 
 
 async def test_the_feedback_already_paid_for_is_on_an_error() -> None:
@@ -165,8 +209,9 @@ def judged(*verdicts: str | LLMResponse) -> MockProvider:
     return MockProvider(reply)
 
 
-def generations(provider: MockProvider) -> list[str]:
-    return [call.messages[0]["content"] for call in provider.calls if call.temperature != 0.1]
+def generations(provider: MockProvider) -> list[list[str]]:
+    asked = zip(provider.calls, requests(provider), strict=True)
+    return [texts for call, texts in asked if call.temperature != 0.1]
 
 
 async def test_the_judge_s_reasons_reach_the_next_attempt() -> None:
@@ -174,8 +219,8 @@ async def test_the_judge_s_reasons_reach_the_next_attempt() -> None:
     result = await refine_loop(provider, "q")
     assert result.score_history == [0.4, 1.0]
     assert result.attempts[0].feedback == "The 2nd line is 3/10 at best.\nMention Euler."
-    assert "Mention Euler." in generations(provider)[1]
-    assert "Score: 4" not in generations(provider)[1]
+    assert "Mention Euler." in generations(provider)[1][2]
+    assert "Score: 4" not in generations(provider)[1][2]
 
 
 async def test_a_judge_that_gives_a_bare_number_leaves_the_request_as_it_was() -> None:

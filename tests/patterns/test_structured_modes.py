@@ -8,7 +8,7 @@ import pytest
 
 from executionkit import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit._schema import check_schema
-from executionkit.patterns._structured_modes import ModeMemory, refuses_mode, refuses_room, request_fields
+from executionkit._schema_modes import ModeMemory, refuses_mode, refuses_room, request_fields
 
 CLOSED: dict[str, Any] = {
     "type": "object",
