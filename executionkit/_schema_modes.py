@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from executionkit._output import SchemaMode
+from executionkit._refusals import Memory, is_complaint, is_success
 from executionkit._schema import sendable
 from executionkit._schema._strict import strict
 from executionkit.errors import LLMError, PermanentError, RateLimitError
-from executionkit.patterns._refusals import Memory, is_complaint, is_success
 
 MODES: Final[tuple[SchemaMode, ...]] = ("json_schema", "json_object_schema", "json_object", "none")
 

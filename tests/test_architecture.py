@@ -19,7 +19,7 @@ GROUND = {"_text", "_json", "_callables", "_codes", "_shown"}
 VALUES = GROUND | {"_schema", "responses", "_messages", "streaming", "events", "protocols", "types", "errors"}
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
-STRUCTURE = {"_output", "_schema_modes"}
+STRUCTURE = {"_output", "_refusals", "_schema_modes"}
 APPLICATION = CORE | JUDGES | STRUCTURE | {"field_vote", "patterns", "compose", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cost": VALUES,
     "engine": VALUES | {"_checks", "cost"},
     "_output": VALUES,
-    "_schema_modes": VALUES | {"_output"},
+    "_refusals": CORE,
+    "_schema_modes": VALUES | {"_output", "_refusals"},
     "_judge": CORE | {"_schema_modes"},
     "evaluators": CORE | JUDGES,
     "provider": VALUES | {"_checks", "_version"},

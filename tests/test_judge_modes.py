@@ -117,7 +117,7 @@ async def test_a_request_in_words_ends_with_the_form_of_the_line() -> None:
     assert '{"reasons": "<text>", "score": <number>}' in bound
 
 
-async def test_over_http_a_500_about_the_grammar_is_believed_the_second_time() -> None:
+async def test_over_http_a_500_about_the_grammar_is_a_refusal_and_not_retried() -> None:
     def simulated(request: ChatRequest) -> str | Fault:
         if request.field("response_format"):
             return Fault.status(500, body={"error": {"message": "failed to parse grammar"}})
@@ -125,7 +125,7 @@ async def test_over_http_a_500_about_the_grammar_is_believed_the_second_time() -
 
     with LocalEndpoint(simulated) as endpoint:
         async with Provider(endpoint.base_url, "m") as provider:
-            for calls in (3, 3, 2):  # the draft among them
+            for calls in (3, 2):  # the draft among them
                 result = await refine_loop(provider, "q", target_score=0.5, retry=NO_WAIT)
                 assert (result.score, result.cost.llm_calls) == (0.8, calls)
 

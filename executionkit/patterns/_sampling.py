@@ -3,11 +3,11 @@
 from functools import partial
 from typing import Any, Final
 
+from executionkit._refusals import MOST_CHOICES, fewer_choices
 from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import ExecutionKitError, LLMError, PermanentError
-from executionkit.patterns._refusals import MOST_CHOICES, fewer_choices
 from executionkit.responses import LLMResponse
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from executionkit._messages import without_system
 from executionkit._output import Output, Rung, SchemaMode, UnfitError, Validator
+from executionkit._refusals import NO_SYSTEM_MESSAGES, refuses_system
 from executionkit._schema_modes import (
     MEMORY,
     MODES,
@@ -18,7 +19,6 @@ from executionkit._schema_modes import (
 from executionkit.cost import minus
 from executionkit.engine.run import Run
 from executionkit.errors import LLMError, PatternError
-from executionkit.patterns._refusals import NO_SYSTEM_MESSAGES, refuses_system
 from executionkit.patterns._structured_reply import read_json, validate
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage

@@ -171,8 +171,8 @@ async def structured(
     `["rung_costs"]` (as dicts).
     """
     from executionkit._output import output_for
+    from executionkit._refusals import NO_SYSTEM_MESSAGES
     from executionkit._schema_modes import MEMORY, MODES
-    from executionkit.patterns._refusals import NO_SYSTEM_MESSAGES
     from executionkit.patterns._structured_attempts import Attempts
 
     checks.text(prompt=prompt)

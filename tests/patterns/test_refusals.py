@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from executionkit import LLMError, PermanentError, ProviderError, RateLimitError
-from executionkit.patterns._refusals import Memory, fewer_choices, refuses_system
+from executionkit._refusals import Memory, fewer_choices, refuses_system
 
 
 def refusal(words: str, status: int | None = 400, **facts: Any) -> LLMError:
