@@ -26,7 +26,7 @@ def open_transport(endpoint: Endpoint, backend: Backend, client: AsyncHTTPClient
     """
     _load_for_errors()
     if client is not None:
-        from executionkit.provider._http.httpx import ClientTransport
+        from executionkit.provider._http.client import ClientTransport
 
         return ClientTransport(_library_of(client), endpoint, client)
     library = _chosen() if backend == "auto" else None if backend == "stdlib" else _usable(backend)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from executionkit.provider._http.faults import CLOSED, TOO_LARGE, TransportError
+from executionkit.provider._http.faults import BROKEN, CLOSED, TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
@@ -80,6 +80,9 @@ class ExchangingTransport(ABC, Generic[W]):
         except asyncio.CancelledError:
             if task in self._called_off and task.cancelling() - 1 <= cancelling:
                 raise TransportError(CLOSED) from None
+            if not task.cancelling():
+                # Code that the library runs, such as a hook of the caller's, has raised it.
+                raise TransportError(f"{BROKEN} (CancelledError)") from None
             raise
         finally:
             self._under_way.discard(task)
@@ -129,6 +132,7 @@ class ExchangingTransport(ABC, Generic[W]):
             outcome = TransportError(CLOSED) if self._closed else self._outcome(exc, endpoint)
         if isinstance(outcome, Reply):
             incoming.begin(outcome.status, outcome.headers)
+            incoming.feed(outcome.body)
             outcome = None
         incoming.end(outcome)
 
@@ -163,5 +167,6 @@ def watch(sock: Any) -> Callable[[], bool]:
     if hasattr(select, "poll"):
         waiting = select.poll()
         waiting.register(sock.fileno(), select.POLLIN)
-        return lambda: bool(waiting.poll(0))
+        # The number of a descriptor that was closed may be another socket's by now.
+        return lambda: sock.fileno() < 0 or bool(waiting.poll(0))
     return lambda: bool(select.select([sock], [], [], 0)[0])  # pragma: no cover - Windows has no poll

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from executionkit.provider._http.faults import CLOSED, TransportError
 from executionkit.provider._http.incoming import Incoming
-from executionkit.provider._http.stdlib_connection import Call, Connection, Dialer
+from executionkit.provider._http.stdlib_connection import Call, Connection
+from executionkit.provider._http.stdlib_dialing import Dialer
 from executionkit.provider._http.transport import KEEP_ALIVE, LOOK, Dispatch, Endpoint, Reply
 
 T = TypeVar("T")

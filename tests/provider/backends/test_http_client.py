@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import copy
+import gzip
 import importlib
 import json
+import pickle
 from typing import Any
 
 import pytest
 from loopback import BACKENDS, HEAD, HELLO, USER, Connection, Request, Server, completion, frames, http, piece
 
 from executionkit import TextDelta
-from executionkit.provider import PermanentError, Provider, ProviderError
+from executionkit.provider import PermanentError, Provider, ProviderError, RateLimitError
 
 LIBRARIES = [name for name in BACKENDS if name.startswith("httpx")]
 
@@ -18,6 +21,16 @@ LIBRARIES = [name for name in BACKENDS if name.startswith("httpx")]
 @pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest) -> Any:
     return importlib.import_module(str(request.param))
+
+
+async def whole(provider: Provider) -> None:
+    await provider.complete(USER)
+
+
+async def streamed(provider: Provider) -> None:
+    async with provider.stream(USER) as events:
+        async for _ in events:
+            pass
 
 
 async def test_it_is_used_and_left_open(server: Server, library: Any) -> None:
@@ -69,6 +82,66 @@ async def test_hooks_may_read_the_reply_and_raise(server: Server, library: Any) 
         with pytest.raises(PermanentError) as caught:
             await Provider(server.url, "m", http_client=client).complete(USER)
     assert caught.value.status_code == 401
+
+
+@pytest.mark.parametrize("ask", [whole, streamed])
+async def test_a_status_that_a_hook_raises_keeps_the_servers_words(
+    server: Server, library: Any, ask: Any
+) -> None:
+    async def insist(response: Any) -> None:
+        await response.aread()
+        response.raise_for_status()
+
+    body = gzip.compress(b'{"error": {"message": "slow down, please"}}')
+    server.script = http(body, "429 Too Many Requests", "Retry-After: 7", "Content-Encoding: gzip")
+    async with library.AsyncClient(event_hooks={"response": [insist]}) as client:
+        provider = Provider(server.url, "m", http_client=client)
+        with pytest.raises(RateLimitError, match="slow down, please") as caught:
+            await ask(provider)
+    assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize("ask", [whole, streamed])
+async def test_a_hook_that_raises_a_cancellation_cancels_nobody(
+    server: Server, library: Any, ask: Any
+) -> None:
+    async def give_up(_: Any) -> None:
+        raise asyncio.CancelledError
+
+    async with library.AsyncClient(event_hooks={"request": [give_up]}) as client:
+        provider = Provider(server.url, "m", http_client=client)
+        with pytest.raises(ProviderError, match="CancelledError") as caught:
+            await ask(provider)
+    assert not caught.value.dispatched
+
+
+async def test_a_request_stays_of_the_clients_kind_and_can_be_copied(server: Server, library: Any) -> None:
+    seen: list[Any] = []
+
+    class Signed(library.Request):  # type: ignore[misc]  # the base is known at run time only
+        def signature(self) -> str:
+            return str(len(self.content))
+
+    class Client(library.AsyncClient):  # type: ignore[misc]  # as above
+        def build_request(self, *args: Any, **kwargs: Any) -> Any:
+            request = super().build_request(*args, **kwargs)
+            request.__class__ = Signed
+            return request
+
+    async def look(request: Any) -> None:
+        request.headers["X-Signature"] = request.signature()
+        seen.append(copy.copy(request))
+
+    async def keep(request: Any) -> None:
+        seen.append(pickle.loads(pickle.dumps(request)))
+
+    async with Client(event_hooks={"request": [look]}) as client:
+        assert (await Provider(server.url, "m", http_client=client).complete(USER)).content == "hi"
+    async with library.AsyncClient(event_hooks={"request": [keep]}) as client:
+        assert (await Provider(server.url, "m", http_client=client).complete(USER)).content == "hi"
+    assert server.requests[0].headers["x-signature"] == server.requests[0].headers["content-length"]
+    assert [type(each) for each in seen] == [Signed, library.Request]
+    assert seen[1].content == server.requests[1].body
 
 
 async def test_a_mock_transport(library: Any) -> None:

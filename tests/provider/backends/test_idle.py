@@ -3,11 +3,15 @@
 import asyncio
 import gc
 import importlib
+import select
+import socket
 import weakref
 from pathlib import Path
 
 import pytest
 from loopback import USER, Connection, MakeProvider, Request, Server, reply
+
+from executionkit.provider._http.exchange import watch
 
 MODULES = ("aiohttp", "httpx", "stdlib")
 
@@ -73,3 +77,17 @@ async def test_the_system_probes_a_silent_connection(server: Server, make: MakeP
     async with make() as provider:
         await provider.complete(USER)
         assert timers(server.port) == ["02"]  # keep-alive
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="the system polls no descriptors")
+def test_a_descriptor_that_is_another_sockets_by_now_is_not_looked_at() -> None:
+    ours, theirs = socket.socketpair()
+    has_ended = watch(ours)
+    number = ours.fileno()
+    assert not has_ended()
+    ours.close()
+    others = socket.socketpair()
+    assert number in [each.fileno() for each in others]
+    assert has_ended()
+    for each in (theirs, *others):
+        each.close()

@@ -247,6 +247,14 @@ def program(server: Server, code: str, *options: str) -> list[str]:
     return [sys.executable, *options, "-c", textwrap.dedent(source) + textwrap.dedent(code)]
 
 
+async def test_a_frame_that_can_t_be_read_is_refused_at_once(server: Server) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    server.script = head + piece("{}") + b"0\r\n\r\n"
+    async with Provider(server.url, "m", backend="stdlib") as provider:
+        with pytest.raises(ProviderError, match="its Transfer-Encoding is 'gzip, chunked'"):
+            await provider.complete(USER)
+
+
 def test_interrupting_ends_the_program_at_once(server: Server) -> None:
     server.hold()
     code = """
