@@ -12,25 +12,18 @@ from executionkit._messages import joined
 from executionkit._text import describe
 from executionkit.errors import LLMError
 from executionkit.provider._chunks import Assembly, failure_in
-from executionkit.provider._codings import PACKED, codings, foreign_codings
+from executionkit.provider._codings import unpacked
 from executionkit.provider._error_body import error_among, opened
 from executionkit.provider._failures import Reporter
 from executionkit.provider._headers import facts_of
-from executionkit.provider._http.faults import TOO_LARGE
 from executionkit.provider._http.transport import Reply
 from executionkit.provider._message import answer_in, failure_of, response_from
-from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
+from executionkit.provider._sse import BOM, NO_STREAM, EventParser, EventTooLargeError, ServerEvent
 from executionkit.provider._usage import real_usage, usage_in
 from executionkit.responses import LLMResponse
 
-_BOM = b"\xef\xbb\xbf"
-_NO_STREAM = (b"{", b"[", b"<")
-"""The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
-
 _ODD = 16_384
 """The most characters that are looked at of an event that was not understood."""
-
-_GZIP = b"\x1f\x8b"
 
 
 def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLMResponse | LLMError:
@@ -43,16 +36,16 @@ def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLM
         asked: How many choices were asked for.
     """
     try:
-        unpacker = Unpacker(reply.headers, limit)
-        reply = reply._replace(body=unpacker.feed(reply.body))
-        unpacker.finish()
+        body = unpacked(reply.body, reply.headers, limit)
     except (ValueError, zlib.error) as exc:
         reply, broken = reply._replace(body=b""), describe(exc)
         return report.unreadable(reply, broken) if 200 <= reply.status < 300 else report.status(reply)
+    if body is not reply.body:
+        reply = reply._replace(body=body)
     if not 200 <= reply.status < 300:
         return report.status(reply)
     bare = _without_marks(reply.body)
-    if bare and not bare.startswith(_NO_STREAM):
+    if bare and not bare.startswith(NO_STREAM):
         events = EventParser(limit)
         with suppress(EventTooLargeError):
             read = [*events.feed(reply.body), *filter(None, [events.finish()])]
@@ -68,10 +61,10 @@ def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLM
         if lines := _chunks_by_line(bare):
             return _from_events(reply, lines, report, asked, deque(maxlen=0))
         return report.unreadable(reply, "empty" if not reply.body.strip() else describe(exc))
-    body = an_object(payload)
-    if body is None:
+    completion = an_object(payload)
+    if completion is None:
         return report.unreadable(reply, "JSON, but not an object")
-    return _read(reply, body, report, asked)
+    return _read(reply, completion, report, asked)
 
 
 def explained(failure: LLMError, odd: Iterable[str], reply: Reply, report: Reporter) -> LLMError:
@@ -122,7 +115,7 @@ def _without_marks(body: bytes) -> bytes:
 
     Some servers send these with a whole reply as well.
     """
-    body = body.removeprefix(_BOM).strip()
+    body = body.removeprefix(BOM).strip()
     if body[:1] != b":" and body[-6:] != b"[DONE]":
         return body
     lines = body.splitlines()
@@ -187,67 +180,3 @@ def _from_events(
     if failure is not None:
         return report.error_within(reply, failure)
     return _with_facts(assembly.response(), reply, report)
-
-
-class Unpacker:
-    """Undoes the compression of a body, which may come in pieces.
-
-    Bytes that follow a complete gzip member and don't begin another one are padding, and left out.
-
-    Args:
-        headers: The reply's headers, names in lower case.
-        limit: The most bytes that one piece may make.
-
-    Raises:
-        ValueError: The reply has a coding that can't be undone.
-    """
-
-    def __init__(self, headers: Mapping[str, str], limit: int) -> None:
-        if foreign := foreign_codings(headers):
-            raise ValueError(f"content-encoding {foreign[0]!r}, which was not asked for")
-        packed = [name for name in codings(headers) if name in PACKED]
-        if len(packed) > 1:
-            raise ValueError("it is compressed more than once")
-        self._limit = limit
-        self._is_packed = bool(packed)
-        self._member: Any = None
-        self._waiting = b""
-        self._is_over = False
-
-    def feed(self, piece: bytes) -> bytes:
-        """Unpack the next piece.
-
-        Raises:
-            ValueError: It makes too many bytes.
-            zlib.error: It can't be unpacked.
-        """
-        if not self._is_packed:
-            return piece
-        parts: list[bytes] = []
-        room = self._limit
-        piece, self._waiting = self._waiting + piece, b""
-        while piece and not self._is_over:
-            if self._member is not None and self._member.eof:
-                if piece == _GZIP[:1]:
-                    self._waiting = piece
-                    break
-                self._is_over = not piece.startswith(_GZIP)
-                self._member = None
-                continue
-            self._member = self._member or zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
-            part = self._member.decompress(piece, room + 1)
-            room -= len(part)
-            if room < 0:
-                raise ValueError(TOO_LARGE.format(self._limit))
-            parts.append(part)
-            piece = self._member.unused_data
-        return b"".join(parts)
-
-    def finish(self) -> None:
-        """Require that the body ended with a complete member.
-
-        Raises:
-            ValueError: It is cut off.
-        """
-        if self._member is not None and not self._member.eof:
-            raise ValueError("the compressed body is cut off")

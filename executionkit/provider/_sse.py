@@ -8,11 +8,26 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 from collections import deque
 from typing import NamedTuple
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
+NO_STREAM = (b"{", b"[", b"<")
+"""The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
 
 _STRAY = 16_384
 """The most characters that are kept of lines that belong to no event."""
+
+
+def without_signs_of_life(beginning: bytes) -> bytes:
+    """The beginning of a body without the empty lines and comments before anything else.
+
+    Servers send these while they work, before a stream and before a whole reply. A comment that may still go
+    on is kept.
+    """
+    lines = beginning.removeprefix(BOM).splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if line.strip() and not (line.lstrip().startswith(b":") and line.endswith((b"\n", b"\r"))):
+            return b"".join(lines[number:]).lstrip()
+    return b""
 
 
 class ServerEvent(NamedTuple):
@@ -88,7 +103,7 @@ class EventParser:
         self._line.clear()
         if self._at_start:
             self._at_start = False
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(BOM)
         if not line:
             return self._dispatch()
         if line.startswith(b":"):

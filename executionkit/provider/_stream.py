@@ -12,16 +12,23 @@ from executionkit._json import an_object, loads
 from executionkit._text import describe
 from executionkit.errors import LLMError, mark_not_dispatched
 from executionkit.provider._chunks import Assembly, failure_in
-from executionkit.provider._codings import strange_codings
+from executionkit.provider._codings import Unpacker, strange_codings
 from executionkit.provider._error_body import opened
 from executionkit.provider._failures import Reporter
 from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.transport import Dispatch, Endpoint, Reply, Transport
-from executionkit.provider._reply import Unpacker, explained, interpret
+from executionkit.provider._reply import explained, interpret
 from executionkit.provider._settings import Limits
-from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEvent
+from executionkit.provider._sse import (
+    BOM,
+    NO_STREAM,
+    EventParser,
+    EventTooLargeError,
+    ServerEvent,
+    without_signs_of_life,
+)
 from executionkit.streaming import ReplyStream, StreamEvent, events_of
 
 _BEGINNING = 16_384
@@ -29,10 +36,6 @@ _BEGINNING = 16_384
 
 _LINGER = 0.2
 """Seconds that a finished stream waits for the end of its body, so that the connection can be kept."""
-
-_BOM = b"\xef\xbb\xbf"
-_NO_STREAM = (b"{", b"[", b"<")
-"""The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
 
 _ENDED = "the stream ended before the reply was finished"
 _NOTHING = "nothing of a reply came within {:g} s (timeout)"
@@ -90,6 +93,8 @@ class ProviderStream(ReplyStream):
         self._reply = Reply(0, {}, b"")
         self._deadline: float | None = None
         self._patience: float | None = None
+        self._is_waiting = False
+        self._is_ending = False
         self._odd: deque[str] = deque(maxlen=4)
 
     async def _open(self) -> None:
@@ -129,7 +134,8 @@ class ProviderStream(ReplyStream):
             async with asyncio.timeout_at(now + self._limits.whole):
                 return await self._begin_reply(self._incoming)
         except TimeoutError:
-            fault = self._limits.overrun()
+            until = self._patience if self._deadline is None else self._deadline
+            fault = self._overrun(until) if self._is_waiting else self._limits.overrun()
         except TransportError as exc:
             fault = exc
         return self._report.fault(fault, self._dispatch)
@@ -140,24 +146,24 @@ class ProviderStream(ReplyStream):
         self._reply = Reply(status, headers, b"")
         parts: list[bytes] = []
         size = 0
-        if 200 <= status < 300:
+        self._is_waiting = 200 <= status < 300
+        if self._is_waiting:
             start = b""
             # A body that can't be unpacked is not a stream; `interpret` says what is wrong with it.
             with suppress(ValueError, zlib.error):
                 self._unpacker = Unpacker(headers, self._limits.max_bytes)
                 while not start and (part := await self._soon(incoming)):
                     parts.append(part)
-                    self._beginning += self._unpacker.feed(part)
+                    size = self._checked(size + len(part))
+                    self._beginning = without_signs_of_life(self._beginning + self._unpacker.feed(part))
                     start = _first_byte(self._beginning)
-            if start and start not in _NO_STREAM:
+            if start and start not in NO_STREAM:
                 self._take(self._beginning)
                 return None
-            size = sum(map(len, parts))
+        self._is_waiting = False
         while part := await incoming.read():
             parts.append(part)
-            size += len(part)
-            if size > self._limits.max_bytes:
-                raise TransportError(TOO_LARGE.format(self._limits.max_bytes))
+            size = self._checked(size + len(part))
         reply = Reply(status, headers, b"".join(parts))
         whole = interpret(reply, self._limits.max_bytes, self._report, self._asked)
         if isinstance(whole, LLMError):
@@ -165,6 +171,11 @@ class ProviderStream(ReplyStream):
         self._events.extend(events_of(whole))
         self._is_over = True
         return None
+
+    def _checked(self, size: int) -> int:
+        if size > self._limits.max_bytes:
+            raise TransportError(TOO_LARGE.format(self._limits.max_bytes))
+        return size
 
     async def _soon(self, incoming: Incoming) -> bytes:
         """The next piece, as long as there is nothing of a reply."""
@@ -259,12 +270,20 @@ class ProviderStream(ReplyStream):
             return
         added = self._assembly.add(chunk or {})
         self._events.extend(added)
-        if added or self._assembly.is_finished:
+        if self._assembly.is_finished:
+            self._expect_end()
+        elif added:
             self._patience = None
         elif chunk and not chunk.get("choices"):
             self._odd.append(data[:_BEGINNING])
         if self._assembly.size > self._limits.max_bytes:
             self._break_off(TransportError(TOO_LARGE.format(self._limits.max_bytes)))
+
+    def _expect_end(self) -> None:
+        """Wait for the usage, and for the end; but signs of life hold up no reply that is finished."""
+        if not self._is_ending:
+            self._is_ending = True
+            self._patience = asyncio.get_running_loop().time() + self._limits.timeout
 
     def _complete(self) -> None:
         if self._assembly.is_empty:
@@ -316,7 +335,5 @@ class ProviderStream(ReplyStream):
 
 def _first_byte(beginning: bytes) -> bytes:
     """The first byte that tells a stream from other bodies; b"" until it has come."""
-    if _BOM.startswith(beginning):
-        return b""
-    # An event stream may begin with any number of empty lines.
-    return beginning.removeprefix(_BOM).lstrip()[:1] or beginning[_BEGINNING:][:1]
+    is_open = beginning[:1] == b":" and len(beginning) < _BEGINNING
+    return b"" if is_open or BOM.startswith(beginning) else beginning[:1]

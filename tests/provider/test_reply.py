@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 from loopback import completion
 
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit.provider._codings import Unpacker, unpacked
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.transport import Reply
-from executionkit.provider._reply import Unpacker, interpret
+from executionkit.provider._reply import interpret
 from executionkit.provider._secrets import Secret
 from executionkit.responses import LLMResponse
 
@@ -77,10 +80,51 @@ def test_gzip_is_undone_the_same_whole_and_in_pieces(parts: list[bytes], padding
     packed = b"".join(map(gzip.compress, parts)) + padding
     unpacker = Unpacker({"content-encoding": "gzip"}, 10**6)
     pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
-    assert b"".join(map(unpacker.feed, pieces)) == b"".join(parts)
-    unpacker.finish()
+    assert b"".join(map(unpacker.feed, pieces)) + unpacker.finish() == b"".join(parts)
     whole = Unpacker({"content-encoding": "gzip"}, 10**6)
     assert whole.feed(packed) == b"".join(parts)
+
+
+def raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+def plain(body: bytes) -> bytes:
+    return body
+
+
+@pytest.mark.parametrize(
+    ("named", "pack"),
+    [
+        ("GZIP", gzip.compress),
+        ("gzip;q=1.0", gzip.compress),
+        ("identity, gzip", gzip.compress),
+        ("gzip, gzip", lambda body: gzip.compress(gzip.compress(body))),
+        ("deflate, gzip", lambda body: gzip.compress(zlib.compress(body))),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+        # The name is wrong, or missing.
+        ("gzip", plain),
+        ("deflate", plain),
+        ("gzip, gzip", gzip.compress),
+        ("gzip", zlib.compress),
+        ("foo", gzip.compress),
+        ("", gzip.compress),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": 1}', b'data: {"a": 1}\n\n', b"\xef\xbb\xbf [1]", b": hi\n\n" + b"data: x\n\n" * 999, b"{}"],
+)
+def test_the_body_counts_before_the_name_of_its_coding(
+    named: str, pack: Callable[[bytes], bytes], body: bytes
+) -> None:
+    packed, headers = pack(body), {"content-encoding": named}
+    assert unpacked(packed, headers, 10**6) == body
+    unpacker = Unpacker(headers, 10**6)
+    parts = [unpacker.feed(packed[at : at + 1]) for at in range(len(packed))]
+    assert b"".join(parts) + unpacker.finish() == body
 
 
 def test_a_compressed_body_that_is_cut_off_is_an_error() -> None:

@@ -151,6 +151,39 @@ async def test_what_is_no_coding_does_no_harm(server: Server, make: MakeProvider
         assert await whole(provider) == "hi"
 
 
+async def test_signs_of_life_hold_up_no_reply_that_is_finished(server: Server, make: MakeProvider) -> None:
+    async def script(_: Request, connection: Connection) -> None:
+        await connection.send(HEAD + frames(chunk(content="all"), chunk("stop")).encode())
+        while not connection.reader.at_eof():
+            await connection.send(b": still here\n\n")
+            try:
+                await asyncio.wait_for(connection.reader.read(1), 0.05)
+            except TimeoutError:
+                continue
+        connection.close()
+
+    server.script = script
+    async with make(timeout=0.4, deadline=60.0) as provider:
+        assert await streamed(provider) == "all"
+
+
+@pytest.mark.parametrize("signs", [": wait\n\n", "\ufeff: wait\r\n", "\n: wait\n: more\n\n\n", ": wait\r"])
+async def test_signs_of_life_before_a_whole_reply(server: Server, make_one: MakeProvider, signs: str) -> None:
+    body = signs.encode() + json.dumps(completion("hi")).encode()
+
+    async def in_pieces(_: Request, connection: Connection) -> None:
+        await connection.send(HEAD)
+        for byte in body:
+            connection.writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        connection.close()
+
+    for script in (http(body), in_pieces):
+        server.script = script
+        async with make_one() as provider:
+            assert await streamed(provider) == "hi"
+
+
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "gzip, gzip", "foo"])
 @pytest.mark.parametrize("ask", [whole, streamed])
 async def test_a_coding_that_can_t_be_undone_is_not_asked_for_again(
