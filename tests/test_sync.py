@@ -18,6 +18,7 @@ from executionkit import (
     LLMResponse,
     MockProvider,
     PipeResult,
+    ProviderError,
     TokenUsage,
     Tool,
     ToolCall,
@@ -149,3 +150,13 @@ def test_a_twin_shows_the_pattern_s_parameters_and_is_no_coroutine_function(
     assert twin.__module__ == "executionkit.sync"
     assert not inspect.iscoroutinefunction(inspect.unwrap(twin))
     assert "event loop of its own" in (twin.__doc__ or "")
+
+
+def test_no_event_loop_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", refuse)
+    with pytest.raises(ProviderError, match=r"no event loop can be made .*Too many open") as caught:
+        consensus_sync(MockProvider(["a"]), "q")
+    assert not caught.value.dispatched
