@@ -22,7 +22,7 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
     (
         "context",
         "context(?:length|size|window|limit|overflow)|maxcontext|(?:prompt|input)toolong"
-        "|^tokens?limit(?:reached|exceeded)|maxtokens?exceeded|maxmodellen",
+        "|^tokens?limit(?:reached|exceeded)|max(?:prompt|input)?tokens?exceeded|maxmodellen",
     ),
     (
         "limit",
@@ -50,12 +50,22 @@ _STATUS = re.compile(r"(?:http|error|status)?[ _-]?([345][0-9]{2})(?: [A-Z].*)?\
 _PUNCTUATION = re.compile(r"[^a-z0-9]+")
 
 _TOO_LONG = re.compile(
-    r"maximum (?:context|sequence|model) length|(?:available|maximum|model'?s?) context (?:size|window)"
-    r"|context (?:length|size|window|limit)[^.]{0,40} exceed|exceeds? (?:the |this |its )?[^.]{0,40}context"
-    r"|exceeds? the (?:maximum|max) (?:number of|input) tokens|prompt is too long|input is too long"
-    r"|tokens? \+ \W?max_new_tokens\W? must be",
+    r"maximum (?:context|sequence|model|prompt|input) length"
+    r"|(?:available|maximum|model'?s?) context (?:size|window)"
+    r"|context (?:length|size|window|limit)[^.]{0,60} (?:exceed|overflow|of only|is only)"
+    r"|(?:exceed\w*|longer than|larger than|greater than|reached) [^.]{0,40}context"
+    r"|context(?:window|length)exceeded"
+    r"|(?:input|prompt) (?:token count|tokens|length)[^.]{0,60} (?:exceed|longer|greater|only supports)"
+    r"|(?:prompt|messages?|input) exceeds? (?:the )?max"
+    r"|tokens in the request[^.]{0,20} exceed|exceed\w* (?:the |this )?model(?:'s)? token limit"
+    r"|exceeds? the (?:maximum|max) (?:number of|input) tokens|(?:prompt|input) is too long"
+    r"|reduce the length of the (?:messages|prompt|input)|range of input length should be"
+    r"|tokens? \+ \W?max_new_tokens\W? must be|inputs\W? must have less than \d+ tokens",
     re.IGNORECASE,
 )
+"""How servers say it. Their words are about the prompt, its tokens or the context, and an excess."""
+
+_RATE = re.compile(r"per (?:min|day|hour)|\bTP[MD]\b|rate.?limit", re.IGNORECASE)
 
 _SENTENCE_END = re.compile(r"[.!?;]\s|\n")
 _SYSTEM = re.compile(
@@ -102,7 +112,7 @@ def meaning_of(codes: Iterable[str]) -> Meaning | None:
 
 def says_too_long(words: str) -> bool:
     """Whether a server's words say that the request is too long for the model."""
-    return _TOO_LONG.search(words) is not None
+    return _TOO_LONG.search(words) is not None and _RATE.search(words) is None
 
 
 def says_unusable(words: str) -> bool:

@@ -226,6 +226,8 @@ def _verdict(status: int, told: Told, asked: str) -> type[LLMError]:
         kind = PermanentError
     if told.meaning == "generation":
         kind = ProviderError  # the next sample may do
+        if 200 <= status < 300:
+            return kind  # the header was written before the generation failed, or without regard to it
     if asked == "false":
         return PermanentError
     if asked == "true" and kind is PermanentError:

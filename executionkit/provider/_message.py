@@ -45,7 +45,8 @@ def failure_of(choice: Mapping[str, Any], message: Mapping[str, Any], finish: st
         return {"error": choice["error"]}
     for name in (finish, a_text(choice.get("native_finish_reason"))):
         if _FAILED.search(name):
-            return {"error": {"message": f"the generation failed (finish_reason {name!r})"}}
+            words = f"the generation failed (finish_reason {name!r})"
+            return {"error": {"message": words, "type": "failed_generation"}}
     return None
 
 

@@ -8,6 +8,7 @@ import pytest
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.transport import Reply
+from executionkit.provider._reply import interpret
 from executionkit.provider._secrets import Secret
 
 KEY = 'sk-very"secret/key-\xe9-0123456789'
@@ -136,29 +137,6 @@ def test_the_telling_code_wins(facts: dict[str, Any], code: str) -> None:
     assert failed(400, {"error": {"message": "no", **facts}}).code == code
 
 
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (400, "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens"),
-        (
-            400,
-            "the request (9000 tokens) exceeds the available context size (8192 tokens), try increasing it",
-        ),
-        (500, "Requested tokens (3000) exceed context window of 2048"),
-        (422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000"),
-        (400, "The input token count (9) exceeds the maximum number of tokens allowed (8)."),
-        (400, "prompt is too long: 210000 tokens > 200000 maximum"),
-    ],
-)
-def test_too_long_for_the_model_has_a_code_of_its_own(status: int, words: str) -> None:
-    found = failed(status, {"error": {"message": words, "code": status, "type": "BadRequestError"}})
-    assert (type(found), found.code, found.is_context_overflow) == (
-        PermanentError,
-        "context_length_exceeded",
-        True,
-    )
-
-
 def test_what_is_too_long_and_what_is_not() -> None:
     assert failed(400, {"error": {"type": "exceed_context_size_error"}}).is_context_overflow
     assert not failed(400, {"error": {"message": "max_tokens is too large: 5000"}}).is_context_overflow
@@ -185,6 +163,16 @@ def test_what_is_too_long_and_what_is_not() -> None:
 )
 def test_the_server_says_itself_whether_to_come_back(status: int, word: str, kind: type[LLMError]) -> None:
     assert type(failed(status, {"error": "no"}, x_should_retry=word)) is kind
+
+
+def test_a_failed_generation_is_tried_again_unless_the_server_refuses_that() -> None:
+    """The head of a 200 was written for the reply; only that of an error is about trying again."""
+    told = {"error": {"message": "no call", "code": "tool_use_failed", "failed_generation": "<fn"}}
+    assert type(failed(400, told)) is ProviderError
+    assert type(failed(400, told, x_should_retry="false")) is PermanentError
+    body = {"choices": [{"message": {"content": ""}, "finish_reason": "error"}]}
+    reply = Reply(200, {"x-should-retry": "false"}, json.dumps(body).encode())
+    assert type(interpret(reply, 10**6, REPORT)) is ProviderError
 
 
 # The reason
