@@ -74,6 +74,11 @@ class Provider:
         system_messages: Whether the model takes system messages. With False their text is sent at the
             beginning of the user message that follows, because the chat templates of some models refuse
             system messages or drop them (Gemma, older Mistral models).
+        stream_always: Whether `complete` sends every request as a stream and puts the reply together. Many
+            servers go on generating, and keep a slot busy, when a client leaves a request that was not
+            streamed. Leaving a stream, by cancelling or by a time limit, ends its generation. The reply and
+            the errors are the same, and so are `timeout` and `deadline`. An error that follows some text has
+            that text in `.metadata["partial_text"]`. If the server reports no usage, it is estimated.
         deadline: The most seconds that a request may take in all. Set it above `timeout` for a server that
             sends a long answer slowly, below it for a hard limit. Defaults to `timeout`.
         connect_timeout: The most seconds until a connection is open. It is short, because a dead host should
@@ -106,6 +111,7 @@ class Provider:
     null_content: str | None = None
     omit_from_turns: Collection[str] = frozenset()
     system_messages: bool = True
+    stream_always: bool = False
     deadline: float | None = None
     connect_timeout: float = 15.0
     max_response_bytes: int = 32 * 1024 * 1024
@@ -159,7 +165,10 @@ class Provider:
         secrets = {"api_key": [key], "headers": [*extra.values()]}
         report = Reporter(endpoint.authority, self.model, (key, *extra.values()))
         lost = [name for name, held in secrets.items() if any(isinstance(each, LostSecret) for each in held)]
-        session = Session(endpoint, form, limits, report, self.backend, http_client, ask_key, lost)
+        session = Session(
+            *(endpoint, form, limits, report, self.backend, http_client, ask_key, lost),
+            streams_always=self.stream_always,
+        )
         object.__setattr__(self, "_session", session)
 
     def _check(self, http_client: AsyncHTTPClient | None) -> None:
@@ -178,8 +187,9 @@ class Provider:
         settings.check_body(self.extra_body, self.max_tokens_field)
         settings.check_names(self.omit)
         settings.check_turn_fields(self.omit_from_turns)
-        if self.system_messages not in (True, False):
-            raise ValueError(f"system_messages must be True or False, got {self.system_messages!r}")
+        for name in ("system_messages", "stream_always"):
+            if getattr(self, name) not in (True, False):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         checks.one_of(get_args(Backend), backend=self.backend)
         if http_client is not None:
             if not all(hasattr(http_client, name) for name in ("build_request", "send", "aclose")):

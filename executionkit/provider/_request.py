@@ -72,8 +72,8 @@ def all_headers(key: Secret, extra: Mapping[str, Secret]) -> tuple[tuple[str, Se
     return (*kept, *extra.items(), *fixed)
 
 
-def compose(form: Form, call: Arguments, *, streamed: bool = False) -> bytes:
-    """Check the arguments of a call and write its body.
+def compose(form: Form, call: Arguments, *, streamed: bool = False, method: str = "complete") -> bytes:
+    """Check the arguments of a call of the provider's `method`, and write its body.
 
     Servers report the usage of a streamed reply only on request, so a streamed body asks for it.
 
@@ -98,7 +98,7 @@ def compose(form: Form, call: Arguments, *, streamed: bool = False) -> bytes:
     further = {name: value for name, value in call.further.items() if value is not None}
     taken = own_field(further, form.max_tokens_field)
     if taken is not None:
-        raise TypeError(f"{'stream' if streamed else 'complete'}() {taken}")
+        raise TypeError(f"{method}() {taken}")
     body = {**form.fields, "messages": messages, **further, "temperature": temperature, **call.extra_body}
     if "max_tokens" not in form.omit:
         body[form.max_tokens_field] = max_tokens

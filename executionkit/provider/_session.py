@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import NamedTuple
 
 from executionkit._text import describe
 from executionkit.errors import LLMError, PermanentError, ProviderError, mark_not_dispatched
@@ -21,6 +22,26 @@ from executionkit.provider._stream import Outgoing, ProviderStream
 from executionkit.responses import LLMResponse
 from executionkit.streaming import ReplyStream
 
+_REFUSED = (400, 404, 405, 422, 501)
+"""The statuses under which a server refuses what it can't do."""
+
+_NO_STREAMS = (
+    "stream_always asks for a stream. A server that can't stream needs stream_always=False; one that refuses "
+    "stream_options needs omit={'stream_options'}."
+)
+
+
+class _Kind(NamedTuple):
+    """How a reply is asked for, and by which method of the provider."""
+
+    method: str
+    is_streamed: bool
+
+
+_WHOLE = _Kind("complete", is_streamed=False)
+_COLLECTED = _Kind("complete", is_streamed=True)
+_STREAMED = _Kind("stream", is_streamed=True)
+
 
 class Session:
     """Carries out the calls of one provider, over connections of its own in each event loop.
@@ -34,6 +55,7 @@ class Session:
         client: The user's own client, used instead of one of ours.
         ask_key: Gives the API key of each request; None where it is fixed.
         lost: The settings that a pickle has left out; no call is made without them.
+        streams_always: Whether whole replies are asked for as streams as well.
     """
 
     def __init__(
@@ -46,19 +68,24 @@ class Session:
         client: AsyncHTTPClient | None,
         ask_key: Callable[[], str | Awaitable[str]] | None,
         lost: list[str],
+        *,
+        streams_always: bool,
     ) -> None:
         self._form = form
         self._way = Way(endpoint, limits, report)
         self._report = report
         self._ask_key = ask_key
         self._lost = lost
+        self._streams_always = streams_always
         self._transports: PerLoop[Transport] = PerLoop(partial(open_transport, endpoint, backend, client))
 
     async def complete(self, call: Arguments) -> LLMResponse:
         """Send one request and return the reply; the errors are those of `Provider.complete`."""
+        if self._streams_always:
+            return await self._collected(call)
         dispatch = Dispatch()
         try:
-            outgoing = await self._prepare(call, streamed=False)
+            outgoing = await self._prepare(call, _WHOLE)
             transport = await self._connect()
             outcome = await self._post(transport, outgoing, dispatch)
             if isinstance(outcome, LLMError) and outcome.status_code == 401:
@@ -76,21 +103,35 @@ class Session:
 
     def stream(self, call: Arguments) -> ReplyStream:
         """Prepare one streamed request; entering the stream sends it."""
-        return ProviderStream(partial(self._prepare, call, streamed=True), self._connect)
+        return ProviderStream(partial(self._prepare, call, _STREAMED), self._connect)
 
-    async def _prepare(self, call: Arguments, *, streamed: bool) -> Outgoing:
-        plain, way = apart(call, self._way, self._form.max_tokens_field, streamed=streamed)
-        body = compose(self._form, plain, streamed=streamed)
+    async def _collected(self, call: Arguments) -> LLMResponse:
+        """Send one request as a stream, and return the reply once it is whole."""
+        try:
+            async with ProviderStream(partial(self._prepare, call, _COLLECTED), self._connect) as events:
+                async for _ in events:
+                    pass
+        except LLMError as exc:
+            if exc.status_code in _REFUSED and "stream" in str(exc).lower():
+                exc.add_note(_NO_STREAMS)
+            raise
+        return events.response
+
+    async def _prepare(self, call: Arguments, kind: _Kind) -> Outgoing:
+        plain, way = apart(call, self._way, self._form.max_tokens_field, streamed=kind is _STREAMED)
+        if kind is _COLLECTED:  # a stream with the limits of a whole reply
+            way = way._replace(limits=way.limits._replace(deadline=way.limits.whole))
+        body = compose(self._form, plain, streamed=kind.is_streamed, method=kind.method)
         if self._ask_key is not None and not has_header(way, "authorization"):
             way = await self._with_key(self._ask_key, way)
-        renewed = partial(self._renewed, call, way.endpoint, streamed=streamed)
+        renewed = partial(self._renewed, call, way.endpoint, kind)
         return Outgoing(body, choices_asked(self._form, plain), *way, renewed)
 
-    async def _renewed(self, call: Arguments, before: Endpoint, *, streamed: bool) -> Outgoing | None:
+    async def _renewed(self, call: Arguments, before: Endpoint, kind: _Kind) -> Outgoing | None:
         if self._ask_key is None:
             return None
         try:
-            again = await self._prepare(call, streamed=streamed)
+            again = await self._prepare(call, kind)
         except LLMError as failure:
             failure.dispatched = True  # the request that met the 401 was sent
             raise

@@ -42,7 +42,7 @@ class Limits(NamedTuple):
 
     def overrun(self) -> TransportError:
         """The fault of a call that took longer than `whole`."""
-        setting = "timeout" if self.deadline is None else "deadline"
+        setting = "timeout" if self.deadline in (None, self.timeout) else "deadline"
         return TransportError(f"no complete reply within {self.whole:g} s ({setting})")
 
 
