@@ -59,7 +59,7 @@ class ClientTransport(HttpxExchange):
         return Reply(response.status_code, headers, response.content)
 
     async def _send(self, way: Way, body: bytes, dispatch: Dispatch) -> Any:
-        newest = NewestStream()
+        trace = _Trace()
         request = self._client.build_request(
             "POST",
             way.url,
@@ -67,7 +67,7 @@ class ClientTransport(HttpxExchange):
             content=body,
             # No limit on waiting for a connection: how many there are is for the client to say.
             timeout=self._library.Timeout(**way.timeouts[True], pool=None),
-            extensions={"trace": newest},
+            extensions={"trace": trace},
         )
         request.stream = _stream_type(self._library)(body, dispatch)
         # The client makes the request, so its class can be changed only afterwards.
@@ -77,12 +77,21 @@ class ClientTransport(HttpxExchange):
             return await self._client.send(request, stream=True, follow_redirects=False)
         except BaseException as exc:
             if not dispatch.sent:
-                await newest.aclose()
-                # Who has read the content may have sent it; it was a hook if no connection came about.
-                library = self._library
-                unconnected = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout)
-                dispatch.sent = request.was_read and not isinstance(exc, unconnected)
+                await trace.aclose()
+                dispatch.sent = self._may_have_left(request, trace, exc)
             raise
+
+    def _may_have_left(self, request: Any, trace: "_Trace", exc: BaseException) -> bool:
+        """Whether code that read the content of a request, and not its stream, may have sent it.
+
+        It was a hook if no connection came about, or if the client's core has not begun to send a body. A
+        transport of another kind tells nothing of what it does.
+        """
+        library = self._library
+        unconnected = (library.ConnectError, library.ConnectTimeout, library.PoolTimeout)
+        if not request.was_read or request.stream.was_used or isinstance(exc, unconnected):
+            return False
+        return trace.is_sending or not trace.is_heard
 
     def _outcome(self, exc: Exception, endpoint: Endpoint) -> Reply | TransportError:
         if isinstance(exc, self._library.HTTPStatusError):
@@ -99,6 +108,19 @@ class ClientTransport(HttpxExchange):
         """Leave the client as it is."""
 
 
+class _Trace(NewestStream):
+    """The same `trace` extension, which also notes how far the client's core has come."""
+
+    is_heard = False
+    is_sending = False
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:
+        self.is_heard = True
+        if event.endswith(".send_request_body.started"):
+            self.is_sending |= info["request"].method != b"CONNECT"  # that one is for the proxy
+        await super().__call__(event, info)
+
+
 @cache
 def _stream_type(library: Any) -> Any:
     """The body as a caller's client takes it."""
@@ -106,12 +128,15 @@ def _stream_type(library: Any) -> Any:
     class Stream(library.ByteStream):  # type: ignore[misc]  # the base is known at run time only
         """The body, any number of times: the client may have to send it again."""
 
+        was_used = False
+
         def __init__(self, body: bytes, dispatch: Dispatch) -> None:
             super().__init__(body)
             self._body = body
             self._dispatch = dispatch
 
         def __aiter__(self) -> Upload:
+            self.was_used = True
             return Upload(self._body, self._dispatch)
 
         def __iter__(self) -> Iterator[bytes]:

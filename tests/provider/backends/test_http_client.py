@@ -273,6 +273,35 @@ async def test_a_request_hook_may_read_the_content_and_raise(server: Server, lib
     assert not caught.value.dispatched
 
 
+async def test_a_hook_that_reads_the_content_sends_nothing(server: Server, library: Any) -> None:
+    """Our count is the server's, whenever calls are cancelled."""
+
+    async def read(request: Any) -> None:
+        assert request.content
+
+    counted = 0
+
+    async def ask() -> None:
+        nonlocal counted
+        try:
+            await whole(provider)
+        except BaseException as exc:
+            counted += getattr(exc, "dispatched", True)
+            raise
+        counted += 1
+
+    async with library.AsyncClient(event_hooks={"request": [read]}) as client:
+        provider = Provider(server.url, "m", http_client=client)
+        for turns in range(40):
+            call = asyncio.ensure_future(ask())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+    await server.until(lambda: server.open == 0)
+    assert len(server.requests) == counted
+
+
 async def test_a_transport_of_another_kind_has_sent_what_it_read(library: Any) -> None:
     def handler(request: Any) -> Any:
         assert request.content
