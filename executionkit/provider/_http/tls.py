@@ -44,15 +44,21 @@ def default_context() -> "SSLContext":
     """The standard library's context: SSL_CERT_FILE, else SSL_CERT_DIR, else the system's store.
 
     Raises:
-        OSError: The file named can't be read.
+        OSError: The file named can't be read, or there is no descriptor to read the system's with.
     """
     import ssl
 
+    _require_a_descriptor()
     cafile = os.environ.get("SSL_CERT_FILE") or None
     capath = None if cafile else os.environ.get("SSL_CERT_DIR") or None
     context = ssl.create_default_context(cafile=cafile, capath=capath)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _require_a_descriptor() -> None:
+    """Without one OpenSSL passes over the system's store, and the context would trust nobody ever after."""
+    os.close(os.open(os.devnull, os.O_RDONLY))
 
 
 @lru_cache(maxsize=16)

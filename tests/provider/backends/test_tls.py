@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -418,3 +420,34 @@ def test_uvloop(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(calls())
     assert chosen.connections == 1
+
+
+STARVED = """
+import os, resource
+from executionkit.provider._http.tls import default_context, trusting
+
+held, (_, most) = [], resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+try:
+    trusting(default_context)
+except OSError as exc:
+    print(exc.errno)
+for descriptor in held:
+    os.close(descriptor)
+print(trusting(default_context).cert_store_stats() == default_context().cert_store_stats())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are limited as Linux does it")
+def test_a_store_that_could_not_be_read_is_not_kept() -> None:
+    named = {"SSL_CERT_FILE", "SSL_CERT_DIR"}
+    environment = {name: value for name, value in os.environ.items() if name not in named}
+    done = subprocess.run(
+        [sys.executable, "-c", STARVED], check=True, capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split() == [str(errno.EMFILE), "True"]
