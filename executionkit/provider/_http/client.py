@@ -20,6 +20,8 @@ T = TypeVar("T")
 class ClientTransport(HttpxExchange):
     """Posts through a caller's own client, with its hooks, limits and defaults; never closes it."""
 
+    _failed = "the http_client failed"
+
     def __init__(self, library: ModuleType, endpoint: Endpoint, client: AsyncHTTPClient) -> None:
         super().__init__(library, endpoint)
         self._client: Any = client
@@ -79,7 +81,11 @@ class ClientTransport(HttpxExchange):
             if not dispatch.sent:
                 await trace.aclose()
                 dispatch.sent = self._may_have_left(request, trace, exc)
-            raise
+            if not isinstance(exc, self._library.TransportError) or _is_about_ours(exc):
+                raise
+            # A hook or an auth flow has made a request of its own, for a token for instance.
+            failure = TransportError(f"{self._failed} ({describe(exc)})")
+        raise failure
 
     def _may_have_left(self, request: Any, trace: "_Trace", exc: BaseException) -> bool:
         """Whether code that read the content of a request, and not its stream, may have sent it.
@@ -94,18 +100,26 @@ class ClientTransport(HttpxExchange):
         return trace.is_sending or not trace.is_heard
 
     def _outcome(self, exc: Exception, endpoint: Endpoint) -> Reply | TransportError:
-        if isinstance(exc, self._library.HTTPStatusError):
+        if isinstance(exc, self._library.HTTPStatusError) and _is_about_ours(exc):
             # A hook of the client called raise_for_status(). The status tells more than that.
             failure: Any = exc
             with suppress(self._library.ResponseNotRead):
                 return self._read_by_a_hook(failure.response)
             return Reply(failure.response.status_code, dict(failure.response.headers), b"")
-        if not isinstance(exc, self._library.RequestError):
-            return TransportError(f"the http_client failed ({describe(exc)})")
+        if not isinstance(exc, self._library.TransportError):
+            return TransportError(f"{self._failed} ({describe(exc)})")
         return super()._outcome(exc, endpoint)
 
     async def _close(self) -> None:
         """Leave the client as it is."""
+
+
+def _is_about_ours(exc: Any) -> bool:
+    """Whether an exception of the library's is about our request."""
+    try:
+        return hasattr(exc.request, "was_read")
+    except RuntimeError:  # it names none
+        return False
 
 
 class _Trace(NewestStream):

@@ -21,6 +21,7 @@ class ExchangingTransport(ABC, Generic[W]):
     """
 
     proxy: Proxy | None = None
+    _failed = BROKEN
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -82,7 +83,7 @@ class ExchangingTransport(ABC, Generic[W]):
                 raise TransportError(CLOSED) from None
             if not task.cancelling():
                 # Code that the library runs, such as a hook of the caller's, has raised it.
-                raise TransportError(f"{BROKEN} (CancelledError)") from None
+                raise TransportError(f"{self._failed} (CancelledError)") from None
             raise
         finally:
             self._under_way.discard(task)

@@ -110,7 +110,7 @@ async def test_a_hook_that_raises_a_cancellation_cancels_nobody(
 
     async with library.AsyncClient(event_hooks={"request": [give_up]}) as client:
         provider = Provider(server.url, "m", http_client=client)
-        with pytest.raises(ProviderError, match="CancelledError") as caught:
+        with pytest.raises(ProviderError, match=r"the http_client failed \(CancelledError") as caught:
             await ask(provider)
     assert not caught.value.dispatched
 
@@ -271,6 +271,34 @@ async def test_a_request_hook_may_read_the_content_and_raise(server: Server, lib
         with pytest.raises(ProviderError, match=r"the http_client failed \(LookupError: no route") as caught:
             await Provider(server.url, "m", http_client=client).complete(USER)
     assert not caught.value.dispatched
+
+
+@pytest.mark.parametrize("status", [None, "401 Unauthorized"], ids=["unreachable", "refused"])
+@pytest.mark.parametrize("way", ["hook", "auth"])
+async def test_a_request_of_a_hooks_own_is_not_taken_for_ours(
+    server: Server, library: Any, way: str, status: str | None
+) -> None:
+    tokens = "http://127.0.0.1:9/" if status is None else server.url
+    if status is not None:
+        server.script = http("{}", status)
+
+    async def ask_for_a_token(_: Any) -> None:
+        async with library.AsyncClient() as other:
+            (await other.get(tokens)).raise_for_status()
+
+    class Tokens(library.Auth):  # type: ignore[misc]  # the base is known at run time only
+        def auth_flow(self, request: Any) -> Any:
+            response = yield library.Request("GET", tokens)
+            response.raise_for_status()
+            yield request
+
+    options = {"event_hooks": {"request": [ask_for_a_token]}} if way == "hook" else {"auth": Tokens()}
+    async with library.AsyncClient(**options) as client:
+        provider = Provider(server.url, "m", http_client=client)
+        with pytest.raises(ProviderError, match="the http_client failed") as caught:
+            await whole(provider)
+    assert (caught.value.status_code, caught.value.dispatched) == (None, False)
+    assert caught.value.__context__ is None
 
 
 async def test_a_hook_that_reads_the_content_sends_nothing(server: Server, library: Any) -> None:
