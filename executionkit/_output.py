@@ -1,33 +1,24 @@
 """The forms of structured output: a checked type, JSON that fits a schema, or any JSON."""
 
 import json
-import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial, reduce
-from operator import or_
-from types import UnionType
+from functools import partial
 from typing import (
     Any,
     Final,
     Generic,
     Literal,
-    NotRequired,
     Protocol,
-    Required,
     TypeAlias,
     TypeVar,
     cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
 )
 
 from executionkit._json import canonical_text, is_record, plain
+from executionkit._pydantic import MOST_ERRORS, error_lines, for_pydantic
 from executionkit._schema import check_schema, find_errors
-from executionkit._text import shorten
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -52,10 +43,6 @@ class OutputAdapter(Protocol[T_co]):
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of the type."""
         ...
-
-
-MOST_ERRORS: Final = 20
-"""The most errors that the model is shown: with the first ones it can mend the rest too."""
 
 
 _KEPT: Final = 1000
@@ -196,7 +183,7 @@ def _adapter(output: object) -> OutputAdapter[Any]:
             "a type as output needs pydantic: pip install pydantic, or give a JSON Schema"
         ) from None
     try:
-        return cast("OutputAdapter[Any]", TypeAdapter(_for_pydantic(output)))
+        return cast("OutputAdapter[Any]", TypeAdapter(for_pydantic(output)))
     except Exception as exc:  # a type's own hooks may raise anything
         raise ValueError(f"{wanted}: {exc}") from exc
 
@@ -208,7 +195,7 @@ def _validated(adapter: OutputAdapter[T], value: Any) -> T:
     except RecursionError:
         raise UnfitError("nested too deeply to be checked") from None
     except ValueError as exc:
-        raise UnfitError(*_error_lines(exc)) from None
+        raise UnfitError(*error_lines(exc)) from None
 
 
 def _dumps(adapter: object) -> list[Callable[[Any], object]]:
@@ -226,36 +213,6 @@ def _dumps(adapter: object) -> list[Callable[[Any], object]]:
 
 def _itself(value: object) -> object:
     return value
-
-
-def _error_lines(exc: ValueError) -> list[str]:
-    """The errors of pydantic's ValidationError, each with its place and the value found there."""
-    entries = getattr(exc, "errors", None)
-    if not callable(entries):
-        return [str(exc)]
-    lines: list[str] = []
-    for entry in cast("list[dict[str, Any]]", entries(include_url=False, include_context=False)):
-        place = _place(entry["loc"])
-        got = "" if entry["type"] == "missing" else f", got {_shown(entry['input'])}"
-        lines.append(f"{place}{': ' if place else ''}{entry['msg']}{got}")
-    more = len(lines) - MOST_ERRORS
-    return [*lines[:MOST_ERRORS], f"and {more} more"] if more > 0 else lines
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    path = ""
-    for step in location:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif step.isidentifier():
-            path += f".{step}" if path else step
-        else:
-            path += f"[{json.dumps(step, ensure_ascii=False)}]"
-    return path
-
-
-def _shown(value: object) -> str:
-    return shorten(json.dumps(value, ensure_ascii=False, default=repr), 60)
 
 
 # -- wrapping ----------------------------------------------------------------------------------------------
@@ -288,36 +245,3 @@ def _wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
     outer = {name: item for name, item in schema.items() if name in _DEFINITIONS}
     shape = {"properties": {"value": inner}, "required": ["value"], "additionalProperties": False}
     return {"type": "object", **shape, **outer}
-
-
-# -- TypedDicts on Python 3.11, where pydantic takes only those of typing_extensions -----------------------
-
-
-def _for_pydantic(kind: object) -> Any:
-    """`kind` with every `typing.TypedDict` in it made over, where this Python needs it."""
-    return _made_over(kind, ()) if sys.version_info < (3, 12) else kind
-
-
-def _made_over(kind: Any, within: tuple[object, ...]) -> Any:
-    if is_typeddict(kind):
-        # One that refers to itself can't be made over from inside: pydantic then says what to use instead.
-        return kind if kind in within else _twin(kind, (*within, kind))
-    arguments = get_args(kind)
-    replaced = tuple(_made_over(argument, within) for argument in arguments)
-    if replaced == arguments:
-        return kind
-    if isinstance(kind, UnionType):
-        return reduce(or_, replaced)
-    origin: Any = get_origin(kind)
-    return origin[replaced]
-
-
-def _twin(kind: Any, within: tuple[object, ...]) -> Any:
-    from typing_extensions import TypedDict  # comes with pydantic
-
-    fields: dict[str, Any] = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        bare = get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
-        need = Required if name in kind.__required_keys__ else NotRequired
-        fields[name] = need[_made_over(bare, within)]
-    return TypedDict(kind.__name__, fields)  # type: ignore[operator]  # made at run time

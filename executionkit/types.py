@@ -1,7 +1,5 @@
 """The frozen values of the public interface: usage, results, tools, strategies."""
 
-import inspect
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -9,11 +7,10 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from executionkit._callables import misfit_of_names
 from executionkit._json import as_dicts, copied, plain
-from executionkit._schema import check_schema, sendable
 from executionkit.protocols import LLMProvider
 from executionkit.responses import rebuild
+from executionkit.tools import Tool as Tool
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -192,113 +189,3 @@ def _mirrored(kind: type[Any]) -> tuple[str, ...]:
     """The fields that `metadata` repeats: those that subclasses add, except for `{"mirrored": False}`."""
     added = (spec for spec in fields(kind) if spec.name not in _RESULT_FIELDS)
     return tuple(spec.name for spec in added if spec.metadata.get("mirrored", True))
-
-
-def _read_only(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return MappingProxyType({key: _read_only(item) for key, item in value.items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(_read_only(item) for item in value)
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function the model may call.
-
-    Example:
-        ```python
-        from executionkit import Tool
-
-
-        async def price(item: str) -> dict[str, float]:
-            return {"price": {"tea": 3.20}[item]}
-
-
-        tool = Tool(
-            name="price",
-            description="The price of an item on the menu.",
-            parameters={
-                "type": "object",
-                "properties": {"item": {"type": "string", "enum": ["tea"]}},
-                "required": ["item"],
-            },
-            execute=price,
-            timeout=5.0,
-        )
-        ```
-
-    Attributes:
-        name: The name that the model calls it by: 1 to 64 letters, digits, `_` and `-`.
-        description: The purpose of the tool, for the model.
-        parameters: JSON Schema of the arguments, an object schema; copied and made read-only.
-        execute: The function, called with the arguments as keywords. An async function runs on the event
-            loop, a plain one in a thread. A returned string is the observation; any other value is shown as
-            JSON.
-        timeout: Time limit in seconds; a finite number more than 0.
-
-    Raises:
-        ValueError: A field is out of range, the schema is malformed or uses what can't be checked, or
-            `execute` can't be called with the arguments that the schema describes.
-    """
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
-    execute: Callable[..., Awaitable[object] | object]
-    timeout: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not 1 <= len(self.name) <= 64 or not _is_tool_name(self.name):
-            raise ValueError(f"name must be 1 to 64 letters, digits, '_' or '-', got {self.name!r}")
-        if not callable(self.execute):
-            raise ValueError(f"execute must be callable, got {self.execute!r}")
-        if inspect.isgeneratorfunction(self.execute) or inspect.isasyncgenfunction(self.execute):
-            raise ValueError(f"execute must return its result, not generate it, got {self.execute!r}")
-        if not isinstance(self.description, str):
-            raise ValueError(f"description must be a str, got {self.description!r}")
-        is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
-        if not is_number or not 0 < self.timeout < math.inf:
-            raise ValueError(f"timeout must be a finite number > 0 (seconds), got {self.timeout!r}")
-        check_schema(self.parameters)
-        self._check_call()
-        object.__setattr__(self, "parameters", _read_only(self.parameters))
-
-    def _check_call(self) -> None:
-        schema = self.parameters
-        declared = {*schema.get("properties", ()), *schema.get("required", ())}
-        # Such a keyword may let in more names, and so may a schema that declares nothing.
-        others = isinstance(schema.get("additionalProperties"), Mapping)
-        is_whole = bool(declared) and not others and not schema.keys() & _MAY_NAME_MORE
-        # `react_loop` hands the provider to a parameter of this name.
-        why = misfit_of_names(self.execute, declared, {"provider"} if is_whole else None)
-        if why:
-            raise ValueError(f"execute must take the arguments in parameters, got {self.execute!r}: {why}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["parameters"] = plain(self.parameters)
-        return rebuild, (type(self), values)
-
-    def to_schema(self) -> dict[str, Any]:
-        """The tool in the form the chat completions API takes."""
-        return {
-            "type": "function",
-            "function": {
-                "name": self.name,
-                "description": self.description,
-                "parameters": sendable(self.parameters),
-            },
-        }
-
-
-_MAY_NAME_MORE = frozenset(
-    {
-        *("$ref", "allOf", "anyOf", "oneOf", "if"),
-        *("dependencies", "dependentRequired", "dependentSchemas", "patternProperties", "propertyNames"),
-    }
-)
-
-
-def _is_tool_name(name: str) -> bool:
-    return name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()

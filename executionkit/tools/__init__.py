@@ -1,0 +1,3 @@
+"""Tools: functions that a model may call."""
+
+from executionkit.tools._tool import Tool as Tool

@@ -1,0 +1,185 @@
+"""`Tool`: a function that the model may call, described by a JSON Schema."""
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from executionkit._callables import misfit_of_names, signature_of
+from executionkit._json import plain
+from executionkit._schema import check_schema, find_errors, sendable, with_integers
+from executionkit.responses import rebuild
+from executionkit.tools._signature import Injected
+from executionkit.tools._unfit import UnfitArgumentsError
+
+if TYPE_CHECKING:
+    from executionkit.tools._function_tool import FunctionTool
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: _read_only(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return tuple(_read_only(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call.
+
+    Example:
+        ```python
+        from executionkit import Tool
+
+
+        async def price(item: str) -> dict[str, float]:
+            return {"price": {"tea": 3.20}[item]}
+
+
+        tool = Tool(
+            name="price",
+            description="The price of an item on the menu.",
+            parameters={
+                "type": "object",
+                "properties": {"item": {"type": "string", "enum": ["tea"]}},
+                "required": ["item"],
+            },
+            execute=price,
+            timeout=5.0,
+        )
+        ```
+
+    Attributes:
+        name: The name that the model calls it by: 1 to 64 letters, digits, `_` and `-`.
+        description: The purpose of the tool, for the model.
+        parameters: JSON Schema of the arguments, an object schema; copied and made read-only.
+        execute: The function, called with the arguments as keywords. An async function runs on the event
+            loop, a plain one in a thread. A returned string is the observation; any other value is shown as
+            JSON.
+        timeout: Time limit in seconds; a finite number more than 0.
+
+    Raises:
+        ValueError: A field is out of range, the schema is malformed or uses what can't be checked, or
+            `execute` can't be called with the arguments that the schema describes.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    execute: Callable[..., Awaitable[object] | object]
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not 1 <= len(self.name) <= 64 or not _is_tool_name(self.name):
+            raise ValueError(f"name must be 1 to 64 letters, digits, '_' or '-', got {self.name!r}")
+        if not callable(self.execute):
+            raise ValueError(f"execute must be callable, got {self.execute!r}")
+        if inspect.isgeneratorfunction(self.execute) or inspect.isasyncgenfunction(self.execute):
+            raise ValueError(f"execute must return its result, not generate it, got {self.execute!r}")
+        if not isinstance(self.description, str):
+            raise ValueError(f"description must be a str, got {self.description!r}")
+        is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
+        if not is_number or not 0 < self.timeout < math.inf:
+            raise ValueError(f"timeout must be a finite number > 0 (seconds), got {self.timeout!r}")
+        self._check_parameters()
+        object.__setattr__(self, "parameters", _read_only(self.parameters))
+
+    @staticmethod
+    def from_function(
+        function: Callable[P, R],
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        timeout: float = 30.0,
+        parameters: Mapping[str, str] | None = None,
+    ) -> "FunctionTool[P, R]":
+        """Make a tool of a function: its name, description and schema come from the function.
+
+        See `executionkit.tool`, which is the same as a decorator.
+
+        Args:
+            function: The function, plain or async. Its annotations say what the arguments are.
+            name: The tool's name. Defaults to the function's; a lambda, a partial and a callable object need
+                one.
+            description: The purpose of the tool. Defaults to the docstring up to its first section.
+            timeout: Time limit in seconds.
+            parameters: Descriptions of parameters, by name. They replace those of the annotations and of the
+                docstring.
+
+        Raises:
+            TypeError: The function can't be called with the arguments of a model, or an annotation can't be
+                resolved or checked.
+            ValueError: The name, a description or the timeout is out of range.
+            ImportError: An annotation needs pydantic, which is not installed.
+        """
+        from executionkit.tools._function_tool import made_of
+
+        return made_of(function, name, description, timeout, parameters)
+
+    def convert(self, arguments: Mapping[str, object]) -> dict[str, object]:
+        """Check the arguments of a call, and return those to call the function with.
+
+        Raises:
+            ValueError: They don't fit the schema. The exception has all `errors`.
+        """
+        errors = find_errors(arguments, self.parameters)
+        if errors:
+            raise UnfitArgumentsError(*errors)
+        return with_integers(plain(arguments), self.parameters)
+
+    @property
+    def injected(self) -> Mapping[str, Injected]:
+        """The parameters of the function that the loop fills in: "provider" or "call", by name."""
+        signature = signature_of(self.execute)
+        if signature is None or "provider" not in signature.parameters:
+            return {}
+        # The function's decorator may supply it, and take none.
+        is_taken = not misfit_of_names(self.execute, {"provider"}, None)
+        return {"provider": "provider"} if is_taken and "provider" not in self.parameters.get("properties", {}) else {}
+
+    def _check_parameters(self) -> None:
+        check_schema(self.parameters)
+        schema = self.parameters
+        declared = {*schema.get("properties", ()), *schema.get("required", ())}
+        # Such a keyword may let in more names, and so may a schema that declares nothing.
+        others = isinstance(schema.get("additionalProperties"), Mapping)
+        is_whole = bool(declared) and not others and not schema.keys() & _MAY_NAME_MORE
+        # `react_loop` hands the provider to a parameter of this name.
+        why = misfit_of_names(self.execute, declared, {"provider"} if is_whole else None)
+        if why:
+            raise ValueError(f"execute must take the arguments in parameters, got {self.execute!r}: {why}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["parameters"] = plain(self.parameters)
+        return rebuild, (type(self), values)
+
+    def to_schema(self) -> dict[str, Any]:
+        """The tool in the form the chat completions API takes."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": sendable(self.parameters),
+            },
+        }
+
+
+_MAY_NAME_MORE = frozenset(
+    {
+        *("$ref", "allOf", "anyOf", "oneOf", "if"),
+        *("dependencies", "dependentRequired", "dependentSchemas", "patternProperties", "propertyNames"),
+    }
+)
+
+
+def _is_tool_name(name: str) -> bool:
+    return name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()
