@@ -111,6 +111,10 @@ if TYPE_CHECKING or not install(__name__):
         refine_loop_sync as refine_loop_sync,
         structured_sync as structured_sync,
     )
+    from executionkit.tools._function_tool import (
+        FunctionTool as FunctionTool,
+        tool as tool,
+    )
     from executionkit.types import (
         Evaluation as Evaluation,
         Evaluator as Evaluator,

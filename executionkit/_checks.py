@@ -1,13 +1,9 @@
 """Checks of arguments: ranges, and functions of the caller's."""
 
-import inspect
 import math
-import warnings
 
 from executionkit._callables import misfit
 from executionkit.types import TokenUsage
-
-_NOT_THE_CALLER = ("executionkit", "asyncio")
 
 
 def at_least(minimum: int, **values: object) -> None:
@@ -82,14 +78,3 @@ def called_with(*parameters: str, **functions: object) -> None:
             raise ValueError(f"{wanted}, got {function!r}")
         if why := misfit(function, *parameters):
             raise ValueError(f"{wanted}, got {function!r}: {why}")
-
-
-def warn_the_caller(text: str) -> None:
-    """Warn at the line of the user's that called the library.
-
-    Where a task of its own runs the pattern, that is the line that runs the event loop.
-    """
-    level, frame = 1, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, stacklevel=level)

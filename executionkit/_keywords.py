@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
-from executionkit._checks import warn_the_caller
+from executionkit._warning import warn_the_caller
 from executionkit.types import TokenUsage
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])

@@ -11,6 +11,7 @@ from executionkit._callables import misfit, signature_of
 from executionkit._json import copied, is_record
 from executionkit._keywords import CEILINGS, nearest, refuse_keyword
 from executionkit._shown import shown
+from executionkit._warning import warn_the_caller
 from executionkit.cost import minus, tighter
 from executionkit.engine import bill
 from executionkit.engine.retry import RetryConfig
@@ -133,7 +134,7 @@ async def pipe(
     for taker in takers:
         taker.check(shared_kwargs, has_budget=max_budget is not None)
     if max_budget is None and "max_cost" in shared_kwargs and len(steps) > 1:
-        checks.warn_the_caller(
+        warn_the_caller(
             "pipe: max_cost is a ceiling for each step by itself, and max_budget the one for all of them; "
             "set the steps' own by functools.partial"
         )
@@ -179,7 +180,7 @@ def _check_keywords(takers: "list[_Taker]", shared: Mapping[str, object]) -> Non
         why = ": wherever it is taken it is set already" if name in theirs else ""
         if not why:
             refuse_keyword("pipe", name, value, known)
-        checks.warn_the_caller(f"pipe: the keyword {name!r} is ignored{why}")
+        warn_the_caller(f"pipe: the keyword {name!r} is ignored{why}")
 
 
 class _Taker:

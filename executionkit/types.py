@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 from executionkit._json import as_dicts, copied, plain
 from executionkit.protocols import LLMProvider
 from executionkit.responses import rebuild
-from executionkit.tools import Tool as Tool
+from executionkit.tools._tool import Tool as Tool
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
+from executionkit._warning import warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import ConsensusFailedError
@@ -197,7 +198,7 @@ _ONLY_AN_ANSWER: Final = 8
 def _warn_of_truncation(samples: Samples, max_tokens: int) -> None:
     cut, count = sum(reply.was_truncated for reply in samples.replies.values()), len(samples.replies)
     if 2 * cut > count:
-        checks.warn_the_caller(
+        warn_the_caller(
             f"consensus: {cut} of {count} replies were cut off by max_tokens={max_tokens}, most likely "
             "before their answer; raise max_tokens, or ask for shorter replies"
         )

@@ -1,3 +1,1 @@
 """Tools: functions that a model may call."""
-
-from executionkit.tools._tool import Tool as Tool

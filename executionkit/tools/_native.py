@@ -27,7 +27,10 @@ from executionkit.tools._unfit import UnfitArgumentsError, member
 K = TypeVar("K", bound=Hashable)
 
 Exactness: TypeAlias = Literal[0, 1, 2]
-"""How well a value fits: 2 as it is, 1 as an integer for a number, 0 converted. A union takes the best fit."""
+"""How well a value fits: 2 as it is, 1 as an integer for a number, 0 converted.
+
+A union takes the best fit. Anything fits `Any` as an integer fits a number, and an array of `Any` as it is.
+"""
 
 
 class Converted(NamedTuple):
@@ -75,7 +78,7 @@ def _fails(place: str, expected: str, value: object) -> UnfitArgumentsError:
 
 
 def _any(value: object, _: str) -> Converted:
-    return Converted(value, 0)
+    return Converted(value, 1)
 
 
 def _string(value: object, place: str) -> Converted:
@@ -143,13 +146,13 @@ def _literal(choices: tuple[str, ...]) -> Kind:
     return Kind({**known, "type": "string"}, convert)
 
 
-def _union(members: list[Kind]) -> Kind:
+def _union(kinds: list[Kind]) -> Kind:
     def convert(value: object, place: str) -> Converted:
         best: Converted | None = None
         errors: list[str] = []
-        for member in members:
+        for kind in kinds:
             try:
-                found = member.convert(value, place)
+                found = kind.convert(value, place)
             except UnfitArgumentsError as exc:
                 errors += exc.errors
             else:
@@ -159,7 +162,9 @@ def _union(members: list[Kind]) -> Kind:
             raise UnfitArgumentsError(*errors)
         return best
 
-    return Kind({"anyOf": [member.schema for member in members]}, convert)
+    schemas = [schema for kind in kinds for schema in kind.schema.get("anyOf", [kind.schema])]
+    different = [schema for number, schema in enumerate(schemas) if schema not in schemas[:number]]
+    return Kind(different[0] if len(different) == 1 else {"anyOf": different}, convert)
 
 
 def _list(items: Kind) -> Kind:
@@ -167,7 +172,7 @@ def _list(items: Kind) -> Kind:
         if not is_list(value):
             raise _fails(place, "array", value)
         found = all_converted({index: (items, item, f"{place}[{index}]") for index, item in enumerate(value)})
-        return Converted(list(found.values.values()), found.exactness)
+        return Converted(list(found.values.values()), found.exactness if items.schema else 2)
 
     return Kind({"items": items.schema, "type": "array"}, convert)
 

@@ -11,11 +11,11 @@ from executionkit._callables import misfit_of_names, signature_of
 from executionkit._json import plain
 from executionkit._schema import check_schema, find_errors, sendable, with_integers
 from executionkit.responses import rebuild
-from executionkit.tools._signature import Injected
 from executionkit.tools._unfit import UnfitArgumentsError
 
 if TYPE_CHECKING:
     from executionkit.tools._function_tool import FunctionTool
+    from executionkit.tools._signature import Injected
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,7 +135,7 @@ class Tool:
         return with_integers(plain(arguments), self.parameters)
 
     @property
-    def injected(self) -> Mapping[str, Injected]:
+    def injected(self) -> "Mapping[str, Injected]":
         """The parameters of the function that the loop fills in: "provider" or "call", by name."""
         signature = signature_of(self.execute)
         if signature is None or "provider" not in signature.parameters:
