@@ -63,7 +63,9 @@ def _stub(signature: Signature) -> Callable[..., object]:
     ]
     if signature.others is not None:
         parameters.append(signature.others)
-    parameters = [parameter.replace(annotation=for_pydantic(parameter.annotation)) for parameter in parameters]
+    parameters = [
+        parameter.replace(annotation=for_pydantic(parameter.annotation)) for parameter in parameters
+    ]
     stub.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by `inspect`
     stub.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return stub

@@ -90,14 +90,18 @@ def made_of(
     """Make the tool; see `Tool.from_function`."""
     name = _name_of(function) if name is None else name
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"tool {name}: the function must return its result, not generate it; collect it in a list")
+        raise TypeError(
+            f"tool {name}: the function must return its result, not generate it; collect it in a list"
+        )
     blueprint = blueprint_of(function, name)
     descriptions = dict(parameters or {})
     schema = blueprint.schema(descriptions)
     unknown = sorted(descriptions.keys() - schema["properties"].keys())
     if unknown:
         has = ", ".join(schema["properties"]) or "none"
-        raise ValueError(f"tool {name}: parameters describes {unknown[0]!r}; the function's parameters: {has}")
+        raise ValueError(
+            f"tool {name}: parameters describes {unknown[0]!r}; the function's parameters: {has}"
+        )
     purpose = blueprint.docstring.description if description is None else description
     if not purpose:
         warn_the_caller(

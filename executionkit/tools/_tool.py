@@ -142,7 +142,11 @@ class Tool:
             return {}
         # The function's decorator may supply it, and take none.
         is_taken = not misfit_of_names(self.execute, {"provider"}, None)
-        return {"provider": "provider"} if is_taken and "provider" not in self.parameters.get("properties", {}) else {}
+        return (
+            {"provider": "provider"}
+            if is_taken and "provider" not in self.parameters.get("properties", {})
+            else {}
+        )
 
     def _check_parameters(self) -> None:
         check_schema(self.parameters)

@@ -103,7 +103,9 @@ def docstrings() -> Iterator[tuple[str, str, set[str]]]:
         assert home is not None
         for path in Path(home.origin or "").parent.rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (text := ast.get_docstring(node)):
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (
+                    text := ast.get_docstring(node)
+                ):
                     styles = [name for name, mark in STYLES.items() if mark.search(text)]
                     names = {inner.arg for inner in ast.walk(node.args) if isinstance(inner, ast.arg)}
                     if len(styles) == 1:
@@ -115,11 +117,15 @@ def test_we_read_what_griffe_reads():
     read_alike, in_all = 0, 0
     for style, text, names in docstrings():
         sections = griffe.Docstring(text).parse(style)
-        described = [item for section in sections if "parameters" in section.kind.value for item in section.value]
+        described = [
+            item for section in sections if "parameters" in section.kind.value for item in section.value
+        ]
         theirs = {item.name.lstrip("*\\"): " ".join(item.description.split()) for item in described}
         ours = {name: " ".join(said.split()) for name, said in read(text).parameters.items()}
         in_all += 1
         # griffe takes later paragraphs into the last field.
-        read_alike += all(theirs.get(name, "").startswith(ours.get(name, "")) for name in names) and not (names & theirs.keys() - ours.keys())
+        read_alike += all(theirs.get(name, "").startswith(ours.get(name, "")) for name in names) and not (
+            names & theirs.keys() - ours.keys()
+        )
     assert in_all > 300, in_all
     assert read_alike / in_all > 0.99, (read_alike, in_all)

@@ -158,9 +158,17 @@ def of(*annotations: Any, **defaults: Any) -> Callable[..., Any]:
         (of(str, a=object()), {"a": STRING}, None),
         (of(int, a=5), {"a": {"type": "integer", "default": 5}}, None),
         (of(datetime.date), {"a": {"type": "string", "format": "date"}}, ["a"]),
-        (of(datetime.date, a=datetime.date(2026, 1, 2)), {"a": {"type": "string", "format": "date", "default": "2026-01-02"}}, None),
+        (
+            of(datetime.date, a=datetime.date(2026, 1, 2)),
+            {"a": {"type": "string", "format": "date", "default": "2026-01-02"}},
+            None,
+        ),
         (of(uuid.UUID), {"a": {"type": "string", "format": "uuid"}}, ["a"]),
-        (of(Annotated[int, pydantic.Field(ge=0, description="How many.")]), {"a": {"type": "integer", "minimum": 0, "description": "How many."}}, ["a"]),
+        (
+            of(Annotated[int, pydantic.Field(ge=0, description="How many.")]),
+            {"a": {"type": "integer", "minimum": 0, "description": "How many."}},
+            ["a"],
+        ),
         (of(Size), {"a": {"$ref": "#/$defs/Size"}}, ["a"]),
         (of(Order), {"a": {"$ref": "#/$defs/Order"}}, ["a"]),
         (of(Literal[1, "x"]), {"a": {"enum": [1, "x"]}}, ["a"]),
@@ -196,7 +204,11 @@ def test_further_keywords():
         (datetime.date, "2026-01-02", datetime.date(2026, 1, 2)),
         (datetime.timedelta, "PT1H", datetime.timedelta(hours=1)),
         (decimal.Decimal, "1.50", decimal.Decimal("1.50")),
-        (uuid.UUID, "12345678-1234-5678-1234-567812345678", uuid.UUID(int=0x12345678123456781234567812345678)),
+        (
+            uuid.UUID,
+            "12345678-1234-5678-1234-567812345678",
+            uuid.UUID(int=0x12345678123456781234567812345678),
+        ),
         (Size, "l", Size.LARGE),
         (Order, {"item": "tea"}, Order("tea")),
         (Guest, {"name": "Ann", "born": "2000-01-02"}, Guest(name="Ann", born=datetime.date(2000, 1, 2))),
@@ -292,7 +304,12 @@ def test_a_name_makes_a_tool_of_it(name):
 
 
 def test_descriptions_come_from_the_nearest_place():
-    def call(a: Annotated[str, "bare"], b: Annotated[str, "bare"], c: str, d: Annotated[int, pydantic.Field(description="field")]) -> None:
+    def call(
+        a: Annotated[str, "bare"],
+        b: Annotated[str, "bare"],
+        c: str,
+        d: Annotated[int, pydantic.Field(description="field")],
+    ) -> None:
         """Do it.
 
         Args:
@@ -382,5 +399,7 @@ def test_without_pydantic_native_annotations_are_enough_and_others_say_what_they
         else:
             raise SystemExit("made")
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")

@@ -22,7 +22,26 @@ annotations = st.recursive(
     max_leaves=5,
 )
 texts = st.sampled_from(
-    ["a", "b", "on", "True", "no", "3", " 3 ", "+3", "-0", "3.0", "3.5", "1e3", "1_000", "nan", "-inf", "", "٣", "é"]
+    [
+        "a",
+        "b",
+        "on",
+        "True",
+        "no",
+        "3",
+        " 3 ",
+        "+3",
+        "-0",
+        "3.0",
+        "3.5",
+        "1e3",
+        "1_000",
+        "nan",
+        "-inf",
+        "",
+        "٣",
+        "é",
+    ]
 )
 numbers = st.one_of(
     st.sampled_from([0, 1, 2, -1, 3.0, 3.5, -0.0, 1e16, 1e19, 10**20, 10**400, float("inf"), float("nan")]),
