@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from executionkit._json import STRICT, canonical_text, is_list, is_object
-from executionkit._schema import find_errors, fits
+from executionkit._schema import fits
 from executionkit.engine.thoughts import without_thoughts
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import Tool
@@ -291,8 +291,12 @@ class _Reader:
             and not (_OPEN & tool.parameters.keys())
             and call.arguments.keys() - declared.keys()
         )
-        if call.invalid_arguments is not None or is_strange or find_errors(call.arguments, tool.parameters):
+        if call.invalid_arguments is not None or is_strange:
             raise _Unreadable
+        try:
+            tool.convert(call.arguments)
+        except ValueError:
+            raise _Unreadable from None
         return call
 
 

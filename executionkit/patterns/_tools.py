@@ -9,15 +9,15 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from executionkit._callables import misfit_of_names, signature_of
+from executionkit._callables import signature_of
 from executionkit._json import plain
-from executionkit._schema import find_errors, with_integers
 from executionkit._shown import shown
 from executionkit.engine.parallel import look_at, spawn
 from executionkit.errors import ToolError
 from executionkit.patterns._tool_places import Place, Places
 from executionkit.protocols import LLMProvider
 from executionkit.responses import ToolCall
+from executionkit.tools._signature import Injected
 from executionkit.types import Tool
 
 _log = logging.getLogger("executionkit.tools")
@@ -65,18 +65,14 @@ class Toolbox:
         function = self._functions.get(tool.name)
         if function is None:
             function = self._functions[tool.name] = _Function.of(tool)
-        # A copy however deep: what a tool changes must reach neither the transcript nor the events.
-        arguments: dict[str, Any] = plain(call.arguments)
-        if function.wants_provider:
-            arguments["provider"] = self._provider
-        problems = find_errors(call.arguments, tool.parameters) or function.misfits(arguments)
-        if not problems:
-            try:
-                arguments = with_integers(arguments, tool.parameters)
-            except ValueError as exc:
-                problems = [str(exc)]
-        if problems:
-            return f"Error: invalid arguments for {tool.name}: {'; '.join(problems)}", False
+        try:
+            # A copy however deep: what a tool changes must reach neither the transcript nor the events.
+            arguments = tool.convert(plain(call.arguments))
+            for name, wanted in function.injected.items():
+                arguments[name] = self._provider if wanted == "provider" else call
+            function.check(arguments)
+        except ValueError as exc:
+            return f"Error: invalid arguments for {tool.name}: {exc}", False
         place = await self._places.take()
         if place is None:
             return f"Error: {tool.name} was not run: earlier calls that overran their time still run.", False
@@ -120,7 +116,7 @@ class _Function(NamedTuple):
     Attributes:
         execute: The function.
         is_async: Whether it is called in the event loop, not in a thread.
-        wants_provider: Whether it is handed the run as `provider`.
+        injected: The parameters that are filled in here: the run as "provider", the call as "call".
         signature: Its own signature, not that of a function it wraps; None if it can't be found out.
         accepted: The names it takes as keywords, those taken by a `**` parameter apart.
         required: Those of its parameters that have no default.
@@ -128,7 +124,7 @@ class _Function(NamedTuple):
 
     execute: Callable[..., Awaitable[object] | object]
     is_async: bool
-    wants_provider: bool
+    injected: Mapping[str, Injected]
     signature: inspect.Signature | None
     accepted: frozenset[str]
     required: frozenset[str]
@@ -141,21 +137,20 @@ class _Function(NamedTuple):
         return cls(
             tool.execute,
             _is_async(tool.execute),
-            _wants_provider(tool),
+            tool.injected,
             signature,
             frozenset(p.name for p in named if p.kind is not p.POSITIONAL_ONLY),
             frozenset(p.name for p in named if p.default is p.empty),
         )
 
-    def misfits(self, arguments: Mapping[str, Any]) -> list[str]:
-        """Why it can't be called with these arguments, if so."""
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Raise a ValueError if it can't be called with these arguments."""
         if self.signature is None or self.required <= arguments.keys() <= self.accepted:
-            return []
+            return
         try:
             self.signature.bind(**arguments)
         except TypeError as exc:
-            return [str(exc)]
-        return []
+            raise ValueError(str(exc)) from None
 
 
 class _Exited(Exception):  # noqa: N818 - named for what the tool did
@@ -236,15 +231,6 @@ def _is_async(function: object) -> bool:
     # awaited on the event loop, whichever thread made it.
     call = getattr(function, "__call__", None)  # noqa: B004 - the method is needed, not a yes or no
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-def _wants_provider(tool: Tool) -> bool:
-    signature = signature_of(tool.execute)
-    if signature is None or "provider" not in signature.parameters:
-        return False
-    # The function's decorator may supply it, and take none.
-    is_taken = not misfit_of_names(tool.execute, {"provider"}, None)
-    return is_taken and "provider" not in tool.parameters.get("properties", {})
 
 
 def cut(text: str, limit: int) -> tuple[str, bool]:

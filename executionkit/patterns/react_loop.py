@@ -20,7 +20,8 @@ from executionkit.patterns._tools import Toolbox, cut
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
 from executionkit.responses import LLMResponse, ToolCall
-from executionkit.types import PatternResult, TokenUsage, Tool
+from executionkit.tools._tool import Tool, Toolable
+from executionkit.types import PatternResult, TokenUsage
 
 _CUT_OFF = "Error: not run, because the reply was cut off by max_tokens before the call was complete."
 
@@ -65,7 +66,7 @@ class _Counters:
 async def react_loop(
     provider: ToolCallingProvider,
     prompt: str,
-    tools: Sequence[Tool],
+    tools: Sequence[Toolable],
     *,
     max_rounds: int = 8,
     max_observation_chars: int = 12000,
@@ -120,7 +121,8 @@ async def react_loop(
         provider: Makes the model calls: a `Provider`, or any object that satisfies `ToolCallingProvider`.
             Its `supports_tools` must be True.
         prompt: The task, sent as the first user message.
-        tools: The tools that the model may call. Their names must differ.
+        tools: The tools that the model may call: functions and `Tool` objects. A function becomes a tool as
+            `executionkit.tool` makes one. The names must differ.
         max_rounds: Maximum number of model calls, retries not counted; at least 1.
         max_observation_chars: Maximum characters of one observation; at least 1. A longer one is cut and ends
             in a mark that says so.
@@ -316,11 +318,12 @@ def _result(
 
 def _by_name(tools: object) -> dict[str, Tool]:
     if not isinstance(tools, Iterable):
-        raise TypeError(f"tools must be a list of Tool objects, got {tools!r}")
+        raise TypeError(f"tools must be a list of functions and Tool objects, got {tools!r}")
     by_name: dict[str, Tool] = {}
-    for tool in cast("Iterable[object]", tools):
-        if not isinstance(tool, Tool):
-            raise TypeError(f"tools must be Tool objects, got {tool!r}")
+    for given in cast("Iterable[Toolable]", tools):
+        if not callable(given) and not isinstance(given, Tool):
+            raise TypeError(f"tools must be functions and Tool objects, got {given!r}")
+        tool = given if isinstance(given, Tool) else Tool.from_function(given)
         if tool.name in by_name:
             raise ValueError(f"tools must have different names, got {tool.name!r} twice")
         by_name[tool.name] = tool

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from executionkit._json import is_list, is_object
 from executionkit._pydantic import error_lines, for_pydantic
@@ -49,6 +49,8 @@ class PydanticArguments:
             raise UnfitArgumentsError("nested too deeply to be checked") from None
         except ValueError as exc:
             raise UnfitArgumentsError(*error_lines(exc)) from None
+        except Exception as exc:  # a type's own validators may raise anything
+            raise UnfitArgumentsError(f"they can't be checked ({type(exc).__name__})") from exc
         return cast("dict[str, object]", keywords)
 
 
@@ -77,7 +79,7 @@ def _generator() -> Any:
     class Generator(GenerateJsonSchema):
         """Leaves a default that JSON does not have out, without a warning: Python applies it."""
 
-        ignored_warning_kinds = {*GenerateJsonSchema.ignored_warning_kinds, "non-serializable-default"}
+        ignored_warning_kinds: ClassVar = {*GenerateJsonSchema.ignored_warning_kinds, "non-serializable-default"}
 
     return Generator
 

@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from executionkit._warning import warn_the_caller
 from executionkit.tools._arguments import Blueprint, blueprint_of
@@ -13,9 +13,6 @@ from executionkit.tools._tool import Tool
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-Toolable: TypeAlias = Tool | Callable[..., object]
-"""A tool, or a function to make one of."""
 
 
 # Not slotted: see `PatternResult`.
@@ -69,15 +66,61 @@ def tool(
     parameters: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(function: Any = None, /, **options: Any) -> Any:
-    """Make a tool of a function, as a decorator with or without options."""
+    """Make a tool of a function, as a decorator with or without options.
+
+    The name, the description and the schema come from the function: its annotations say what the arguments
+    are, and its docstring (in the style of Google, NumPy or Sphinx) describes them. The arguments of a call
+    arrive as objects of the annotated types: dates, enums, dataclasses, models. The tool can still be called
+    as the function.
+
+    Annotations that JSON has itself (`str`, `int`, `float`, `bool`, `None`, `Any`, `list`, `dict`, `Literal` of
+    strings, unions of them) need no other package; all others need the extra `pydantic`. A parameter named
+    `provider` without an annotation, or annotated as a provider, is handed a provider whose calls count in
+    the loop's budget. A parameter annotated as `ToolCall` is handed the call. The model sees neither.
+
+    Example:
+        ```python
+        from typing import Literal
+
+        from executionkit import LLMResponse, MockProvider, ToolCall, react_loop, tool
+
+
+        @tool
+        def price(item: str, currency: Literal["EUR", "USD"] = "EUR") -> float:
+            '''The price of an item on the menu.
+
+            Args:
+                item: Its name, as printed.
+            '''
+            return {"tea": 3.20}[item]
+
+
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        asks = LLMResponse("", [ToolCall("call_1", "price", {"item": "tea"})])
+        provider = MockProvider([asks, "Tea costs 3.20."])
+        result = await react_loop(provider, "What does tea cost?", [price])
+        assert result.tool_calls_made == 1
+        assert price("tea") == 3.20
+        ```
+
+    Args:
+        function: The function, plain or async.
+        name: The tool's name. Defaults to the function's; a lambda, a partial and a callable object need one.
+        description: The purpose of the tool, for the model. Defaults to the docstring up to its first
+            section. A tool without a description gives a UserWarning.
+        timeout: Time limit in seconds; a finite number more than 0.
+        parameters: Descriptions of parameters, by name. They replace those in `Annotated[..., "text"]`, in
+            pydantic's `Field` and in the docstring.
+
+    Raises:
+        TypeError: The function can't be called with the arguments of a model, or an annotation can't be
+            resolved or checked.
+        ValueError: The name, a description or the timeout is out of range.
+        ImportError: An annotation needs pydantic, which is not installed.
+    """
     if function is not None:
         return Tool.from_function(function, **options)
     return functools.partial(Tool.from_function, **options)
-
-
-def as_tool(given: Toolable) -> Tool:
-    """The tool itself, or one made of the function."""
-    return given if isinstance(given, Tool) else Tool.from_function(given)
 
 
 def made_of(

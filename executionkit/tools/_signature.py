@@ -114,7 +114,7 @@ def _hints(function: Callable[..., object], signature: inspect.Signature, name: 
         except Exception as exc:  # an annotation may be any expression
             raise TypeError(
                 f"tool {name}: the annotation of the parameter {parameter.name!r} can't be resolved "
-                f"({type(exc).__name__}: {exc}); define what it names at module level, where the function can see it"
+                f"({type(exc).__name__}: {exc}); define what it names at module level"
             ) from exc
     return hints
 

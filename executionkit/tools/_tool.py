@@ -5,7 +5,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 from executionkit._callables import misfit_of_names, signature_of
 from executionkit._json import plain
@@ -100,9 +100,7 @@ class Tool:
         timeout: float = 30.0,
         parameters: Mapping[str, str] | None = None,
     ) -> "FunctionTool[P, R]":
-        """Make a tool of a function: its name, description and schema come from the function.
-
-        See `executionkit.tool`, which is the same as a decorator.
+        """Make a tool of a function, as the decorator `executionkit.tool` does.
 
         Args:
             function: The function, plain or async. Its annotations say what the arguments are.
@@ -176,6 +174,9 @@ class Tool:
             },
         }
 
+
+Toolable: TypeAlias = Tool | Callable[..., object]
+"""A tool, or a function that becomes one."""
 
 _MAY_NAME_MORE = frozenset(
     {
