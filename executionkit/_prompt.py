@@ -1,7 +1,7 @@
 """Prompts: a text, or texts and parts such as pictures, as the content of a user message."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from executionkit._json import is_array, is_mapping
 
@@ -72,8 +72,7 @@ def text_of(prompt: Prompt) -> str:
     """The texts of a prompt; each other part is shown in brackets, by its type."""
     if isinstance(prompt, str):
         return prompt
-    shown = (part if isinstance(part, str) else _as_text(part) for part in prompt)
-    return "\n".join(cast("str", text) for text in shown)
+    return "\n".join(part if isinstance(part, str) else _as_text(part) for part in prompt)
 
 
 def _as_text(part: Part) -> str:

@@ -134,8 +134,11 @@ def _is_json(value: object) -> bool:
 
 def _docstring_of(function: Any) -> str | None:
     """The docstring of a function, or of the function inside a partial or a callable object."""
+    said: str | None
     while hasattr(function, "func") and hasattr(function, "keywords"):
         function = function.func
     if isinstance(function, type) or hasattr(function, "__code__") or hasattr(function, "__func__"):
-        return function.__doc__
-    return type(function).__call__.__doc__ or type(function).__doc__
+        said = function.__doc__
+    else:
+        said = type(function).__call__.__doc__ or type(function).__doc__
+    return said

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from executionkit._json import is_list, is_object
 from executionkit._pydantic import error_lines, for_pydantic
@@ -32,7 +32,8 @@ class PydanticArguments:
             ) from None
         self._wrap = ArgsKwargs
         try:
-            self._adapter: Any = TypeAdapter(_stub(signature))
+            stub: Any = _stub(signature)
+            self._adapter: Any = TypeAdapter(stub)
             self.schema: dict[str, Any] = _untitled(self._adapter.json_schema(schema_generator=_generator()))
         except Exception as exc:  # a type's own hooks may raise anything
             raise TypeError(f"tool {name}: {_foreign(signature)} can't be checked: {exc}") from exc
@@ -79,7 +80,9 @@ def _generator() -> Any:
     class Generator(GenerateJsonSchema):
         """Leaves a default that JSON does not have out, without a warning: Python applies it."""
 
-        ignored_warning_kinds: ClassVar = {*GenerateJsonSchema.ignored_warning_kinds, "non-serializable-default"}
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.ignored_warning_kinds = {*self.ignored_warning_kinds, "non-serializable-default"}
 
     return Generator
 

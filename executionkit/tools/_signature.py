@@ -99,8 +99,10 @@ def _hints(function: Callable[..., object], signature: inspect.Signature, name: 
     inner = inspect.unwrap(_underlying(function))
     namespace: dict[str, Any] = getattr(inner, "__globals__", {})
     closure = getattr(inner, "__closure__", None) or ()
-    names = inner.__code__.co_freevars if closure else ()
-    local = {free: cell.cell_contents for free, cell in zip(names, closure, strict=True) if _is_filled(cell)}
+    names: tuple[str, ...] = inner.__code__.co_freevars if closure else ()
+    local: dict[str, Any] = {
+        free: cell.cell_contents for free, cell in zip(names, closure, strict=True) if _is_filled(cell)
+    }
     hints: dict[str, Any] = {}
     for parameter in signature.parameters.values():
         if parameter.annotation is parameter.empty:

@@ -130,7 +130,8 @@ class Tool:
         errors = find_errors(arguments, self.parameters)
         if errors:
             raise UnfitArgumentsError(*errors)
-        return with_integers(plain(arguments), self.parameters)
+        whole: dict[str, object] = with_integers(plain(arguments), self.parameters)
+        return whole
 
     @property
     def injected(self) -> "Mapping[str, Injected]":
