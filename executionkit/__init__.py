@@ -111,7 +111,7 @@ if TYPE_CHECKING or not install(__name__):
         refine_loop_sync as refine_loop_sync,
         structured_sync as structured_sync,
     )
-    from executionkit.tools._function_tool import (
+    from executionkit.tools._tool import (
         FunctionTool as FunctionTool,
         tool as tool,
     )

@@ -15,8 +15,8 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json", "_callables", "_codes", "_shown"}
-VALUES = GROUND | {"_schema", "responses", "_messages", "streaming", "events", "protocols", "types", "errors"}
+GROUND = {"_text", "_json", "_callables", "_codes", "_shown", "_warning"}
+VALUES = GROUND | {"_schema", "responses", "_messages", "streaming", "events", "protocols", "tools", "types", "errors"}
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
 STRUCTURE = {"_output", "_refusals", "_schema_modes"}
@@ -39,13 +39,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streaming": GROUND | {"responses"},
     "protocols": {"responses", "streaming"},
     "events": {"responses", "streaming"},
-    "types": GROUND | {"_schema", "protocols", "responses"},
+    "_warning": set(),
+    "_pydantic": {"_text"},
+    "tools": GROUND | {"_schema", "_pydantic", "protocols", "responses"},
+    "types": GROUND | {"_schema", "protocols", "responses", "tools"},
     "errors": {"types", "_codes"},
     "_checks": VALUES,
     "_keywords": VALUES | {"_checks"},
     "cost": VALUES,
     "engine": VALUES | {"_checks", "cost"},
-    "_output": VALUES,
+    "_output": VALUES | {"_pydantic"},
     "_refusals": CORE,
     "_schema_modes": VALUES | {"_output", "_refusals"},
     "_judge": CORE | {"_schema_modes"},
@@ -67,7 +70,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Outside the standard library, these alone, and only inside a function: importing us must not import them.
 OPTIONAL = {
     "provider": {"httpx", "httpx2"},
-    "_output": {"pydantic", "typing_extensions"},
+    "_output": {"pydantic"},
+    "_pydantic": {"typing_extensions"},
+    "tools": {"pydantic", "pydantic_core"},
 }
 
 

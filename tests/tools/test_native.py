@@ -17,7 +17,7 @@ annotations = st.recursive(
         inner.map(lambda kind: list[kind]),
         inner.map(lambda kind: dict[str, kind]),
         inner.map(lambda kind: Annotated[kind, "words"]),
-        st.lists(inner, min_size=2, max_size=3).map(lambda kinds: Union[tuple(kinds)]),
+        st.lists(inner, min_size=2, max_size=3).map(lambda kinds: Union[tuple(kinds)])  # noqa: UP007 - its members are data,
     ),
     max_leaves=5,
 )
@@ -64,7 +64,7 @@ def unordered(schema: Any) -> Any:
 
 
 def function_of(first: object, second: object, default: object) -> Any:
-    def call(first, second=default):  # noqa: ANN001, ANN202
+    def call(first, second=default):
         return first, second
 
     call.__annotations__ = {"first": first, "second": second}
