@@ -96,7 +96,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     within = "(?<=[a-z,;] )A(?! [A-Za-z][a-z])|" if "A" in upper else ""
     alone = re.compile(
         rf"\(({either})\)|(?<![\w'’°&@#-])(?<!\w\.)"
-        rf"({within}(?!(?:A|I)\s+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][A-Za-z'’]|[A-Z]\s[a-z]))[{upper}])(?![\w'’#&^-]"
+        rf"({within}(?!(?:A|I)[^\S\n]+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][A-Za-z'’]|[A-Z]\s[a-z]))[{upper}])(?![\w'’#&^-]"
         rf"|\+(?!\s*\(?[A-Za-z]\b)|\*(?!\*)\w|\.\w\b)"
     )
     items = re.compile(rf"(?<!\S)({either})\)")

@@ -73,14 +73,15 @@ _ELSEWHERE: Final = re.compile(
     r"\b(?:antwort|lösung|ergebnis|réponse|respuesta|risposta|resposta|antwoord|svaret|svar|odpowiedź"
     r"|ответ|đáp án)\b"
     r"(?:[^\S\n]+(?:correcte|exacte|finale|correcta|final|corretta|esatta|giusta|correta|certa|đúng)\b)?"
-    r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b(?:[^\S\n]*:)?"
+    r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b"
+    r"(?:[^\S\n]+(?:donc|alors|also|somit|daher|folglich|entonces|pues|quindi|dunque|portanto|então|dus)\b)?(?:[^\S\n]*:)?"
     r"|[—–-](?=\s))"
     r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|a|o|de|het|option|opción|opzione|opção|optie)\s+(?=\S)(?!\d+\.\s+\w))*"
     # Chinese, Japanese, Korean
-    r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為选選はがを은는이]|[:：=])+(?:选项|選項|選択肢)?"
-    r"|(?:正确|正確)(?:选项|選項)[*_`]*\s*(?:[是为為]|[:：])+"
-    r"|(?:选项|選項)(?=[(（*]*[A-Za-z][)）*]*\s*[是为為]?(?:正确|正確|对的|對的))"
-    r"|(?:[故应應我]|所以|因此|应该|應該)(?:选|選)(?:择|擇)?(?:选项|選項)?[:：]?"
+    r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為はがを은는이:：=]|选(?!项)|選(?!項|択))+(?:选项|選項|選択肢)?"
+    r"|(?:正确|正確)的?(?:选项|選項|答案)?[*_`]*\s*(?:[是为為]|[:：])+"
+    r"|(?:选项|選項|選択肢)(?=[(（*]*[A-Za-z][)）*]*\s*[是为為が]?(?:正确|正確|正しい|正解|对的|對的))"
+    r"|(?:[故应應我]|所以|因此|应该|應該|(?:\A|[故\n。，,])本[题題])(?:应|應)?(?:选|選)(?:择|擇)?(?:选项|選項)?[:：]?"
     r"|(?:\A|(?<=[\n。，,]))[^\S\n]*(?:答[:：]|[选選](?:择|擇)?[:：]?(?=\s*[(（\"“]?[A-Za-z]))"
     r")[\s*_`\"'“「『:=]*",
     re.IGNORECASE,
@@ -88,7 +89,7 @@ _ELSEWHERE: Final = re.compile(
 _DISOWNED: Final = re.compile(
     r"(?:\b(?:wrong|incorrect|first|initial|previous|not)(?:\s+(?:the|an?|my|final|right|correct))*"
     r"|\b(?:falsche|nicht\s+die|mauvaise|mala|incorrecta|sbagliata|errada|неправильный|foute)"
-    r"|错误的?|錯誤的?|不正确的?|間違った|誤った|不是)\s*\Z",
+    r"|错误的?|錯誤的?|不正确的?|不|間違った|誤った|不是)\s*\Z",
     re.IGNORECASE,
 )
 _CLAUSE_AT_MOST: Final = 300
@@ -98,7 +99,7 @@ _END: Final = re.compile(
     r"|(?P<comma>,(?=\s)|[，、])"
     r"|(?P<aside>(?<!\bor)(?<!\band)(?<=\S)\s\()"
     r"|(?P<dash>\s[-–—]\s(?=[^\W\d]))"
-    r"|\b(?:rather than|instead of|as opposed to|because|since|as|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce"
+    r"|\b(?:rather than|instead of|as opposed to|because|since|(?<!well )as(?! well\b)|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce"
     r"|puisque|porque"
     r"|perché|pois|omdat|want|потому)\b"
     r"|で(?:す|した|ある)|だ(?=[。\s]|\Z)|なので|[にと]なります|입니다|이다|이에요|예요|因为|因為",
@@ -123,6 +124,12 @@ _ANOTHER: Final = re.compile(r"[^.\n]{0,80}?\b(?:and|or)[^\S\n]+[(*]*[A-Z][*]*[.
 _ORDINAL: Final = re.compile(r"(?:\A|\s)(?P<article>(?:der|die|das|dem|den|am|vom|zum)\s+)?[0-9]{1,3}\Z")
 _MONTH: Final = re.compile(
     r"\s+(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
+# After "if" and "for", another number for another case.
+_OTHER_CASE: Final = re.compile(
+    r"[^.!?\n]{1,80}?\b(?:(?:and|or|but)\s+[-−$€£(*]*[0-9][0-9.,]*\s+(?:\w+\s+)?(?:if|for|when|otherwise)\b"
+    r"|(?:else|otherwise),?\s+(?:it\s+is\s+)?[-−$€£(*]*[0-9])",
+    re.IGNORECASE,
 )
 # Of one letter, with brackets and emphasis.
 _LETTER_AT_MOST: Final = 6
@@ -167,8 +174,12 @@ def _clause(text: str) -> int | None:
             going_on = [_LONE, _LETTERS]
         elif kind == "stop":
             going_on = [_LONE, *([_ANOTHER] if at < _LETTER_AT_MOST else [])]
+        elif end[0].lower() in ("if", "for"):
+            going_on = [_OTHER_CASE]
         else:
             going_on = []
+        if end[0] == "?":
+            going_on.append(_JOINED)
         ordinal = _ORDINAL.search(text[max(0, at - 12) : at]) if kind == "stop" else None
         if ordinal is not None and (ordinal["article"] or _MONTH.match(text, rest)):
             continue

@@ -96,7 +96,8 @@ _NEARBY: Final = 80
 _BULLET: Final = re.compile(r"\n[ \t]*[-–—*+][ \t]+\Z")
 _ITEM: Final = re.compile(r"[.)][ \t]+\w")
 _DECADE: Final = re.compile(r"(?:\b(?:the|his|her|their|my|mid|early|late)[\s-]+)\Z", re.IGNORECASE)
-_LEFT_HAND: Final = re.compile(r"\s*+(?:[A-Za-z]\w{0,20}\s*+=)?[\d\s.,+*/×÷·^()$€£¥%{}=-]*+")
+_NAME: Final = r"[A-Za-z]\w{0,20}(?:_\{\w{1,9}\}|\(\w{1,9}\))?\s*+"
+_LEFT_HAND: Final = re.compile(rf"\s*+(?:{_NAME}\Z|(?:{_NAME}=)?[\d\s.,+*/×÷·^()$€£¥%{{}}=-]*+\Z)")
 
 
 class _Notation:

@@ -21,22 +21,37 @@ class _Notation(NamedTuple):
     ending: str = "(?!)"
 
 
-_THINK: Final = r"(?:[a-z]{1,20}[:_])?think(?:ing)?(?::[a-z]{1,20})?"
-_OTHER_TAGS: Final = ("thoughts?", "reason(?:ing)?", "reflection", "scratchpad")
+# The names of tags, with what models put before and after them: <seed:think>, <antThinking>, <thought_process>.
+_TAGS: Final = tuple(
+    rf"(?:[a-z]{{1,20}}[:_-]|ant|inner_|self_){{0,2}}(?:{name})(?::[a-z]{{1,20}}|[_-](?:process|content|steps?|trace|block))?"
+    for name in ("think(?:ing)?", "thoughts?|cot", "reason(?:ing)?", "reflections?", "scratch_?pad|monologue")
+)
+_WORDS: Final = "(?:thinking|thoughts?|reasoning)"
 
 # From the reasoning parsers of vLLM, SGLang, llama.cpp and mlx-lm, and the chat templates of the models.
 _NOTATIONS: Final = (
     # DeepSeek, Qwen, GLM and most others: <think>; Seed: <seed:think>; LongCat: <longcat_think>.
-    *(_Notation(f"(?i:<{name}>)", f"(?i:</{name}>)") for name in (_THINK, *_OTHER_TAGS)),
+    *(
+        _Notation(
+            rf"(?i:<(?:{name})(?:\s[^<>]{{0,200}})?(?<!/)>)",
+            rf"(?i:</(?:{name})\s*>)",
+            rf"(?i:<(?:{name})\s?/>)",
+        )
+        for name in _TAGS
+    ),
     _Notation("◁think▷", "◁/think▷"),  # Kimi
-    _Notation(r"\[THINK\]", r"\[/THINK\]"),  # Mistral
+    _Notation(r"\[(?:THINK(?:ING)?|REASONING)\]", r"\[/(?:THINK(?:ING)?|REASONING)\]"),  # Mistral
+    _Notation("<unused94>(?:thought)?", "<unused95>"),  # MedGemma
+    _Notation(ending=r"<\|(?:begin|end)_of_box\|>"),  # GLM's frame around an answer
     _Notation(r"<\|channel>thought", r"<channel\|>"),  # Gemma
     _Notation(r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
     _Notation(  # Cohere
         r"<\|START_THINKING\|>", r"<\|END_THINKING\|>", r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>"
     ),
     _Notation(  # OpenThoughts, Sky-T1
-        r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>", r"<\|(?:begin|end)_of_solution\|>"
+        rf"<\|(?:begin_of_|begin_|start_)?{_WORDS}\|>",
+        rf"<\|(?:end_of_|end_|/){_WORDS}\|>",
+        r"<\|(?:begin|end)_of_solution\|>",
     ),
     _Notation(  # gpt-oss, Solar
         r"(?:<\|(?:start|begin)\|>assistant)?(?:<\|channel\|>(?:analysis|commentary)|<\|think\|>)",
@@ -54,9 +69,14 @@ _ANY: Final = "|".join(
     for kind, notation in enumerate(_NOTATIONS)
     for part, expression in notation._asdict().items()
 )
-_MARK: Final = re.compile(rf"(?=<[|/A-Za-z]|\[/?THINK|◁|\A)(?:{_ANY})")  # the first part saves time
-_SIGN: Final = re.compile(r"<[|/A-Za-z]|\[/?THINK|◁|\A\s*+(?:analysis|Here)")
+_MARK: Final = re.compile(rf"(?=<[|/A-Za-z]|\[/?[TR]|◁|\A)(?:{_ANY})")  # the first part saves time
+_SIGN: Final = re.compile(r"<[|/A-Za-z]|\[/?[TR]|◁|\A\s*+(?:analysis|Here)")
 """What every text with a mark has; most texts have none, and are told apart by this much faster."""
+
+
+# A mark among the words of a sentence.
+_MENTIONED: Final = re.compile(r"[a-z] (?=<|\[|◁)[^\s>\]▷]*[>\]▷] [a-z]")
+_MARK_AT_MOST: Final = 40
 
 
 def thoughts(text: str) -> list[Span]:
@@ -84,7 +104,7 @@ def thoughts(text: str) -> list[Span]:
         elif opened[0] == kind:
             spans.append((opened[1], end))
             opened = None
-    if opened is not None:
+    if opened is not None and not _MENTIONED.search(text, max(0, opened[1] - 2), opened[1] + _MARK_AT_MOST):
         spans.append((opened[1], len(text)))
     return spans
 
