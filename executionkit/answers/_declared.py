@@ -95,7 +95,7 @@ _DISOWNED: Final = re.compile(
 _CLAUSE_AT_MOST: Final = 300
 _PHRASES_AT_MOST: Final = 50
 _END: Final = re.compile(
-    r"(?P<stop>[.!?](?=\s|\Z)|[;\n。！？；])"
+    r"(?P<stop>[.!?](?=\s|\Z)|(?<!\\)[;\n。！？；])"
     r"|(?P<comma>,(?=\s)|[，、])"
     r"|(?P<aside>(?<!\bor)(?<!\band)(?<=\S)\s\()"
     r"|(?P<dash>\s[-–—]\s(?=[^\W\d]))"
@@ -109,7 +109,9 @@ _END: Final = re.compile(
 _JOINED: Final = re.compile(
     r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|oder|und|ou|et|o|y|e|of|en)\b|[或和及と])", re.IGNORECASE
 )
-_NUMBER: Final = re.compile(r"\s*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)")
+_NUMBER: Final = re.compile(
+    r"(?:\s|\\[ ,;:!]|\\q?quad)*(?:\.{3}|…|\\[lc]?dots)|(?:\s|\\[ ,;:!]|\\q?quad)*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)"
+)
 # One letter after another, and then no statement about the last of them ("B, C is wrong").
 _LETTERS: Final = re.compile(
     # `(?=(...))\1` for `(?>...)`: Python before 3.11.5 is wrong about what is possessive and can backtrack.
@@ -127,16 +129,24 @@ _MONTH: Final = re.compile(
 )
 # After "if" and "for", another number for another case.
 _OTHER_CASE: Final = re.compile(
-    r"[^.!?\n]{1,80}?\b(?:(?:and|or|but)\s+[-−$€£(*]*[0-9][0-9.,]*\s+(?:\w+\s+)?(?:if|for|when|otherwise)\b"
-    r"|(?:else|otherwise),?\s+(?:it\s+is\s+)?[-−$€£(*]*[0-9])",
+    r"\s*every\s+[0-9]|[^.!?\n]{1,80}?(?:(?:\b(?:and|or|but)|,)\s+[-−$€£(*]*[0-9][0-9.,]*\s+(?:\w+\s+)?(?:if|for|when|otherwise)\b"
+    r"|\b(?:else|otherwise),?\s+(?:it\s+is\s+)?[-−$€£(*]*[0-9])",
     re.IGNORECASE,
 )
+_OTHERWISE: Final = {
+    "if": _OTHER_CASE,
+    "for": _OTHER_CASE,
+    "but": re.compile(r"\s*(?:it\s+)?(?:could|may|might|can)\b", re.IGNORECASE),
+}
+_VARIABLE: Final = re.compile(r"[b-hj-z](?![A-Za-z])")
+# In brackets after a number.
+_QUALIFIED: Final = re.compile(r"\s*(?:\?|mod\b|base\b)", re.IGNORECASE)
 # Of one letter, with brackets and emphasis.
 _LETTER_AT_MOST: Final = 6
 # After anything else that ends a clause, an item that has its line to itself.
 _LONE: Final = re.compile(
     r"(?:(?=((?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*)+))\1"
-    r"|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*)[)\]]*[.,;]?[^\S\n]*(?:\n|\Z|[,;])"
+    r"|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*(?:[^\S\n]?(?:%|[^\W\d_]{1,10}))?)[)\]]*[.,;。]?[^\S\n]*(?:\n|\Z|[,;]|で)"
 )
 _DENIAL: Final = re.compile(
     r"\W*(?:(?:not|never|un(?:known|clear|certain|defined)|nicht|kein\w*|pas|non|não|niet|geen|не)\b"
@@ -169,22 +179,22 @@ def _clause(text: str) -> int | None:
         kind = end.lastgroup
         rest = end.end()
         if kind in ("comma", "aside"):
-            going_on = [_JOINED, _LETTERS, *([_NUMBER] if kind == "comma" else [])]
+            going_on = [_JOINED, _LETTERS, _NUMBER if kind == "comma" else _QUALIFIED]
         elif kind == "dash":
-            going_on = [_LONE, _LETTERS]
+            going_on = [_LONE, _LETTERS, _VARIABLE]
         elif kind == "stop":
             going_on = [_LONE, *([_ANOTHER] if at < _LETTER_AT_MOST else [])]
-        elif end[0].lower() in ("if", "for"):
-            going_on = [_OTHER_CASE]
+        elif end[0].lower() in _OTHERWISE:
+            going_on = [_OTHERWISE[end[0].lower()]]
         else:
             going_on = []
-        if end[0] == "?":
+        if end[0] in "?;；":
             going_on.append(_JOINED)
         ordinal = _ORDINAL.search(text[max(0, at - 12) : at]) if kind == "stop" else None
         if ordinal is not None and (ordinal["article"] or _MONTH.match(text, rest)):
             continue
         if (kind != "comma" or depth <= 0) and not any(pattern.match(text, rest) for pattern in going_on):
-            return end.start()
+            return end.end() if end[0] in "?？" else end.start()
     return None
 
 

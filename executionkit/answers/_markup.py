@@ -12,9 +12,12 @@ _WIDE: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
 # For texts that are not ASCII.
 _WIDE_RULES: Final = [
     (re.compile(r"(?:负|負|マイナス|零下|영하|마이너스)\s*(?=[$¥€£]?[0-9])"), " minus "),
-    (re.compile(rf"(?<=[{_WIDE}])(?=[-+]?[$¥€£]?[0-9])"), " "),
+    (re.compile(rf"(?<=[{_WIDE}])(?=[-+]?[$¥€£]?[0-9A-Za-z])|(?<=[A-Za-z])(?=[{_WIDE}])"), " "),
 ]
 
+_FRACTION: Final = (
+    r"\\[dtc]?frac\s*(?:\{\s*(-?)\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
+)
 # In this order. Each comes with a text without which its pattern can't match: finding that out costs next to
 # nothing, and most replies have none of them.
 _RULES: Final = [
@@ -27,15 +30,15 @@ _RULES: Final = [
         ("*", r"(?<![\w)*])\*{1,3}(?=[^\s*])|(?<=[^\s*])\*{1,3}(?![\w(*])", ""),
         ("_", r"(?<!\w)_{1,3}(?=[^\s_])|(?<=[^\s_])_{1,3}(?!\w)", ""),
         ("`", r"`+", ""),
+        ("~", r"(?<=-)~+", ""),
         ("~", r"~", " "),
+        ("{-}", r"\{-\}", "-"),
         ("{,}", r"\{,\}", ","),
         (",\\!", r",\\!", ","),
         ("\\", r"\\[,;:! ]", "\N{THIN SPACE}"),
-        (
-            "\\",
-            r"\\[dtc]?frac\s*(?:\{\s*(-?)\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))",
-            r" \1\2\3/\4\5 ",
-        ),
+        ("- ", r"(?<=[^\n]-) {1,3}(?=\\[dtc]?frac)", ""),
+        ("-\\", rf"(?<=-){_FRACTION}", r"\1\2\3/\4\5 "),
+        ("\\", _FRACTION, r" \1\2\3/\4\5 "),
         ("\\", r"\^?\{?\\(?:circ|degree)\b\}?", "°"),
         ("\\", r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1"),
         ("\\", r"\\(?:times|cdot)\b", "×"),
@@ -47,8 +50,7 @@ _RULES: Final = [
         ),
         ("\\", r"\\([$%€£&#])", r"\1"),
         # A pair of dollars is LaTeX's, a single one is money.
-        ("$", r"\$\$?([^$]*)\$\$?", r" \1 "),
-        ("- ", r"(?<=-) +(?=\d+/\d)", ""),
+        ("$", r"\$\$([^$]*)\$\$|(?<!\$)\$([^$]+)\$(?!\$)", r" \1\2 "),
     )
 ]
 

@@ -53,7 +53,7 @@ def _token(decimal: str, groups: str, scales: Iterable[str]) -> re.Pattern[str]:
     whole = rf"[1-9][0-9]{{0,2}}(?P<group>[{re.escape(groups)}])[0-9]{{3}}(?:(?P=group)[0-9]{{3}})*|[0-9]+"
     return re.compile(
         rf"""
-        (?<![\w)\].,/^'’+–—‒―⁻-])  # not the rest of a word, date, range or power
+        (?<![\w)\].,/^'’+–—‒―⁻₋-])  # not the rest of a word, date, range or power
         (?:(?P<minus>-|(?:minus|negative|moins|menos|meno)\s)|\+)?
         (?:(?:{_CURRENCY})\s?(?P<minus_after>-)?)?
         (?:(?P<mixed>[0-9]+)\s(?=[0-9]+/[0-9]))?
