@@ -23,6 +23,7 @@ _FOLLOWS: Final = (
     "|accurately|best|most"
     "|more|better|clearly|directly|fully|option|choice|answer|one|deserves|goes|comes|means|involves|lists"
     "|names|uses"
+    r"|und|oder|et|ou|och|eller|lub|ve|veya|en|atau|dan|hoặc|và|equally|followed"
     r"|şık\w*|seçene\w*|ist|sind|war|est|es|è|é|weil|denn|car|porque"
 )
 _LEADS: Final = (
@@ -45,11 +46,16 @@ _LEADS: Final = (
     "|rank|find|see|consider|trust|take|want|maybe|perhaps|namely|indeed|instead|on|the|[a-z]+ly|and|or"
     "|just|it['’]s|s"
     "|ist|lautet|est|es|è|é|la|die|der|das|le|el|il|het|wähle|choisis|elijo|scelgo|escolho|even|still"
-    "|eliminate|eliminated|out|off"
+    "|eliminate|eliminated|out|off|also|possibly|otherwise|else|plus|und|oder|et|ou|y|o|e|и|или|och|eller|i|lub|ve"
+    "|veya|atau|dan|hoặc|và"
 )
 _MUSIC: Final = r"(?i:major|minor|sharp|flat|natural)\b"
 _TITLE: Final = r"(?:Mr|Mrs|Ms|Dr|St|Prof|Sgt|Gen|Sen|Rep|No|Fig|Sec|Eq|Art|Vol)"
-_OR: Final = r"(?:\b(?:or|and|to|through|vs)\b|[&/,+;、或和]|[-–—])\s*"
+_OR: Final = (
+    r"(?:(?:\b(?:or|and|to|through|versus|vs|plus|then|maybe|possibly|perhaps|also|else|but also|as well as|along with"
+    r"|together with|followed by|und|oder|et|ou|y|o|e|и|или|och|eller|i|lub|ve|veya|en|of|atau|dan|hoặc|và)\b"
+    r"|[&/,+;、，或和与與及とかや와과]|または|および|또는|\\\\? |[-–—])\s*){1,4}"
+)
 # What may stand right after the first letter in Chinese, Japanese and Korean.
 _WIDE_END: Final = r"(?:选项|選項|项|項|の選択肢|です|だ|である|が正解|が正しい|(?:是|为)?(?:正确|正確|对的|對的)|입니다|이다|번)"
 
@@ -93,13 +99,18 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         r"[\s*_`\"'”)}\]$.:–—-]*"
     )
     # Anywhere: a letter in brackets, or a capital that is no article ("A dog"), pronoun ("I") or initial.
-    within = "(?<=[a-z,;] )A(?! [A-Za-z][a-z])|" if "A" in upper else ""
+    within = "(?<=[a-z,;] )A(?! [A-Za-z][A-Za-z])|" if "A" in upper else ""
     alone = re.compile(
         rf"\(({either})\)|(?<![\w'’°&@#-])(?<!\w\.)"
         rf"({within}(?!(?:A|I)[^\S\n]+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][A-Za-z'’]|[A-Z]\s[a-z]))[{upper}])(?![\w'’#&^-]"
         rf"|\+(?!\s*\(?[A-Za-z]\b)|\*(?!\*)\w|\.\w\b)"
     )
-    items = re.compile(rf"(?<!\S)({either})\)")
+    # Letters with the texts of their options, and letters that are called options.
+    items = re.compile(
+        rf"(?<![A-Za-z0-9_(])({either})\)(?=\s)|(?<![A-Za-z0-9_.'’-])([{upper}])[.)]\*{{0,2}}\s+(?=[A-Z])"
+        rf"|(?i:\b(?:options?|choices?)\s+|选项|選項|選択肢)\(?([{upper}])(?![A-Za-z0-9_'’])"
+    )
+    small = re.compile(rf"(?<![\w'’(.])[{upper.lower().replace('a', '')}](?![\w'’.]\w)(?![\w'’])")
     more = re.compile(
         rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+"
         rf"|choice\s+)?[*_`\"'“(\[]*(?!(?-i:a)\s+[a-z]{{2}}){either}(?![\w'’])",
@@ -118,13 +129,19 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
             for one in found[: MENTIONS_AT_MOST + 1]
             if one[1] or not _ends_a_name(one)
         }
-        if "(" not in text:
-            rivals.update(item[1].upper() for item in items.finditer(text))
+        options = {(one[1] or one[2] or one[3]).upper() for one in items.finditer(text)}
+        if len(options) > 1:
+            return None
+        rivals |= options
+        if first is not None and first[1].islower() and small.search(text, first.end(1)):
+            return None
         if first is not None and rivals <= {first[1].upper()} and not more.match(text, first.end(1)):
-            return first[1].upper()
-        if len(named) != 1 or len(found) > MENTIONS_AT_MOST or DENIED.search(text):
+            return None if _DENIED_REST.match(text, first.end(1)) else first[1].upper()
+        if len(named | options) != 1 or len(found) > MENTIONS_AT_MOST or DENIED.search(text):
             return None
         if not any(one[1] or _is_chosen(one) for one in found):
+            return None
+        if any(_DENIED_REST.match(text, one.end()) for one in found):
             return None
         if any(more.match(text, one.end()) or is_denied(text, *one.span()) for one in found):
             return None
@@ -137,6 +154,10 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     return lambda text: read(text, only, bare, alone.search)
 
 
+_DENIED_REST: Final = re.compile(
+    r"[\s*_`()\]\"'”.,:–—-]*(?:\?\s*no\b|(?:no|nope|wrong|incorrect|false|not (?:correct|right|true))\W*\Z)|\W*[✗✘❌✖]",
+    re.IGNORECASE,
+)
 _BEFORE: Final = re.compile(rf"(?:\A|[^\w\s°]|(?<!\w)(?:{_LEADS}))[\s*_`\"'“(\[]*\Z|\n\s*\Z", re.IGNORECASE)
 _AFTER: Final = re.compile(
     rf"[*_`\"'”)\]]*(?:\s+(?!{_MUSIC})(?:[A-Z0-9(\"'“]|(?:{_FOLLOWS})\b)|\s*(?:[^\w\s]|\Z)|\s*\n)"

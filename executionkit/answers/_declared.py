@@ -17,11 +17,13 @@ class Declared(NamedTuple):
         start: Where it begins.
         text: The text it declares; for a phrase, everything up to the end of its clause.
         is_marked: Whether it is a box, tag or mark, made to hold the answer and nothing else.
+        rest: What follows it, up to the end of a sentence, line or item.
     """
 
     start: int
     text: str
     is_marked: bool
+    rest: str = ""
 
 
 _BOX: Final = re.compile(r"\\f?box(?:ed)?\s*\{")
@@ -76,7 +78,7 @@ _ELSEWHERE: Final = re.compile(
     r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b"
     r"(?:[^\S\n]+(?:donc|alors|also|somit|daher|folglich|entonces|pues|quindi|dunque|portanto|então|dus)\b)?(?:[^\S\n]*:)?"
     r"|[—–-](?=\s))"
-    r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|a|o|de|het|option|opción|opzione|opção|optie)\s+(?=\S)(?!\d+\.\s+\w))*"
+    r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|(?-i:a|o)|de|het|option|opción|opzione|opção|optie)\s+(?=\S)(?!\d+\.\s+\w))*"
     # Chinese, Japanese, Korean
     r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為はがを은는이:：=]|选(?!项)|選(?!項|択))+(?:选项|選項|選択肢)?"
     r"|(?:正确|正確)的?(?:选项|選項|答案)?[*_`]*\s*(?:[是为為]|[:：])+"
@@ -107,7 +109,8 @@ _END: Final = re.compile(
 )
 # After a comma or an open bracket, what goes on with the answer: an alternative, or a further item.
 _JOINED: Final = re.compile(
-    r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|oder|und|ou|et|o|y|e|of|en)\b|[或和及と])", re.IGNORECASE
+    r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|also|but also|if not|oder|und|ou|et|o|y|e|of|en)\b|[或和及と])",
+    re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(
     r"(?:\s|\\[ ,;:!]|\\q?quad)*(?:\.{3}|…|\\[lc]?dots)|(?:\s|\\[ ,;:!]|\\q?quad)*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)"
@@ -115,13 +118,16 @@ _NUMBER: Final = re.compile(
 # One letter after another, and then no statement about the last of them ("B, C is wrong").
 _LETTERS: Final = re.compile(
     # `(?=(...))\1` for `(?>...)`: Python before 3.11.5 is wrong about what is possessive and can backtrack.
-    r"(?=((?:[\s([*_\"'“]{0,4}[A-Za-z](?![\w'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and"
+    r"(?=((?:[\s([*_\"'“]{0,4}[A-Za-z](?![A-Za-z0-9_'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and"
     r"|or)\b)*)+))\1"
     r"(?![^\S\n]*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right"
     r"|true))\b)[A-Za-z]{2})"
 )
 # After one letter and a point, a text and another letter with a point ("A. Rome and B. Paris").
-_ANOTHER: Final = re.compile(r"[^.\n]{0,80}?\b(?:and|or)[^\S\n]+[(*]*[A-Z][*]*[.)]")
+_ANOTHER: Final = re.compile(
+    r"[^.\n]{0,80}?(?:\b(?:and|or|then|plus|to|through|vs|versus|also|else|as|with|by|maybe|possibly|perhaps|even|und|oder|et|ou|y|o|e|и|или|och|eller|i|lub|ve"
+    r"|veya|en|of|atau|dan|hoặc|và)[^\S\n]+|[,;&/+|}、，和或与與及とか와과는][^\S\n]*)[(*]*[A-Z][*]*[.)]"
+)
 # After a number and a point, if it is an ordinal: "der 3. Tag", "3. Mai".
 _ORDINAL: Final = re.compile(r"(?:\A|\s)(?P<article>(?:der|die|das|dem|den|am|vom|zum)\s+)?[0-9]{1,3}\Z")
 _MONTH: Final = re.compile(
@@ -129,23 +135,29 @@ _MONTH: Final = re.compile(
 )
 # After "if" and "for", another number for another case.
 _OTHER_CASE: Final = re.compile(
-    r"\s*every\s+[0-9]|[^.!?\n]{1,80}?(?:(?:\b(?:and|or|but)|,)\s+[-−$€£(*]*[0-9][0-9.,]*\s+(?:\w+\s+)?(?:if|for|when|otherwise)\b"
+    r"\s*(?:every\s+[0-9]|not\b)|[^.!?\n]{1,80}?(?:(?:\b(?:and|or|but)|,)\s+[-−$€£(*]*[0-9][0-9.,]*\s+(?:\w+\s+)?(?:if|for|when|otherwise)\b"
     r"|\b(?:else|otherwise),?\s+(?:it\s+is\s+)?[-−$€£(*]*[0-9])",
     re.IGNORECASE,
 )
 _OTHERWISE: Final = {
     "if": _OTHER_CASE,
     "for": _OTHER_CASE,
-    "but": re.compile(r"\s*(?:it\s+)?(?:could|may|might|can)\b", re.IGNORECASE),
+    "but": re.compile(r"\s*(?:it\s+)?(?:could|may|might|can|also)\b", re.IGNORECASE),
 }
-_VARIABLE: Final = re.compile(r"[b-hj-z](?![A-Za-z])")
+_VARIABLE: Final = re.compile(r"[b-hj-z](?![A-Za-z])|no\b")
+# After a sentence, one more that takes it back.
+_SECOND: Final = re.compile(
+    r"\s+(?:Or|Maybe|Perhaps)(?:\s+(?:maybe|perhaps|also|possibly|even|it(?:['’]s| is)))*[\s,]+[-(*$]*(?:[A-Za-z][)*]*(?![A-Za-z0-9_'’])|[0-9])"
+)
+# Another option with its text, or a denial.
+_OPTION: Final = re.compile(r"\s*(?:(?:option\s+)?[(*]*[A-Z][*]*[.)]\s+[A-Z]|option\s+\(?[A-Z]\b|[Nn]o\b)")
 # In brackets after a number.
-_QUALIFIED: Final = re.compile(r"\s*(?:\?|mod\b|base\b)", re.IGNORECASE)
+_QUALIFIED: Final = re.compile(r"\s*(?:\?|mod\b|base\b|(?:wrong|incorrect|false)\s*\))", re.IGNORECASE)
 # Of one letter, with brackets and emphasis.
 _LETTER_AT_MOST: Final = 6
 # After anything else that ends a clause, an item that has its line to itself.
 _LONE: Final = re.compile(
-    r"(?:(?=((?:[\s*•([-]*[A-Za-z](?![\w'’])[)\].,;]*)+))\1"
+    r"(?:(?=((?:[\s*_•([-]*(?:option\s+)?[A-Za-z](?![A-Za-z0-9_'’])[)\].,;*_]*)+))\1"
     r"|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*(?:[^\S\n]?(?:%|[^\W\d_]{1,10}))?)[)\]]*[.,;。]?[^\S\n]*(?:\n|\Z|[,;]|で)"
 )
 _DENIAL: Final = re.compile(
@@ -165,7 +177,15 @@ def phrases(text: str) -> Iterator[Declared]:
             rest = text[phrase.end() : phrase.end() + _CLAUSE_AT_MOST]
             end = _clause(rest)
             if end is not None or len(rest) < _CLAUSE_AT_MOST:
-                yield Declared(phrase.start(), rest[:end], is_marked=False)
+                after = "" if end is None else _AFTER.split(rest[end:].lstrip(_BETWEEN), maxsplit=1)[0]
+                yield Declared(phrase.start(), rest[:end], is_marked=False, rest=_ALSO.sub("", after, count=1))
+
+
+_BETWEEN: Final = " \t\n.,;:!?…。，、；！？-–—()"
+_AFTER: Final = re.compile(r"[.!?](?=\s|\Z)|[;,\n。，、；！？]|で[すあ]|입니다")
+_ALSO: Final = re.compile(
+    r"(?:(?:or|and|also|maybe|perhaps|possibly|even|but|then|sometimes|partly)\b[\s,]*)+", re.IGNORECASE
+)
 
 
 def _clause(text: str) -> int | None:
@@ -179,7 +199,7 @@ def _clause(text: str) -> int | None:
         kind = end.lastgroup
         rest = end.end()
         if kind in ("comma", "aside"):
-            going_on = [_JOINED, _LETTERS, _NUMBER if kind == "comma" else _QUALIFIED]
+            going_on = [_JOINED, _LETTERS, _OPTION, _NUMBER if kind == "comma" else _QUALIFIED]
         elif kind == "dash":
             going_on = [_LONE, _LETTERS, _VARIABLE]
         elif kind == "stop":
@@ -188,8 +208,10 @@ def _clause(text: str) -> int | None:
             going_on = [_OTHERWISE[end[0].lower()]]
         else:
             going_on = []
+        if end[0] == ".":
+            going_on.append(_SECOND)
         if end[0] in "?;；":
-            going_on.append(_JOINED)
+            going_on += [_JOINED, _OPTION]
         ordinal = _ORDINAL.search(text[max(0, at - 12) : at]) if kind == "stop" else None
         if ordinal is not None and (ordinal["article"] or _MONTH.match(text, rest)):
             continue
@@ -226,7 +248,9 @@ def read(
     for place in sorted(declared, reverse=True):
         answer = only(place.text.strip())
         if answer is not None:
-            return answer
+            # "The answer is yes, no": another answer and nothing else is a second one.
+            second = bare(place.rest) if place.rest else None
+            return answer if second in (None, answer) else None
         if place.is_marked or _DENIAL.match(place.text):
             return None
         if mentions(place.text):

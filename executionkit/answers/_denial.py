@@ -7,7 +7,8 @@ from typing import Final
 DENIED: Final = re.compile(
     r"\b(?:not|never|neither|nor|cannot|except|wrong|incorrect|false|unlikely|eliminated?|nicht|kein\w*"
     r"|niet|geen"
-    r"|n'est pas)\b|n['’]t\b|[不没沒]|ではな|じゃな|ません|아니|않",
+    r"|n'est pas|pas|não|не|нет|ruled\s+out|falsch|faux|fausse|incorrect[ao]|falso|falsa|sbagliat[ao]|errad[ao]"
+    r"|неверн\w*|неправильн\w*|fout|onjuist|yanlış|błędn\w*|felaktig\w*|everything\s+but)\b|[✗✘❌✖]|n['’]t\b|[不没沒]|ではな|じゃな|ません|아니|않",
     re.IGNORECASE,
 )
 # In the clause of the answer.
@@ -19,7 +20,8 @@ _DENIED_NEARBY: Final = re.compile(
     r"|rul(?:e|es|ed|ing) out|exclud\w+|reject\w*|dismiss\w*|discard\w*|refut\w+|den(?:y|ies|ied|ying)"
     r"|doubt\w*"
     r"|zero|(?<!a )little|nothing|none|nobody|disagree\w*|no longer|avoid\w*|mistake\w*|short of|less than"
-    r"|questionable|implausible|impossible|hesita\w+|reluctan\w+)\b"
+    r"|questionable|implausible|impossible|hesita\w+|reluctan\w+|barely|(?:is|are) out"
+    r"|(?:hard|difficult) to|overstat\w+|exaggerat\w+|too strong)\b"
     r"|\b(?:un|anti|pseudo)-",
     re.IGNORECASE,
 )

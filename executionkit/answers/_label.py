@@ -18,7 +18,7 @@ _POLAR: Final = _NEGATIVE | {
 _ENDS_NO: Final = re.compile(
     r"[\"'”’*`)\]}$\\_]+|\s*(?:\Z|[.,;:!?)(\n。，；]|[-–—](?=\s|\Z))"
     r"|\s+(?:to|in|for|at|on|by|with|without|from|under|here|then|since|because|as|based|given|due|if"
-    r"|unless|until|when"
+    r"|unless|until|when|otherwise"
     r"|and|or|but|according|after|before|is|was|it|this|that|these|those|he|she|they|we|i|you|the"
     r"|i['’]m)(?![\w-])",
     re.IGNORECASE,
@@ -92,7 +92,7 @@ class _Labels:
         self._names = names
         longest_first = sorted(names, key=len, reverse=True)
         either = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in longest_first)
-        self._words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])", re.IGNORECASE)
+        self._words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])(?!-ish\b)", re.IGNORECASE)
         # At the start, or after a few words and a comma ("Well, no: ...").
         self._first = re.compile(
             rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*)?({either})(?![^\W_])[\"'”’*`)\]]*"
