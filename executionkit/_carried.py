@@ -11,7 +11,8 @@ from uuid import UUID
 def as_carried(value: object) -> object:
     """Turn a value that JSON does not have into one that it has; equal values become the same.
 
-    A decimal becomes a text without trailing zeros, a moment or time of day one in UTC, and anything unknown its `repr`.
+    A decimal becomes a text without trailing zeros, a moment or time of day one in UTC, and anything unknown
+    its `repr`.
     """
     if isinstance(value, Enum):
         return value.value

@@ -72,9 +72,7 @@ def vote_by_field(values: Sequence[T]) -> FieldVote[T]:
     if not values:
         raise ValueError(f"values must hold at least one, got {values!r}")
     every = range(len(values))
-    leaves = [
-        {_named(path): (path, item) for path, item in _leaves(_as_object(value))} for value in values
-    ]
+    leaves = [{_named(path): (path, item) for path, item in _leaves(_as_object(value))} for value in values]
     written = [_ballots(value, leaf) for value, leaf in zip(values, leaves, strict=True)]
     whole = _winner([frozenset(ballot.items()) for ballot in written])
     fields: dict[str, Any] = {}

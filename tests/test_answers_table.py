@@ -1350,6 +1350,104 @@ Tom has 4 more.
 He needs 4 more apples.
 """,
     ),
+    (
+        70000,
+        r"""
+\boxed{70,\!000}
+""",
+    ),
+    (
+        3.5,
+        r"""
+\boxed{\dfrac72}
+\boxed{\frac72}
+""",
+    ),
+    (
+        -0.5,
+        r"""
+\boxed{-\frac12}
+\boxed{\frac{-1}{2}}
+The answer is $\frac{-1}{2}$.
+""",
+    ),
+    (
+        100,
+        r"""
+The answer is 100 rather than 99.
+The answer is 100 instead of 99.
+""",
+    ),
+    (
+        12,
+        r"""
+\boxed{f(2) = 12}
+\boxed{x_1 = 12}
+""",
+    ),
+    (
+        None,
+        r"""
+The answer is option (3).
+The answer is Apollo 11.
+The answer is Boeing 747.
+The answer is Windows 11.
+Three of the 4 are red.
+In week 3.
+On day 3.
+Room 42
+Flight 370
+Grade 3
+Class 5
+Level 5
+Type 2 diabetes
+Stage 3 cancer
+Amendment 14
+Rule 11
+Route 66
+Highway 101
+Fahrenheit 451
+nr. 1
+Nr. 5
+n° 5
+Abs. 3
+Kap. 3
+ver 3
+Python 3
+p = 0.05?
+Is it 42?
+42?
+Maybe 42?
+42 (?)
+42 ???
+The answer is 12 if x is 1 and 13 otherwise.
+The answer is 12 for Alice and 13 for Bob.
+не 3
+не менее 3
+более 3
+больше 3
+3 мая
+в 3 часа
+inte 3
+co najmniej 3
+więcej niż 3
+en az 3
+少なくとも3
+最大3
+적어도 3
+최대 3
+ab 3
+答案是3的倍数。
+答案是3的平方。
+答えは少なくとも3です。
+정답은 3이 아닙니다.
+Die Antwort ist 3. Mai.
+Die Antwort ist der 3. Mai.
+Ответ: не менее 3.
+Ответ: 3 мая.
+Ответ: больше 3.
+""",
+    ),
 ]
 
 
@@ -1423,6 +1521,49 @@ menos 5
         1234.5,
         r"""
 Das Ergebnis ist 1.234,5.
+""",
+    ),
+    (
+        3_500_000,
+        r"""
+3,5 milhões de reais
+""",
+    ),
+    (
+        None,
+        r"""
+ab 3,5
+halb 3
+Nr. 3
+Seite 3
+Kapitel 3
+Frage 3
+Schritt 3
+Platz 3
+3 % von x
+à 3 h
+n° 3
+3ème
+no es 3
+a las 3
+3.º
+alle 3
+не 3
+не менее 3
+более 3
+больше 3
+меньше 3
+3 мая
+в 3 часа
+inte 3
+minst 3
+co najmniej 3
+więcej niż 3
+en az 3
+少なくとも3
+最大3
+적어도 3
+최대 3
 """,
     ),
 ]
@@ -1943,6 +2084,51 @@ The answer is A, a Southern blot.
 したがって、正解はDである。
 最も適切な答えはDです。
 答えはDの選択肢です。
+""",
+    ),
+    (
+        "ABCD",
+        "B",
+        r"""
+The answer is B rather than C.
+选项B是正确的。
+B が正解です。
+""",
+    ),
+    (
+        "ABCD",
+        "C",
+        r"""
+故本题选C。
+本题选C。
+正确的选项是C。
+正确的是C。
+答案是选项C。
+正解は選択肢Cです。
+選択肢Cが正解です。
+La réponse est donc C.
+""",
+    ),
+    (
+        "ABCD",
+        None,
+        r"""
+\boxed{A^c}
+A US citizen may vote.
+A PCR amplifies DNA.
+A T cell kills.
+A CT scan is needed.
+A+ grade
+A- grade
+A*
+A* search
+A^2
+A'
+a) b) c) d)
+Answer: C? or D?
+Answer: C as well as D
+The answer is C as well as D.
+1. A⏎2. C
 """,
     ),
 ]
@@ -2574,7 +2760,441 @@ No, it's not.
 正解は「正」です。
 """,
     ),
+    (
+        ("positive", "negative", "neutral"),
+        "positive",
+        r"""
+Sentiment: Positive (0.93)
+""",
+    ),
+    (
+        ("positive", "negative", "neutral"),
+        None,
+        r"""
+I hesitate to say positive.
+If the customer were happy it would be positive.
+""",
+    ),
+    (
+        ("True", "False"),
+        None,
+        r"""
+If true, then so.
+""",
+    ),
 ]
+
+
+# Several answers, bounds, conditions, denials: no single answer, however it is declared.
+DECLARATIONS = [
+    "{}",
+    "The answer is {}.",
+    "Answer: {}",
+    "\\boxed{{{}}}",
+    "<answer>{}</answer>",
+    "So it is {}.",
+]
+NO_NUMBER = r"""
+$3 as well as $8
+$3 but could be $8
+$3, ..., $8
+$3, \ $8
+$3,\;$8
+$3; $8
+$3; or $8
+-$7
+-US$7
+-\$7
+-~7
+3 and π
+3 as well as -8
+3 as well as 8
+3 but could be -8
+3 but could be 8
+3 if x else -8
+3 if x else 8
+3 km as well as 8 km
+3 km but could be 8 km
+3 km if x else 8 km
+3 km, ..., 8 km
+3 km, \ 8 km
+3 km,\;8 km
+3 km; 8 km
+3 km; or 8 km
+3 or so on
+3 through a few more
+3 through half
+3 through π
+3 times a few more
+3 times a half
+3 times four
+3 times half
+3 times π
+3 to π
+3% as well as 8%
+3% but could be 8%
+3% if x else 8%
+3%, ..., 8%
+3%, \ 8%
+3%,\;8%
+3%; 8%
+3%; or 8%
+3, ..., -8
+3, ..., 8
+3, \ -8
+3, \ 8
+3, or so on
+3,\;-8
+3,\;8
+3; -8
+3; 8
+3; or -8
+3; or 8
+42 (?)
+42 (base 7)
+42 (mod 7)
+42 eller mer
+42 for every 100
+42 for x = 1, 43 for x = 2
+42 hex
+42 if x > 0, else 43
+42 in binary
+42 lub więcej
+42 of meer
+42 or so on
+42 per x
+42 или больше
+42?
+42??
+42_x
+42ème
+42左右或更多
+Day 42
+Fig. 42
+No. 42
+Week 42
+ab 42
+all but 42
+anything but 42
+as little as 42
+as many as 42
+as much as 42
+bounded above by 42
+bounded by 42
+co najmniej 42
+day 42
+en az 42
+en fazla 42
+every number from 42
+except 42
+except for 42
+far from 42
+hasta 42
+högst 42
+hơn 42
+inférieur à 42
+instead of 42
+inte 42
+just shy of 42
+max. 42
+mer än 42
+min. 42
+mindre än 42
+minst 42
+minus the 7
+negative of 7
+nie 42
+no 42
+no longer 42
+no. 42
+nowhere near 42
+p. 42
+phase 42
+pp. 42
+rather than 42
+room 42
+shy of 42
+stage 42
+supérieur à 42
+the negative of 7
+the sum of x and 42
+thrice 42
+tot 42
+type 42
+v. 42
+ver. 42
+week 42
+without 42
+więcej niż 42
+{-}7
+ít nhất 42
+более 42
+больше 42
+до 42
+меньше 42
+не 42
+не более 42
+не менее 42
+от 42
+–$7
+₋7
+−$7
+少なくとも42
+最大42
+最小42
+非42
+적어도 42
+최대 42
+최소 42
+"""
+NO_CHOICE = r"""
+(A) as well as (C)
+(A) but also (C)
+(A) if not (C)
+(A), but also (C)
+(A), if not (C)
+(A). Also (C)
+(A). Or (C)
+(A). Or maybe (C)
+(A); (C)
+(A); also (C)
+(A)? No, maybe (C)
+**B** as well as **D**
+**B** but also **D**
+**B** if not **D**
+**B**, but also **D**
+**B**, if not **D**
+**B**. Also **D**
+**B**. Or **D**
+**B**. Or maybe **D**
+**B**... or **D**
+**B**; **D**
+**B**; also **D**
+**B**; or **D**
+**B**? No, maybe **D**
+**B**? or **D**
+A & C
+A (or C)
+A + C
+A / C
+A > C
+A US law
+A \text{ and } C
+A \text{ or } C
+A along with C
+A and C
+A and/or C
+A as well as C
+A but also C
+A equally C
+A if not C
+A o C
+A or C
+A or even C
+A or maybe C
+A or possibly C
+A then C
+A then maybe C
+A to C
+A together with C
+A | C
+A → C
+A) Rome and also C) Oslo
+A) Rome but also C) Oslo
+A) Rome eller C) Oslo
+A) Rome followed by C) Oslo
+A) Rome if not C) Oslo
+A) Rome och C) Oslo
+A) Rome or else C) Oslo
+A) Rome through C) Oslo
+A) Rome versus C) Oslo
+A) Rome và C) Oslo
+A) Rome или C) Oslo
+A) Rome, but also C) Oslo
+A) Rome. Or maybe C) Oslo
+A) Rome; or C) Oslo
+A) Rome、C) Oslo
+A) RomeまたはC) Oslo
+A) Rome及C) Oslo
+A) Rome과 C) Oslo
+A, C
+A, but also C
+A, if not C
+A. Also C
+A. Or C
+A. Or maybe C
+A... or C
+A; C
+A; also C
+A; or C
+A? No, maybe C
+A? or C
+A、C
+A，C
+B (incorrect)
+B (wrong)
+B as well as D
+B but also D
+B es incorrecta
+B est faux
+B if not D
+B is onjuist
+B is out
+B ist falsch
+B è sbagliata
+B ✗
+B ❌
+B, D
+B, but also D
+B, if not D
+B. Also D
+B. Or D
+B. Or maybe D
+B. Rome & D. Oslo
+B. Rome \text{ and } D. Oslo
+B. Rome and also D. Oslo
+B. Rome but also D. Oslo
+B. Rome eller D. Oslo
+B. Rome i D. Oslo
+B. Rome och D. Oslo
+B. Rome or even D. Oslo
+B. Rome ou D. Oslo
+B. Rome then maybe D. Oslo
+B. Rome und D. Oslo
+B. Rome và D. Oslo
+B. Rome и D. Oslo
+B. Rome, D. Oslo
+B. Rome, perhaps D. Oslo
+B. Rome/D. Oslo
+B. Rome; or D. Oslo
+B. Rome\text{ and }D. Oslo
+B. Rome，D. Oslo
+B... or D
+B; D
+B; also D
+B; or D
+B? No, maybe D
+B? or D
+B、D
+B，D
+Dr. A
+Mr. B
+a as well as c
+a but also c
+a if not c
+a, and c
+a, but also c
+a, c
+a, if not c
+a, maybe c
+a, or c
+a, perhaps c
+a, possibly c
+a, then c
+a,\ c
+a. Also c
+a. Or c
+a. Or maybe c
+a... or c
+a; also c
+a; c
+a; or c
+a? No, maybe c
+a? or c
+a、c
+a，c
+não é B
+option A & option C
+option A / option C
+option A \text{ or } option C
+option A and option C
+option A atau option C
+option A e option C
+option A equally option C
+option A hoặc option C
+option A lub option C
+option A oder option C
+option A or even option C
+option A or possibly option C
+option A then maybe option C
+option A to option C
+option A ve option C
+option A vs option C
+option A | option C
+option A → option C
+option A, if not option C
+option A. Or maybe option C
+option A; also option C
+option A? No, maybe option C
+option A，option C
+ruled out: B
+"""
+NO_LABEL = r"""
+barely positive
+if it were positive
+it is hard to call it positive
+it's difficult to say it's positive
+neutral - positive
+neutral but also positive
+neutral, positive
+neutral... positive
+neutral; positive
+neutral? positive
+neutral、positive
+não é positive
+pas positive
+positive (no)
+positive - negative
+positive but also negative
+positive might be too strong
+positive would be an overstatement
+positive, negative
+positive... negative
+positive; negative
+positive? Hardly
+positive? No.
+positive? Not at all
+positive? negative
+positive? no
+positive、negative
+не positive
+"""
+NEITHER_YES_NOR_NO = r"""
+no, yes
+no?
+partly yes, partly no
+perhaps no?
+sometimes yes, sometimes no
+yes - no
+yes - no - maybe
+yes but also no
+yes in part, no in part
+yes, no
+yes... no
+yes; no
+yes?
+yes? no
+yes? no?
+yes、no
+"""
+
+
+def declared(lines: str) -> str:
+    return "\n".join(form.format(line) for line in lines.strip("\n").split("\n") for form in DECLARATIONS)
+
+
+def test_what_is_no_single_answer_is_none_however_it_is_declared() -> None:
+    for read, lines in (
+        (answers.choice("ABCD"), NO_CHOICE),
+        (answers.label("positive", "negative", "neutral"), NO_LABEL),
+        (answers.label("yes", "no"), NEITHER_YES_NOR_NO),
+    ):
+        assert "\n".join(wrong(read, [(None, declared(lines))])) == ""
+
+
+def test_a_sign_is_not_lost_and_a_bound_no_number_however_they_are_declared() -> None:
+    found = {text: answers.number(text) for text in declared(NO_NUMBER).split("\n")}
+    assert {text: number for text, number in found.items() if number not in (None, -7)} == {}
 
 
 def test_numbers() -> None:

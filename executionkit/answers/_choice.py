@@ -52,12 +52,16 @@ _LEADS: Final = (
 _MUSIC: Final = r"(?i:major|minor|sharp|flat|natural)\b"
 _TITLE: Final = r"(?:Mr|Mrs|Ms|Dr|St|Prof|Sgt|Gen|Sen|Rep|No|Fig|Sec|Eq|Art|Vol)"
 _OR: Final = (
-    r"(?:(?:\b(?:or|and|to|through|versus|vs|plus|then|maybe|possibly|perhaps|also|else|but also|as well as|along with"
+    r"(?:(?:\b(?:or|and|to|through|versus|vs|plus|then|maybe|possibly|perhaps|also|else|but also"
+    r"|as well as|along with"
     r"|together with|followed by|und|oder|et|ou|y|o|e|и|или|och|eller|i|lub|ve|veya|en|of|atau|dan|hoặc|và)\b"
     r"|[&/,+;、，或和与與及とかや와과]|または|および|또는|\\\\? |[-–—])\s*){1,4}"
 )
 # What may stand right after the first letter in Chinese, Japanese and Korean.
-_WIDE_END: Final = r"(?:选项|選項|项|項|の選択肢|です|だ|である|が正解|が正しい|(?:是|为)?(?:正确|正確|对的|對的)|입니다|이다|번)"
+_WIDE_END: Final = (
+    r"(?:选项|選項|项|項|の選択肢|です|だ|である|が正解|が正しい"
+    r"|(?:是|为)?(?:正确|正確|对的|對的)|입니다|이다|번)"
+)
 
 
 def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
@@ -102,7 +106,8 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     within = "(?<=[a-z,;] )A(?! [A-Za-z][A-Za-z])|" if "A" in upper else ""
     alone = re.compile(
         rf"\(({either})\)|(?<![\w'’°&@#-])(?<!\w\.)"
-        rf"({within}(?!(?:A|I)[^\S\n]+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][A-Za-z'’]|[A-Z]\s[a-z]))[{upper}])(?![\w'’#&^-]"
+        rf"({within}(?!(?:A|I)[^\S\n]+(?:[0-9]|(?!(?:{_FOLLOWS})\b)[A-Za-z][A-Za-z'’]"
+        rf"|[A-Z]\s[a-z]))[{upper}])(?![\w'’#&^-]"
         rf"|\+(?!\s*\(?[A-Za-z]\b)|\*(?!\*)\w|\.\w\b)"
     )
     # Letters with the texts of their options, and letters that are called options.
@@ -110,7 +115,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         rf"(?<![A-Za-z0-9_(])({either})\)(?=\s)|(?<![A-Za-z0-9_.'’-])([{upper}])[.)]\*{{0,2}}\s+(?=[A-Z])"
         rf"|(?i:\b(?:options?|choices?)\s+|选项|選項|選択肢)\(?([{upper}])(?![A-Za-z0-9_'’])"
     )
-    small = re.compile(rf"(?<![\w'’(.])[{upper.lower().replace('a', '')}](?![\w'’.]\w)(?![\w'’])")
+    small = re.compile(rf"(?<![\w'’(.])(?!a)[{upper.lower()}](?![\w'’.]\w)(?![\w'’])")
     more = re.compile(
         rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+"
         rf"|choice\s+)?[*_`\"'“(\[]*(?!(?-i:a)\s+[a-z]{{2}}){either}(?![\w'’])",
@@ -155,7 +160,8 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
 
 
 _DENIED_REST: Final = re.compile(
-    r"[\s*_`()\]\"'”.,:–—-]*(?:\?\s*no\b|(?:no|nope|wrong|incorrect|false|not (?:correct|right|true))\W*\Z)|\W*[✗✘❌✖]",
+    r"[\s*_`()\]\"'”.,:–—-]*(?:\?\s*no\b|(?:no|nope|wrong|incorrect|false|not (?:correct|right"
+    r"|true))\W*\Z)|\W*[✗✘❌✖]",
     re.IGNORECASE,
 )
 _BEFORE: Final = re.compile(rf"(?:\A|[^\w\s°]|(?<!\w)(?:{_LEADS}))[\s*_`\"'“(\[]*\Z|\n\s*\Z", re.IGNORECASE)
@@ -181,6 +187,11 @@ def _is_chosen(letter: re.Match[str]) -> bool:
     """Whether the words around a letter that stands alone let it be a choice."""
     text, start = letter.string, letter.start()
     before = text[max(0, start - 40) : start]
-    if _is_marked(text, *letter.span()) or _ends_a_name(letter) or _AFTER_TITLE.search(before) or _INITIAL.match(text, letter.end()):
+    if (
+        _is_marked(text, *letter.span())
+        or _ends_a_name(letter)
+        or _AFTER_TITLE.search(before)
+        or _INITIAL.match(text, letter.end())
+    ):
         return False
     return _AFTER.match(text, letter.end()) is not None

@@ -36,8 +36,9 @@ _BOUNDS: Final = (
     "|über|unter"
     "|as (?:many|much|few|little|high|low|large|small|long) as|start(?:s|ing)? (?:at|from)|in excess of"
     "|limited to"
-    "|except(?: for)?|excluding|no longer|without|instead of|rather than|far from|nowhere near|(?:just )?shy of"
-    "|anything but|all but|bounded (?:above |below )?by|every \\w+ from|thrice|no|supérieure? à|inférieure? à|hasta|tot"
+    "|except(?: for)?|excluding|no longer|without|instead of|rather than|far from|nowhere near"
+    "|(?:just )?shy of|anything but|all but|bounded (?:above |below )?by|every \\w+ from|thrice|no"
+    "|supérieure? à|inférieure? à|hasta|tot"
     "|ab|bis|halb|viertel (?:vor|nach)|a las?|alle|às|до|от|свыше|выше|ниже|более|больше|менее|меньше|минимум"
     "|максимум|minst|högst|mindst|højst|(?:co )?naj(?:mniej|wyżej)|powyżej|poniżej|en (?:az|fazla|çok)"
     "|ít nhất|nhiều nhất|hơn|paling (?:sedikit|banyak)"
@@ -96,7 +97,8 @@ UNSURE: Final = re.compile(
 # Right before a number, its sign and its currency.
 NOT_AFTER: Final = re.compile(
     r"(?:"
-    r"(?:[-–—+*/×÷·^√∛∜±<>≤≥≠\\]|\b(?:minus|negative))(?:\s+(?:the|of)\b)*\s*[({\[]*\s*(?:[A-Z]{1,3}\s*)?[$€£¥]?"  # a sign, maybe that of a bracket
+    r"(?:[-–—+*/×÷·^√∛∜±<>≤≥≠\\]|\b(?:minus|negative))(?:\s+(?:the"
+    r"|of)\b)*\s*[({\[]*\s*(?:[A-Z]{1,3}\s*)?[$€£¥]?"  # a sign, maybe that of a bracket
     r"|(?:[_^]|\\[A-Za-z]+)\s?\{[^{}]*|(?<!\w)[a-z]:"
     r"|\\[A-Za-z]+\s*[({\[]*|[\w)\]}][(\[]|[\w)\]}^_]\s?\{"  # a function, a command, a power
     r"|[(\[][^()\[\]]*,"  # in a list
@@ -105,7 +107,8 @@ NOT_AFTER: Final = re.compile(
     r")\s*\Z"
     rf"|(?<!\w)(?:{_BOUNDS}|{_MULTIPLES}|{_RATIOS})\s+\Z"
     r"|\b(?:sum|product|difference|quotient|ratio) of [^.,;]{1,40} and\s+\Z"
-    rf"|\b{_COUNTS}\s*(?:,|or|and|to|through|[-–—]|in|(?:out\s+)?of(?:\s+(?:the|these|those|all|his|her|their|our|my))?)\s*\Z|[或和到至~～]\s*\Z"
+    rf"|\b{_COUNTS}\s*(?:,|or|and|to|through|[-–—]|in|(?:out\s+)?of(?:\s+(?:the|these|those|all|his|her"
+    rf"|their|our|my))?)\s*\Z|[或和到至~～]\s*\Z"
     rf"|(?:half|quarter|minutes?)\s+(?:to|before|after)\s+\Z",
     re.IGNORECASE,
 )
@@ -123,7 +126,8 @@ NOT_BEFORE: Final = re.compile(
     r"[\s)*_\"'”]*\(?[?？]|\s*(?:[+*×÷·^√±<>≤≥≠=\\]|/(?![^\W\d_])|/(?!(?-i:[smhglLVWAJN])\b)[^\W\d_](?!\w))"
     r"|:[a-z](?!\w)|\.x\b|\s*(?:minimum|maximum|max\b|tops|odd|noon|midnight|in the (?:morning|afternoon"
     r"|evening)|at night)\b"
-    r"|\s*(?:over|(?:percent\s+)?(?:of|von|de|di)|to\s+the)\s+[b-z](?!\w)|\.?[ºª]|\s*的(?:倍数|倍數|平方|立方|阶乘)|\s*(?:bis\s|(?:and\s+)?(?:up|on)wards?\b)"
+    r"|\s*(?:over|(?:percent\s+)?(?:of|von|de|di)|to\s+the)\s+[b-z](?!\w)|\.?[ºª]|\s*的(?:倍数|倍數|平方|立方|阶乘)"
+    r"|\s*(?:bis\s|(?:and\s+)?(?:up|on)wards?\b)"
     r"|\s*[-–—]\s?\(|\s*[-–—]\s?[A-Za-z](?!\w|\s+[a-z])"
     r"|\s*[-–—][\s.]*\Z|-[^\W\d_]|\([A-Za-z]\s*[-+*/^=)]|\s*!\s*[.!$\\)=]|['’]s\b"
     r"|[^\S\n]*[^\W\d_]*\+(?!\w)|\s*(?:,|and|;)\s*[A-Za-z]\s?="
@@ -131,13 +135,15 @@ NOT_BEFORE: Final = re.compile(
     rf"|roots?)(?!\w)"
     rf"|(?:and\s+(?:a|one|{_COUNTS})\s+)?(?:{_FRACTIONS})(?!\w)(?!\s+of an? (?:hour|minute|million)))"
     rf"|\s*and\s+a\s+(?:{_FRACTIONS})|\s+{_COUNTS}\b"
-    r"|\s*times\s+(?!(?:a(?!\s+(?:half|third|quarter|few)\b)|an|per|each|every|in|on|at|that|this|during|before|after"
+    r"|\s*times\s+(?!(?:a(?!\s+(?:half|third|quarter|few)\b)|an|per|each|every|in|on|at|that|this|during"
+    r"|before|after"
     r"|and|or|so|because|since|if|when|daily|weekly|monthly)\b)\w"
     r"|\s*(?:through|thru)\s+\w|_\w|\s*per\s+[b-z](?!\w)|\s*(?:in\s+)?(?:binary|hex(?:adecimal)?|octal)\b"
     r"|\s*,\s*[b-df-hj-z](?![\w.'’])|\s?[^\W\d_]{0,4}或更"
     rf"|\s*(?:[ap]\.?\s?m\b|o\s?['’]?\s?clock|uhr\b|past\b|minutes?\s+(?:past\b|(?:to|before"
     rf"|after)\s+(?:noon|midnight|{_COUNTS})\b))"
-    rf"|(?:\s?[^\W\d_]+)?[\s,(]*\b(?:and|or|to|through|und|oder|ou|et|o|of|en|или|и|eller|och|lub|i|veya|ve)\s+(?:{_MORE}|{_COUNTS}|none"
+    rf"|(?:\s?[^\W\d_]+)?[\s,(]*\b(?:and|or|to|through|und|oder|ou|et|o|of|en|или|и|eller|och|lub|i|veya"
+    rf"|ve)\s+(?:{_MORE}|{_COUNTS}|none"
     rf"|a\s+half)\b"
     r"|(?:\s?[^\W\d_]+)?\s*,?\s*(?:and|or|to|through)\s+(?:[b-hj-zB-HJ-Zα-ω]|infinity)(?![\w'’])"
     r"|(?:\s?[^\W\d_]+)?[\s,]*\bor\s+(?!so\b(?!\s+on)|about\b|thereabouts\b|roughly\b|approximately\b)"

@@ -76,9 +76,11 @@ _ELSEWHERE: Final = re.compile(
     r"|ответ|đáp án)\b"
     r"(?:[^\S\n]+(?:correcte|exacte|finale|correcta|final|corretta|esatta|giusta|correta|certa|đúng)\b)?"
     r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b"
-    r"(?:[^\S\n]+(?:donc|alors|also|somit|daher|folglich|entonces|pues|quindi|dunque|portanto|então|dus)\b)?(?:[^\S\n]*:)?"
+    r"(?:[^\S\n]+(?:donc|alors|also|somit|daher|folglich|entonces|pues|quindi|dunque|portanto|então"
+    r"|dus)\b)?(?:[^\S\n]*:)?"
     r"|[—–-](?=\s))"
-    r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|(?-i:a|o)|de|het|option|opción|opzione|opção|optie)\s+(?=\S)(?!\d+\.\s+\w))*"
+    r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|(?-i:a|o)|de|het|option|opción|opzione|opção"
+    r"|optie)\s+(?=\S)(?!\d+\.\s+\w))*"
     # Chinese, Japanese, Korean
     r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為はがを은는이:：=]|选(?!项)|選(?!項|択))+(?:选项|選項|選択肢)?"
     r"|(?:正确|正確)的?(?:选项|選項|答案)?[*_`]*\s*(?:[是为為]|[:：])+"
@@ -101,7 +103,8 @@ _END: Final = re.compile(
     r"|(?P<comma>,(?=\s)|[，、])"
     r"|(?P<aside>(?<!\bor)(?<!\band)(?<=\S)\s\()"
     r"|(?P<dash>\s[-–—]\s(?=[^\W\d]))"
-    r"|\b(?:rather than|instead of|as opposed to|because|since|(?<!well )as(?! well\b)|(?<!\bor )so|which|where|while|given|for|after|if|but|weil|denn|da|car|parce"
+    r"|\b(?:rather than|instead of|as opposed to|because|since|(?<!well )as(?! well\b)|(?<!\bor )so"
+    r"|which|where|while|given|for|after|if|but|weil|denn|da|car|parce"
     r"|puisque|porque"
     r"|perché|pois|omdat|want|потому)\b"
     r"|で(?:す|した|ある)|だ(?=[。\s]|\Z)|なので|[にと]なります|입니다|이다|이에요|예요|因为|因為",
@@ -109,23 +112,27 @@ _END: Final = re.compile(
 )
 # After a comma or an open bracket, what goes on with the answer: an alternative, or a further item.
 _JOINED: Final = re.compile(
-    r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|also|but also|if not|oder|und|ou|et|o|y|e|of|en)\b|[或和及と])",
+    r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|also|but also|if not|oder|und|ou|et|o|y|e|of|en)\b"
+    r"|[或和及と])",
     re.IGNORECASE,
 )
 _NUMBER: Final = re.compile(
-    r"(?:\s|\\[ ,;:!]|\\q?quad)*(?:\.{3}|…|\\[lc]?dots)|(?:\s|\\[ ,;:!]|\\q?quad)*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)"
+    r"(?:\s|\\[ ,;:!]|\\q?quad)*(?:\.{3}|…|\\[lc]?dots)|(?:\s|\\[ ,;:!]"
+    r"|\\q?quad)*(?:[A-Za-z]\s?=\s?)?[-−+$€£¥([{*]*(?:\d|\\d?frac\b|\\sqrt\b)"
 )
 # One letter after another, and then no statement about the last of them ("B, C is wrong").
 _LETTERS: Final = re.compile(
     # `(?=(...))\1` for `(?>...)`: Python before 3.11.5 is wrong about what is possessive and can backtrack.
-    r"(?=((?:[\s([*_\"'“]{0,4}[A-Za-z](?![A-Za-z0-9_'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]|\s*(?:and"
+    r"(?=((?:[\s([*_\"'“]{0,4}[A-Za-z](?![A-Za-z0-9_'’-])[^\S\n]?[)\]*_\"'”]{0,4}[^\S\n]?(?:[,/&+、，]"
+    r"|\s*(?:and"
     r"|or)\b)*)+))\1"
     r"(?![^\S\n]*(?!(?:because|since|as|all|both|apply|together|are\s+(?:all\s+|both\s+)?(?:correct|right"
     r"|true))\b)[A-Za-z]{2})"
 )
 # After one letter and a point, a text and another letter with a point ("A. Rome and B. Paris").
 _ANOTHER: Final = re.compile(
-    r"[^.\n]{0,80}?(?:\b(?:and|or|then|plus|to|through|vs|versus|also|else|as|with|by|maybe|possibly|perhaps|even|und|oder|et|ou|y|o|e|и|или|och|eller|i|lub|ve"
+    r"[^.\n]{0,80}?(?:\b(?:and|or|then|plus|to|through|vs|versus|also|else|as|with|by|maybe|possibly"
+    r"|perhaps|even|und|oder|et|ou|y|o|e|и|или|och|eller|i|lub|ve"
     r"|veya|en|of|atau|dan|hoặc|và)[^\S\n]+|[,;&/+|}、，和或与與及とか와과는][^\S\n]*)[(*]*[A-Z][*]*[.)]"
 )
 # After a number and a point, if it is an ordinal: "der 3. Tag", "3. Mai".
@@ -135,7 +142,8 @@ _MONTH: Final = re.compile(
 )
 # After "if" and "for", another number for another case.
 _OTHER_CASE: Final = re.compile(
-    r"\s*(?:every\s+[0-9]|not\b)|[^.!?\n]{1,80}?(?:(?:\b(?:and|or|but)|,)\s+[-−$€£(*]*[0-9][0-9.,]*\s+(?:\w+\s+)?(?:if|for|when|otherwise)\b"
+    r"\s*(?:every\s+[0-9]|not\b)|[^.!?\n]{1,80}?(?:(?:\b(?:and|or|but)"
+    r"|,)\s+[-−$€£(*]*[0-9][0-9.,]*\s+(?:\w+\s+)?(?:if|for|when|otherwise)\b"
     r"|\b(?:else|otherwise),?\s+(?:it\s+is\s+)?[-−$€£(*]*[0-9])",
     re.IGNORECASE,
 )
@@ -147,7 +155,8 @@ _OTHERWISE: Final = {
 _VARIABLE: Final = re.compile(r"[b-hj-z](?![A-Za-z])|no\b")
 # After a sentence, one more that takes it back.
 _SECOND: Final = re.compile(
-    r"\s+(?:Or|Maybe|Perhaps)(?:\s+(?:maybe|perhaps|also|possibly|even|it(?:['’]s| is)))*[\s,]+[-(*$]*(?:[A-Za-z][)*]*(?![A-Za-z0-9_'’])|[0-9])"
+    r"\s+(?:Or|Maybe|Perhaps)(?:\s+(?:maybe|perhaps|also|possibly|even|it(?:['’]s"
+    r"| is)))*[\s,]+[-(*$]*(?:[A-Za-z][)*]*(?![A-Za-z0-9_'’])|[0-9])"
 )
 # Another option with its text, or a denial.
 _OPTION: Final = re.compile(r"\s*(?:(?:option\s+)?[(*]*[A-Z][*]*[.)]\s+[A-Z]|option\s+\(?[A-Z]\b|[Nn]o\b)")
@@ -158,7 +167,8 @@ _LETTER_AT_MOST: Final = 6
 # After anything else that ends a clause, an item that has its line to itself.
 _LONE: Final = re.compile(
     r"(?:(?=((?:[\s*_•([-]*(?:option\s+)?[A-Za-z](?![A-Za-z0-9_'’])[)\].,;*_]*)+))\1"
-    r"|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*(?:[^\S\n]?(?:%|[^\W\d_]{1,10}))?)[)\]]*[.,;。]?[^\S\n]*(?:\n|\Z|[,;]|で)"
+    r"|(?<=[;；\n])[\s*•([-]*[-−+$€£¥]*\d[\d.,]*(?:[^\S\n]?(?:%"
+    r"|[^\W\d_]{1,10}))?)[)\]]*[.,;。]?[^\S\n]*(?:\n|\Z|[,;]|で)"
 )
 _DENIAL: Final = re.compile(
     r"\W*(?:(?:not|never|un(?:known|clear|certain|defined)|nicht|kein\w*|pas|non|não|niet|geen|не)\b"
@@ -178,7 +188,9 @@ def phrases(text: str) -> Iterator[Declared]:
             end = _clause(rest)
             if end is not None or len(rest) < _CLAUSE_AT_MOST:
                 after = "" if end is None else _AFTER.split(rest[end:].lstrip(_BETWEEN), maxsplit=1)[0]
-                yield Declared(phrase.start(), rest[:end], is_marked=False, rest=_ALSO.sub("", after, count=1))
+                yield Declared(
+                    phrase.start(), rest[:end], is_marked=False, rest=_ALSO.sub("", after, count=1)
+                )
 
 
 _BETWEEN: Final = " \t\n.,;:!?…。，、；！？-–—()"

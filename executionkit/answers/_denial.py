@@ -7,8 +7,10 @@ from typing import Final
 DENIED: Final = re.compile(
     r"\b(?:not|never|neither|nor|cannot|except|wrong|incorrect|false|unlikely|eliminated?|nicht|kein\w*"
     r"|niet|geen"
-    r"|n'est pas|pas|não|не|нет|ruled\s+out|falsch|faux|fausse|incorrect[ao]|falso|falsa|sbagliat[ao]|errad[ao]"
-    r"|неверн\w*|неправильн\w*|fout|onjuist|yanlış|błędn\w*|felaktig\w*|everything\s+but)\b|[✗✘❌✖]|n['’]t\b|[不没沒]|ではな|じゃな|ません|아니|않",
+    r"|n'est pas|pas|não|не|нет|ruled\s+out|falsch|faux|fausse|incorrect[ao]|falso|falsa|sbagliat[ao]"
+    r"|errad[ao]"
+    r"|неверн\w*|неправильн\w*|fout|onjuist|yanlış|błędn\w*|felaktig\w*|everything\s+but)\b|[✗✘❌✖]"
+    r"|n['’]t\b|[不没沒]|ではな|じゃな|ません|아니|않",
     re.IGNORECASE,
 )
 # In the clause of the answer.

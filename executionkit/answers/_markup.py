@@ -15,9 +15,7 @@ _WIDE_RULES: Final = [
     (re.compile(rf"(?<=[{_WIDE}])(?=[-+]?[$¥€£]?[0-9A-Za-z])|(?<=[A-Za-z])(?=[{_WIDE}])"), " "),
 ]
 
-_FRACTION: Final = (
-    r"\\[dtc]?frac\s*(?:\{\s*(-?)\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
-)
+_FRACTION: Final = r"\\[dtc]?frac\s*(?:\{\s*(-?)\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
 # In this order. Each comes with a text without which its pattern can't match: finding that out costs next to
 # nothing, and most replies have none of them.
 _RULES: Final = [
@@ -32,15 +30,15 @@ _RULES: Final = [
         ("`", r"`+", ""),
         ("~", r"(?<=-)~+", ""),
         ("~", r"~", " "),
-        ("{-}", r"\{-\}", "-"),
         ("{,}", r"\{,\}", ","),
         (",\\!", r",\\!", ","),
         ("\\", r"\\[,;:! ]", "\N{THIN SPACE}"),
-        ("- ", r"(?<=[^\n]-) {1,3}(?=\\[dtc]?frac)", ""),
+        ("- ", r"(?:(?<=[^\n]-)|(?<=\A-)) {1,3}(?=\\[dtc]?frac)", ""),
         ("-\\", rf"(?<=-){_FRACTION}", r"\1\2\3/\4\5 "),
         ("\\", _FRACTION, r" \1\2\3/\4\5 "),
         ("\\", r"\^?\{?\\(?:circ|degree)\b\}?", "°"),
         ("\\", r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1"),
+        ("{-}", r"\{-\}", "-"),
         ("\\", r"\\(?:times|cdot)\b", "×"),
         (
             "\\",

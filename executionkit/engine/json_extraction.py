@@ -171,8 +171,10 @@ _WINDOW: Final = 250
 _OBJECT: Final = re.compile(rf"\{{\s{{0,80}}{_QUOTED}\s{{0,80}}:")
 # Instead of an array of scalars any object would have been taken, and instead of a citation any array.
 _BETTER: Final = (
-    re.compile(r"\{(?=[^{}]{0,200}[:=,])|\[(?!\s{0,80}(?:[0-9]{1,4}|[xX]?)\s{0,80}\]|\[[0-9]{1,4}\]\])"),
-    re.compile(r"\{(?=[^{}]{0,200}[:=,])|\[\s*+\{"),
+    re.compile(
+        r"""\{(?=[^{}]{0,200}[:=,"'])|\[(?!\s{0,80}(?:[0-9]{1,4}|[xX]?)\s{0,80}\]|\[[0-9]{1,4}\]\])"""
+    ),
+    re.compile(r"""\{(?=[^{}]{0,200}[:=,"'])|\[\s*+\{"""),
 )
 # Strings and brackets of JSON that may be broken anywhere; the grammar below stops at the first slip. A
 # backslash outside strings takes the next character with it, or the search for a closing quote would begin

@@ -21,9 +21,10 @@ class _Notation(NamedTuple):
     ending: str = "(?!)"
 
 
-# The names of tags, with what models put before and after them: <seed:think>, <antThinking>, <thought_process>.
+# Names of tags, with what models put around them: <seed:think>, <antThinking>, <thought_process>.
 _TAGS: Final = tuple(
-    rf"(?:[a-z]{{1,20}}[:_-]|ant|inner_|self_){{0,2}}(?:{name})(?::[a-z]{{1,20}}|[_-](?:process|content|steps?|trace|block))?"
+    rf"(?:[a-z]{{1,20}}[:_-]|ant|inner_|self_){{0,2}}(?:{name})(?::[a-z]{{1,20}}|[_-](?:process|content"
+    rf"|steps?|trace|block))?"
     for name in ("think(?:ing)?", "thoughts?|cot", "reason(?:ing)?", "reflections?", "scratch_?pad|monologue")
 )
 _WORDS: Final = "(?:thinking|thoughts?|reasoning)"
@@ -126,3 +127,9 @@ def without_thoughts(text: str) -> str:
         spoken.append(text[at:start])
         at = end
     return "".join([*spoken, text[at:]])
+
+
+def spoken(text: str) -> str:
+    """The text without its thoughts, and without the white space beside them."""
+    rest = without_thoughts(text)
+    return text if rest == text else rest.strip()

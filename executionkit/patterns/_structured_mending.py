@@ -99,7 +99,8 @@ _NO_VALUE: Final = ("yes", "y", "on", "off", "etc")
 # A backslash with a letter after it that no notation reads as an escape: it is the backslash of a path, of a
 # regular expression or of TeX.
 _LITERAL_BACKSLASH: Final = re.compile(
-    r"\\(?:[A-MO-TV-Zcdg-mopqswyz]|N(?!\{)|U(?![0-9a-fA-F]{8})|u(?![0-9a-fA-F]{4})[a-z]|x(?![0-9a-fA-F]{2})[a-z]"
+    r"\\(?:[A-MO-TV-Zcdg-mopqswyz]|N(?!\{)|U(?![0-9a-fA-F]{8})|u(?![0-9a-fA-F]{4})[a-z]"
+    r"|x(?![0-9a-fA-F]{2})[a-z]"
     r"|[aev][A-Za-z])"
 )
 _ESCAPES: Final = {'"': '"', "'": "'", "\\": "\\", "/": "/", "n": "\n", "r": "\r", "t": "\t"}
@@ -277,7 +278,9 @@ class _Reader:
         missing = self.missing + len(self.open)
         for depth, container in enumerate(chain):
             inner = container.value if len(container.value) == 1 else None
-            if container.misses_comma or (missing == 1 and inner and isinstance(inner, list) and isinstance(inner[0], list)):
+            if container.misses_comma or (
+                missing == 1 and inner and isinstance(inner, list) and isinstance(inner[0], list)
+            ):
                 self._refuse("a closing bracket is missing, or something else")
             around = chain[max(0, depth - missing) : depth]
             if len(container.value) > 1 and any(outer.closing == container.closing for outer in around):
@@ -428,10 +431,12 @@ class _Reader:
         value = _ESCAPES.get(text[at + 1 : at + 2])
         if value is None:
             self._refuse("a backslash that is no certain escape")  # \b and \f are TeX's more often than not
+        if value == "\r" and not text.startswith("\\n", at + 2):
+            self._refuse("an escape or the backslash of a name")  # alone it ends no line
         following = text[at + 2 : at + 3]
         if following.isascii() and following.isalpha():
             is_indent = text[at - 2 : at] in ("\\n", "\\t", "\\r")
-            if value == "\r" or (value == "\t" and not is_indent) or _TEX_COMMAND.match(text, at):
+            if (value == "\t" and not is_indent) or _TEX_COMMAND.match(text, at):
                 self._refuse("an escape or the backslash of a name")
         return value, at + 2
 

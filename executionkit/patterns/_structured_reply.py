@@ -93,12 +93,15 @@ _GOES_ON: Final = re.compile(
 
 _OBJECT: Final = re.compile(r"""\{\s*+(?:["'“‘]|[\w$-]++\s*+:)""")
 _BRACKET: Final = re.compile(r"\s*+\}")
+# A string among the items of something larger.
+_IN_STRING: Final = re.compile(r"""[,(\[{]\s*+["'“`]\Z""")
 # The value of a name whose object has lost its opening bracket.
 _NAMED: Final = re.compile(r"""["'”’]\s*+:\s*+\Z""")
-# Valid escapes that nobody means: a backspace, form feed or carriage return before a letter, and line breaks
-# and tabs before what is no word but the rest of one of TeX's commands (\\beta, \\frac, \\theta), or in a path.
+# Valid escapes that are not meant: a backspace, form feed or carriage return before a letter, and a line
+# break or tab in a path, or before the rest of one of TeX's commands (\\beta, \\frac, \\theta).
 _NO_ESCAPE: Final = re.compile(
-    r"(?<!\\)(?:\\\\)*+(?:\\[bfr][A-Za-z]|\\t(?:heta|imes|au|frac|ilde|riangle\w*|herefore|ext(?:bf|it|rm|sf|tt)?)(?![A-Za-z])"
+    r"(?<!\\)(?:\\\\)*+(?:\\[bfr][A-Za-z]|\\t(?:heta|imes|au|frac|ilde|riangle\w*|herefore|ext(?:bf|it"
+    r"|rm|sf|tt)?)(?![A-Za-z])"
     r"|\\n(?:abla|eq|eg|ewline|ewcommand|oindent|exists|ot|otin|leq|geq|parallel|subseteq)(?![A-Za-z]))"
     r"|(?<![A-Za-z\\])[A-Za-z]:\\[nrt][\w\\-]{1,80}\.\w{2,4}(?!\w)"
 )
@@ -177,7 +180,8 @@ def _first_start(text: str, at: int, end: int, thought: list[Span]) -> int | Non
 
 def _is_inside(before: str) -> bool:
     """Whether the text after this one is within an object or array that began in it."""
-    return brackets(before)[0] or _NAMED.search(before) is not None or goes_on(before)
+    is_item = _NAMED.search(before) or _IN_STRING.search(before) or goes_on(before)
+    return bool(is_item) or brackets(before)[0]
 
 
 def _answer_block(text: str, thought: list[Span]) -> Span | None:

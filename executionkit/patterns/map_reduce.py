@@ -10,7 +10,7 @@ from executionkit._keywords import checked_keywords
 from executionkit.engine.parallel import fan_out_strict, merged, told
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
-from executionkit.engine.thoughts import without_thoughts
+from executionkit.engine.thoughts import spoken
 from executionkit.errors import (
     ExecutionKitError,
     LLMError,
@@ -108,7 +108,7 @@ class _MapReduce:
         await fan_out_strict(map_one, len(self.inputs), self.max_concurrency, on_failure=run.halt)
         if not self.mapped:
             raise merged([self.skipped[index] for index in sorted(self.skipped)])
-        return [_spoken(self.mapped[index]) for index in sorted(self.mapped)]
+        return [spoken(self.mapped[index]) for index in sorted(self.mapped)]
 
     async def reduce(self, run: Run, results: list[str]) -> LLMResponse:
         """Reduce in groups of neighbours, level by level, until one request can hold what is left."""
@@ -122,7 +122,7 @@ class _MapReduce:
 
         async def reduce_group(number: int) -> None:
             if number not in self.partial:
-                self.partial[number] = _spoken((await self._reduce_once(run, groups[number])).content)
+                self.partial[number] = spoken((await self._reduce_once(run, groups[number])).content)
 
         await fan_out_strict(reduce_group, len(groups), self.max_concurrency, on_failure=run.halt)
         return [self.partial[number] for number in range(len(groups))]
@@ -138,7 +138,7 @@ class _MapReduce:
             [{"role": "user", "content": prompt}], temperature=self.temperature, max_tokens=self.max_tokens
         )
         self.truncated += reply.was_truncated
-        if reply.was_filtered or not _spoken(reply.content).strip():
+        if reply.was_filtered or not spoken(reply.content).strip():
             why = reply.refusal or reply.finish_reason
             raise PatternError(f"the reply to {what} has no text ({why})")
         return reply
@@ -258,12 +258,6 @@ async def map_reduce(
             truncated_responses=job.truncated,
             finish_reason=reply.finish_reason,
         )
-
-
-def _spoken(text: str) -> str:
-    """The text without its thoughts, and without the white space beside them."""
-    spoken = without_thoughts(text)
-    return text if spoken == text else spoken.strip()
 
 
 def _made(name: str, prompt: object) -> str:

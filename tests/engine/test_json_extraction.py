@@ -118,6 +118,18 @@ REPLIES: dict[str, tuple[str, Any]] = {
     "closing tag in a string": ('So {"a": "</think>"} ok', {"a": "</think>"}),
     "closing tag in a fenced string": ('So\n```json\n{"a": "</think>"}\n```', {"a": "</think>"}),
     "tag in a whole text": ('{"a": "</think>"}', {"a": "</think>"}),
+    # Parts of what can't be parsed.
+    "an item of a broken array": ('[{"a": 1}, {"a": 2},]', None),
+    "an item after a scalar": ('["x", {"a": 1},]', None),
+    "a value of a broken object": ('{"a": {"b": 1}, "n": 1 234}', None),
+    "a value of an object with bare names": ('{a: 1, b: {"c": 2}}', None),
+    "a bracket too many": ('{"a": {"b": 1}}, "c": 2}', None),
+    "a tuple's item": ('(1, {"a": 2})', None),
+    "a citation beside a broken object": ('As [1] shows: {"a": 1,}', None),
+    "a citation beside a broken array": ("As [1] shows: [1, 2,]", None),
+    "a fence in a string of a broken object": ('{"a": "x\n```json\n{\\"b\\": 1}\n```\n",}', None),
+    "names in prose": ('As asked, result: {"a": 1}', {"a": 1}),
+    "a list in prose": ('{"a": 1}, {"a": 2}', {"a": 1}),
     # Nothing.
     "empty": ("", None),
     "blank": (" \n\t", None),
@@ -348,6 +360,14 @@ NOTATIONS = [
     ("<scratchpad>", "</scratchpad>"),
     ("<seed:think>", "</seed:think>"),
     ("<longcat_think>", "</longcat_think>"),
+    ('<thinking mode="deep">', "</thinking >"),
+    ("<antThinking>", "</antThinking>"),
+    ("<thought_process>", "</thought_process>"),
+    ("<inner_monologue>", "</inner_monologue>"),
+    ("<reasoning_content>", "</reasoning_content>"),
+    ("[THINKING]", "[/THINKING]"),
+    ("<unused94>thought\n", "<unused95>"),
+    ("<|thinking|>", "<|/thinking|>"),
     ("◁think▷", "◁/think▷"),
     ("[THINK]", "[/THINK]"),
     ("<|channel>thought\n", "<channel|>"),
@@ -369,7 +389,7 @@ def test_a_draft_among_thoughts_is_not_the_answer(opening: str, closing: str) ->
     assert without_thoughts(f"7 {opening} so") == "7 "
 
 
-@pytest.mark.parametrize(("opening", "closing"), NOTATIONS[:14])
+@pytest.mark.parametrize(("opening", "closing"), NOTATIONS[:-3])
 def test_the_marks_of_another_notation_within_a_thought_are_thought(opening: str, closing: str) -> None:
     assert without_thoughts(f"7{opening} <reflection>x</reflection> <|end|> {closing}") == "7"
 
@@ -379,6 +399,8 @@ def test_the_marks_of_another_notation_within_a_thought_are_thought(opening: str
     [
         ("<|channel|>final<|message|>7<|return|>", "7"),
         ("<|START_RESPONSE|>7<|END_RESPONSE|>", "7"),
+        ("<think/>7", "7"),
+        ("<|begin_of_box|>7<|end_of_box|>", "7"),
         ("<|end_of_thought|>\n\n<|begin_of_solution|>7<|end_of_solution|>", "\n\n7"),
         ("analysisThe user asks.assistantcommentaryHm.assistantfinal7", "7"),
         ("Here is my thought process: 6 or 7.\nHere is my response:\n7", "\n7"),
@@ -397,6 +419,8 @@ def test_marks_around_the_answer_are_not_part_of_it(text: str, answer: str) -> N
         "import app.assistantfinal",
         "Here is my thought process: there is none.",
         "analysis of variance",
+        "Use <think> tags to reason.",
+        "<thinking_mode>auto</thinking_mode>7",
     ],
 )
 def test_a_mark_that_is_only_spoken_of_hides_nothing(text: str) -> None:

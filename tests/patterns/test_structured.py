@@ -254,6 +254,10 @@ async def test_a_part_of_broken_json_is_never_taken_for_the_whole() -> None:
         '```json\n{"a": {"b": 1, "n": 1 234}}\n```',  # the inner object is only a part
         '{"formula": "K_\\beta"}',  # a backspace, says JSON
         '{"formula": "\\frac{1}{2}"}',
+        '{"formula": "\\theta"}',  # a tab, says JSON
+        '{"path": "C:\\temp\\new.csv"}',
+        'See [2]: [{"a": 1 "b": 2 3}]',
+        '{"md": "x\n```json\n{"a": 1}\n```", "n": 2,}',
     ],
 )
 async def test_what_may_be_a_part_or_another_value_is_asked_for_again(reply: str) -> None:

@@ -54,6 +54,9 @@ MENDED: list[tuple[str, Any]] = [
     (r'{"a": "it\'s", "b": "C:\\new\\table",}', {"a": "it's", "b": r"C:\new\table"}),
     (r'{"a": "C:\Windows\System32", "b": "^\d+\s\w$"}', {"a": r"C:\Windows\System32", "b": r"^\d+\s\w$"}),
     (r'{"a": "\alpha + \xi \leq \upsilon"}', {"a": r"\alpha + \xi \leq \upsilon"}),
+    # Marks of thoughts in a string are text.
+    ('{"a": "<think>no</think> yes",}', {"a": "<think>no</think> yes"}),
+    ('{"a": 1,}\n<think>is it {b}?</think>', {"a": 1}),
     # Prose after it.
     ('{"a": 1,}\nHope this "helps"!', {"a": 1}),
 ]
@@ -156,7 +159,12 @@ REFUSED = [
     '{"a": 1,}, {"b": 2}',
     "[" * 5000,
     "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1),
+    '[["a"]',
+    '[{"a": 1} {"a": 2}\n\n[DONE]',
     # A string that may end elsewhere.
+    '[{"a": ""b""}]',
+    r'{"a": "C:\", "b": ["x"',
+    '{"a": ½}',
     '{"a": "x"y"}',
     '{"a": "x, "b": "y"}',
     '{"a": "x, "b": 1, "c": y"}',
@@ -184,6 +192,7 @@ REFUSED = [
     r'{"a": "a \times b",}',
     r'{"a": "where \nu = 1",}',
     r'{"a": "\rho is one",}',
+    r"{'a': 'x\r'}",
     r'{"a": "\x41"}',
     r'{"a": "snake\_case"}',
     r'{"a": "\0"}',

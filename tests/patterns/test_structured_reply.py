@@ -75,7 +75,8 @@ def test_what_is_meant_to_be_json(reply: str, broken: str | None) -> None:
     ],
 )
 def test_a_part_of_what_cannot_be_parsed_is_in_doubt(reply: str, is_in_doubt: bool) -> None:
-    assert is_doubtful(reply, locate_json(reply)[1]) is is_in_doubt
+    value, place = locate_json(reply)
+    assert is_doubtful(reply, place, value) is is_in_doubt
 
 
 HOSTILE = {
