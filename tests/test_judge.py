@@ -599,6 +599,11 @@ async def test_both_texts_are_cut_to_the_limit() -> None:
     assert (match["task"], match["answer"]) == ("t" * 10, "a" * 10)
 
 
+async def test_thoughts_are_not_judged() -> None:
+    match = await fenced("t", "<reasoning>" + "x" * 50 + "</reasoning>\n\nseven", max_chars=10)
+    assert match["answer"] == "seven"
+
+
 async def test_the_judge_is_told_to_take_both_for_data() -> None:
     provider = MockProvider(["8"])
     await ask(provider)

@@ -5,7 +5,7 @@ from typing import Final
 
 from executionkit._judge._asking import Question, fence_for
 from executionkit._judge._replies import json_object, spoken
-from executionkit._judge._scoring import schema_of
+from executionkit._judge._scoring import schema_of, shown
 from executionkit._judge._shapes import LEAD, plain_text
 from executionkit.protocols import LLMProvider
 from executionkit.types import Verdict
@@ -86,7 +86,8 @@ async def compare(
     Raises:
         PatternError: The second reply could not be read either.
     """
-    task, first, second = task[:max_chars], first[:max_chars], second[:max_chars]
+    task = task[:max_chars]
+    first, second = shown(first, max_chars), shown(second, max_chars)
 
     def request(form: str, end: str) -> str:
         return _REQUEST.format(

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from executionkit._judge._asking import MAX_TOKENS, Question, fence_for
 from executionkit._judge._scores import read_verdict
+from executionkit.engine.thoughts import spoken
 from executionkit.protocols import LLMProvider
 from executionkit.types import Evaluation
 
@@ -73,13 +74,14 @@ async def judge(
 ) -> Evaluation:
     """Have the model rate `answer` against `task`, with its reasons.
 
-    Both texts are cut to `max_chars` and fenced with tags that neither can close from inside. If the reply
-    can't be read for certain, the model is asked once more, with `max_tokens`.
+    Both texts are cut to `max_chars`, the answer without its thoughts, and fenced with tags that neither can
+    close from inside. If the reply can't be read for certain, the model is asked once more, with
+    `max_tokens`.
 
     Raises:
         PatternError: The second reply could not be read either.
     """
-    task, answer = task[:max_chars], answer[:max_chars]
+    task, answer = task[:max_chars], shown(answer, max_chars)
 
     def request(form: str, end: str) -> str:
         return _REQUEST.format(
@@ -104,3 +106,8 @@ async def judge(
     verdict, first = await question.ask(provider, max_tokens)
     # The second request asks for the number only: the reasons are in the first reply.
     return Evaluation(verdict.score, verdict.feedback or first)
+
+
+def shown(answer: str, max_chars: int) -> str:
+    """The part of an answer that is judged: thoughts are no part of it, and must not fill the room for it."""
+    return spoken(answer)[:max_chars]
