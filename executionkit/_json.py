@@ -17,7 +17,7 @@ def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
 
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     """Whether it is a sequence other than a string or bytes."""
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview))
+    return isinstance(value, (list, Sequence)) and not isinstance(value, (str, bytes, bytearray, memoryview))
 
 
 def is_collection(value: object) -> TypeGuard[Collection[Any]]:
@@ -194,8 +194,10 @@ def loads(data: bytes | str) -> Any:
         ValueError: The text is not JSON.
         RecursionError: The JSON is nested too deep.
     """
+    if isinstance(data, bytes):
+        data = data.decode(json.detect_encoding(data), "surrogatepass")
     try:
-        return json.loads(data, strict=False)
+        return _LENIENT.decode(data)
     except json.JSONDecodeError:
         raise
     except ValueError:
@@ -222,5 +224,6 @@ def _as_json(value: object) -> dict[Any, Any] | list[Any]:
     raise TypeError(f"a value of type {type(value).__name__} can't be sent as JSON")
 
 
-# Made once, because json.dumps() makes a new encoder for every call with options.
+# Made once, because json.loads() and json.dumps() make new ones for every call with options.
+_LENIENT = json.JSONDecoder(strict=False)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_json)

@@ -25,8 +25,8 @@ def raw_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not calls:
         # The form that `tool_calls` replaced; some servers still answer in it.
         legacy = an_object(message.get("function_call"))
-        calls = [] if legacy is None else [{"function": legacy}]
-    return [call for call in map(an_object, calls) if call is not None]
+        return [] if legacy is None else [{"function": legacy}]
+    return [call for call in calls if is_object(call)]
 
 
 def reasoning_of(message: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from executionkit._json import STRICT, plain
+from executionkit._json import STRICT, is_mapping, plain
 
 _T = TypeVar("_T")
 
@@ -20,6 +20,7 @@ _WITHHELD = frozenset(
     {"content_filter", "content_filtered", "guardrail_intervened", "sensitive"}  # OpenAI, Bedrock, Z.AI
     | {"safety", "blocklist", "prohibited_content", "spii"}  # Gemini
 )
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -153,26 +154,31 @@ class LLMResponse:
     content: str
     tool_calls: Sequence[ToolCall] = ()
     finish_reason: str = "stop"
-    usage: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    usage: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     raw: Any = None
     reasoning: str = field(default="", kw_only=True)
     refusal: str = field(default="", kw_only=True)
     alternatives: Sequence["LLMResponse"] = field(default=(), kw_only=True)
     request_id: str | None = field(default=None, kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), kw_only=True, repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("content", "reasoning", "refusal"):
-            text = getattr(self, name)
-            if not isinstance(text, str):
-                object.__setattr__(self, name, text_of(text))
+        # One by one and not in a loop: every reply is made here, and costs no more than a look at each type.
+        if not isinstance(self.content, str):
+            object.__setattr__(self, "content", text_of(self.content))
+        if not isinstance(self.reasoning, str):
+            object.__setattr__(self, "reasoning", text_of(self.reasoning))
+        if not isinstance(self.refusal, str):
+            object.__setattr__(self, "refusal", text_of(self.refusal))
         if not isinstance(self.tool_calls, tuple):
             object.__setattr__(self, "tool_calls", tuple(self.tool_calls or ()))
         if not isinstance(self.alternatives, tuple):
             object.__setattr__(self, "alternatives", tuple(self.alternatives or ()))
-        known = self.usage if isinstance(self.usage, Mapping) else {}
-        object.__setattr__(self, "usage", MappingProxyType(dict(known)))
-        object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
+        if self.usage is not _NOTHING:
+            known = self.usage if is_mapping(self.usage) else {}
+            object.__setattr__(self, "usage", MappingProxyType(dict(known)))
+        if self.headers is not _NOTHING:
+            object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A MappingProxyType can't be pickled; the fields can.

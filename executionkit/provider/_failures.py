@@ -14,7 +14,7 @@ from executionkit.provider._error_body import Told, an_error, is_html, read, tit
 from executionkit.provider._http.faults import ConnectError, ProxyRefusedError, TransportError, status_line
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._http.transport import Dispatch, Reply
-from executionkit.provider._redaction import redact
+from executionkit.provider._redaction import possible, redact
 from executionkit.provider._retry_after import retry_after
 from executionkit.provider._secrets import Secret
 
@@ -70,6 +70,10 @@ class Reporter(NamedTuple):
     def knowing(self, secrets: Iterable[Secret]) -> Self:
         """The same, removing further secrets."""
         return self._replace(secrets=(*self.secrets, *secrets))
+
+    def about(self, text: str) -> Self:
+        """The same, without the secrets that can't be in `text`."""
+        return self._replace(secrets=tuple(possible(text, self.secrets)))
 
     def clean(self, text: str, limit: int = _WORDS) -> str:
         """Put text from outside into one line, without credentials, cut to a readable length."""

@@ -23,8 +23,12 @@ def response_from(
     finish: str,
     usage: Mapping[str, Any],
     reasoning: str | None = None,
+    **others: Any,
 ) -> LLMResponse:
-    """Make a response of a message; `body` is the whole reply. `reasoning` defaults to the message's."""
+    """Make a response of a message; `body` is the whole reply. `reasoning` defaults to the message's.
+
+    `others` are the response's fields that no message has.
+    """
     calls = tool_calls_of(message)
     return LLMResponse(
         well_formed(text_of(message.get("content"))),
@@ -34,6 +38,7 @@ def response_from(
         body,
         reasoning=well_formed(reasoning_of(message) if reasoning is None else reasoning),
         refusal=well_formed(a_text(message.get("refusal"))),
+        **others,
     )
 
 

@@ -10,6 +10,7 @@ MARK = "[REDACTED]"
 _LONG = 8
 """A secret of this length is removed wherever it occurs; a shorter one (`EMPTY`, `ollama`) as a word only."""
 
+_RUN = re.compile(r"[A-Za-z0-9]+")
 _BACKSLASHES = re.compile(r"(?:\\\\)+")
 
 _SHAPES = r"""
@@ -79,22 +80,38 @@ def _forms(value: str) -> set[str]:
     return {value, markup, quoted, *escaped, *urls}
 
 
+def _parts(secret: Secret) -> list[str]:
+    """A secret, and the words of it that are secrets by themselves: in `Basic dXNlcjpwYXNz` the second."""
+    value = secret.reveal()
+    return [value, *(word for word in value.split() if len(word) >= _LONG)]
+
+
 def _needles(secrets: Iterable[Secret]) -> list[str]:
-    found: set[str] = set()
-    for secret in secrets:
-        value = secret.reveal()
-        # In `Basic dXNlcjpwYXNz` the part after the scheme is a secret by itself.
-        parts = [word for word in value.split() if len(word) >= _LONG]
-        found.update(form for part in (value, *parts) for form in _forms(part))
+    found = {form for secret in secrets for part in _parts(secret) for form in _forms(part)}
     # Longest first: removing a shorter form would leave the rest of a longer one behind.
     return sorted(found - {""}, key=len, reverse=True)
+
+
+def possible(text: str, secrets: Iterable[Secret]) -> list[Secret]:
+    """The secrets that may be in a text, in whatever form. Looking for this costs far less than `redact`.
+
+    No form changes letters and digits, so a secret whose longest run of them is not in the text is not there.
+    """
+    if not text.isascii():
+        return list(secrets)  # letters that are no ASCII may be the same as one without regard to case
+    text = text.lower()
+    return [
+        secret
+        for secret in secrets
+        if any(max(_RUN.findall(part), key=len, default="").lower() in text for part in _parts(secret))
+    ]
 
 
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     """Replace the given secrets, and everything that is shaped like a credential, by `[REDACTED]`."""
     # The patterns are made here and not kept, so that no object holds a secret in readable form. Failures are
     # rare, and their texts short.
-    for needle in _needles(secrets):
+    for needle in _needles(possible(text, secrets)):
         # JSON within JSON has more backslashes: a server may quote the body of the server behind it.
         pattern = _BACKSLASHES.sub(r"\\\\{1,15}", re.escape(needle))
         if len(needle) < _LONG:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from executionkit._json import a_list, a_text, an_object, loads
+from executionkit._json import a_list, a_text, an_object, is_object, loads
 from executionkit._messages import joined
 from executionkit._text import describe
 from executionkit.errors import LLMError
@@ -77,20 +77,20 @@ def explained(failure: LLMError, odd: Iterable[str], reply: Reply, report: Repor
 
 
 def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -> LLMResponse | LLMError:
-    choices = [choice for choice in map(an_object, a_list(body.get("choices"))) if choice is not None]
+    choices = [choice for choice in a_list(body.get("choices")) if is_object(choice)]
     answers = [answer for answer in map(answer_in, choices) if answer is not None]
     if answers:
-        if asked == 1:
-            answers = joined(answers)
-        # The usage covers all choices together, so only the first one carries it.
-        first, *others = [
-            response_from(body, message, finish, {} if number else real_usage(usage_in(body), body))
-            for number, (message, finish) in enumerate(answers)
-        ]
+        facts = facts_of(reply, report)
+        if len(answers) > 1:
+            if asked == 1:
+                answers = joined(answers)
+            # The usage covers all choices together, so only the first one carries it.
+            others = [response_from(body, message, finish, {}) for message, finish in answers[1:]]
+            facts["alternatives"] = others
+        message, finish = answers[0]
+        first = response_from(body, message, finish, real_usage(usage_in(body), body), **facts)
         if not (body.get("error") and _is_empty(first)):
-            return _with_facts(
-                dataclasses.replace(first, alternatives=others) if others else first, reply, report
-            )
+            return first
     if body.get("error"):
         return report.error_within(reply, body)
     for choice in choices:

@@ -95,10 +95,12 @@ def compose(form: Form, call: Arguments, *, streamed: bool = False, method: str 
     max_tokens = form.max_tokens if call.max_tokens is None else call.max_tokens
     checks.between(0.0, 2.0, temperature=temperature)
     checks.at_least(1, max_tokens=max_tokens)
-    further = {name: value for name, value in call.further.items() if value is not None}
-    taken = own_field(further, form.max_tokens_field)
-    if taken is not None:
-        raise TypeError(f"{method}() {taken}")
+    further = call.further
+    if further:
+        further = {name: value for name, value in further.items() if value is not None}
+        taken = own_field(further, form.max_tokens_field)
+        if taken is not None:
+            raise TypeError(f"{method}() {taken}")
     body = {**form.fields, "messages": messages, **further, "temperature": temperature, **call.extra_body}
     if "max_tokens" not in form.omit:
         body[form.max_tokens_field] = max_tokens
