@@ -10,7 +10,7 @@ from executionkit._text import describe
 from executionkit.errors import LLMError, PermanentError, ProviderError, mark_not_dispatched
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.backends import Backend, open_transport
-from executionkit.provider._http.faults import TransportError
+from executionkit.provider._http.faults import OverrunError, TransportError
 from executionkit.provider._http.transport import AsyncHTTPClient, Dispatch, Endpoint, Transport
 from executionkit.provider._options import Way, apart, has_header, with_headers
 from executionkit.provider._per_loop import PerLoop
@@ -172,9 +172,8 @@ class Session:
         body, asked, endpoint, limits, report, _ = outgoing
         report = report.through(transport.proxy)
         try:
-            async with asyncio.timeout(limits.whole):
-                reply = await transport.post(body, dispatch, endpoint)
-        except TimeoutError:
+            reply = await transport.post(body, dispatch, endpoint, limits.whole)
+        except OverrunError:
             fault = limits.overrun()
         except TransportError as exc:
             fault = exc

@@ -1,12 +1,14 @@
 """What the back ends over asyncio libraries have in common: one coroutine makes an exchange."""
 
 import asyncio
+import math
 import select
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from executionkit.provider._http.faults import BROKEN, CLOSED, TOO_LARGE, TransportError
+from executionkit.provider._http.faults import BROKEN, CLOSED, TOO_LARGE, OverrunError, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._http.transport import Dispatch, Endpoint, Reply
@@ -26,8 +28,9 @@ class ExchangingTransport(ABC, Generic[W]):
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._ready: W | None = None
-        self._under_way: set[asyncio.Task[Any]] = set()
-        self._called_off: set[asyncio.Task[Any]] = set()
+        self._under_way: set[_UnderWay] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
         self._readers: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -52,10 +55,10 @@ class ExchangingTransport(ABC, Generic[W]):
     async def aclose(self) -> None:
         """End the exchanges under way, and close the connections."""
         self._closed = True
-        for task in self._under_way:
-            # As asyncio.timeout does it. Nothing else ends one that is still connecting.
-            self._called_off.add(task)
-            task.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for exchange in self._under_way:
+            exchange.call_off(TransportError(CLOSED))
         await self._close()
         if self._readers:
             await asyncio.wait(self._readers)
@@ -68,34 +71,62 @@ class ExchangingTransport(ABC, Generic[W]):
         return self._ready
 
     async def _make(
-        self, endpoint: Endpoint, way: W, body: bytes, dispatch: Dispatch, incoming: Incoming | None
+        self,
+        endpoint: Endpoint,
+        way: W,
+        body: bytes,
+        dispatch: Dispatch,
+        incoming: Incoming | None,
+        within: float = math.inf,
     ) -> Reply:
-        """Make an exchange that `aclose` can end."""
+        """Make an exchange that `aclose` can end, and that ends when `within` seconds are over."""
         if self._closed:
             raise TransportError(CLOSED)
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         cancelling = task.cancelling()
-        self._under_way.add(task)
+        exchange = _UnderWay(task, asyncio.get_running_loop().time() + within)
+        self._under_way.add(exchange)
+        if exchange.until < self._alarm_at:
+            self._set_alarm(exchange.until)
         try:
             return await self._exchange(endpoint, way, body, dispatch, incoming)
         except asyncio.CancelledError:
-            if task in self._called_off and task.cancelling() - 1 <= cancelling:
-                raise TransportError(CLOSED) from None
+            if exchange.fault is not None and task.cancelling() - 1 <= cancelling:
+                raise exchange.fault from None
             if not task.cancelling():
                 # Code that the library runs, such as a hook of the caller's, has raised it.
                 raise TransportError(f"{self._failed} (CancelledError)") from None
             raise
         finally:
-            self._under_way.discard(task)
-            if task in self._called_off:
-                self._called_off.discard(task)
+            self._under_way.discard(exchange)
+            if exchange.fault is not None:
                 task.uncancel()
 
-    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Reply:
+    def _set_alarm(self, moment: float) -> None:
+        # One alarm for all exchanges, because nearly all of them end long before their time is over, and a
+        # timer of its own costs each as much as reading its reply. Weak, so that it keeps no transport that
+        # was dropped.
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = moment
+        self._alarm = asyncio.get_running_loop().call_at(moment, _ring, weakref.ref(self))
+
+    def end_overdue(self) -> None:
+        """End the exchanges whose time is over, and set the alarm for the others."""
+        now = asyncio.get_running_loop().time()
+        self._alarm_at = math.inf
+        for exchange in self._under_way:
+            if exchange.until <= now:
+                exchange.call_off(OverrunError())
+        ahead = [exchange.until for exchange in self._under_way if now < exchange.until < math.inf]
+        if ahead:
+            self._set_alarm(min(ahead))
+
+    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint, within: float) -> Reply:
         """Post the body and read the whole reply."""
         way = self._way(endpoint)
         try:
-            return await self._make(endpoint, way, body, dispatch, None)
+            return await self._make(endpoint, way, body, dispatch, None, within)
         except TransportError:
             raise
         except Exception as exc:  # noqa: BLE001  # anything that a library raises here is a fault, its own bugs included
@@ -158,6 +189,35 @@ class ExchangingTransport(ABC, Generic[W]):
             if size > limit:
                 raise TransportError(TOO_LARGE.format(limit))
         return Reply(status, headers, b"".join(read))
+
+
+class _UnderWay:
+    """An exchange under way.
+
+    Attributes:
+        task: The task that makes it.
+        until: When its time is over.
+        fault: Why it was called off, once it was.
+    """
+
+    __slots__ = ("fault", "task", "until")
+
+    def __init__(self, task: asyncio.Task[Any], until: float) -> None:
+        self.task = task
+        self.until = until
+        self.fault: TransportError | None = None
+
+    def call_off(self, fault: TransportError) -> None:
+        """End it, as asyncio.timeout does it. Nothing else ends one that is still connecting."""
+        if self.fault is None:
+            self.fault = fault
+            self.task.cancel()
+
+
+def _ring(transport: "Callable[[], ExchangingTransport[Any] | None]") -> None:
+    alive = transport()
+    if alive is not None:
+        alive.end_overdue()
 
 
 def watch(sock: Any) -> Callable[[], bool]:

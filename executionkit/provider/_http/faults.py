@@ -18,6 +18,10 @@ class TransportError(Exception):
     """No reply came; the text says why. A library's exception is never chained to it: it may hold headers."""
 
 
+class OverrunError(TransportError):
+    """The request took longer than it may. The session says which of its limits that was."""
+
+
 class ConnectError(TransportError):
     """No connection came about, so nothing was sent."""
 

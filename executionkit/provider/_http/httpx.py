@@ -70,13 +70,18 @@ class HttpxTransport(HttpxExchange):
         self, endpoint: Endpoint, way: Way, body: bytes, dispatch: Dispatch, incoming: Incoming | None
     ) -> Reply:
         line = await self._kept()
-        # The connection stands once the body is asked for.
-        connecting = asyncio.timeout(None if line.stands else endpoint.connect_timeout)
-        upload = Upload(body, dispatch, None if line.stands else partial(connecting.reschedule, None))
         newest = NewestStream()
+        connecting: asyncio.Timeout | None = None
         try:
-            async with connecting:
+            if line.stands:
+                upload = Upload(body, dispatch)
                 response = await self._begin(endpoint, way, line, upload, newest, incoming)
+            else:
+                # The connection stands once the body is asked for.
+                connecting = asyncio.timeout(endpoint.connect_timeout)
+                upload = Upload(body, dispatch, partial(connecting.reschedule, None))
+                async with connecting:
+                    response = await self._begin(endpoint, way, line, upload, newest, incoming)
             headers = {
                 name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers
             }
@@ -86,7 +91,7 @@ class HttpxTransport(HttpxExchange):
         except BaseException as exc:
             await newest.aclose()
             await self._drop(line)
-            if isinstance(exc, TimeoutError) and connecting.expired():
+            if isinstance(exc, TimeoutError) and connecting is not None and connecting.expired():
                 raise ConnectError(LATE.format(endpoint.connect_timeout)) from None
             raise
         await self._keep(line, response)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-from executionkit.provider._http.faults import CLOSED, TransportError
+from executionkit.provider._http.faults import CLOSED, OverrunError, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.stdlib_connection import Call, Connection
 from executionkit.provider._http.stdlib_dialing import Dialer
@@ -39,16 +39,20 @@ class StdlibTransport:
         self._workers: set[_Worker] = set()
         self._closed = False
 
-    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Reply:
+    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint, within: float) -> Reply:
         """Post the body and read the whole reply."""
         future: asyncio.Future[Reply | TransportError] = asyncio.get_running_loop().create_future()
         job = _Job(body, dispatch, endpoint, future)
         self._hire(job)
         try:
-            outcome = await future
+            async with asyncio.timeout(within):
+                outcome = await future
         except asyncio.CancelledError:
             job.abort()
             raise
+        except TimeoutError:
+            job.abort()
+            raise OverrunError from None
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome

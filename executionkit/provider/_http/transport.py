@@ -91,15 +91,17 @@ class Transport(Protocol):
 
     proxy: Proxy | None
 
-    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint) -> Reply:
+    async def post(self, body: bytes, dispatch: Dispatch, endpoint: Endpoint, within: float) -> Reply:
         """Post the body and read the whole reply; redirects are not followed.
 
         Args:
             body: What to post.
             dispatch: Where to note that it leaves.
             endpoint: The transport's own, or one that differs in the target, the headers or the times.
+            within: The most seconds that it may take.
 
         Raises:
+            OverrunError: It took longer.
             TransportError: No reply came.
             ValueError: The back end can't send one of the headers.
         """
