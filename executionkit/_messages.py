@@ -12,6 +12,7 @@ _REASONING: Final = (
     *("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "thinking"),
     "reasoning_text",  # of GitHub Copilot's API
 )
+_ANY_REASONING: Final = frozenset(_REASONING)
 
 _SEPARATOR: Final = "\n\n"
 
@@ -31,10 +32,11 @@ def raw_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def reasoning_of(message: Mapping[str, Any]) -> str:
     """The reasoning in a message or a delta: the first of the fields that servers use for it."""
-    for name in _REASONING:
-        value = message.get(name)
-        if value and (text := _thought(value)):
-            return text
+    if not _ANY_REASONING.isdisjoint(message):  # most messages have none of them
+        for name in _REASONING:
+            value = message.get(name)
+            if value and (text := _thought(value)):
+                return text
     content = message.get("content")
     return "".join(_thought(part) for part in content if is_thought(part)) if is_list(content) else ""
 

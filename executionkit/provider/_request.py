@@ -91,10 +91,15 @@ def compose(form: Form, call: Arguments, *, streamed: bool = False, method: str 
     if not form.system_messages:
         messages = without_system(messages)
     tools = None if call.tools is None else _mappings(call.tools, "tools")
-    temperature = form.temperature if call.temperature is None else call.temperature
-    max_tokens = form.max_tokens if call.max_tokens is None else call.max_tokens
-    checks.between(0.0, 2.0, temperature=temperature)
-    checks.at_least(1, max_tokens=max_tokens)
+    temperature, max_tokens = call.temperature, call.max_tokens
+    if temperature is None:
+        temperature = form.temperature
+    else:
+        checks.between(0.0, 2.0, temperature=temperature)
+    if max_tokens is None:
+        max_tokens = form.max_tokens
+    else:
+        checks.at_least(1, max_tokens=max_tokens)
     further = call.further
     if further:
         further = {name: value for name, value in further.items() if value is not None}

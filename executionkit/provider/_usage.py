@@ -72,12 +72,9 @@ def _latest(old: Any, new: Any) -> Any:
 def _collect(holder: Mapping[str, Any], places: list[Mapping[str, Any]]) -> None:
     # Not deeper, because what the model wrote may hold a "usage" as well. By type, because each chunk is
     # looked through.
-    own: Any = None
-    for name, value in holder.items():
-        if type(value) is dict:
-            if name == "usage":
-                own = value
-            elif type(value.get("usage")) is dict:
-                places.append(value["usage"])
-    if own:
+    own = holder.get("usage")
+    for value in holder.values():
+        if type(value) is dict and value is not own and type(value.get("usage")) is dict:
+            places.append(value["usage"])
+    if own and type(own) is dict:
         places.append(own)

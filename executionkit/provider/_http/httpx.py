@@ -111,13 +111,9 @@ class HttpxTransport(HttpxExchange):
         if not line.stands:
             through = self.proxy is not None
             extensions["trace"] = partial(_refuse_other_than_200, newest, upload) if through else newest
-        request = self._library.Request(
-            "POST",
-            way.url,
-            headers=way.headers_for(upload.body),
-            content=upload,
-            extensions=extensions,
-        )
+        request = self._library.Request("POST", way.url, content=upload, extensions=extensions)
+        # Not as an argument, which is checked name by name: these are bytes already.
+        request.headers = way.headers_for(upload.body)
         try:
             return await line.pool.handle_async_request(request)
         except Exception as exc:
