@@ -199,7 +199,8 @@ async def test_a_failed_set_up_names_its_cause_and_keeps_it(
     monkeypatch.setattr("urllib.request.getproxies", explode)
 
     async def failure() -> BaseException:
-        provider = Provider(URL, "m", KEY)
+        # A library that is first imported here would keep what is patched.
+        provider = Provider(URL, "m", KEY, backend="stdlib")
         with pytest.raises(PermanentError, match="Outdated: got an unexpected keyword 'proxy'") as caught:
             await (provider.stream(USER).__aenter__() if stream else provider.complete(USER))
         assert "too old" in str(caught.value)
