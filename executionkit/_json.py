@@ -57,12 +57,12 @@ def a_text(value: object) -> str:
 
 def plain(value: Any) -> Any:
     """Copy mappings, lists and tuples into dicts and lists, however deep; leave everything else as it is."""
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    # In this order because the check for a Mapping is slow, and most values are dicts or scalars.
-    is_plain = isinstance(value, (dict, MappingProxyType))
-    if not is_plain and (isinstance(value, (str, int, float)) or not is_mapping(value)):
-        return value
+    # In this order because the check for a Mapping is slow, and most values are dicts, lists or scalars.
+    if type(value) is not dict:
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        if isinstance(value, (str, int, float)) or not isinstance(value, (MappingProxyType, Mapping)):
+            return value
     return {key: item if type(item) is str else plain(item) for key, item in value.items()}
 
 

@@ -20,6 +20,11 @@ _WITHHELD = frozenset(
     {"content_filter", "content_filtered", "guardrail_intervened", "sensitive"}  # OpenAI, Bedrock, Z.AI
     | {"safety", "blocklist", "prohibited_content", "spii"}  # Gemini
 )
+_MORE = frozenset(
+    {"total_tokens", "reasoning_tokens", "completion_tokens_details", "output_tokens_details"}
+)
+"""The counts that may show more output than was counted as such."""
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
@@ -190,7 +195,9 @@ class LLMResponse:
         found = None
         for name in names:
             value = self.usage.get(name)
-            count = None if value is None else token_count(value)
+            if value is None:
+                continue
+            count = token_count(value)
             if count:
                 return count
             # A server may fill in one pair of names, and leave zeros in the other.
@@ -211,17 +218,17 @@ class LLMResponse:
 
     def _output(self) -> int | None:
         """Output tokens: what was counted, or more where the total or the reasoning shows more."""
-        if not self.usage:
-            return None
         counted = self._count(*_OUTPUT)
+        if _MORE.isdisjoint(self.usage):
+            return counted
         spent = max(counted or 0, self.reasoning_tokens)
         total = self._count("total_tokens")
         prompt = None if total is None else self._count(*_INPUT)
-        if total is not None and prompt is not None:
+        if total is not None and prompt is not None and total - prompt > spent:
             # Where the prompt is counted without what was read from a cache, the total has that as well.
             cached = sum(token_count(self.usage.get(name)) or 0 for name in _CACHED)
             if total - prompt != (counted or 0) + cached:
-                spent = max(spent, total - prompt)
+                spent = total - prompt
         return spent if spent or counted is not None else None
 
     @property

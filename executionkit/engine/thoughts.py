@@ -118,9 +118,9 @@ def _is_quoted(text: str, start: int, end: int) -> bool:
 
 def without_thoughts(text: str) -> str:
     """The text without its thoughts."""
-    spans = thoughts(text)
-    if not spans:
+    if _SIGN.search(text) is None:
         return text
+    spans = thoughts(text)
     spoken: list[str] = []
     at = 0
     for start, end in spans:

@@ -64,6 +64,8 @@ def _arguments(call: ToolCall, given: object) -> str:
 
 
 def _unknown(fields: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    if fields.keys() <= known:
+        return {}
     # A null says nothing, and some servers refuse the nulls that they themselves send.
     return {name: value for name, value in fields.items() if name not in known and value is not None}
 
