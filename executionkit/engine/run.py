@@ -314,7 +314,10 @@ class Run:
         return default if isinstance(default, int) and default > 0 else DEFAULT_MAX_TOKENS
 
     def _is_halted(self) -> bool:
-        return any(level._halted for level in self._levels)
+        for level in self._levels:  # not by any(): each call asks, and a generator costs more than the rest
+            if level._halted:
+                return True
+        return False
 
     async def _pause(self, seconds: float) -> None:
         await self._park(waited(self._retry, seconds))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from executionkit._json import STRICT, a_list, an_object, is_list
+from executionkit._json import STRICT, a_list, a_text, an_object, is_list
 from executionkit._messages import joined, raw_calls
 from executionkit.responses import LLMResponse, ToolCall, text_of
 
@@ -25,13 +25,15 @@ def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
         reply: The reply.
         calls: Its tool calls, with the ids that their results name.
     """
-    if reply.raw is None and not calls:
-        return {"role": "assistant", "content": reply.content}
+    turn: dict[str, Any] = {"role": "assistant", "content": reply.content or (None if calls else "")}
     given = _message_of(reply)
+    if not given:
+        if calls:
+            turn["tool_calls"] = [_own_form(call, _ARGUMENTS.encode(call.arguments)) for call in calls]
+        return turn
     content = given.get("content")
-    if text_of(content) != reply.content or not (is_list(content) or content == ""):
-        content = reply.content or (None if calls else "")
-    turn: dict[str, Any] = {"role": "assistant", "content": content}
+    if text_of(content) == reply.content and (is_list(content) or content == ""):
+        turn["content"] = content
     if calls:
         asked = raw_calls(given)
         beside = asked if len(asked) == len(calls) else [{}] * len(calls)
@@ -41,19 +43,19 @@ def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
 
 def _call(call: ToolCall, given: Mapping[str, Any]) -> dict[str, Any]:
     function = an_object(given.get("function")) or {}
-    kind = given.get("type")
-    named = {"name": call.name, "arguments": _arguments(call, function.get("arguments"))}
-    return {
-        "id": call.id,
-        "type": kind if isinstance(kind, str) and kind else "function",
-        "function": {**named, **_unknown(function, _OWN_OF_FUNCTION)},
-        **_unknown(given, _OWN_OF_CALL),
-    }
+    form = _own_form(call, _arguments(call, function.get("arguments")))
+    form["function"] |= _unknown(function, _OWN_OF_FUNCTION)
+    form["type"] = a_text(given.get("type")) or "function"
+    return form | _unknown(given, _OWN_OF_CALL)
+
+
+def _own_form(call: ToolCall, arguments: str) -> dict[str, Any]:
+    # Arguments that were no JSON object go back as {}: some servers parse what stands here, and refuse a
+    # history they can't. The model reads the raw text in the observation.
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def _arguments(call: ToolCall, given: object) -> str:
-    # Arguments that were no JSON object go back as {}: some servers parse what stands here, and refuse a
-    # history they can't. The model reads the raw text in the observation.
     if isinstance(given, str):
         try:
             if STRICT.decode(given) == call.arguments:
