@@ -314,7 +314,8 @@ class Run:
         return default if isinstance(default, int) and default > 0 else DEFAULT_MAX_TOKENS
 
     def _is_halted(self) -> bool:
-        for level in self._levels:  # not by any(): each call asks, and a generator costs more than the rest
+        # Each call asks, and a generator for any() would cost more than the rest of the answer.
+        for level in self._levels:  # noqa: SIM110
             if level._halted:
                 return True
         return False

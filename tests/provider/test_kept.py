@@ -12,6 +12,10 @@ from loopback import USER, MakeProvider, Server, chunk, completion, frames, http
 from executionkit import Tool, consensus, react_loop
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError
 from executionkit.provider._chunks import Assembly
+from executionkit.provider._failures import Reporter
+from executionkit.provider._headers import facts_of
+from executionkit.provider._http.transport import Reply
+from executionkit.provider._secrets import Secret
 from executionkit.responses import LLMResponse, ToolCall
 
 CALL: dict[str, Any] = {
@@ -609,6 +613,18 @@ async def test_headers_that_a_governor_needs(server: Server, make: MakeProvider)
             for reply in (found, pickle.loads(pickle.dumps(found))):
                 assert reply.request_id == "r-1"
                 assert reply.headers == {"x-ratelimit-remaining-tokens": "100", "x-request-id": "r-1"}
+
+
+@pytest.mark.parametrize(
+    "value", ["1999990", "6m0s", "2030-01-01T00:00:00Z", "gpt-4o", "sk-12345678", "Bearer abcdefgh"]
+)
+def test_a_header_that_shows_a_secret_is_not_kept(value: str) -> None:
+    reply = Reply(200, {"x-ratelimit-a": value, "x-ratelimit-b": "3"}, b"")
+    is_a_credential = " " in value or value.startswith("sk-")
+    for key in ("another-0123", value.upper()):
+        kept = facts_of(reply, Reporter("host", "model", (Secret(key),)))["headers"]
+        assert ("x-ratelimit-a" in kept) is (key != value.upper() and not is_a_credential)
+        assert kept["x-ratelimit-b"] == "3"
 
 
 # Failed generations

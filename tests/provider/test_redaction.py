@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from executionkit.provider._redaction import MARK, redact
+from executionkit.provider._redaction import MARK, _forms, possible, redact
 from executionkit.provider._secrets import LostSecret, Secret
 
 KEPT = [
@@ -155,3 +155,16 @@ def test_it_takes_time_in_proportion_to_the_length(unit: str) -> None:
 
     # Eight times the length; by the square it would be 64 times as long.
     assert seconds(16_000) < 24 * max(seconds(2_000), 0.0005)
+
+
+@given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), min_size=1), st.data())
+def test_a_secret_is_possible_wherever_it_is_in_any_form(value: str, data: st.DataObject) -> None:
+    secret = Secret(value)
+    form = data.draw(st.sampled_from(sorted(_forms(value))))
+    around = data.draw(st.sampled_from(["", "x", "\u0131"]))
+    assert possible(f"{around}{form.upper()}{around}", [secret]) == [secret]
+    assert possible(f"{around}{form}{around}", [Secret("other-0123456789"), secret])[-1] == secret
+
+
+def test_a_secret_whose_letters_are_not_in_a_text_is_not_looked_for_there() -> None:
+    assert possible("a text without it", [Secret("sk-0123456789")]) == []

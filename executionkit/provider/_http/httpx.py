@@ -15,6 +15,7 @@ from typing import Any
 from executionkit.provider._http.exchange import watch
 from executionkit.provider._http.faults import LATE, ConnectError, ProxyRefusedError, connect_error
 from executionkit.provider._http.httpx_exchange import HttpxExchange, NewestStream, Upload, Way
+from executionkit.provider._http.httpx_network import network_of
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy, proxy_for
 from executionkit.provider._http.tls import trusting
@@ -42,7 +43,10 @@ class HttpxTransport(HttpxExchange):
             if self.proxy is None
             else self._through(self.proxy, name, create)
         )
-        self._open: Callable[[], Any] = partial(make, ssl_context=secure, max_connections=1)
+        network = network_of(self._library)
+        self._open: Callable[[], Any] = partial(
+            make, ssl_context=secure, max_connections=1, network_backend=network
+        )
         self._idle: deque[_Line] = deque()
         self._all: set[_Line] = set()
         self._look: asyncio.TimerHandle | None = None

@@ -627,6 +627,22 @@ async def test_aclose_may_be_repeated_and_a_later_call_reconnects(server: Server
     await provider.aclose()
 
 
+async def test_each_request_has_its_own_time(server: Server, make: MakeProvider) -> None:
+    gate = server.hold()
+    async with make(timeout=30) as provider:
+        patient = asyncio.ensure_future(provider.complete(USER))
+        await server.until(lambda: server.held == 1)
+        for seconds in (0.1, 0.05, 0.1):
+            with pytest.raises(ProviderError, match=f"no complete reply within {seconds:g} s"):
+                await provider.complete(USER, timeout=seconds)
+        later = [asyncio.ensure_future(provider.complete(USER, timeout=after)) for after in (0.2, 0.1)]
+        for call in later:
+            with pytest.raises(ProviderError, match="no complete reply within"):
+                await call
+        gate.open()
+        assert (await patient).content == "hi"
+
+
 async def test_aclose_fails_requests_under_way(server: Server, make: MakeProvider) -> None:
     gate = server.hold()
     provider = make()
