@@ -195,7 +195,9 @@ def loads(data: bytes | str) -> Any:
         RecursionError: The JSON is nested too deep.
     """
     if isinstance(data, bytes):
-        data = data.decode(json.detect_encoding(data), "surrogatepass")
+        # In the other encodings of JSON there is a zero among the first bytes, or a mark before them.
+        is_utf8 = data[:1] < b"\x80" and 0 not in data[:4]
+        data = data.decode("utf-8" if is_utf8 else json.detect_encoding(data), "surrogatepass")
     try:
         return _LENIENT.decode(data)
     except json.JSONDecodeError:

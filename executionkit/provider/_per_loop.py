@@ -35,8 +35,13 @@ class PerLoop(Generic[T]):
         # Not weak on the loops: a resource refers to its loop anyway. Its generator removes the entry.
         self._held: dict[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None, None]]] = {}
 
+    def held(self) -> T | None:
+        """The running loop's resource, if it has one."""
+        held = self._held.get(asyncio.get_running_loop())
+        return None if held is None or self._process != os.getpid() else held[0]
+
     async def get(self) -> T:
-        """The running loop's resource."""
+        """The running loop's resource; it is made where there is none."""
         loop = asyncio.get_running_loop()
         if self._process != os.getpid():
             # What a forked process finds here is its parent's, to the last connection. It is not closed

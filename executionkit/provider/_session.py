@@ -86,7 +86,7 @@ class Session:
         dispatch = Dispatch()
         try:
             outgoing = await self._prepare(call, _WHOLE)
-            transport = await self._connect()
+            transport = self._transports.held() or await self._connect()
             outcome = await self._post(transport, outgoing, dispatch)
             if isinstance(outcome, LLMError) and outcome.status_code == 401:
                 again = await outgoing.renewed()
