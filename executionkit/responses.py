@@ -20,9 +20,7 @@ _WITHHELD = frozenset(
     {"content_filter", "content_filtered", "guardrail_intervened", "sensitive"}  # OpenAI, Bedrock, Z.AI
     | {"safety", "blocklist", "prohibited_content", "spii"}  # Gemini
 )
-_MORE = frozenset(
-    {"total_tokens", "reasoning_tokens", "completion_tokens_details", "output_tokens_details"}
-)
+_MORE = frozenset({"total_tokens", "reasoning_tokens", "completion_tokens_details", "output_tokens_details"})
 """The counts that may show more output than was counted as such."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

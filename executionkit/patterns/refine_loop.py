@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from executionkit import _checks as checks
@@ -87,28 +88,34 @@ class _Progress:
     feedback: list[str] = field(default_factory=list[str])
     best: int = 0
     has_feedback: bool = False
+    said: set[str] = field(default_factory=set[str])
     echoes: set[int] = field(default_factory=set[int])
 
     def scored(self, evaluation: Evaluation) -> None:
         """Take in what was said of the last reply; of equal ones the first stays the best."""
         self.scores.append(evaluation.score)
         self.feedback.append(evaluation.feedback)
-        self.has_feedback = self.has_feedback or bool(evaluation.feedback)
+        if evaluation.feedback:
+            self.has_feedback = True
+            self.said.add(collapsed(evaluation.feedback))
         if evaluation.score > self.scores[self.best]:
             self.best = len(self.scores) - 1
 
     def shown(self, most: int) -> list[int]:
         """The attempts for the next request: the latest others, if there is feedback, and then the best."""
-        # Servers refuse an empty message, and an echo that is shown would be copied again.
-        texts = [
-            index
-            for index, reply in enumerate(self.replies[: len(self.scores)])
-            if reply.content.strip() and not reply.was_filtered and index not in self.echoes
-        ]
-        if self.best not in texts:
+        if not self.scores or not self._can_be_shown(self.best):
             return []
-        others = [index for index in texts if index != self.best and self.has_feedback]
-        return [*others[max(0, len(others) - (most - 1)) :], self.best]
+        if not self.has_feedback:
+            return [self.best]
+        # From the end, so that a request costs no more the more attempts there were.
+        latest = (index for index in reversed(range(len(self.scores))) if index != self.best)
+        others = [*islice(filter(self._can_be_shown, latest), most - 1)]
+        return [*reversed(others), self.best]
+
+    def _can_be_shown(self, index: int) -> bool:
+        # Servers refuse an empty message, and an echo that is shown would be copied again.
+        reply = self.replies[index]
+        return bool(reply.content.strip()) and not reply.was_filtered and index not in self.echoes
 
     @property
     def best_score(self) -> float | None:
@@ -293,8 +300,9 @@ def _is_echo(text: str, prompt: str, progress: _Progress) -> bool:
     """Whether a text repeats the words around the earlier attempts instead of being an attempt."""
     if not progress.scores:
         return False
-    said = {collapsed(feedback) for feedback in progress.feedback if feedback}
-    return collapsed(text) in said or (_ECHO.search(text) is not None and _ECHO.search(prompt) is None)
+    if progress.said and collapsed(text) in progress.said:
+        return True
+    return _ECHO.search(text) is not None and _ECHO.search(prompt) is None
 
 
 def _result(
