@@ -16,7 +16,10 @@ assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
 GROUND = {"_text", "_json", "_callables", "_codes", "_shown", "_warning"}
-VALUES = GROUND | {"_schema", "responses", "_messages", "streaming", "events", "protocols", "tools", "types", "errors"}
+VALUES = GROUND | {
+    *("_schema", "responses", "_messages"),
+    *("streaming", "events", "protocols", "tools", "types", "errors"),
+}
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
 STRUCTURE = {"_output", "_refusals", "_schema_modes"}

@@ -11,6 +11,7 @@ from executionkit._text import collapsed
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
+from executionkit.engine.thoughts import spoken
 from executionkit.errors import BudgetExhaustedError
 from executionkit.evaluators import Rubric, for_task
 from executionkit.events import DraftScored, DraftStarted, EventCallback
@@ -115,7 +116,7 @@ class _Progress:
     def _can_be_shown(self, index: int) -> bool:
         # Servers refuse an empty message, and an echo that is shown would be copied again.
         reply = self.replies[index]
-        return bool(reply.content.strip()) and not reply.was_filtered and index not in self.echoes
+        return bool(spoken(reply.content).strip()) and not reply.was_filtered and index not in self.echoes
 
     @property
     def best_score(self) -> float | None:
@@ -292,7 +293,10 @@ def _request(prompt: str, progress: _Progress, shown: int) -> list[dict[str, Any
         said = [_RATING.format(score=score), *([feedback] if feedback else [])]
         if index == progress.best:
             said += [_IMPROVE_WITH_REASONS if progress.has_feedback else _IMPROVE, prompt, _END]
-        messages += [{"role": "assistant", "content": text}, {"role": "user", "content": "\n\n".join(said)}]
+        messages += [
+            {"role": "assistant", "content": spoken(text)},
+            {"role": "user", "content": "\n\n".join(said)},
+        ]
     return messages
 
 

@@ -286,9 +286,10 @@ def tool(
     as the function.
 
     Annotations that JSON has itself need no other package: `str`, `int`, `float`, `bool`, `None`, `Any`,
-    `list`, `dict`, `Literal` of strings, and unions of them. All others need the extra `pydantic`. A parameter
-    named `provider` without an annotation, or annotated as a provider, is handed a provider whose calls count
-    in the loop's budget. A parameter annotated as `ToolCall` is handed the call. The model sees neither.
+    `list`, `dict`, `Literal` of strings, and unions of them. All others need the extra `pydantic`. A
+    parameter named `provider` without an annotation, or annotated as a provider, is handed a provider whose
+    calls count in the loop's budget. A parameter annotated as `ToolCall` is handed the call. The model sees
+    neither.
 
     Example:
         ```python

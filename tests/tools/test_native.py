@@ -17,7 +17,7 @@ annotations = st.recursive(
         inner.map(lambda kind: list[kind]),
         inner.map(lambda kind: dict[str, kind]),
         inner.map(lambda kind: Annotated[kind, "words"]),
-        st.lists(inner, min_size=2, max_size=3).map(lambda kinds: Union[tuple(kinds)])  # noqa: UP007 - its members are data,
+        st.lists(inner, min_size=2, max_size=3).map(lambda kinds: Union[tuple(kinds)]),  # noqa: UP007 - its members are data,
     ),
     max_leaves=5,
 )
