@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from executionkit._output import MOST_ERRORS, UnfitError, output_for
+from executionkit._output import UnfitError, output_for
+from executionkit._pydantic import MOST_ERRORS
 
 
 class Item(BaseModel):

@@ -89,6 +89,7 @@ async def test_an_improvement_is_asked_of_the_best_text_so_far_with_its_score() 
 async def test_an_earlier_text_is_shown_without_its_thoughts() -> None:
     provider = MockProvider(["<think>A draft will do.</think>Tea is good.", "Tea comforts."])
     await refine_loop(provider, "Praise tea.", evaluator=scripted([0.4, 1.0]))
+    assert provider.last_call is not None
     assert provider.last_call.messages[1] == {"role": "assistant", "content": "Tea is good."}
 
 

@@ -91,7 +91,7 @@ async def patterns() -> None:
     await refine_loop(p, "q", evaluator=wordy_judge)  # E: evaluator
     await refine_loop(p, "q", evaluator=asks_too_much)  # E: evaluator
     await react_loop(PlainProvider(), "q", [tool])  # E: supports_tools
-    await react_loop(p, "q", tool)  # E: Sequence[Tool]
+    await react_loop(p, "q", tool)  # E: Sequence
     await react_loop(p, "q", [tool], max_round=3)  # E: max_round
     await react_loop(p, "q")  # E: tools
 
