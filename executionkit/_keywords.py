@@ -120,14 +120,14 @@ _ELSEWHERE: Final = (
     (
         "messages message history message_history chat_history conversation conversation_history "
         "conversation_id thread thread_id session session_id memory checkpointer previous_response_id chat",
-        "",
+        "messages",
         "the prompt is sent as one user message: write the earlier turns into it, or have a provider add "
         "them",
     ),
     (
         "system system_prompt system_message instructions developer developer_message developer_prompt role "
         "persona preamble prompt_prefix backstory goal",
-        "",
+        "system",
         "there is no system message: begin the prompt with it, or have a provider around yours add it",
     ),
     (

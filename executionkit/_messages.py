@@ -8,11 +8,12 @@ from executionkit.responses import is_thought, text_of
 
 _THOUGHTS: Final = ("thinking", "text", "reasoning", "summary", "content")
 
-_REASONING: Final = (
+REASONING: Final = (
     *("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "thinking"),
     "reasoning_text",  # of GitHub Copilot's API
 )
-_ANY_REASONING: Final = frozenset(_REASONING)
+"""The fields that servers use for the reasoning in a message."""
+_ANY_REASONING: Final = frozenset(REASONING)
 
 _SEPARATOR: Final = "\n\n"
 
@@ -33,7 +34,7 @@ def raw_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 def reasoning_of(message: Mapping[str, Any]) -> str:
     """The reasoning in a message or a delta: the first of the fields that servers use for it."""
     if not _ANY_REASONING.isdisjoint(message):  # most messages have none of them
-        for name in _REASONING:
+        for name in REASONING:
             value = message.get(name)
             if value and (text := _thought(value)):
                 return text
@@ -97,7 +98,7 @@ def without_system(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
             waiting.append(text_of(message.get("content")))
             continue
         if waiting and message.get("role") == "user":
-            turned.append(_with_text(message, waiting, []))
+            turned.append(with_text(message, waiting, []))
         else:
             _settle(turned, waiting)
             turned.append(dict(message))
@@ -106,15 +107,23 @@ def without_system(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     return turned
 
 
+def with_remark(messages: Sequence[Mapping[str, Any]], text: str) -> list[dict[str, Any]]:
+    """The messages with a text at the end of the user message that is last, or in a user message after it."""
+    remarked = [dict(message) for message in messages]
+    _settle(remarked, [text])
+    return remarked
+
+
 def _settle(turned: list[dict[str, Any]], waiting: list[str]) -> None:
     """Put texts that no user message follows after what there is."""
     if waiting and turned and turned[-1].get("role") == "user":
-        turned[-1] = _with_text(turned[-1], [], waiting)
+        turned[-1] = with_text(turned[-1], [], waiting)
     elif waiting:
         turned.append({"role": "user", "content": _SEPARATOR.join(waiting)})
 
 
-def _with_text(message: Mapping[str, Any], before: list[str], after: list[str]) -> dict[str, Any]:
+def with_text(message: Mapping[str, Any], before: Sequence[str], after: Sequence[str]) -> dict[str, Any]:
+    """The message with texts before and after its own."""
     content = message.get("content")
     if is_list(content):  # of parts: texts, images
         ends = (

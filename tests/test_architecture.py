@@ -17,7 +17,7 @@ PACKAGE = Path(_SPEC.origin).parent
 
 GROUND = {"_text", "_json", "_callables", "_codes", "_shown", "_warning"}
 VALUES = GROUND | {
-    *("_schema", "responses", "_messages"),
+    *("_schema", "responses", "_messages", "_opening"),
     *("streaming", "events", "protocols", "tools", "types", "errors"),
 }
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_schema": {"_text", "_json"},
     "responses": GROUND,
     "_messages": GROUND | {"responses"},
+    "_opening": GROUND | {"responses"},
     "streaming": GROUND | {"responses"},
     "protocols": {"responses", "streaming"},
     "events": {"responses", "streaming"},

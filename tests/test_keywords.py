@@ -130,8 +130,8 @@ def test_the_traceback_of_a_misspelt_keyword_is_short_and_has_no_other_error() -
             for name in ("approval_gate", "needs_approval", "requireApproval", "confirm")
         ),
         *((name, "raise ToolError") for name in ("human_in_the_loop", "interrupt_before", "permissions")),
-        *((name, "one user message") for name in ("messages", "message_history", "history", "session_id")),
-        *((name, "no system message") for name in ("system", "system_prompt", "instructions")),
+        *((name, "'messages'") for name in ("message", "message_history", "history", "session_id")),
+        *((name, "'system'") for name in ("system_message", "system_prompt", "instructions")),
         *((name, "chooses among `tools`") for name in ("tool_choice", "parallel_tool_calls")),
         *((name, "structured(") for name in ("output", "output_type", "response_format", "response_model")),
         *((name, "asyncio.timeout") for name in ("timeout", "max_time", "deadline")),
@@ -155,6 +155,8 @@ def test_the_advice_fits_the_function() -> None:
     )
     assert "'num_samples'" in said(lambda provider: ek.consensus(provider, "q", n=3))
     assert "'output'" in said(lambda provider: ek.structured(provider, "q", response_model=int))
+    assert "no system message" in said(lambda provider: ek.map_reduce(provider, ["q"], "m", "r", system="x"))
+    assert "one user message" in said(lambda provider: ek.map_reduce(provider, ["q"], "m", "r", history="x"))
 
 
 def test_a_usage_is_a_ceiling_by_whatever_name() -> None:

@@ -1,4 +1,4 @@
-"""Sampling one prompt many times: bounded, in sample order, several to a request where the server can."""
+"""Sampling replies to one conversation many times: bounded, in sample order, several to a request where the server can."""
 
 from functools import partial
 from typing import Any, Final
@@ -12,10 +12,10 @@ from executionkit.responses import LLMResponse
 
 
 class Samples:
-    """Completions of one prompt, numbered from 0 in the order in which they were asked for.
+    """Replies to one conversation, numbered from 0 in the order in which they were asked for.
 
     Args:
-        prompt: Sent as the one user message.
+        messages: The conversation.
         temperature: Sampling temperature.
         max_tokens: The most tokens a sample may have.
         max_concurrency: How many requests may be in flight at once.
@@ -30,7 +30,7 @@ class Samples:
 
     def __init__(
         self,
-        prompt: str,
+        messages: list[dict[str, Any]],
         *,
         temperature: float,
         max_tokens: int,
@@ -41,7 +41,7 @@ class Samples:
         self.replies: dict[int, LLMResponse] = {}
         self.failures: dict[int, BaseException] = {}
         self.asked: int = 0
-        self._prompt: Final = prompt
+        self._messages: Final = messages
         self._temperature: Final = temperature
         self._max_tokens: Final = max_tokens
         self._max_concurrency: Final = max_concurrency
@@ -110,7 +110,7 @@ class Samples:
             if self._refusal is not None:
                 raise self._refusal
             reply = await run.complete(
-                [{"role": "user", "content": self._prompt}],
+                list(self._messages),
                 temperature=self._temperature,
                 max_tokens=self._max_tokens,
                 is_final=lambda exc: _fewer(exc, wanted) is not None,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from executionkit._messages import without_system
+from executionkit._messages import with_remark, with_text, without_system
+from executionkit._opening import count_instructions
 from executionkit._output import Output, Rung, SchemaMode, UnfitError, Validator
 from executionkit._refusals import NO_SYSTEM_MESSAGES, refuses_system
 from executionkit._schema_modes import (
@@ -33,7 +34,7 @@ That is not what was asked for:
 
 Reply with the whole JSON {kind} again, mended, and no text before or after it."""
 
-_BRIEFER: Final = "\n\nBe brief: an earlier reply was cut off because it was too long."
+_BRIEFER: Final = "Be brief: an earlier reply was cut off because it was too long."
 
 
 @dataclass(slots=True)
@@ -90,13 +91,13 @@ class Attempts(Generic[T]):
             "rung_costs": {rung: asdict(cost) for rung, cost in self.rung_costs.items()},
         }
 
-    async def make(self, prompt: str, run: Run) -> T:
-        """Send requests until a reply fits, and return its value.
+    async def make(self, messages: list[dict[str, Any]], run: Run) -> T:
+        """Send requests until a reply to the messages fits, and return its value.
 
         Raises:
             PatternError: No reply fitted, and `max_retries` is used up.
         """
-        kind, first = _first_request(prompt, self.output)
+        kind, first = _first_request(messages, self.output)
         request = base = first
         room = self.max_tokens
         rung: Rung = "ask"
@@ -119,7 +120,7 @@ class Attempts(Generic[T]):
             if reply.was_truncated:
                 rung, larger = "more_tokens", min(room * 2, self.max_tokens_limit)
                 if larger == room:
-                    request = _with_last(base, _BRIEFER)
+                    request = with_remark(base, _BRIEFER)
                 room = larger
             elif reply.content.strip() and not reply.was_filtered:
                 errors = "\n".join(f"- {error}" for error in self.errors)
@@ -163,7 +164,7 @@ class Attempts(Generic[T]):
             except LLMError as exc:
                 if room > self.max_tokens and refuses_room(exc):
                     room = self.max_tokens_limit = self.max_tokens
-                    messages = _with_last(messages, _BRIEFER)
+                    messages = with_remark(messages, _BRIEFER)
                 elif self._lacks_system(exc):
                     self.is_without_system = True
                 elif self._is_given_up(exc) and schema is not None:
@@ -218,7 +219,7 @@ class Attempts(Generic[T]):
         return value
 
 
-def _first_request(prompt: str, output: Output[Any]) -> tuple[str, list[dict[str, Any]]]:
+def _first_request(messages: list[dict[str, Any]], output: Output[Any]) -> tuple[str, list[dict[str, Any]]]:
     # The schema goes first: small models follow it better there, and a server keeps it in its prompt cache.
     if output.schema is None:
         kind, fitting = "object or array", "."
@@ -226,8 +227,9 @@ def _first_request(prompt: str, output: Output[Any]) -> tuple[str, list[dict[str
         text = json.dumps(output.schema, ensure_ascii=False, separators=(",", ":"))
         kind, fitting = "value", f", that fits this JSON Schema:\n{text}"
     instructions = _INSTRUCTIONS.format(kind=kind, fitting=fitting)
-    return kind, [{"role": "system", "content": instructions}, {"role": "user", "content": prompt}]
-
-
-def _with_last(messages: list[dict[str, Any]], added: str) -> list[dict[str, Any]]:
-    return [*messages[:-1], {**messages[-1], "content": f"{messages[-1]['content']}{added}"}]
+    head = count_instructions(messages)
+    if head:
+        messages[head - 1] = with_text(messages[head - 1], [], [instructions])
+    else:
+        messages.insert(0, {"role": "system", "content": instructions})
+    return kind, messages

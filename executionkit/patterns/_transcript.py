@@ -1,19 +1,27 @@
 """The conversation of a tool loop: its messages in the chat form, and what of them still fits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from executionkit.patterns._turn import turn_of
+from executionkit._opening import count_instructions, raw_calls_of
+from executionkit.patterns._turn import turn_of, without_reasoning
 from executionkit.responses import LLMResponse, ToolCall
 
 
 class Transcript:
-    """A task and the exchanges that followed it; an exchange is a reply and the tool results it led to."""
+    """Messages that can be sent, and the exchanges of a run that follow them.
 
-    def __init__(self, prompt: str) -> None:
-        self.messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
-        self._exchanges: list[int] = []
+    An exchange is a reply and the tool results it led to. A turn is a user message and what follows it.
+
+    Args:
+        messages: The conversation that the run begins with. The last turn in it is the newest one.
+    """
+
+    def __init__(self, messages: list[dict[str, Any]]) -> None:
+        self.messages = messages
+        self._instructions = count_instructions(messages)
+        self._turns = list(_turns(messages, self._instructions))
 
     def add_reply(self, reply: LLMResponse) -> list[ToolCall]:
         """Append the model's reply; returns its calls, each with an id of its own.
@@ -24,7 +32,6 @@ class Transcript:
         ids = {call.id for call in calls}
         if len(ids) < len(calls) or not all(ids):
             calls = self._with_own_ids(calls, ids)
-        self._exchanges.append(len(self.messages))
         self.messages.append(turn_of(reply, calls))
         return calls
 
@@ -45,22 +52,63 @@ class Transcript:
         """Append a message of the user's; it belongs to the latest exchange."""
         self.messages.append({"role": "user", "content": text})
 
-    def add_results(self, calls: Sequence[ToolCall], observations: Sequence[str]) -> None:
-        """Append one tool message per call, in the order of the calls."""
-        for call, observation in zip(calls, observations, strict=True):
-            self.messages.append({"role": "tool", "tool_call_id": call.id, "content": observation})
+    def add_answer(self, reply: LLMResponse) -> None:
+        """Append a reply that ends the turn."""
+        self.messages.append(without_reasoning(turn_of(reply, ())))
+
+    def add_results(self, calls: Sequence[ToolCall], observations: Mapping[str, str]) -> None:
+        """Append a tool message for each call with an observation under its id, in the order of the calls."""
+        self.messages += [
+            {"role": "tool", "tool_call_id": call.id, "content": observations[call.id]}
+            for call in calls
+            if call.id in observations
+        ]
+
+    @property
+    def unanswered(self) -> list[ToolCall]:
+        """The calls of the last reply that have no result yet."""
+        asked = next((m for m in reversed(self.messages) if m["role"] != "tool"), None)
+        calls = [] if asked is None else raw_calls_of(asked)
+        if not calls:
+            return []
+        answered = {m["tool_call_id"] for m in self.messages[-len(calls) :] if m["role"] == "tool"}
+        functions = ((call["id"], call["function"]) for call in calls if call["id"] not in answered)
+        return [ToolCall(own, named["name"], named.get("arguments")) for own, named in functions]
 
     def recent(self, limit: int | None) -> tuple[list[dict[str, Any]], int]:
         """The messages to send when at most `limit` should go, and how many were left out.
 
-        The first message always stays, and so does the latest exchange, even where the two take more
-        than the limit. Exchanges stay or go whole: no tool result is parted from the call it answers.
+        The system messages at the beginning always stay, and so does the newest turn. Earlier turns go
+        whole, the oldest first. Where the newest turn alone exceeds the limit, its exchanges go whole, the
+        oldest first. Its user message and its latest exchange always stay, even where they take more than the
+        limit. So no tool result is ever parted from the call it answers.
         """
-        if limit is None or len(self.messages) <= limit or not self._exchanges:
-            return list(self.messages), 0
-        start = self._exchanges[-1]
-        for begin in reversed(self._exchanges):
-            if 1 + len(self.messages) - begin > limit:
-                break
-            start = begin
-        return [self.messages[0], *self.messages[start:]], start - 1
+        messages, head = self.messages, self._instructions
+        if limit is None or len(messages) <= limit:
+            return list(messages), 0
+        newest = self._turns[-1] if self._turns else head
+        fits = [start for start in self._turns if head + len(messages) - start <= limit]
+        if fits:
+            return [*messages[:head], *messages[fits[0] :]], fits[0] - head
+        kept = [*messages[:head], *(m for m in messages[newest : newest + 1] if m["role"] == "user")]
+        begins = [i for i in range(newest, len(messages)) if messages[i]["role"] == "assistant"]
+        fits = [start for start in begins if len(kept) + len(messages) - start <= limit]
+        start = (fits or begins[-1:] or [newest + len(kept) - head])[0]
+        return [*kept, *messages[start:]], start - len(kept)
+
+
+def _turns(messages: Sequence[Mapping[str, Any]], head: int) -> list[int]:
+    """Where the turns begin.
+
+    A user message right after tool results belongs to their turn: it is a remark on them, and not a new task.
+    What stands before the first user message is a turn of its own.
+    """
+    begins = [
+        index
+        for index, message in enumerate(messages)
+        if index == head
+        or (index > head and message["role"] == "user" and messages[index - 1]["role"] != "tool")
+    ]
+    if len(messages) > head + 1 and messages[-1]["role"] == "user" and len(messages) - 1 not in begins:
+        begins.append(len(messages) - 1)  # a prompt that was given after a turn that broke off
+    return begins

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from executionkit._json import STRICT, a_list, a_text, an_object, is_list
-from executionkit._messages import joined, raw_calls
+from executionkit._messages import REASONING, joined, raw_calls
 from executionkit.responses import LLMResponse, ToolCall, text_of
 
 _ARGUMENTS: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -39,6 +39,11 @@ def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
         beside = asked if len(asked) == len(calls) else [{}] * len(calls)
         turn["tool_calls"] = list(map(_call, calls, beside))
     return {**turn, **_unknown(given, _OWN)}
+
+
+def without_reasoning(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """A turn without the fields of its reasoning: some servers refuse them once the turn has ended."""
+    return {name: value for name, value in turn.items() if name not in REASONING}
 
 
 def _call(call: ToolCall, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
+from executionkit._opening import Messages, opening, task_of
 from executionkit._text import collapsed
 from executionkit.engine.parallel import fan_out, fan_out_strict, told
 from executionkit.engine.retry import RetryConfig
@@ -96,7 +97,7 @@ class _Field:
 @checked_keywords
 async def best_of_n(
     provider: LLMProvider,
-    prompt: str,
+    prompt: str | None,
     *,
     evaluator: Scorer | Pairwise,
     num_samples: int = 5,
@@ -106,6 +107,8 @@ async def best_of_n(
     max_concurrency: int = 5,
     retry: RetryConfig | None = None,
     max_cost: TokenUsage | None = None,
+    messages: Messages | None = None,
+    system: str | None = None,
 ) -> BestOfNResult:
     """Write several candidates in parallel, judge each, and return the best.
 
@@ -131,7 +134,8 @@ async def best_of_n(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The task, sent as the one user message of every sample.
+        prompt: The task, sent as a user message after `messages` in every sample; None goes on from
+            `messages` as they stand. The judge is shown the last user message as the task.
         evaluator: Judges the candidates. A function `(text, provider)`, sync or async, returns a score in
             [0, 1] or an `Evaluation`; the calls it makes through that provider count against `max_cost`. A
             `Rubric` has a model score each candidate. A `Pairwise` has a model compare every two candidates,
@@ -148,6 +152,10 @@ async def best_of_n(
         retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
         max_cost: Maximum calls and tokens for candidates and judging together, retries included. Defaults to
             no limit.
+        messages: The conversation so far, in the form of the chat completions API. Every tool call in it must
+            have its result. Defaults to none.
+        system: The system message, sent first, but never to a judge. It must be None if `messages` begin with a
+            system or developer message. Defaults to none.
 
     Returns:
         A `BestOfNResult`, which explains the `metadata` keys: `best_index`, `candidates`, `scores`,
@@ -155,7 +163,7 @@ async def best_of_n(
         `truncated_responses`, `failed`, `failures`.
 
     Raises:
-        ValueError: A parameter is out of range (no call was made), or the evaluator's score is not a number
+        ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the evaluator's score is not a number
             in [0, 1].
         BudgetExhaustedError: The calls left can't pay for all samples and, with a `Rubric` or `Pairwise`, for
             judging them (raised before the first call), or the budget ran out on the way.
@@ -167,7 +175,8 @@ async def best_of_n(
     there was any. After comparisons it has `["verdicts"]`: the positions of two candidates as shown, and
     which was better.
     """
-    checks.text(prompt=prompt)
+    conversation = opening(prompt, messages, system)
+    task = task_of(conversation)
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
     # A class is callable too, and would be found out after the first paid call.
     if isinstance(evaluator, type) or not (callable(evaluator) or isinstance(evaluator, Pairwise)):
@@ -178,13 +187,13 @@ async def best_of_n(
             raise ValueError(f"target_score must be None with a Pairwise evaluator, got {target_score!r}")
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     candidates = _Field()
-    evaluate = None if isinstance(evaluator, Pairwise) else for_task(evaluator, prompt)
+    evaluate = None if isinstance(evaluator, Pairwise) else for_task(evaluator, task)
 
     async with Run("best_of_n", provider, max_cost=max_cost, retry=retry, salvage=candidates.salvage) as run:
 
         async def sample(index: int) -> None:
             reply = candidates.replies[index] = await run.complete(
-                [{"role": "user", "content": prompt}], temperature=temperature, max_tokens=max_tokens
+                list(conversation), temperature=temperature, max_tokens=max_tokens
             )
             if evaluate is None or not reply.content.strip() or reply.was_filtered:
                 return
@@ -206,7 +215,7 @@ async def best_of_n(
             )
         pairs: list[tuple[int, int]] = []
         if isinstance(evaluator, Pairwise):
-            pairs = await _compare_all(evaluator, prompt, candidates, run, max_concurrency)
+            pairs = await _compare_all(evaluator, task, candidates, run, max_concurrency)
         return _result(candidates, pairs, run.usage, tuple(failures), is_reached=is_reached)
 
 
@@ -217,7 +226,7 @@ def _judging_calls(evaluator: Scorer | Pairwise, count: int) -> int:
 
 
 async def _compare_all(
-    judge: Pairwise, prompt: str, candidates: _Field, run: Run, max_concurrency: int
+    judge: Pairwise, task: str, candidates: _Field, run: Run, max_concurrency: int
 ) -> list[tuple[int, int]]:
     """Compare every two different candidates in both orders, and score them by what came of it."""
     texts = {index: candidates.replies[index].content for index in candidates.answered}
@@ -229,7 +238,7 @@ async def _compare_all(
 
     async def judge_pair(number: int) -> None:
         first, second = pairs[number]
-        candidates.verdicts[first, second] = await judge.compare(prompt, texts[first], texts[second], run)
+        candidates.verdicts[first, second] = await judge.compare(task, texts[first], texts[second], run)
 
     await fan_out_strict(judge_pair, len(pairs), max_concurrency, on_failure=run.halt)
     for indexes in twins.values() if len(different) > 1 else ():

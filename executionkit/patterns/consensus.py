@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
+from executionkit._opening import Messages, opening
 from executionkit._warning import warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -64,7 +65,7 @@ class ConsensusResult(PatternResult[str]):
 @checked_keywords
 async def consensus(
     provider: LLMProvider,
-    prompt: str,
+    prompt: str | None,
     *,
     num_samples: int = 5,
     strategy: VotingStrategy | str = "majority",
@@ -77,6 +78,8 @@ async def consensus(
     stop: Literal["all", "decided"] | float = "all",
     min_samples: int | None = None,
     choices_per_request: int = 1,
+    messages: Messages | None = None,
+    system: str | None = None,
 ) -> ConsensusResult:
     """Ask the same question several times in parallel and return the most common answer.
 
@@ -105,7 +108,8 @@ async def consensus(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The question, sent as the one user message of every sample.
+        prompt: The question, sent as a user message after `messages` in every sample; None goes on from
+            `messages` as they stand.
         num_samples: Number of samples; at least 1. With an early `stop` it is the maximum.
         strategy: "majority": the most common answer wins, and a tie goes to the answer seen first, in sample
             order. "unanimous": all answers must be equal.
@@ -132,6 +136,10 @@ async def consensus(
             and no later request asks for more than it returned. If a server refuses the number, fewer are
             requested, and that is remembered for this provider. A refused request costs one call and no
             tokens.
+        messages: The conversation so far, in the form of the chat completions API. Every tool call in it must
+            have its result. Defaults to none.
+        system: The system message, sent first. It must be None if `messages` begin with a
+            system or developer message. Defaults to none.
 
     Returns:
         A `ConsensusResult`, which explains the `metadata` keys: `agreement_ratio`, `unique_responses`,
@@ -139,7 +147,7 @@ async def consensus(
         `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`.
 
     Raises:
-        ValueError: A parameter is out of range. No call was made.
+        ValueError: A parameter is out of range, or `messages` can't be sent. No call was made.
         BudgetExhaustedError: The calls left can't pay for all samples (raised before the first call, whatever
             `stop` says), or the budget ran out on the way.
         ConsensusFailedError: A "unanimous" vote was not unanimous, or no sample gave an answer.
@@ -152,7 +160,7 @@ async def consensus(
 
     Every error has the texts already paid for in `.metadata["responses"]`, in sample order.
     """
-    checks.text(prompt=prompt)
+    conversation = opening(prompt, messages, system)
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
     checks.one_of(tuple(VotingStrategy), strategy=strategy)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
@@ -163,7 +171,7 @@ async def consensus(
     check_key(key)
     check_stop(stop)
     samples = Samples(
-        prompt,
+        conversation,
         temperature=temperature,
         max_tokens=max_tokens,
         max_concurrency=max_concurrency,

@@ -1,29 +1,28 @@
 """`react_loop`: let the model think, call tools and read what they returned, until it answers."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Never, cast
 
 from executionkit import _checks as checks
+from executionkit._json import plain
 from executionkit._keywords import ignore_keywords
+from executionkit._opening import Messages, opening
 from executionkit._text import collapsed, shorten
-from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.engine.thoughts import without_thoughts
 from executionkit.errors import MaxIterationsError, ProviderError
-from executionkit.events import EventCallback, Observation, RoundStarted, ToolStarted
+from executionkit.events import EventCallback, RoundStarted
 from executionkit.patterns._narrator import Narrator
+from executionkit.patterns._observing import Counters, Observer
 from executionkit.patterns._text_calls import ANSWER_NOW, TextCalls
-from executionkit.patterns._tools import Toolbox, cut
+from executionkit.patterns._tools import Toolbox
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
-from executionkit.responses import LLMResponse, ToolCall
+from executionkit.responses import LLMResponse
 from executionkit.tools._tool import Tool, Toolable
 from executionkit.types import PatternResult, TokenUsage
-
-_CUT_OFF = "Error: not run, because the reply was cut off by max_tokens before the call was complete."
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,9 @@ class ReactResult(PatternResult[str]):
         callback_errors: How often `on_event` raised. Each time is logged as a warning, and the loop goes on.
         unread_tool_calls: The tool calls that the answer consists of, written as text and not run; 0 for an
             ordinary answer. A warning is logged as well.
+        messages: The whole conversation, with the system message, the earlier messages and the answer, in
+            the form of the chat completions API. They are plain copies, ready for `json.dumps`. Pass them as
+            `messages` for the next turn.
     """
 
     rounds: int = 0
@@ -52,20 +54,12 @@ class ReactResult(PatternResult[str]):
     refusal: str = ""
     callback_errors: int = 0
     unread_tool_calls: int = 0
-
-
-@dataclass
-class _Counters:
-    rounds: int = 0
-    tool_calls_made: int = 0
-    truncated_responses: int = 0
-    truncated_observations: int = 0
-    messages_trimmed: int = 0
+    messages: tuple[Mapping[str, Any], ...] = ()
 
 
 async def react_loop(
     provider: ToolCallingProvider,
-    prompt: str,
+    prompt: str | None,
     tools: Sequence[Toolable],
     *,
     max_rounds: int = 8,
@@ -79,6 +73,8 @@ async def react_loop(
     on_event: EventCallback | None = None,
     max_parallel_tools: int = 10,
     text_calls: Literal["flag", "run"] = "flag",
+    messages: Messages | None = None,
+    system: str | None = None,
     **_: Never,
 ) -> ReactResult:
     """Let the model call tools and read their results until it answers.
@@ -120,7 +116,8 @@ async def react_loop(
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `ToolCallingProvider`.
             Its `supports_tools` must be True.
-        prompt: The task, sent as the first user message.
+        prompt: The task, sent as a user message after `messages`. None goes on from `messages` as they stand:
+            after an error, from its `.metadata["messages"]`.
         tools: The tools that the model may call: functions and `Tool` objects. A function becomes a tool as
             `executionkit.tool` makes one. The names must differ.
         max_rounds: Maximum number of model calls, retries not counted; at least 1.
@@ -133,9 +130,11 @@ async def react_loop(
         max_tokens: Maximum tokens in one reply; at least 1.
         max_cost: Maximum calls and tokens for the whole loop, retries included. Defaults to no limit.
         retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
-        max_history_messages: Maximum messages in one request; at least 1. The first message and the latest
-            whole exchanges are kept. A tool result is never separated from its call, and the latest exchange
-            is always kept, even if it exceeds the limit. Defaults to sending all messages.
+        max_history_messages: Maximum messages in one request; at least 1. The oldest turns are left out
+            first, each whole: a user message and all that follows it. The system message and the newest turn
+            are kept. If that turn alone exceeds the limit, its oldest exchanges are left out. Its user
+            message and its latest exchange are always kept, even if they exceed the limit. A tool result is
+            never separated from its call. Defaults to sending all messages.
         on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: rounds, tool
             calls, observations, and the stream of the model's replies. It is called with one event at a time,
             and the loop waits for it. An exception that it raises is logged and counted. Replies are then
@@ -149,64 +148,73 @@ async def react_loop(
             other call. A call that was run is not run again: the model is then asked for its answer without
             tools. Only a reply that consists of calls counts: known tools, with arguments that fit their
             schemas.
+        messages: The conversation so far, in the form of the chat completions API. Every tool call in it must
+            have its result. Only the calls of the last message may lack theirs, with `prompt=None`: they are
+            run before the first model call. Defaults to none.
+        system: The system message, sent first. It must be None if `messages` begin with a system or
+            developer message. Defaults to none.
         **_: Keywords that a `pipe` shares with its other steps; they are ignored with a warning. A keyword
-            that is nearly a parameter's name, or that asks for a feature by another name (`messages`,
-            `system`, `tool_choice`, `approval`, ...), is a TypeError before any call.
+            that is nearly a parameter's name, or that asks for a feature by another name (`instructions`,
+            `tool_choice`, `approval`, ...), is a TypeError before any call.
 
     Returns:
         A `ReactResult`, which explains the `metadata` keys: `rounds`, `tool_calls_made`,
         `truncated_responses`, `truncated_observations`, `messages_trimmed`, `finish_reason`, `refusal`,
-        `callback_errors`, `unread_tool_calls`.
+        `callback_errors`, `unread_tool_calls`, `messages`.
 
     Raises:
         TypeError: The provider does not support tools, `tools` holds something other than tools, or a keyword
             is refused. No call was made.
-        ValueError: A parameter is out of range, or two tools share a name. No call was made.
+        ValueError: A parameter is out of range, two tools share a name, or `messages` can't be sent; then the
+            error names the message and the reason. No call was made.
         MaxIterationsError: The model gave no answer within `max_rounds`.
         BudgetExhaustedError: The budget ran out.
         LLMError: A call failed for good. After a reply without text and without a tool call, the next round
             asks once more; a second one, or one in the last round, is a `ProviderError` that shows what the
             model said.
 
-    Every error has the conversation so far in `.metadata["messages"]`, in the form that `Provider.complete`
-    takes, and beside it `["rounds"]`, `["tool_calls_made"]`, `["truncated_responses"]`,
-    `["truncated_observations"]` and `["messages_trimmed"]`.
+    Every error has the conversation so far in `.metadata["messages"]`, with the results of the tools that
+    were run. To go on, pass it as `messages`, with `prompt=None`. Beside it are `["rounds"]`,
+    `["tool_calls_made"]`, `["truncated_responses"]`, `["truncated_observations"]` and
+    `["messages_trimmed"]`.
     """
     if _:
         ignore_keywords(react_loop, _)
-    checks.text(prompt=prompt)
+    transcript = Transcript(opening(prompt, messages, system, runs_calls=True))
     _check_limits(max_rounds, max_observation_chars, max_history_messages, tool_timeout, max_parallel_tools)
     checks.one_of(("flag", "run"), text_calls=text_calls)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     narrator = Narrator("react_loop", on_event)
     by_name = _by_name(tools)
-    transcript = Transcript(prompt)
-    counters = _Counters()
+    counters = Counters()
 
     async with Run(
         "react_loop",
         provider,
         max_cost=max_cost,
         retry=retry,
-        salvage=lambda: {"messages": list(transcript.messages), **vars(counters)},
+        salvage=lambda: {"messages": plain(transcript.messages), **vars(counters)},
     ) as run:
         _require_tool_support(run, provider)
         toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
+        observer = Observer(toolbox, transcript, counters, narrator, max_observation_chars)
         schemas = [tool.to_schema() for tool in by_name.values()] or None
         written = TextCalls(by_name, are_run=text_calls == "run")
         said_nothing = False
 
+        if left_over := transcript.unanswered:
+            await observer.observe(left_over)
         while counters.rounds < max_rounds:
-            messages, counters.messages_trimmed = transcript.recent(max_history_messages)
+            request, counters.messages_trimmed = transcript.recent(max_history_messages)
             if narrator.listens:
                 await narrator.tell(RoundStarted(counters.rounds + 1))
             sampling = {"temperature": temperature, "max_tokens": max_tokens}
-            reply = await narrator.ask(run, messages, tools=None if written.is_over else schemas, **sampling)
+            reply = await narrator.ask(run, request, tools=None if written.is_over else schemas, **sampling)
             counters.rounds += 1
             counters.truncated_responses += reply.was_truncated
             if _says_nothing(reply):
+                # It stays out of the transcript: nobody can go on from an empty turn of the model's.
                 if said_nothing or counters.rounds == max_rounds:
-                    transcript.add_reply(reply)
                     raise _empty_answer(reply)
                 said_nothing = True
                 continue
@@ -215,15 +223,14 @@ async def react_loop(
             if taken is None:
                 transcript.add_user(ANSWER_NOW)
                 continue
-            calls = transcript.add_reply(taken)
-            if not calls:
-                return _result(reply, run.usage, counters, narrator.errors, written.unread)
-            observations = await _observe(toolbox, reply, calls, counters, max_observation_chars, narrator)
-            transcript.add_results(calls, observations)
+            if not taken.tool_calls:
+                transcript.add_answer(taken)
+                return _result(reply, run.usage, counters, transcript, narrator.errors, written.unread)
+            await observer.observe(transcript.add_reply(taken), is_cut_off=reply.was_truncated)
 
         raise MaxIterationsError(
             f"no final answer within max_rounds={max_rounds}; allow more rounds, or go on from the "
-            "transcript in metadata['messages']"
+            "transcript: messages=error.metadata['messages'], prompt=None"
         )
 
 
@@ -263,47 +270,13 @@ def _require_tool_support(run: Run, provider: object) -> None:
         )
 
 
-async def _observe(
-    toolbox: Toolbox,
-    reply: LLMResponse,
-    calls: list[ToolCall],
-    counters: _Counters,
-    limit: int,
-    narrator: Narrator,
-) -> list[str]:
-    """Run the calls of one reply, all at once; their observations in order."""
-    number = counters.rounds
-
-    async def observe(call: ToolCall) -> str:
-        if reply.was_truncated:
-            text, ran, shortened = cut(_CUT_OFF, limit)[0], False, False
-        else:
-            if narrator.listens:
-                await narrator.tell(ToolStarted(number, call))
-            text, ran = await toolbox.call(call)
-            text, shortened = cut(text, limit)
-        counters.tool_calls_made += ran
-        counters.truncated_observations += shortened
-        if narrator.listens:
-            await narrator.tell(Observation(number, call, text, ran, shortened))
-        return text
-
-    return await _all(observe, calls)
-
-
-async def _all(observe: Callable[[ToolCall], Coroutine[Any, Any, str]], calls: list[ToolCall]) -> list[str]:
-    if len(calls) == 1:
-        return [await observe(calls[0])]
-    tasks = spawn(*map(observe, calls))
-    try:
-        await asyncio.wait(tasks)
-    finally:
-        await reap(tasks)
-    return [task.result() for task in tasks]
-
-
 def _result(
-    reply: LLMResponse, cost: TokenUsage, counters: _Counters, callback_errors: int, unread: int
+    reply: LLMResponse,
+    cost: TokenUsage,
+    counters: Counters,
+    transcript: Transcript,
+    callback_errors: int,
+    unread: int,
 ) -> ReactResult:
     return ReactResult(
         value=reply.content,
@@ -312,6 +285,7 @@ def _result(
         refusal=reply.refusal,
         callback_errors=callback_errors,
         unread_tool_calls=unread,
+        messages=tuple(plain(transcript.messages)),
         **vars(counters),
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
+from executionkit._opening import Messages, opening, task_of
 from executionkit._text import collapsed
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
@@ -146,7 +147,7 @@ class _Progress:
 @checked_keywords
 async def refine_loop(
     provider: LLMProvider,
-    prompt: str,
+    prompt: str | None,
     *,
     evaluator: Scorer | None = None,
     max_eval_chars: int = 32768,
@@ -161,6 +162,8 @@ async def refine_loop(
     on_event: EventCallback | None = None,
     on_budget: Literal["raise", "return"] = "raise",
     attempts_shown: int = 3,
+    messages: Messages | None = None,
+    system: str | None = None,
 ) -> RefineResult:
     """Write an answer, score it, and ask for a better one until it is good enough or stops improving.
 
@@ -196,10 +199,11 @@ async def refine_loop(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The task, sent as the first user message.
+        prompt: The task, sent as a user message after `messages`; None goes on from `messages` as they stand.
+            The task is then the last user message.
         evaluator: Scores each text. A function `(text, provider)`, sync or async, returns a score in [0, 1]
             or an `Evaluation` with feedback; the calls it makes through that provider count against
-            `max_cost`. A parameter named `task` receives the prompt. A sync function runs on the event loop.
+            `max_cost`. A parameter named `task` receives the task. A sync function runs on the event loop.
             A `Rubric` has a model score each text. Anything else is refused before the first call. By
             default the same model judges: it gives its reasons and a number from 0 to 10, at temperature 0.1,
             and is asked once more if the number can't be read.
@@ -222,6 +226,10 @@ async def refine_loop(
             far with `stop_reason` "budget". Without any text the error is raised in both cases.
         attempts_shown: How many attempts the next request shows once there is feedback: the best one and the
             latest others; at least 1. Without feedback it shows the best text and its score.
+        messages: The conversation so far, in the form of the chat completions API. Every tool call in it must
+            have its result. Defaults to none.
+        system: The system message, sent first, but never to the evaluator. It must be None if `messages` begin with a
+            system or developer message. Defaults to none.
 
     Returns:
         A `RefineResult`, which explains the `metadata` keys: `iterations`, `converged`, `score_history`,
@@ -229,7 +237,7 @@ async def refine_loop(
         `callback_errors`.
 
     Raises:
-        ValueError: A parameter is out of range (no call was made), or the evaluator's score is not a number
+        ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the evaluator's score is not a number
             in [0, 1].
         BudgetExhaustedError: The budget ran out before the loop was done.
         PatternError: The default evaluator's replies can't be read as a score.
@@ -239,7 +247,8 @@ async def refine_loop(
     It has `["feedback_history"]` if there was feedback, and `["unscored_text"]` if a text could not be scored
     any more. An evaluator's own exception is raised unchanged, with the same metadata on it.
     """
-    checks.text(prompt=prompt)
+    conversation = opening(prompt, messages, system)
+    task = task_of(conversation)
     checks.at_least(0, max_iterations=max_iterations)
     checks.at_least(1, max_eval_chars=max_eval_chars, attempts_shown=attempts_shown)
     checks.between(0.0, 1.0, target_score=target_score)
@@ -252,13 +261,13 @@ async def refine_loop(
     progress = _Progress()
     narrator = Narrator("refine_loop", on_event)
     default = Rubric("", max_chars=max_eval_chars, max_tokens=max_tokens)
-    evaluate = for_task(default if evaluator is None else evaluator, prompt)
+    evaluate = for_task(default if evaluator is None else evaluator, task)
 
     async with Run("refine_loop", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
         stop_reason: StopReason = "max_iterations"
         try:
             while len(progress.replies) <= max_iterations:
-                request = _request(prompt, progress, attempts_shown)
+                request = _request(conversation, task, progress, attempts_shown)
                 iteration = len(progress.replies)
                 await narrator.tell(DraftStarted(iteration))
                 reply = await narrator.ask(
@@ -268,7 +277,7 @@ async def refine_loop(
                     max_tokens=max_tokens,
                 )
                 progress.replies.append(reply)
-                is_echo = _is_echo(reply.content, prompt, progress)
+                is_echo = _is_echo(reply.content, task, progress)
                 if is_echo:
                     progress.echoes.add(iteration)
                 # An evaluator can't judge the rest of a text that a filter withheld.
@@ -286,13 +295,15 @@ async def refine_loop(
         return _result(progress, run.usage, stop_reason, narrator.errors)
 
 
-def _request(prompt: str, progress: _Progress, shown: int) -> list[dict[str, Any]]:
-    messages = [{"role": "user", "content": prompt}]
+def _request(
+    conversation: list[dict[str, Any]], task: str, progress: _Progress, shown: int
+) -> list[dict[str, Any]]:
+    messages = list(conversation)
     for index in progress.shown(shown):
         text, score, feedback = progress.attempt(index)
         said = [_RATING.format(score=score), *([feedback] if feedback else [])]
         if index == progress.best:
-            said += [_IMPROVE_WITH_REASONS if progress.has_feedback else _IMPROVE, prompt, _END]
+            said += [_IMPROVE_WITH_REASONS if progress.has_feedback else _IMPROVE, task, _END]
         messages += [
             {"role": "assistant", "content": spoken(text)},
             {"role": "user", "content": "\n\n".join(said)},
@@ -300,13 +311,13 @@ def _request(prompt: str, progress: _Progress, shown: int) -> list[dict[str, Any
     return messages
 
 
-def _is_echo(text: str, prompt: str, progress: _Progress) -> bool:
+def _is_echo(text: str, task: str, progress: _Progress) -> bool:
     """Whether a text repeats the words around the earlier attempts instead of being an attempt."""
     if not progress.scores:
         return False
     if progress.said and collapsed(text) in progress.said:
         return True
-    return _ECHO.search(text) is not None and _ECHO.search(prompt) is None
+    return _ECHO.search(text) is not None and _ECHO.search(task) is None
 
 
 def _result(

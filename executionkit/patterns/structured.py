@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
+from executionkit._opening import Messages, opening
 from executionkit._output import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -30,6 +31,8 @@ class StructuredOptions(TypedDict, total=False):
     retry: RetryConfig | None
     schema_mode: ModeChoice
     max_tokens_limit: int | None
+    messages: Messages | None
+    system: str | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class StructuredResult(PatternResult[T_co]):
 @overload
 async def structured(
     provider: LLMProvider,
-    prompt: str,
+    prompt: str | None,
     output: type[T] | OutputAdapter[T],
     *,
     validator: Validator[T] | None = None,
@@ -71,7 +74,7 @@ async def structured(
 @overload
 async def structured(
     provider: LLMProvider,
-    prompt: str,
+    prompt: str | None,
     output: None = None,
     *,
     validator: Validator[Any] | None = None,
@@ -80,7 +83,7 @@ async def structured(
 @overload
 async def structured(
     provider: LLMProvider,
-    prompt: str,
+    prompt: str | None,
     output: Mapping[str, Any] | UnionType,
     *,
     validator: Validator[Any] | None = None,
@@ -89,7 +92,7 @@ async def structured(
 @checked_keywords
 async def structured(
     provider: LLMProvider,
-    prompt: str,
+    prompt: str | None,
     output: object = None,
     *,
     validator: Validator[Any] | None = None,
@@ -100,6 +103,8 @@ async def structured(
     retry: RetryConfig | None = None,
     schema_mode: ModeChoice = "auto",
     max_tokens_limit: int | None = None,
+    messages: Messages | None = None,
+    system: str | None = None,
 ) -> StructuredResult[Any]:
     """Ask for an answer as data, and return a value that has been checked.
 
@@ -132,9 +137,10 @@ async def structured(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The task, sent as a user message. The form that the reply must have stands before it, in a
-            system message, or at the beginning of the user message if the server refuses system messages.
-            That is remembered for this provider; the refused request costs one call and no tokens.
+        prompt: The task, sent as a user message after `messages`; None goes on from `messages` as they stand.
+            The form that the reply must have stands first, in a system message, or at the beginning of the
+            first user message if the server refuses system messages. That is remembered for this provider;
+            the refused request costs one call and no tokens.
         output: The form of the value: a pydantic model, a dataclass, a TypedDict or any other type that
             pydantic's TypeAdapter accepts, or a TypeAdapter (these need the extra `pydantic`); or a JSON
             Schema as a mapping. Defaults to any JSON object or array.
@@ -153,13 +159,18 @@ async def structured(
             costs one call and no tokens, and is not retried.
         max_tokens_limit: Maximum tokens in a reply after earlier ones were cut off; at least `max_tokens`.
             The room doubles each time. Defaults to four times `max_tokens`.
+        messages: The conversation so far, in the form of the chat completions API. Every tool call in it must
+            have its result. Defaults to none.
+        system: The system message, sent first; the form of the reply follows it in the same message. It must
+            be None if `messages` begin with a system or developer message. Defaults to none.
 
     Returns:
         A `StructuredResult`, which explains the `metadata` keys: `parse_attempts`, `repair_attempts`,
         `validated`, `mended`, `truncated_responses`, `schema_mode`.
 
     Raises:
-        ValueError: A parameter is out of range, or `output` can't be checked. No call was made.
+        ValueError: A parameter is out of range, `output` can't be checked, or `messages` can't be sent. No
+            call was made.
         ImportError: `output` is a type and pydantic is not installed. No call was made.
         TypeError: The validator returned something that neither accepts nor rejects.
         PatternError: No reply was what was asked for. The message has the last errors.
@@ -175,7 +186,7 @@ async def structured(
     from executionkit._schema_modes import MEMORY, MODES
     from executionkit.patterns._structured_attempts import Attempts
 
-    checks.text(prompt=prompt)
+    conversation = opening(prompt, messages, system)
     checks.at_least(0, max_retries=max_retries)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     checks.one_of(get_args(ModeChoice), schema_mode=schema_mode)
@@ -198,7 +209,7 @@ async def structured(
         if schema is not None:
             known = MEMORY.recall(run.target, schema) if schema_mode == "auto" else schema_mode
             attempts.mode = known or MODES[0]
-        value = await attempts.make(prompt, run)
+        value = await attempts.make(conversation, run)
         return StructuredResult(
             value=value,
             cost=run.usage,

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -25,11 +26,13 @@ from executionkit import (
     LLMProvider,
     LLMResponse,
     MockProvider,
+    Pairwise,
     PatternError,
     PatternResult,
     PermanentError,
     Provider,
     ProviderError,
+    Rubric,
     TokenUsage,
     Tool,
     ToolCall,
@@ -89,6 +92,11 @@ LOOK = Tool("look", "Look.", {"type": "object", "properties": {}}, _look)
 NO_COUNT: list[object] = [-1, 1.5, True, "1", None, math.nan]
 NO_SHARE: list[object] = [-0.01, 1.01, math.nan, math.inf, "0.5", True, None]
 
+NO_CONVERSATION: dict[str, list[object]] = {
+    "messages": ["q", b"q", 3, {"role": "user", "content": "q"}, {"q"}],
+    "system": ["", " \n", 3, b"q", ["q"], True],
+}
+
 PATTERNS = [
     Pattern(
         consensus,
@@ -97,6 +105,7 @@ PATTERNS = [
         arguments={"num_samples": 3, "max_concurrency": 1},
         at_once={"max_concurrency": 3},
         wrong={
+            **NO_CONVERSATION,
             "num_samples": [0, *NO_COUNT],
             "max_concurrency": [0, *NO_COUNT],
             "strategy": ["most", "MAJORITY", "", None, 1, ["majority"]],
@@ -112,6 +121,7 @@ PATTERNS = [
         calls=4,
         arguments={"max_iterations": 1},
         wrong={
+            **NO_CONVERSATION,
             "evaluator": ["judge", 0.5],
             "max_eval_chars": [0, *NO_COUNT],
             "target_score": NO_SHARE,
@@ -130,6 +140,7 @@ PATTERNS = [
         arguments={"evaluator": lambda _text, _provider: 0.5, "num_samples": 3, "max_concurrency": 1},
         at_once={"max_concurrency": 3},
         wrong={
+            **NO_CONVERSATION,
             "evaluator": ["judge", 0.5, None],
             "num_samples": [0, *NO_COUNT],
             "target_score": [value for value in NO_SHARE if value is not None],
@@ -160,6 +171,7 @@ PATTERNS = [
         value={"n": 5},
         arguments={"output": {"type": "object", "properties": {"n": {"const": 5}}, "required": ["n"]}},
         wrong={
+            **NO_CONVERSATION,
             "output": ["int", 3, b"q", [1], object()],
             "validator": ["yes", 3, True],
             "max_retries": NO_COUNT,
@@ -173,6 +185,7 @@ PATTERNS = [
         calls=3,
         arguments={"tools": [LOOK]},
         wrong={
+            **NO_CONVERSATION,
             "max_rounds": [0, *NO_COUNT],
             "max_parallel_tools": [0, *NO_COUNT],
             "text_calls": [None, True, "Run", "off"],
@@ -288,6 +301,95 @@ async def test_a_provider_that_returns_something_else_is_told_so_once(
     with pytest.raises(TypeError, match="must return an LLMResponse"):
         await pattern.run(Other())
     assert len(calls) == 1
+
+
+# -- conversations ---------------------------------------------------------------------------------------
+
+SYSTEM = {"role": "system", "content": "You are a pirate."}
+EARLIER = [{"role": "user", "content": "Ahoy?"}, {"role": "assistant", "content": "Aye."}]
+JUDGED: dict[str, list[Any]] = {
+    "best_of_n": [Rubric("No rhymes."), Pairwise("No rhymes.")],
+    "refine_loop": [None, Rubric("No rhymes.")],
+}
+
+converses = pytest.mark.parametrize(
+    ("pattern", "more"),
+    [
+        pytest.param(pattern, {} if judge is ... else {"evaluator": judge}, id=f"{pattern.name}-{judge}")
+        for pattern in PATTERNS
+        if pattern.task[0] == "prompt"
+        for judge in JUDGED.get(pattern.name, [...])
+    ],
+)
+
+
+def judging_model() -> Callable[[MockCall], LLMResponse]:
+    """The model, or a judge; of several candidates each is worded differently."""
+    drafts = count()
+
+    def reply(call: MockCall) -> LLMResponse:
+        if is_judging(call):
+            return LLMResponse("Score: 5\nBetter: tie")
+        said = model(call)
+        return LLMResponse("5" + "!" * next(drafts)) if said.content == "5" else said
+
+    return reply
+
+
+def is_judging(call: MockCall) -> bool:
+    return str(call.messages[0]["content"]).startswith("Judge ")
+
+
+@converses
+async def test_the_model_is_sent_the_whole_conversation_and_a_judge_the_task_alone(
+    pattern: Pattern, more: dict[str, Any]
+) -> None:
+    provider = MockProvider(judging_model())
+    result = await pattern.run(provider, messages=EARLIER, system=SYSTEM["content"], **more)
+    assert json.dumps(result.value).strip('"!') == json.dumps(pattern.value).strip('"')
+    assert any(map(is_judging, provider.calls)) is bool(more)
+    for call in provider.calls:
+        if is_judging(call):
+            assert [message["role"] for message in call.messages] == ["user"]
+            assert ">\nq\n</task-" in call.messages[0]["content"]
+            assert not re.search("pirate|Ahoy|Aye", str(call.messages))
+        else:
+            assert call.messages[0]["role"] == "system"
+            # The form of a structured reply follows in the same message.
+            assert re.match("You are a pirate.(\n\n.*JSON|$)", call.messages[0]["content"])
+            assert call.messages[1:4] == [*EARLIER, {"role": "user", "content": "q"}]
+            assert all(message["role"] != "system" for message in call.messages[1:])
+
+
+@converses
+async def test_without_a_prompt_the_reply_is_to_the_messages_as_they_stand(
+    pattern: Pattern, more: dict[str, Any]
+) -> None:
+    requests: list[list[MockCall]] = []
+    for how in ({"prompt": "q", "messages": EARLIER}, {"prompt": None, "messages": [*EARLIER, QUESTION]}):
+        provider = MockProvider(judging_model())
+        await pattern.run(provider, **how, **more)
+        requests.append(provider.calls)
+    assert requests[0] == requests[1]
+
+
+QUESTION = {"role": "user", "content": "q"}
+
+
+@converses
+async def test_calls_without_a_result_are_only_for_the_tool_loop(
+    pattern: Pattern, more: dict[str, Any]
+) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages = [QUESTION, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    provider = MockProvider(judging_model())
+    run = pattern.run(provider, prompt=None, messages=messages, **more)
+    if pattern.name == "react_loop":
+        assert (await run).metadata["tool_calls_made"] == 2
+    else:
+        with pytest.raises(ValueError, match=r"^messages must have the results of their tool calls.*'a'"):
+            await run
+        assert provider.call_count == 0
 
 
 # -- what is counted -------------------------------------------------------------------------------------

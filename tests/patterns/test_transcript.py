@@ -8,18 +8,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executionkit import LLMResponse, ToolCall
-from executionkit.patterns._transcript import Transcript
+from executionkit.patterns import _transcript
 
 Message = dict[str, Any]
+
+
+class Transcript(_transcript.Transcript):
+    """A transcript that begins with nothing but a task."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__([{"role": "user", "content": task}])
 
 
 def asks(*ids: str, content: str = "", name: str = "look") -> LLMResponse:
     return LLMResponse(content, [ToolCall(id_, name, {}) for id_ in ids])
 
 
+def completion(content: str) -> dict[str, Any]:
+    """The body of a reply whose server sends its reasoning beside it."""
+    message = {"role": "assistant", "content": content, "reasoning_content": "hm"}
+    return {"choices": [{"message": message}]}
+
+
 def exchange(transcript: Transcript, reply: LLMResponse) -> list[ToolCall]:
     calls = transcript.add_reply(reply)
-    transcript.add_results(calls, [f"result of {call.id}" for call in calls])
+    transcript.add_results(calls, {call.id: f"result of {call.id}" for call in calls})
     return calls
 
 
@@ -35,7 +48,7 @@ def test_an_exchange_in_the_chat_form() -> None:
     reply = LLMResponse("Let me see.", [ToolCall("c1", "add", {"a": 1, "ü": [True, None]})])
     calls = transcript.add_reply(reply)
     assert calls == list(reply.tool_calls)
-    transcript.add_results(calls, ["3"])
+    transcript.add_results(calls, {"c1": "3"})
     assert transcript.messages[1:] == [
         {
             "role": "assistant",
@@ -61,7 +74,7 @@ def test_calls_without_words_have_no_content() -> None:
 @pytest.mark.parametrize("content", ["the answer", ""])
 def test_an_answer_is_text_and_nothing_else(content: str) -> None:
     transcript = Transcript("do it")
-    assert transcript.add_reply(LLMResponse(content)) == []
+    transcript.add_answer(LLMResponse(content, reasoning="hm", raw=completion(content)))
     assert transcript.messages[1:] == [{"role": "assistant", "content": content}]
 
 
@@ -71,11 +84,15 @@ def test_arguments_that_were_no_object_go_back_as_an_empty_one() -> None:
     assert transcript.messages[1]["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
-def test_every_call_needs_its_result() -> None:
+def test_calls_without_a_result_are_known_and_get_theirs_later() -> None:
     transcript = Transcript("do it")
-    calls = transcript.add_reply(asks("c1", "c2"))
-    with pytest.raises(ValueError, match="shorter"):
-        transcript.add_results(calls, ["only one"])
+    reply = LLMResponse("", [ToolCall(name, "look", {"at": name}) for name in "abc"])
+    calls = transcript.add_reply(reply)
+    transcript.add_results(calls, {"b": "seen"})
+    assert transcript.unanswered == [calls[0], calls[2]]
+    transcript.add_results(transcript.unanswered, {"a": "seen", "c": "seen"})
+    assert transcript.unanswered == []
+    assert [message["tool_call_id"] for message in transcript.messages[2:]] == ["b", "a", "c"]
 
 
 # -- ids -------------------------------------------------------------------------------------------------

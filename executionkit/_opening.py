@@ -1,0 +1,164 @@
+"""The conversation that a run begins with: the system message, the earlier messages and the new prompt."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from executionkit._json import a_list, an_object, is_array, is_mapping, plain
+from executionkit._text import shorten
+from executionkit.responses import text_of
+
+Messages: TypeAlias = Sequence[Mapping[str, Any]]
+"""Messages in the form of the chat completions API."""
+
+_ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
+_INSTRUCTIONS: Final = ("system", "developer")
+
+
+def opening(
+    prompt: object, messages: object, system: object, *, runs_calls: bool = False
+) -> list[dict[str, Any]]:
+    """Put the system message, the earlier messages and the new prompt together.
+
+    Args:
+        prompt: The new user message; None goes on from `messages` as they stand.
+        messages: The conversation so far; None is the same as an empty one.
+        system: The system message, which goes first; or None.
+        runs_calls: Whether the run takes calls at the end of `messages` that have no result yet.
+
+    Returns:
+        Messages that can be sent, as copies.
+
+    Raises:
+        ValueError: One of the three can't be sent, or they leave nothing to reply to.
+    """
+    if prompt is not None and not isinstance(prompt, str):
+        raise ValueError(f"prompt must be a str, got {prompt!r}")
+    opened, waiting = ([], []) if messages is None else _checked(messages)
+    if prompt is None:
+        _require_something_to_reply_to(opened, waiting, runs_calls=runs_calls)
+    elif waiting:
+        raise ValueError(
+            f"messages must have the results of their tool calls before a prompt, none for {waiting[0]!r}; "
+            "react_loop with prompt=None runs the calls at the end"
+        )
+    else:
+        opened.append(user_message(prompt))
+    if system is not None:
+        if not isinstance(system, str) or not system.strip():
+            raise ValueError(f"system must be a text or None, got {system!r}")
+        if begins_with_instructions(opened):
+            raise ValueError(
+                f"system must be None when messages begin with a {opened[0]['role']} message, got {system!r}"
+            )
+        opened.insert(0, {"role": "system", "content": system})
+    return opened
+
+
+def user_message(prompt: str) -> dict[str, Any]:
+    """The user message that a prompt makes."""
+    return {"role": "user", "content": prompt}
+
+
+def count_instructions(messages: Messages) -> int:
+    """How many system and developer messages a conversation begins with."""
+    others = (index for index, message in enumerate(messages) if message.get("role") not in _INSTRUCTIONS)
+    return next(others, len(messages))
+
+
+def begins_with_instructions(messages: object) -> bool:
+    """Whether it is a conversation that begins with a system or developer message."""
+    first = messages[0] if is_array(messages) and messages else None
+    return is_mapping(first) and first.get("role") in _INSTRUCTIONS
+
+
+def task_of(messages: Messages) -> str:
+    """The text of the last user message, which is what the reply is to do; "" if there is none."""
+    tasks = (message.get("content") for message in reversed(messages) if message["role"] == "user")
+    return text_of(next(tasks, ""))
+
+
+def raw_calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tool calls in a message of the assistant's."""
+    return a_list(message.get("tool_calls")) if message["role"] == "assistant" else []
+
+
+def _require_something_to_reply_to(
+    messages: list[dict[str, Any]], waiting: list[str], *, runs_calls: bool
+) -> None:
+    if not messages:
+        raise ValueError("prompt must be a str, got None, and there are no messages to go on from")
+    if waiting and not runs_calls:
+        raise ValueError(
+            f"messages must have the results of their tool calls, got none for {waiting[0]!r} at the end; "
+            "react_loop runs such calls"
+        )
+    if count_instructions(messages) == len(messages) or (messages[-1]["role"] == "assistant" and not waiting):
+        raise ValueError(
+            "prompt must be a str where messages leave nothing to reply to, got None: they end with a "
+            f"message of the {messages[-1]['role']}"
+        )
+
+
+def _checked(messages: object) -> tuple[list[dict[str, Any]], list[str]]:
+    """Copies of the messages, and the ids of the calls at their end that have no result yet."""
+    if not is_array(messages):
+        raise ValueError(f"messages must be a list of messages or None, got {messages!r}")
+    checked: list[dict[str, Any]] = []
+    waiting: dict[str, int] = {}
+    for index, given in enumerate(messages):
+        place = f"messages[{index}]"
+        if not is_mapping(given):
+            raise ValueError(f"{place} must be a message (a dict), got {_brief(given)}")
+        message = plain(given)
+        role = message.get("role")
+        if role not in _ROLES:
+            raise ValueError(f"{place} must have a role out of {', '.join(_ROLES)}, got {_brief(role)}")
+        if role == "tool":
+            answered = message.get("tool_call_id")
+            if not isinstance(answered, str) or answered not in waiting:
+                raise ValueError(
+                    f"{place} must have the tool_call_id of a call before it that has no result yet, got "
+                    f"{_brief(answered)}"
+                )
+            del waiting[answered]
+        elif waiting:
+            call, asked = next(iter(waiting.items()))
+            raise ValueError(
+                f"{place} must come after the result of the tool call {call!r} in messages[{asked}]"
+            )
+        else:
+            _check_content(message, place)
+            waiting = dict.fromkeys(_ids(message, place), index)
+        checked.append(message)
+    return checked, list(waiting)
+
+
+def _check_content(message: Mapping[str, Any], place: str) -> None:
+    content = message.get("content")
+    is_needed = message["role"] in ("user", *_INSTRUCTIONS)
+    if not isinstance(content, (str, list)) and (is_needed or content is not None):
+        raise ValueError(f"{place} must have a text or a list of parts as its content, got {_brief(content)}")
+
+
+def _ids(message: Mapping[str, Any], place: str) -> list[str]:
+    """The ids of the tool calls in a message."""
+    calls = message.get("tool_calls")
+    if not calls or message["role"] != "assistant":
+        return []
+    ids: list[str] = []
+    for call in a_list(calls) or [calls]:
+        described = an_object(call) or {}
+        function = an_object(described.get("function")) or {}
+        identifier = described.get("id")
+        is_named = isinstance(function.get("name"), str) and identifier
+        if not is_named or not isinstance(identifier, str) or identifier in ids:
+            raise ValueError(
+                f"{place} must have tool calls with a function's name and an id of their own, "
+                f"got {_brief(call)}"
+            )
+        ids.append(identifier)
+    return ids
+
+
+def _brief(value: object) -> str:
+    return shorten(repr(value), 200)
