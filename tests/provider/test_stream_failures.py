@@ -112,15 +112,15 @@ async def test_signs_of_life_alone_are_no_reply(server: Server, make: MakeProvid
         while not connection.reader.at_eof():
             await connection.send(sign)
             try:
-                await asyncio.wait_for(connection.reader.read(1), 0.05)
+                await asyncio.wait_for(connection.reader.read(1), 0.02)
             except TimeoutError:
                 continue
         connection.close()
 
     server.script = script
-    found = await failure(make(timeout=0.4, deadline=60.0))
+    found = await failure(make(timeout=0.2, deadline=60.0))
     assert isinstance(found, ProviderError)
-    assert "nothing of a reply came within 0.4 s (timeout)" in str(found)
+    assert "nothing of a reply came within 0.2 s (timeout)" in str(found)
 
 
 CODINGS = [
@@ -157,7 +157,7 @@ async def test_signs_of_life_hold_up_no_reply_that_is_finished(server: Server, m
         while not connection.reader.at_eof():
             await connection.send(b": still here\n\n")
             try:
-                await asyncio.wait_for(connection.reader.read(1), 0.05)
+                await asyncio.wait_for(connection.reader.read(1), 0.02)
             except TimeoutError:
                 continue
         connection.close()
