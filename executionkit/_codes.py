@@ -26,10 +26,11 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
     ),
     (
         "limit",
-        "ratelimit|ratequota|toomanyrequest|throttl|resourceexhausted|slowdown|quota(?:limit)?exceeded"
-        "|exceededquota|allocationquota|throughputexceeded|perminuteexceeded|[rt]p[md]exceeded"
+        "ratelimit|ratequota|toomany.{0,20}(?:request|call)|throttl|resourceexhausted|slowdown"
+        "|(?:request|token)s?per(?:second|minute|hour|day)|quota(?:limit)?exceeded|exceededquota"
+        "|allocationquota|throughputexceeded|perminuteexceeded|[rt]p[md]exceeded|requestratetoolarge"
         "|^limit(?:exceeded|reached|requests|burst)|(?:minute|hourly|daily|monthly).*limit"
-        "|(?:requests?|usage|service|[rt]p[md]|concurren(?:cy|t)|burst|throughput)limits?(?:exceeded|reached)?",
+        "|(?:requests?|usage|service|flow|qps|[rt]p[md]|concurren(?:cy|t)|burst|throughput)limits?(?:exceeded|reached)?",
     ),
     (
         "final",
@@ -40,13 +41,16 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
         "|responsibleai|toolarge|toolong|unprocessable|missing(?:required|param|field)|parametererror"
         "|unrecognizedclient|signaturedoesnotmatch|suspended|deactivated|decommissioned|deprecated"
         "|(?:account|key|organization|project|user)disabled|expired(?:api)?key|keyexpired|noaccess|maxlength"
-        "|safety|sensitive|unsafe",
+        "|safety|sensitive|unsafe|accessterminated|apikeymissing"
+        "|(?:wrong|incorrect|bad|missing|no)apikey",
     ),
 )
 _RULES: tuple[tuple[Meaning, re.Pattern[str]], ...] = tuple(
     (meaning, re.compile(parts)) for meaning, parts in _PARTS
 )
-_STATUS = re.compile(r"(?:http|error|status)?[ _-]?([345][0-9]{2})(?: [A-Z].*)?\Z", re.IGNORECASE | re.ASCII)
+_STATUS = re.compile(
+    r"(?:http|e|err|error|status|code)?[ _-]?([345][0-9]{2})(?: [A-Z].*)?\Z", re.IGNORECASE | re.ASCII
+)
 _PUNCTUATION = re.compile(r"[^a-z0-9]+")
 
 _TOO_LONG = re.compile(

@@ -256,7 +256,8 @@ class _Grammar(NamedTuple):
 def _grammar() -> _Grammar:
     blank = r"[ \t\n\r]*"
     plain = r'[^"\\]*+'
-    string = rf'"{plain}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){plain})*+"'
+    # Not possessive: Python before 3.11.5 takes a text with half an escape for a match of such a group.
+    string = rf'"{plain}(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{{4}}){plain})*"'
     number = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
     key = rf"{string}{blank}:{blank}"
     return _Grammar(

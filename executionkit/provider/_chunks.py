@@ -99,6 +99,11 @@ class _Answer:
         return events
 
     @property
+    def text(self) -> str:
+        """The text for the reader."""
+        return str(self._content)
+
+    @property
     def reasoning(self) -> str:
         """The reasoning, in whatever fields it came."""
         return str(self._reasoning)
@@ -198,8 +203,13 @@ class Assembly:
         return not self._seen_choice
 
     @property
+    def text(self) -> str:
+        """The text that has come."""
+        return self._first.text
+
+    @property
     def failure(self) -> dict[str, Any] | None:
-        """The error, in the form of an error body, where the generation failed and brought nothing."""
+        """The error, in the form of an error body, where the generation failed."""
         choice = self._first.choice(0)
         return failure_of(choice, choice["message"], self._first.finish)
 

@@ -31,9 +31,12 @@ _REASONS = 4
 
 _WORDS = frozenset(
     {"message", "msg", "errormessage", "errormsg", "errmsg", "detail", "description", "errordescription"}
-    | {"reason", "reasons", "raw", "error", "cause", "hint", "statusmsg"}
+    | {"reason", "reasons", "raw", "error", "errors", "details", "cause", "hint", "statusmsg", "explanation"}
 )
 """The names under which servers say in words what went wrong."""
+
+_WORD_ENDS = ("error", "message", "reason", "description")
+"""The ends of further such names: `upstream_error`, `internalMessage`."""
 
 _MESSAGES = frozenset({"message", "msg", "detail", "errormessage", "errormsg", "errmsg", "statusmsg"})
 """The names under which the words of an error stand, where nothing else says that it is one."""
@@ -227,7 +230,7 @@ def _reason(body: dict[str, Any], facts: dict[str, Any], error: object) -> str:
         # A single word is a code, and no reason beside another.
         if (
             len(reasons) > _REASONS
-            or (squashed(name) not in _WORDS and not faults)
+            or not (faults or _holds_words(name, text))
             or (first and " " not in text and text.isascii())
         ):
             continue
@@ -235,6 +238,11 @@ def _reason(body: dict[str, Any], facts: dict[str, Any], error: object) -> str:
         if not any(text[:2_000] in reason or reason in text[:2_000] for reason in reasons if reason):
             reasons.append(text)
     return "; ".join(filter(None, reasons)) or first
+
+
+def _holds_words(name: str, text: str) -> bool:
+    name = squashed(name)
+    return name in _WORDS or (" " in text and name.endswith(_WORD_ENDS))
 
 
 def _by_field(name: str, value: object) -> str:

@@ -12,9 +12,11 @@ from executionkit.responses import LLMResponse, text_of
 
 _FAILED: Final = re.compile(
     r"error|fail|malformed|abort|cancel|interrupt|insufficient|unavailable|overload|time.?out"
-    r"|unexpected|missing|too.many|^other$",
+    r"|unexpected|missing|too.many",
     re.IGNORECASE,
 )
+_OPEN: Final = "other"
+"""A finish reason that says nothing. It stands for a failure only where nothing came."""
 
 
 def response_from(
@@ -43,13 +45,14 @@ def response_from(
 
 
 def failure_of(choice: Mapping[str, Any], message: Mapping[str, Any], finish: str) -> dict[str, Any] | None:
-    """The error, as an error body, of a choice that holds nothing because its generation failed."""
-    if has_text(message) or raw_calls(message) or a_text(message.get("refusal")):
+    """The error, as an error body, of a choice whose generation failed; what came of it is no answer."""
+    if a_text(message.get("refusal")):
         return None
-    if choice.get("error"):
+    is_begun = has_text(message) or bool(raw_calls(message))
+    if choice.get("error") and not (is_begun and finish and not is_failure(finish)):
         return {"error": choice["error"]}
-    for name in (finish, a_text(choice.get("native_finish_reason"))):
-        if _FAILED.search(name):
+    for name in (finish,) if is_begun else (finish, a_text(choice.get("native_finish_reason"))):
+        if is_failure(name) or (name.lower() == _OPEN and not is_begun):
             words = f"the generation failed (finish_reason {name!r})"
             return {"error": {"message": words, "type": "failed_generation"}}
     return None

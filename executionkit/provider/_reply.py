@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from executionkit._json import a_list, a_text, an_object, is_object, loads
+from executionkit._json import a_list, a_text, an_object, is_list, is_object, loads
 from executionkit._messages import joined
-from executionkit._text import describe
+from executionkit._text import describe, well_formed
 from executionkit.errors import LLMError
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._codings import unpacked
@@ -20,7 +20,7 @@ from executionkit.provider._http.transport import Reply
 from executionkit.provider._message import answer_in, failure_of, response_from
 from executionkit.provider._sse import BOM, NO_STREAM, EventParser, EventTooLargeError, ServerEvent
 from executionkit.provider._usage import real_usage, usage_in
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, text_of
 
 _ODD = 16_384
 """The most characters that are looked at of an event that was not understood."""
@@ -58,9 +58,14 @@ def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLM
     try:
         payload = opened(loads(bare))
     except (ValueError, RecursionError) as exc:
+        if (rest := _without_marks(bare, is_sure=True)) != bare:
+            plain = {**reply.headers, "content-encoding": ""}
+            return interpret(reply._replace(body=rest, headers=plain), limit, report, asked)
         if lines := _chunks_by_line(bare):
             return _from_events(reply, lines, report, asked, deque(maxlen=0))
         return report.unreadable(reply, "empty" if not reply.body.strip() else describe(exc))
+    if is_list(payload) and len(payload) == 1:
+        payload = payload[0]
     completion = an_object(payload)
     if completion is None:
         return report.unreadable(reply, "JSON, but not an object")
@@ -91,14 +96,21 @@ def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -
         first = response_from(body, message, finish, real_usage(usage_in(body), body), **facts)
         if not (body.get("error") and _is_empty(first)):
             return first
-    if body.get("error"):
-        return report.error_within(reply, body)
-    for choice in choices:
-        message = an_object(choice.get("message")) or {}
-        failure = failure_of(choice, message, a_text(choice.get("finish_reason")))
-        if failure is not None:
-            return report.error_within(reply, failure)
-    return report.unreadable(reply, "no message in it")
+    messages = [an_object(choice.get("message", choice.get("delta"))) or {} for choice in choices]
+    failure = body if body.get("error") else None
+    for choice, message in zip(choices, messages, strict=True):
+        failure = failure or failure_of(choice, message, a_text(choice.get("finish_reason")))
+    if failure is None:
+        return report.unreadable(reply, "no message in it")
+    texts = (well_formed(text_of(message.get("content"))) for message in messages)
+    return _with_text(report.error_within(reply, failure), next(filter(str.strip, texts), ""))
+
+
+def _with_text(failure: LLMError, text: str) -> LLMError:
+    """The error, with the text that came before it."""
+    if text:
+        failure.metadata["partial_text"] = text
+    return failure
 
 
 def _with_facts(response: LLMResponse, reply: Reply, report: Reporter) -> LLMResponse:
@@ -110,13 +122,14 @@ def _is_empty(response: LLMResponse) -> bool:
     return not (response.content.strip() or response.tool_calls or response.refusal)
 
 
-def _without_marks(body: bytes) -> bytes:
-    """A body without the signs of life before it and the end of a stream after it.
+def _without_marks(body: bytes, *, is_sure: bool = False) -> bytes:
+    """A body without the signs of life around it and the end of a stream after it.
 
-    Some servers send these with a whole reply as well.
+    Some servers send these with a whole reply as well. Unless `is_sure`, it is not split where nothing looks
+    like that.
     """
     body = body.removeprefix(BOM).strip()
-    if body[:1] != b":" and body[-6:] != b"[DONE]":
+    if not is_sure and body[:1] != b":" and body[-6:] != b"[DONE]":
         return body
     lines = body.splitlines()
     first, last = 0, len(lines)
@@ -157,9 +170,10 @@ def _from_events(
         except (ValueError, RecursionError) as exc:
             if assembly.is_finished:
                 break
-            if event.type != "error":
-                return report.unreadable(piece, describe(exc))
-            parsed = data
+            parsed = opened(data)
+            if parsed is data and event.type != "error":
+                odd.append(data[:_ODD])
+                return _with_text(report.unreadable(piece, describe(exc)), assembly.text)
         if not parsed and event.type != "error":
             continue  # null or {}: a sign of life
         chunk = an_object(parsed)
@@ -169,14 +183,15 @@ def _from_events(
                 break
             if chunk is None and event.type != "error":
                 return report.unreadable(piece, "JSON, but not an object")
-            return report.error_within(piece, failure)
+            return _with_text(report.error_within(piece, failure), assembly.text)
         if not assembly.add(chunk or {}) and chunk and not chunk.get("choices"):
             odd.append(data[:_ODD])
     if assembly.is_empty:
         return report.unreadable(reply, "no message in it")
     if assembly.is_cut_off:
-        return report.unreadable(reply, "a stream that ended before the reply was finished")
+        cut_off = report.unreadable(reply, "a stream that ended before the reply was finished")
+        return _with_text(cut_off, assembly.text)
     failure = assembly.failure
     if failure is not None:
-        return report.error_within(reply, failure)
+        return _with_text(report.error_within(reply, failure), assembly.text)
     return _with_facts(assembly.response(), reply, report)

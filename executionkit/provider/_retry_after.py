@@ -46,20 +46,28 @@ _PART = re.compile(
 _ISO = re.compile(r"PT(?=[0-9])((?:[0-9.]{1,15}[HMS]){1,3})", re.IGNORECASE)
 _ADVICE = re.compile(
     r"(?:"
-    r"(?:try again|retry(?:ing)?|wait|available again|resets?)(?: again)?(?: your request)? "
+    r"(?:try again|retry(?:ing)?|retried|wait|available again|resets?)(?: again)?(?: your request)? "
     r"(?:in|after|for|(?P<at>at)):?"
-    r"|(?:please|must|should|need to|have to) wait"
+    r"|(?:please|must|should|need to|have to) wait|(?:^|[.,;:!(]\s{0,2})wait"
     # A field of a body that is quoted in a text, which need not be JSON: `"retryDelay": "39s"`.
     r"|retry[-_ ]?(?:after|delay|in)[\\\"']{0,7}\s{0,3}[:=]\s{0,3}[\\\"']{0,7}"
     r") ?(?:(?:about|at least|approximately|around|another|a further) )?(?=[0-9])",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
+)
+_EASTERN = {"\u6beb\u79d2": 1e-3, "\u79d2": 1.0, "\ucd08": 1.0, "\u5206": 60.0, "\ubd84": 60.0, "\u5c0f\u65f6": 3600.0}
+# Chinese, Japanese and Korean say "after 30 seconds, again".
+_EASTERN_ADVICE = re.compile(
+    rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)\s?({'|'.join(_EASTERN)})\u949f?\s?[\u4e4b\u4ee5]?[\u540e\u5f8c\ud6c4]"
+    r"(?=.{0,20}?(?:[\u91cd\u518d][\u8bd5\u8a66]|\u91cd\u65b0|\u518d\u6b21|\u518d\u5ea6|\ub2e4\uc2dc|\uc7ac\uc2dc\ub3c4|\u304a\u8a66\u3057))"
 )
 _RESET = re.compile(r"ratelimit|rate-limit")
 _STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{4,20} ?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})(?![0-9])")
 
 # The names of fields that hold a wait, squashed: retryDelay, retry_after_ms, nextRetryAt, quotaResetDelay.
 _NAME = re.compile(
-    r"(?:x|next|quota|ratelimit|limits?|usage|window|requests?|tokens?)*(?P<kind>retry|resets?)"
+    r"(?:(?P<first>ms|milliseconds|secs|seconds)(?:until|to|before))?"
+    r"(?:x|next|quota|ratelimit|limits?|usage|window|requests?|tokens?)*"
+    r"(?P<kind>retry|resets?|wait|cooldown|backoff|available)"
     r"(?P<rest>(?:delay|after|in|at|on|time|timestamp|date)*)(?P<unit>ms|millis|milliseconds|s|secs?|seconds)?"
 )
 _FACTORS = {"ms": 1e-3, "millis": 1e-3, "milliseconds": 1e-3}
@@ -109,12 +117,22 @@ def _waits(
     for held in inner:
         yield _asked(held, "", clock)
     named = [(match, value) for name, value in facts if (match := _NAME.fullmatch(squashed(name)))]
-    yield from (_told(match, value, clock) for match, value in named if match["kind"] == "retry")
+    yield from (_told(match, value, clock) for match, value in named if not _is_reset(match))
+    yield from (
+        _told(match, value, clock)
+        for name, value in headers.items()
+        if (match := _NAME.fullmatch(squashed(name.removeprefix(_PREFIXES[-1])))) and not _is_reset(match)
+    )
     yield _advised("\n".join(a_text(value)[:_SAID] for _, value in facts)[: 8 * _SAID], clock)
     if is_limit:
-        yield from (_told(match, value, clock) for match, value in named if match["kind"] != "retry")
+        yield from (_told(match, value, clock) for match, value in named if _is_reset(match))
         yield _reset(headers, clock)
         yield from (_reset(held, clock) for held in inner)
+
+
+def _is_reset(name: re.Match[str]) -> bool:
+    """Whether a field tells when a limit ends, which is a wait only for a request that has met it."""
+    return name["kind"].startswith("reset")
 
 
 class _Clock:
@@ -167,8 +185,8 @@ def _told(name: re.Match[str], value: object, clock: _Clock) -> float | None:
         text = a_text(value)
         delay = _delay(text)
         return _moment(text, clock) if delay is None else delay
-    if name["unit"]:
-        return min(number * _FACTORS.get(name["unit"], 1.0), _LONGEST)
+    if unit := name["unit"] or name["first"]:
+        return min(number * _FACTORS.get(unit, 1.0), _LONGEST)
     if name["kind"] == "retry" and name["rest"] == "after":
         return _seconds_or_moment(number, clock)  # the name of the header, whose unit is the second
     return clock.since_1970(number)
@@ -214,7 +232,8 @@ def _advised(text: str, clock: _Clock) -> float | None:
         wait = _leading(rest)[0] if stamp is None else _moment(stamp[0], clock)
         if wait is not None and not (found["at"] and stamp is None):  # "at 10h" is a time of the day
             return wait
-    return None
+    eastern = _EASTERN_ADVICE.search(text)
+    return min(float(eastern[1]) * _EASTERN[eastern[2]], _LONGEST) if eastern else None
 
 
 def _leading(text: str) -> tuple[float | None, str]:

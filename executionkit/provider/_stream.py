@@ -255,7 +255,10 @@ class ProviderStream(ReplyStream):
         except (ValueError, RecursionError) as exc:
             if is_last:
                 return  # a torn event: the stream ended within it
-            parsed = data if event.type == "error" else exc
+            parsed = opened(data)
+            if parsed is data and event.type != "error":
+                self._odd.append(data[:_BEGINNING])
+                parsed = exc
         if not parsed and event.type != "error":
             return  # null or {}: a sign of life
         chunk = an_object(parsed)

@@ -42,6 +42,7 @@ LIMITS = [
         "rpm_exceeded",
         "AllocationQuota.FreeTierOnly",
     ),
+    *("too_many_concurrent_requests", "tokens_per_minute", "RequestRateTooLarge", "qps_limit", "E429"),
 ]
 FINAL = [
     *(
@@ -67,6 +68,7 @@ FINAL = [
         "expired_api_key",
         "SensitiveContent",
     ),
+    *("wrong_api_key", "IncorrectAPIKey", "access_terminated_error", "err-400"),
 ]
 PASSING = [
     *(
@@ -316,6 +318,18 @@ WAITS: list[tuple[Any, dict[str, str], float]] = [
     ({}, {"ratelimit": '"a";r=5;t=3, "b";r=0;t=41'}, 41.0),
     ({}, {"ratelimit": "limit=10, remaining=0, reset=41"}, 41.0),
     ({}, {"x_ratelimit_reset_after": "5s", "x_ratelimit_remaining": "0"}, 5.0),
+    ({}, {"x_ratelimit_retry_after": "6"}, 6.0),
+    ({}, {"x_retry_in": "6s"}, 6.0),
+    ({"error": {"wait_seconds": 6}}, {}, 6.0),
+    ({"error": {"cooldown_ms": 6000}}, {}, 6.0),
+    ({"error": {"seconds_until_retry": 6}}, {}, 6.0),
+    ({"error": {"nextAvailableAt": "2026-03-01T12:00:15Z"}}, {}, 15.0),
+    ({"error": {"message": "Too many requests, wait 6s. The request can be retried then."}}, {}, 6.0),
+    ({"error": {"message": "It can be retried in 6 seconds."}}, {}, 6.0),
+    ({"message": "请求过于频繁，请在30秒后重试"}, {}, 30.0),
+    ({"message": "2分钟后再试"}, {}, 120.0),
+    ({"message": "30秒後に再試行してください"}, {}, 30.0),
+    ({"message": "30초 후 다시 시도하세요"}, {}, 30.0),
 ]
 
 
@@ -336,6 +350,8 @@ def test_the_wait_wherever_it_is_told(body: Any, headers: dict[str, str], second
         ({"error": {"timeout": "30s"}}, {}),
         ({"error": {"max_retry_delay": "30s", "retry": 5, "retry_in": 5, "retries": "9s"}}, {}),
         ({"error": {"message": "Try again at 10h30, or retry at 7 pm."}}, {}),
+        ({"error": {"message": "请求在30秒后超时"}}, {}),  # noqa: RUF001
+        ({"error": {"wait": 30, "available": 6, "wait_list": "6s"}}, {"x_should_retry": "6s"}),
         ({"error": {"message": "The longest wait is 30s; it waited 31 seconds."}}, {}),
         ({}, {"ratelimit": '"a";r=5;t=3'}),
         ({}, {"x_ratelimit_reset": "30"}),

@@ -677,12 +677,17 @@ async def test_a_refusal_of_the_models_own_text_is_retried(
         assert (await react_loop(provider, "q", [LOOK], retry=NO_WAIT)).value == "Blue."
 
 
-async def test_text_of_a_generation_that_failed_later_is_paid_for(
-    server: Server, make_one: MakeProvider
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_generation_that_failed_after_some_text_is_retried(
+    server: Server, make_one: MakeProvider, is_streamed: bool
 ) -> None:
-    server.script = http(
-        json.dumps({"choices": [{"message": {"content": "half"}, "finish_reason": "error"}]})
-    )
-    async with make_one() as provider:
-        found = await asked(provider, streamed=False)
-    assert (found.content, found.finish_reason) == ("half", "error")
+    half = {"content": "half"}
+    broken = stream(chunk(**half), chunk("error")) if is_streamed else None
+    whole = {"choices": [{"message": half, "finish_reason": "error"}]}
+    server.script = [broken or http(json.dumps(whole)), FINAL]
+    async with make_one(stream_always=is_streamed) as provider:
+        with pytest.raises(ProviderError, match="the generation failed") as caught:
+            await provider.complete(USER)
+        assert caught.value.metadata["partial_text"] == "half"
+        server.script = [broken or http(json.dumps(whole)), FINAL]
+        assert (await react_loop(provider, "q", [LOOK], retry=NO_WAIT)).value == "Blue."

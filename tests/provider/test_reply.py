@@ -313,12 +313,29 @@ def test_an_error_within_a_200(code: Any, kind: type[LLMError]) -> None:
 
 def test_an_error_beside_an_answer() -> None:
     assert response({**completion("fine"), "error": None}).content == "fine"
-    partial = {
-        "choices": [{"message": {"content": "so far"}, "finish_reason": "error", "error": {"code": 502}}]
-    }
-    assert response(partial).content == "so far"
+    assert response({**completion("fine"), "error": {"message": "late"}}).content == "fine"
+    finished = {"message": {"content": "fine"}, "finish_reason": "stop", "error": {"code": 502}}
+    assert response({"choices": [finished]}).content == "fine"
     nothing = {"choices": [{"message": {"content": ""}, "finish_reason": "error", "error": {"code": 502}}]}
     assert type(error(nothing)) is ProviderError
+    assert "partial_text" not in error(nothing).metadata
+
+
+@pytest.mark.parametrize("finish", ["error", "MALFORMED_FUNCTION_CALL", "engine_timeout", "abort"])
+@pytest.mark.parametrize("why", [{}, {"error": {"message": "it broke", "code": 502}}])
+@pytest.mark.parametrize("place", ["body", "choice"])
+def test_a_generation_that_failed_after_some_text_is_no_answer(
+    finish: str, why: dict[str, Any], place: str
+) -> None:
+    choice = {"index": 0, "finish_reason": finish, **(why if place == "choice" else {})}
+    beside = why if place == "body" else {}
+    whole = {"choices": [{**choice, "message": {"content": "so far"}}], **beside}
+    chunks = [{"choices": [{"index": 0, "delta": {"content": "so far"}}]}, {"choices": [choice], **beside}]
+    events = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    for found in (error(whole), error(events + b"data: [DONE]\n\n")):
+        assert type(found) is ProviderError
+        assert found.metadata == {"partial_text": "so far"}
+        assert ("it broke" if why else f"finish_reason {finish!r}") in str(found)
 
 
 def test_what_is_no_reply_is_shown_in_part_and_without_the_key() -> None:

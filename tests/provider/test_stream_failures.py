@@ -83,6 +83,8 @@ async def failure(provider: Provider, ask: Any = streamed) -> LLMError:
             "too quick",
         ),
         (f"data: {json.dumps(json.dumps(BUSY))}\n\n", ProviderError, "the upstream is overloaded"),
+        (f"data: Error: {json.dumps({'error': TOO_LONG})}\n\n", PermanentError, "exceeds the context size"),
+        (f"data: data: {json.dumps({'error': TOO_LONG})}\n\n", PermanentError, "exceeds the context size"),
         ("data: null\n\ndata: {}\n\n", ProviderError, "ended before"),
         ("warning: {not JSON\n\n", ProviderError, "ended before"),
     ],
