@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
+import pytest
 from pages import MODULES, PAGES, ROOT, blocks, name_of, prose, spans, texts
 
 import executionkit
@@ -125,6 +126,20 @@ def test_a_name_that_is_not_there_is_found() -> None:
     names = ("kit.total", "Provider.strem", "executionkit.testin", "result.agreement")
     assert [span for span in (*calls, *names) if not faults_in(span)] == []
     assert faults_in("consensus(key=answers.number, stop=executionkit.engine.retry)") == []
+
+
+VENDORS = (
+    *("Gemini", "DeepSeek", "OpenRouter", "LiteLLM", "Groq", "OpenAI", "Azure", "llama.cpp", "vLLM", "TGI"),
+    *("SGLang", "LM Studio", "Ollama", "Mistral", "Anthropic-compatible"),
+)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_vendor_has_its_differences_under_its_name(vendor: str) -> None:
+    page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    sections = [part for part in page.split("\n## ")[1:] if vendor in part.partition("\n")[0]]
+    assert len(sections) == 1
+    assert sections[0].count("\n|") >= 4
 
 
 def test_the_extras_and_back_ends_named_are_those_there_are() -> None:

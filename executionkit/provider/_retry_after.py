@@ -54,11 +54,11 @@ _ADVICE = re.compile(
     r") ?(?:(?:about|at least|approximately|around|another|a further) )?(?=[0-9])",
     re.IGNORECASE | re.MULTILINE,
 )
-_EASTERN = {"\u6beb\u79d2": 1e-3, "\u79d2": 1.0, "\ucd08": 1.0, "\u5206": 60.0, "\ubd84": 60.0, "\u5c0f\u65f6": 3600.0}
+_EASTERN = {"毫秒": 1e-3, "秒": 1.0, "초": 1.0, "分": 60.0, "분": 60.0, "小时": 3600.0}
 # Chinese, Japanese and Korean say "after 30 seconds, again".
 _EASTERN_ADVICE = re.compile(
-    rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)\s?({'|'.join(_EASTERN)})\u949f?\s?[\u4e4b\u4ee5]?[\u540e\u5f8c\ud6c4]"
-    r"(?=.{0,20}?(?:[\u91cd\u518d][\u8bd5\u8a66]|\u91cd\u65b0|\u518d\u6b21|\u518d\u5ea6|\ub2e4\uc2dc|\uc7ac\uc2dc\ub3c4|\u304a\u8a66\u3057))"
+    rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)\s?({'|'.join(_EASTERN)})钟?\s?[之以]?[后後후]"
+    r"(?=.{0,20}?(?:[重再][试試]|重新|再次|再度|다시|재시도|お試し))"
 )
 _RESET = re.compile(r"ratelimit|rate-limit")
 _STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{4,20} ?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})(?![0-9])")

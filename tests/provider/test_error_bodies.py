@@ -350,7 +350,7 @@ def test_the_wait_wherever_it_is_told(body: Any, headers: dict[str, str], second
         ({"error": {"timeout": "30s"}}, {}),
         ({"error": {"max_retry_delay": "30s", "retry": 5, "retry_in": 5, "retries": "9s"}}, {}),
         ({"error": {"message": "Try again at 10h30, or retry at 7 pm."}}, {}),
-        ({"error": {"message": "请求在30秒后超时"}}, {}),  # noqa: RUF001
+        ({"error": {"message": "请求在30秒后超时"}}, {}),
         ({"error": {"wait": 30, "available": 6, "wait_list": "6s"}}, {"x_should_retry": "6s"}),
         ({"error": {"message": "The longest wait is 30s; it waited 31 seconds."}}, {}),
         ({}, {"ratelimit": '"a";r=5;t=3'}),
