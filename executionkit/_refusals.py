@@ -80,7 +80,8 @@ _PARAM: Final = re.compile(r'"param"\s*:\s*"n"|"loc"\s*:\s*\[\s*(?:"body"\s*,\s*
 _CHOICES: Final = re.compile(
     r"[\"'`‘“]n(?:_cmpl)?[\"'`’”]|\bn_cmpl\b|\bn\s*(?:[<>=!]|must|should|cannot|can't|has to|value|parameter)"
     r"|\b(?:parameter|field|argument|value|support)\s+n\b|\bparameters?\b[^.:]{0,20}:\s*n\b|\bbody\.n\b"
-    r"|\bcandidate_?count|\bone candidate|\bmulti(?:ple|-)?\s?(?:choice|completion|candidate|generation)"
+    r"|\bcandidate_?count|\b(?:one|single|1) (?:\w+ )?(?:choice|completion|candidate|generation)"
+    r"|\bmulti(?:ple|-)?\s?(?:choice|completion|candidate|generation)"
     r"|\bnum(?:ber)?[ _](?:of[ _])?(?:return_sequences|choices|completions|candidates|generations)",
     re.IGNORECASE,
 )

@@ -84,6 +84,7 @@ def test_other_errors_say_nothing_of_system_messages(exc: LLMError) -> None:
         ("Invalid 'n': integer above maximum value. Expected a value <= 128, but got 200 instead.", 200, 128),
         ("200 is greater than the maximum of 128 - 'n'", 200, 128),
         ("Only one candidate can be specified in the current model", 5, 1),  # Gemini
+        ("Only one completion choice is allowed", 5, 1),  # llama.cpp
         ("The specified candidateCount 9 is out of range; must be within 1..8", 9, 8),
         ("The deployment doesn't support n > 1", 5, 1),
         ("Unrecognized request argument supplied: 'n' is unknown", 5, 1),
