@@ -9,8 +9,10 @@ from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
 from executionkit._opening import Messages, opening
 from executionkit._output import OutputAdapter, Rung, SchemaMode, Validator
+from executionkit._text import describe
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
+from executionkit.errors import ProviderError
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
 
@@ -181,10 +183,14 @@ async def structured(
     `["parse_attempts"]`, `["repair_attempts"]`, `["validated"]`, `["truncated_responses"]` and
     `["rung_costs"]` (as dicts).
     """
-    from executionkit._output import output_for
-    from executionkit._refusals import NO_SYSTEM_MESSAGES
-    from executionkit._schema_modes import MEMORY, MODES
-    from executionkit.patterns._structured_attempts import Attempts
+    try:
+        from executionkit._output import output_for
+        from executionkit._refusals import NO_SYSTEM_MESSAGES
+        from executionkit._schema_modes import MEMORY, MODES
+        from executionkit.patterns._structured_attempts import Attempts
+    except OSError as exc:  # no descriptor is left to read these modules with
+        why = f"structured: its own modules can't be read ({describe(exc)})"
+        raise ProviderError(why, dispatched=False) from exc
 
     conversation = opening(prompt, messages, system)
     checks.at_least(0, max_retries=max_retries)

@@ -95,7 +95,7 @@ def test_no_descriptor_left_for_the_first_connection() -> None:
     pytest.importorskip("resource")
     script = """
 import asyncio, os, resource, sys
-from executionkit import Provider, ProviderError
+from executionkit import Provider, ProviderError, structured
 async def main():
     provider = Provider("https://127.0.0.1:9/v1", "m", "sk-any-key-123456", backend="stdlib", timeout=5.0)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -105,10 +105,12 @@ async def main():
             taken.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
         pass
-    try:
-        await provider.complete([{"role": "user", "content": "q"}])
-    except ProviderError as error:
-        found = str(error)
+    found = []
+    for asking in (provider.complete([{"role": "user", "content": "q"}]), structured(provider, "q")):
+        try:
+            await asking
+        except ProviderError as error:
+            found.append((str(error), error.dispatched))
     for each in taken:
         os.close(each)
     print(found)
@@ -116,4 +118,5 @@ asyncio.run(main())
 """
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
-    assert "Too many open files" in done.stdout, done.stderr
+    assert done.stdout.count("Too many open files") == 2, done.stderr
+    assert "True" not in done.stdout
