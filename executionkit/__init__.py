@@ -8,12 +8,14 @@ from executionkit._lazy import install
 # first used; type checkers see plain imports, and so does Python where the package comes without its source.
 if TYPE_CHECKING or not install(__name__):
     from executionkit._mock import MockProvider as MockProvider
+    from executionkit._turn_stream import TurnStream as TurnStream
     from executionkit._version import __version__ as __version__
     from executionkit.compose import (
         PatternStep as PatternStep,
         PipeResult as PipeResult,
         pipe as pipe,
     )
+    from executionkit.conversation import Conversation as Conversation
     from executionkit.cost import CostTracker as CostTracker
     from executionkit.engine.convergence import ConvergenceDetector as ConvergenceDetector
     from executionkit.engine.json_extraction import extract_json as extract_json

@@ -33,7 +33,7 @@ def opening(
     """
     if prompt is not None and not isinstance(prompt, str):
         raise ValueError(f"prompt must be a str, got {prompt!r}")
-    opened, waiting = ([], []) if messages is None else _checked(messages)
+    opened, waiting = checked_messages(messages)
     if prompt is None:
         _require_something_to_reply_to(opened, waiting, runs_calls=runs_calls)
     elif waiting:
@@ -43,15 +43,20 @@ def opening(
         )
     else:
         opened.append(user_message(prompt))
-    if system is not None:
-        if not isinstance(system, str) or not system.strip():
-            raise ValueError(f"system must be a text or None, got {system!r}")
-        if begins_with_instructions(opened):
-            raise ValueError(
-                f"system must be None when messages begin with a {opened[0]['role']} message, got {system!r}"
-            )
-        opened.insert(0, {"role": "system", "content": system})
-    return opened
+    return with_system(opened, system)
+
+
+def with_system(messages: list[dict[str, Any]], system: object) -> list[dict[str, Any]]:
+    """The messages after a system message, if there is one; `messages` may then not begin with their own."""
+    if system is None:
+        return messages
+    if not isinstance(system, str) or not system.strip():
+        raise ValueError(f"system must be a text or None, got {system!r}")
+    if begins_with_instructions(messages):
+        raise ValueError(
+            f"system must be None when messages begin with a {messages[0]['role']} message, got {system!r}"
+        )
+    return [{"role": "system", "content": system}, *messages]
 
 
 def user_message(prompt: str) -> dict[str, Any]:
@@ -99,8 +104,14 @@ def _require_something_to_reply_to(
         )
 
 
-def _checked(messages: object) -> tuple[list[dict[str, Any]], list[str]]:
-    """Copies of the messages, and the ids of the calls at their end that have no result yet."""
+def checked_messages(messages: object) -> tuple[list[dict[str, Any]], list[str]]:
+    """Copies of the messages, and the ids of the calls at their end that have no result yet.
+
+    Raises:
+        ValueError: They can't be sent. The error has the index of the message and the reason.
+    """
+    if messages is None:
+        return [], []
     if not is_array(messages):
         raise ValueError(f"messages must be a list of messages or None, got {messages!r}")
     checked: list[dict[str, Any]] = []

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Protocol, TypeGuard, TypeVar, cast
 
@@ -159,6 +159,11 @@ async def pipe(
             step_count=len(done),
             step_metadata=[copied(result.metadata) for result in done],
         )
+
+
+def names_keyword(steps: Sequence[object], name: str) -> bool:
+    """Whether one of the steps has a parameter of this name that is not preset."""
+    return any(_Taker(cast("PatternStep[Any]", step)).names_it(name) for step in steps if callable(step))
 
 
 def _check_keywords(takers: "list[_Taker]", shared: Mapping[str, object]) -> None:

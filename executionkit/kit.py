@@ -3,20 +3,23 @@
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, cast
 
 from executionkit import _checks as checks
-from executionkit.compose import pipe
+from executionkit._opening import Messages, begins_with_instructions, with_system
+from executionkit.compose import names_keyword, pipe
+from executionkit.conversation import Conversation
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.map_reduce import map_reduce
-from executionkit.patterns.react_loop import react_loop
+from executionkit.patterns.react_loop import ReactOptions, react_loop
 from executionkit.patterns.refine_loop import refine_loop
 from executionkit.patterns.structured import structured
 from executionkit.protocols import LLMProvider
 from executionkit.streaming import ReplyStream
+from executionkit.tools._tool import Toolable
 from executionkit.types import TokenUsage
 
 P = ParamSpec("P")
@@ -33,6 +36,9 @@ def _method(
 
     @wraps(pattern)
     def method(self: "Kit", /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        if self.system is not None and "system" not in kwargs and _takes_system(pattern, args):
+            has_its_own = begins_with_instructions(kwargs.get("messages"))
+            kwargs["system"] = None if has_its_own else self.system
         return pattern(self.metered, *args, **kwargs)
 
     method.__module__, method.__name__ = __name__, pattern.__name__.removesuffix("_loop")
@@ -41,6 +47,13 @@ def _method(
     # Without `__wrapped__`, which would show the provider among the parameters.
     vars(method)["__signature__"] = _with_self(inspect.signature(vars(method).pop("__wrapped__")))
     return method
+
+
+def _takes_system(pattern: Callable[..., object], args: tuple[object, ...]) -> bool:
+    """Whether the pattern, or one of the steps of a pipe, has a parameter for the system message."""
+    if pattern is pipe:
+        return names_keyword(args[1:], "system")
+    return "system" in inspect.signature(pattern).parameters
 
 
 def _conversation(prompt: object) -> list[dict[str, Any]]:
@@ -75,15 +88,32 @@ class Kit:
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
         track_cost: Whether to keep the total. False leaves `usage` at zero.
+        system: The system message of the methods, wherever none is passed and `messages` don't begin with
+            one. `map_reduce` and the steps of a `pipe` that have no parameter `system` send none. Defaults to
+            none.
+        max_cost: Maximum calls and tokens for everything that is done through the kit. Defaults to no limit.
 
     Raises:
         TypeError: `provider` has no `complete` method.
+        ValueError: `system` or `max_cost` can't be used, or there is a `max_cost` without `track_cost`.
     """
 
-    def __init__(self, provider: LLMProvider, *, track_cost: bool = True) -> None:
-        self._run = Run("kit", provider)
+    def __init__(
+        self,
+        provider: LLMProvider,
+        *,
+        track_cost: bool = True,
+        system: str | None = None,
+        max_cost: TokenUsage | None = None,
+    ) -> None:
+        checks.budget(max_cost=max_cost)
+        with_system([], system)
+        if max_cost is not None and not track_cost:
+            raise ValueError(f"max_cost must be None with track_cost=False, got {max_cost!r}")
+        self._run = Run("kit", provider, max_cost=max_cost)
         self._track_cost = track_cost
         self.provider = provider
+        self.system = system
 
     def __repr__(self) -> str:
         return f"Kit({self.provider!r}, usage={self.usage})"
@@ -107,6 +137,30 @@ class Kit:
     react: Final = _method(react_loop)  # type: ignore[arg-type]
     refine: Final = _method(refine_loop)
     structured: Final = _method(structured)
+
+    def conversation(
+        self,
+        *,
+        system: str | None = None,
+        tools: Sequence[Toolable] = (),
+        messages: Messages | None = None,
+        max_cost: TokenUsage | None = None,
+        **options: Unpack[ReactOptions],
+    ) -> Conversation:
+        """Begin a `Conversation` on the kit's provider, whose cost counts in `usage`.
+
+        Args:
+            system: The system message. Defaults to the kit's, unless `messages` begin with one.
+            tools: As in `Conversation`.
+            messages: As in `Conversation`.
+            max_cost: Maximum calls and tokens for the conversation. That of the kit holds as well.
+            **options: As in `Conversation`.
+        """
+        if system is None and not begins_with_instructions(messages):
+            system = self.system
+        return Conversation(
+            self.metered, system=system, tools=tools, messages=messages, max_cost=max_cost, **options
+        )
 
     def stream(
         self,
@@ -163,5 +217,7 @@ class Kit:
         if temperature is not None:
             checks.between(0.0, 2.0, temperature=temperature)
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _conversation(prompt)
+        if self.system is not None and not begins_with_instructions(messages):
+            messages = with_system(messages, self.system)
         run = Run("stream", self.metered, max_cost=max_cost, retry=retry)
         return run.open_stream(messages, temperature=temperature, max_tokens=max_tokens, **kwargs)

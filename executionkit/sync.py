@@ -1,14 +1,12 @@
 """The patterns for scripts without an event loop: the same arguments, run to the end."""
 
-import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from executionkit._text import describe
+from executionkit._blocking import runner_for
 from executionkit.compose import pipe
-from executionkit.errors import ProviderError
 from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.map_reduce import map_reduce
@@ -34,23 +32,8 @@ def _blocking(pattern: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
 
     @wraps(pattern)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            raise RuntimeError(
-                f"{name}_sync() can't run inside a running event loop: use `await {name}(...)` there"
-            )
-        runner = asyncio.Runner()
-        try:
-            runner.get_loop()
-        except OSError as exc:  # a loop needs file descriptors of its own
-            failure = ProviderError(f"no event loop can be made ({describe(exc)})", dispatched=False)
-        else:
-            with runner:
-                return runner.run(pattern(*args, **kwargs))
-        raise failure
+        with runner_for(name) as runner:
+            return runner.run(pattern(*args, **kwargs))
 
     run.__module__, run.__name__, run.__qualname__ = __name__, f"{name}_sync", f"{name}_sync"
     run.__doc__ = _DOC.format(name=name, doc=inspect.getdoc(pattern))

@@ -23,7 +23,7 @@ VALUES = GROUND | {
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
 STRUCTURE = {"_output", "_refusals", "_schema_modes"}
-APPLICATION = CORE | JUDGES | STRUCTURE | {"field_vote", "patterns", "compose", "kit", "sync", "_mock"}
+APPLICATION = CORE | JUDGES | STRUCTURE | {"field_vote", "patterns", "compose", "_turn_stream", "conversation", "kit", "sync", "_mock"}
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
@@ -62,8 +62,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "field_vote": GROUND,
     "patterns": CORE | JUDGES | STRUCTURE,
     "compose": CORE,
-    "kit": CORE | {"patterns", "compose"},
-    "sync": CORE | {"patterns", "compose"},
+    "_blocking": {"_text", "errors"},
+    "_turn_stream": CORE | {"patterns"},
+    "conversation": CORE | {"_output", "_blocking", "_turn_stream", "patterns"},
+    "kit": CORE | {"patterns", "compose", "conversation"},
+    "sync": CORE | {"_blocking", "patterns", "compose"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},

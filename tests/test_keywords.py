@@ -155,8 +155,12 @@ def test_the_advice_fits_the_function() -> None:
     )
     assert "'num_samples'" in said(lambda provider: ek.consensus(provider, "q", n=3))
     assert "'output'" in said(lambda provider: ek.structured(provider, "q", response_model=int))
-    assert "no system message" in said(lambda provider: ek.map_reduce(provider, ["q"], "m", "r", system="x"))
-    assert "one user message" in said(lambda provider: ek.map_reduce(provider, ["q"], "m", "r", history="x"))
+    assert "no system message" in said(
+        lambda provider: ek.map_reduce(provider, ["q"], map_prompt="m", reduce_prompt="r", system="x")
+    )
+    assert "one user message" in said(
+        lambda provider: ek.map_reduce(provider, ["q"], map_prompt="m", reduce_prompt="r", history="x")
+    )
 
 
 def test_a_usage_is_a_ceiling_by_whatever_name() -> None:

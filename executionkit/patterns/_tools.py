@@ -6,8 +6,8 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, cast
 
 from executionkit._callables import signature_of
 from executionkit._json import plain
@@ -18,6 +18,7 @@ from executionkit.patterns._tool_places import Place, Places
 from executionkit.protocols import LLMProvider
 from executionkit.responses import ToolCall
 from executionkit.tools._signature import Injected
+from executionkit.tools._tool import Toolable
 from executionkit.types import Tool
 
 _log = logging.getLogger("executionkit.tools")
@@ -241,3 +242,23 @@ def cut(text: str, limit: int) -> tuple[str, bool]:
     if len(mark) >= limit:
         mark = "…"
     return text[: limit - len(mark)] + mark, True
+
+
+def tools_by_name(tools: object) -> dict[str, Tool]:
+    """The tools under their names; functions become tools.
+
+    Raises:
+        TypeError: `tools` is no list, or holds something that is no tool.
+        ValueError: Two tools share a name, or a function can't be made a tool.
+    """
+    if not isinstance(tools, Iterable):
+        raise TypeError(f"tools must be a list of functions and Tool objects, got {tools!r}")
+    by_name: dict[str, Tool] = {}
+    for given in cast("Iterable[Toolable]", tools):
+        if not callable(given) and not isinstance(given, Tool):
+            raise TypeError(f"tools must be functions and Tool objects, got {given!r}")
+        tool = given if isinstance(given, Tool) else Tool.from_function(given)
+        if tool.name in by_name:
+            raise ValueError(f"tools must have different names, got {tool.name!r} twice")
+        by_name[tool.name] = tool
+    return by_name

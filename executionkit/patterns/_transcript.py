@@ -65,6 +65,16 @@ class Transcript:
         ]
 
     @property
+    def finished(self) -> list[dict[str, Any]]:
+        """The messages up to the end of the last turn that has its answer."""
+        last = self.messages[-1] if self.messages else None
+        if last is None or len(self.messages) == self._instructions:
+            return self.messages
+        if last["role"] == "assistant" and not raw_calls_of(last):
+            return self.messages
+        return self.messages[: self._turns[-1]]
+
+    @property
     def unanswered(self) -> list[ToolCall]:
         """The calls of the last reply that have no result yet."""
         asked = next((m for m in reversed(self.messages) if m["role"] != "tool"), None)

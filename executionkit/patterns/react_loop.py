@@ -1,8 +1,8 @@
 """`react_loop`: let the model think, call tools and read what they returned, until it answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Never, cast
+from typing import Any, Literal, Never, TypedDict
 
 from executionkit import _checks as checks
 from executionkit._json import plain
@@ -17,12 +17,27 @@ from executionkit.events import EventCallback, RoundStarted
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._observing import Counters, Observer
 from executionkit.patterns._text_calls import ANSWER_NOW, TextCalls
-from executionkit.patterns._tools import Toolbox
+from executionkit.patterns._tools import Toolbox, tools_by_name
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
 from executionkit.responses import LLMResponse
-from executionkit.tools._tool import Tool, Toolable
+from executionkit.tools._tool import Toolable
 from executionkit.types import PatternResult, TokenUsage
+
+
+class ReactOptions(TypedDict, total=False):
+    """Keyword parameters of `react_loop`, except those that a `Conversation` holds itself."""
+
+    max_rounds: int
+    max_observation_chars: int
+    tool_timeout: float | None
+    temperature: float
+    max_tokens: int
+    retry: RetryConfig | None
+    max_history_messages: int | None
+    on_event: EventCallback | None
+    max_parallel_tools: int
+    text_calls: Literal["flag", "run"]
 
 
 @dataclass(frozen=True)
@@ -185,7 +200,7 @@ async def react_loop(
     checks.one_of(("flag", "run"), text_calls=text_calls)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     narrator = Narrator("react_loop", on_event)
-    by_name = _by_name(tools)
+    by_name = tools_by_name(tools)
     counters = Counters()
 
     async with Run(
@@ -195,7 +210,7 @@ async def react_loop(
         retry=retry,
         salvage=lambda: {"messages": plain(transcript.messages), **vars(counters)},
     ) as run:
-        _require_tool_support(run, provider)
+        _require_tool_support(provider)
         toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
         observer = Observer(toolbox, transcript, counters, narrator, max_observation_chars)
         schemas = [tool.to_schema() for tool in by_name.values()] or None
@@ -262,9 +277,10 @@ def _empty_answer(reply: LLMResponse) -> ProviderError:
     )
 
 
-def _require_tool_support(run: Run, provider: object) -> None:
-    if getattr(run, "supports_tools", False) is not True:
-        has = f"says {run.supports_tools!r}" if hasattr(run, "supports_tools") else "has no such attribute"
+def _require_tool_support(provider: object) -> None:
+    supports = getattr(provider, "supports_tools", ...)
+    if supports is not True:
+        has = "has no such attribute" if supports is ... else f"says {supports!r}"
         raise TypeError(
             f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
         )
@@ -288,17 +304,3 @@ def _result(
         messages=tuple(plain(transcript.messages)),
         **vars(counters),
     )
-
-
-def _by_name(tools: object) -> dict[str, Tool]:
-    if not isinstance(tools, Iterable):
-        raise TypeError(f"tools must be a list of functions and Tool objects, got {tools!r}")
-    by_name: dict[str, Tool] = {}
-    for given in cast("Iterable[Toolable]", tools):
-        if not callable(given) and not isinstance(given, Tool):
-            raise TypeError(f"tools must be functions and Tool objects, got {given!r}")
-        tool = given if isinstance(given, Tool) else Tool.from_function(given)
-        if tool.name in by_name:
-            raise ValueError(f"tools must have different names, got {tool.name!r} twice")
-        by_name[tool.name] = tool
-    return by_name

@@ -51,6 +51,7 @@ class StructuredResult(PatternResult[T_co]):
         rung_costs: Cost of the first request ("ask"), of schema modes and system messages that the server
             refused ("fallback"), of requests with more room ("more_tokens") and of requests with the errors
             ("repair"). The sum is `cost`. Not in `metadata`.
+        text: The reply that the value was read from. Not in `metadata`.
     """
 
     parse_attempts: int = 0
@@ -62,6 +63,7 @@ class StructuredResult(PatternResult[T_co]):
     rung_costs: dict[Rung, TokenUsage] = field(
         default_factory=dict[Rung, TokenUsage], metadata={"mirrored": False}
     )
+    text: str = field(default="", metadata={"mirrored": False})
 
 
 @overload
@@ -226,4 +228,5 @@ async def structured(
             truncated_responses=attempts.truncated_responses,
             schema_mode=attempts.mode,
             rung_costs=dict(attempts.rung_costs),
+            text=attempts.last_text or "",
         )
