@@ -23,7 +23,12 @@ VALUES = GROUND | {
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
 STRUCTURE = {"_output", "_refusals", "_schema_modes"}
-APPLICATION = CORE | JUDGES | STRUCTURE | {"field_vote", "patterns", "compose", "_turn_stream", "conversation", "kit", "sync", "_mock"}
+APPLICATION = (
+    CORE
+    | JUDGES
+    | STRUCTURE
+    | {"field_vote", "patterns", "compose", "_turn_stream", "conversation", "kit", "sync", "_mock"}
+)
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
 # dotted name is that module alone.
