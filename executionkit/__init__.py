@@ -10,6 +10,10 @@ if TYPE_CHECKING or not install(__name__):
     from executionkit._mock import MockProvider as MockProvider
     from executionkit._turn_stream import TurnStream as TurnStream
     from executionkit._version import __version__ as __version__
+    from executionkit.approval import (
+        Approval as Approval,
+        ApprovalRequest as ApprovalRequest,
+    )
     from executionkit.compose import (
         PatternStep as PatternStep,
         PipeResult as PipeResult,
@@ -24,6 +28,7 @@ if TYPE_CHECKING or not install(__name__):
         RetryConfig as RetryConfig,
     )
     from executionkit.errors import (
+        ApprovalPending as ApprovalPending,
         BudgetExhaustedError as BudgetExhaustedError,
         ConsensusFailedError as ConsensusFailedError,
         ExecutionKitError as ExecutionKitError,
@@ -40,6 +45,8 @@ if TYPE_CHECKING or not install(__name__):
         Rubric as Rubric,
     )
     from executionkit.events import (
+        ApprovalAsked as ApprovalAsked,
+        ApprovalGiven as ApprovalGiven,
         DraftScored as DraftScored,
         DraftStarted as DraftStarted,
         EventCallback as EventCallback,

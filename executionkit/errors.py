@@ -6,6 +6,7 @@
     │   ├── PermanentError       repeating the request is useless: 401, 403, 404, most other 4xx
     │   └── ProviderError        any other failure of a request: retryable
     └── PatternError             the pattern's own logic failed
+        ├── ApprovalPending      tool calls wait for a person: .calls
         ├── BudgetExhaustedError a token or call budget can't pay for a call
         ├── ConsensusFailedError the vote gave no answer
         └── MaxIterationsError   a loop reached max_rounds
@@ -13,10 +14,11 @@
 `ToolError` is not in the tree: users' tools raise it, and it never leaves a pattern.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from executionkit._codes import meaning_of
+from executionkit.responses import ToolCall
 from executionkit.types import TokenUsage
 
 
@@ -152,6 +154,34 @@ class ProviderError(LLMError):
 
 class PatternError(ExecutionKitError):
     """The pattern's own logic failed."""
+
+
+class ApprovalPending(PatternError):  # noqa: N818 - nothing went wrong: the run can go on
+    """Tool calls wait for approval, and everything else of the round is done.
+
+    `react_loop` raises it where nothing can be asked in this process. An approver may raise it too, to leave
+    the call for later. The conversation is in `.metadata["messages"]`; go on from it with
+    `react_loop(provider, None, tools, messages=..., approvals={...})`, in any process.
+
+    Args:
+        message: What happened and what to do about it.
+        calls: The calls that wait, in the model's order.
+        cost: Everything spent up to here.
+        metadata: The conversation and the counters of the loop.
+    """
+
+    calls: tuple[ToolCall, ...]
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        calls: Iterable[ToolCall] = (),
+        cost: TokenUsage | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, cost=cost, metadata=metadata)
+        self.calls = tuple(calls)
 
 
 class BudgetExhaustedError(PatternError):

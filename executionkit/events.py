@@ -33,6 +33,36 @@ class ToolStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """`react_loop` is about to ask whether a tool may run. One question is open at a time.
+
+    Attributes:
+        round: Number of the round whose reply asked for the call; 0 if the conversation began with it.
+        call: The tool call.
+    """
+
+    round: int
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    """There is an answer to whether a tool may run.
+
+    Attributes:
+        round: Number of the round whose reply asked for the call; 0 if the conversation began with it.
+        call: The tool call, with the arguments that the tool will be run with.
+        approved: Whether it may run.
+        reason: The reason for a refusal; "" if there is none.
+    """
+
+    round: int
+    call: ToolCall
+    approved: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """A tool call has ended. The calls of one round end in any order.
 
@@ -40,7 +70,7 @@ class Observation:
         round: Number of the round whose reply asked for the call.
         call: The tool call.
         text: The text that the model will read.
-        ran: Whether the tool ran. False if its name or arguments were wrong.
+        ran: Whether the tool ran. False if its name or arguments were wrong, or if it was declined.
         truncated: Whether the text was cut to `max_observation_chars`.
     """
 
@@ -79,7 +109,16 @@ class DraftScored:
     is_best: bool
 
 
-PatternEvent: TypeAlias = RoundStarted | ToolStarted | Observation | DraftStarted | DraftScored | StreamEvent
+PatternEvent: TypeAlias = (
+    RoundStarted
+    | ApprovalAsked
+    | ApprovalGiven
+    | ToolStarted
+    | Observation
+    | DraftStarted
+    | DraftScored
+    | StreamEvent
+)
 """An event of a pattern, or of a reply of the model in between."""
 
 EventCallback: TypeAlias = Callable[[PatternEvent], Awaitable[object] | object]

@@ -15,10 +15,10 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json", "_callables", "_codes", "_shown", "_warning"}
+GROUND = {"_text", "_json", "_callables", "_codes", "_shown", "_warning", "_threads"}
 VALUES = GROUND | {
     *("_schema", "responses", "_messages", "_opening"),
-    *("streaming", "events", "protocols", "tools", "types", "errors"),
+    *("streaming", "events", "protocols", "tools", "approval", "types", "errors"),
 }
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
@@ -49,10 +49,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "protocols": {"responses", "streaming"},
     "events": {"responses", "streaming"},
     "_warning": set(),
+    "_threads": set(),
+    "approval": GROUND | {"responses", "tools"},
     "_pydantic": {"_text"},
     "tools": GROUND | {"_schema", "_pydantic", "protocols", "responses"},
     "types": GROUND | {"_schema", "protocols", "responses", "tools"},
-    "errors": {"types", "_codes"},
+    "errors": {"types", "responses", "_codes"},
     "_checks": VALUES,
     "_keywords": VALUES | {"_checks"},
     "cost": VALUES,

@@ -1,11 +1,9 @@
 """One tool call: check the arguments, run the tool within its time, say what came of it."""
 
 import asyncio
-import contextvars
 import inspect
 import logging
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, cast
 
@@ -14,6 +12,7 @@ from executionkit._json import plain
 from executionkit._shown import shown
 from executionkit.engine.parallel import look_at, spawn
 from executionkit.errors import ToolError
+from executionkit._threads import in_thread
 from executionkit.patterns._tool_places import Place, Places
 from executionkit.protocols import LLMProvider
 from executionkit.responses import ToolCall
@@ -23,7 +22,7 @@ from executionkit.types import Tool
 
 _log = logging.getLogger("executionkit.tools")
 
-_GRACE: Final = 1.0
+GRACE: Final = 1.0
 """Seconds a cancelled tool has to end before it is left behind; never more than it had to run."""
 
 
@@ -55,13 +54,18 @@ class Toolbox:
 
     async def call(self, call: ToolCall) -> tuple[str, bool]:
         """The observation a call leads to, and whether the tool was run. Only cancellation gets out."""
+        prepared = self.prepared(call)
+        return (prepared, False) if isinstance(prepared, str) else await self.run(prepared)
+
+    def prepared(self, call: ToolCall) -> "Prepared | str":
+        """A call whose name and arguments are right, ready to be run; else the observation that says why not."""
         tool = self._tools.get(call.name)
         if tool is None:
             known = ", ".join(sorted(self._tools)) or "there are none"
-            return f"Error: there is no tool {call.name!r}. Available tools: {known}.", False
+            return f"Error: there is no tool {call.name!r}. Available tools: {known}."
         raw = call.invalid_arguments
         if raw is not None:
-            return f"Error: the arguments of {tool.name} must be a JSON object, got: {raw}", False
+            return f"Error: the arguments of {tool.name} must be a JSON object, got: {raw}"
         # Most tools are never called, and looking at a function takes longer than calling it.
         function = self._functions.get(tool.name)
         if function is None:
@@ -73,7 +77,12 @@ class Toolbox:
                 arguments[name] = self._provider if wanted == "provider" else call
             function.check(arguments)
         except ValueError as exc:
-            return f"Error: invalid arguments for {tool.name}: {exc}", False
+            return f"Error: invalid arguments for {tool.name}: {exc}"
+        return Prepared(tool, function, arguments)
+
+    async def run(self, prepared: "Prepared") -> tuple[str, bool]:
+        """The observation that a tool leads to, and whether there was a place to run it."""
+        tool, function, arguments = prepared
         place = await self._places.take()
         if place is None:
             return f"Error: {tool.name} was not run: earlier calls that overran their time still run.", False
@@ -91,7 +100,7 @@ class Toolbox:
         finally:
             if not task.done():
                 try:
-                    await _abandon(task, tool.name, min(_GRACE, limit))
+                    await abandon(task, f"tool {tool.name}", min(GRACE, limit))
                 finally:
                     place.overrun()
         if timed_out:
@@ -137,7 +146,7 @@ class _Function(NamedTuple):
         named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         return cls(
             tool.execute,
-            _is_async(tool.execute),
+            is_async(tool.execute),
             tool.injected,
             signature,
             frozenset(p.name for p in named if p.kind is not p.POSITIONAL_ONLY),
@@ -154,6 +163,14 @@ class _Function(NamedTuple):
             raise ValueError(str(exc)) from None
 
 
+class Prepared(NamedTuple):
+    """A call that can be run: its tool, and the arguments that were checked."""
+
+    tool: Tool
+    function: _Function
+    arguments: dict[str, Any]
+
+
 class _Exited(Exception):  # noqa: N818 - named for what the tool did
     """A tool called `sys.exit()`: a SystemExit would pass through the task and end the event loop."""
 
@@ -163,71 +180,28 @@ async def _execute(function: _Function, arguments: dict[str, Any], place: Place)
         if function.is_async:
             result = function.execute(**arguments)
         else:
-            result = await _in_thread(function.execute, arguments, place)
+            # Its result is written there too, which may take long.
+            result = await in_thread(lambda: _called(function.execute, arguments), place)
         return shown(await result if inspect.isawaitable(result) else result)
     except SystemExit as exc:
         raise _Exited from exc
 
 
-async def _in_thread(
-    function: Callable[..., object], arguments: dict[str, Any], place: Place
-) -> Awaitable[object] | str:
-    """Run a plain function in a thread of its own, and write its result there, which may take long too.
-
-    Not in the loop's executor: its few threads would be held by tools that hang, and leaving the loop
-    waits for them. A thread can't be stopped from outside, so one that overruns ends as a daemon, its
-    result unread, and holds its place until then.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Awaitable[object] | str] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def call() -> Awaitable[object] | str:
-        result = function(**arguments)
-        return result if inspect.isawaitable(result) else shown(result)
-
-    def deliver(result: Awaitable[object] | str, exc: BaseException | None) -> None:
-        place.let_go()
-        if future.done():
-            return
-        if exc is None:
-            future.set_result(result)
-        else:
-            future.set_exception(exc)
-
-    def work() -> None:
-        result: Awaitable[object] | str = ""
-        failure: BaseException | None = None
-        try:
-            result = context.run(call)
-        except StopIteration as exc:
-            failure = RuntimeError("the tool raised StopIteration")  # which no future can carry
-            failure.__cause__ = exc
-        except BaseException as exc:  # noqa: BLE001 - sys.exit() in a tool must not pass for a result
-            failure = exc
-        try:
-            loop.call_soon_threadsafe(deliver, result, failure)
-        except RuntimeError:
-            _log.debug("a tool ended after its event loop was closed")
-
-    place.hold()
-    try:
-        threading.Thread(target=work, name="executionkit-tool", daemon=True).start()
-    except BaseException:
-        place.let_go()
-        raise
-    return await future
+def _called(function: Callable[..., object], arguments: dict[str, Any]) -> Awaitable[object] | str:
+    result = function(**arguments)
+    return result if inspect.isawaitable(result) else shown(result)
 
 
-async def _abandon(task: "asyncio.Future[str]", name: str, grace: float) -> None:
-    """Cancel a tool and give it a moment; one that resists is left behind, and said so."""
+async def abandon(task: "asyncio.Future[Any]", name: str, grace: float) -> None:
+    """Cancel what a task runs and give it a moment; one that resists is left behind, and said so."""
     task.cancel()
     await asyncio.wait((task,), timeout=grace)
     if not task.done():
-        _log.warning("tool %s resists cancellation and was left running", name)
+        _log.warning("%s resists cancellation and was left running", name)
 
 
-def _is_async(function: object) -> bool:
+def is_async(function: object) -> bool:
+    """Whether calling it blocks nothing: it is called in the event loop, anything else in a thread."""
     # A decorator counts, not the function that it wraps: it may block. A coroutine that it returns is
     # awaited on the event loop, whichever thread made it.
     call = getattr(function, "__call__", None)  # noqa: B004 - the method is needed, not a yes or no

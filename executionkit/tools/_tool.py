@@ -5,11 +5,11 @@ import inspect
 import math
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
 
-from executionkit._callables import misfit_of_names, signature_of
+from executionkit._callables import misfit, misfit_of_names, signature_of
 from executionkit._json import plain
 from executionkit._schema import check_schema, find_errors, sendable, with_integers
 from executionkit._warning import warn_the_caller
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+NeedsApproval: TypeAlias = bool | Callable[[Mapping[str, Any]], bool]
+"""Whether a call of a tool needs approval: always, never, or by its arguments."""
 
 
 def _read_only(value: Any) -> Any:
@@ -66,10 +69,16 @@ class Tool:
             loop, a plain one in a thread. A returned string is the observation; any other value is shown as
             JSON.
         timeout: Time limit in seconds; a finite number more than 0.
+        needs_approval: Whether `react_loop` asks before each call: True, False, or a function of the
+            arguments, as `execute` would receive them, that returns True or False.
+        repeatable: Whether `max_repeats` of `react_loop` leaves the tool alone, because its result changes: a
+            clock, a queue.
+        strict: Whether the server is asked to hold the model to the schema. Optional parameters are then sent
+            as required ones that may be null, and `execute` is called without those that are null.
 
     Raises:
-        ValueError: A field is out of range, the schema is malformed or uses what can't be checked, or
-            `execute` can't be called with the arguments that the schema describes.
+        ValueError: A field is out of range, the schema is malformed or uses what can't be checked, `execute`
+            can't be called with the arguments that the schema describes, or the schema has no strict form.
     """
 
     name: str
@@ -77,6 +86,10 @@ class Tool:
     parameters: Mapping[str, Any]
     execute: Callable[..., Awaitable[object] | object]
     timeout: float = 30.0
+    _: KW_ONLY
+    needs_approval: NeedsApproval = False
+    repeatable: bool = False
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not 1 <= len(self.name) <= 64 or not _is_tool_name(self.name):
@@ -91,6 +104,7 @@ class Tool:
         if not is_number or not 0 < self.timeout < math.inf:
             raise ValueError(f"timeout must be a finite number > 0 (seconds), got {self.timeout!r}")
         self._check_parameters()
+        self._check_options()
         object.__setattr__(self, "parameters", _read_only(self.parameters))
 
     @staticmethod
@@ -101,6 +115,9 @@ class Tool:
         name: str | None = None,
         description: str | None = None,
         timeout: float = 30.0,
+        strict: bool | None = None,
+        needs_approval: NeedsApproval = False,
+        repeatable: bool = False,
         parameters: Mapping[str, str] | None = None,
     ) -> "FunctionTool[P, R]":
         """Make a tool of a function, as the decorator `executionkit.tool` does.
@@ -111,13 +128,17 @@ class Tool:
                 one.
             description: The purpose of the tool. Defaults to the docstring up to its first section.
             timeout: Time limit in seconds.
+            strict: Whether the server holds the model to the schema; None stands for False.
+            needs_approval: Whether `react_loop` asks before each call, or a function of the arguments.
+            repeatable: Whether `max_repeats` of `react_loop` leaves the tool alone.
             parameters: Descriptions of parameters, by name. They replace those of the annotations and of the
                 docstring.
 
         Raises:
             TypeError: The function can't be called with the arguments of a model, or an annotation can't be
                 resolved or checked.
-            ValueError: The name, a description or the timeout is out of range.
+            ValueError: The name, a description or an option is out of range, or the schema has no strict
+                form.
             ImportError: An annotation needs pydantic, which is not installed.
         """
         name = _name_of(function) if name is None else name
@@ -142,7 +163,16 @@ class Tool:
                 f"tool {name} has no description, and models choose their tools by it: give the function a "
                 "docstring, or set description="
             )
-        return FunctionTool(name, purpose, schema, cast("Callable[..., object]", function), timeout)
+        return FunctionTool(
+            name,
+            purpose,
+            schema,
+            cast("Callable[..., object]", function),
+            timeout,
+            needs_approval=needs_approval,
+            repeatable=repeatable,
+            strict=False if strict is None else strict,
+        )
 
     def convert(self, arguments: Mapping[str, object]) -> dict[str, object]:
         """Check the arguments of a call, and return those to call the function with.
@@ -150,6 +180,7 @@ class Tool:
         Raises:
             ValueError: They don't fit the schema. The exception has all `errors`.
         """
+        arguments = self._given(arguments)
         errors = find_errors(arguments, self.parameters)
         if errors:
             raise UnfitArgumentsError(*errors)
@@ -182,6 +213,39 @@ class Tool:
         if why:
             raise ValueError(f"execute must take the arguments in parameters, got {self.execute!r}: {why}")
 
+    def _check_options(self) -> None:
+        for name, value in (("repeatable", self.repeatable), ("strict", self.strict)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} must be True or False, got {value!r}")
+        asks = self.needs_approval
+        if not isinstance(asks, bool):
+            wanted = "needs_approval must be True, False or a function of the arguments that returns a bool"
+            # A coroutine would count as an answer, and a wrong one.
+            if not callable(asks) or inspect.iscoroutinefunction(asks):
+                raise ValueError(f"{wanted}, got {asks!r}")
+            if why := misfit(asks, {}):
+                raise ValueError(f"{wanted}, got {asks!r}: {why}")
+        if self.strict and self._closed() is None:
+            raise ValueError(
+                f"strict: the parameters of {self.name} have no strict form: servers take no open objects, "
+                "values of any type, or limits such as minLength there"
+            )
+
+    def _given(self, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        """The arguments without the nulls that stand for parameters left out."""
+        if not self.strict:
+            return arguments
+        from executionkit._schema._nullable import without_nulls  # not at the top: few tools are strict
+
+        given: Mapping[str, object] = without_nulls(plain(arguments), self.parameters)
+        return given
+
+    def _closed(self) -> dict[str, Any] | None:
+        """The parameters as strict servers want them; None if they can't be written so."""
+        from executionkit._schema._nullable import strict_with_nulls  # not at the top: few tools are strict
+
+        return strict_with_nulls(self.parameters)
+
     def __reduce__(self) -> tuple[Any, ...]:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["parameters"] = plain(self.parameters)
@@ -189,14 +253,15 @@ class Tool:
 
     def to_schema(self) -> dict[str, Any]:
         """The tool in the form the chat completions API takes."""
-        return {
-            "type": "function",
-            "function": {
-                "name": self.name,
-                "description": self.description,
-                "parameters": sendable(self.parameters),
-            },
+        closed = self._closed() if self.strict else None
+        function: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": sendable(self.parameters if closed is None else closed),
         }
+        if closed is not None:
+            function["strict"] = True
+        return {"type": "function", "function": function}
 
 
 _MAY_NAME_MORE = frozenset(
@@ -247,7 +312,7 @@ class FunctionTool(Tool, Generic[P, R]):
         Raises:
             ValueError: They don't fit. The exception has all `errors`.
         """
-        return self._blueprint.arguments.convert(arguments)
+        return self._blueprint.arguments.convert(self._given(arguments))
 
     @property
     def _blueprint(self) -> "Blueprint":
@@ -267,6 +332,9 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     timeout: float = 30.0,
+    strict: bool | None = None,
+    needs_approval: NeedsApproval = False,
+    repeatable: bool = False,
     parameters: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(
@@ -276,6 +344,9 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     timeout: float = 30.0,
+    strict: bool | None = None,
+    needs_approval: NeedsApproval = False,
+    repeatable: bool = False,
     parameters: Mapping[str, str] | None = None,
 ) -> Any:
     """Make a tool of a function, as a decorator with or without options.
@@ -320,19 +391,33 @@ def tool(
         description: The purpose of the tool, for the model. Defaults to the docstring up to its first
             section. A tool without a description gives a UserWarning.
         timeout: Time limit in seconds; a finite number more than 0.
+        strict: Whether the server is asked to hold the model to the schema; None stands for False. Optional
+            parameters are then sent as required ones that may be null, and the function is called without
+            those that are null.
+        needs_approval: Whether `react_loop` asks before each call: True, False, or a function of the
+            arguments, as the function would receive them, that returns True or False.
+        repeatable: Whether `max_repeats` of `react_loop` leaves the tool alone, because its result changes: a
+            clock, a queue.
         parameters: Descriptions of parameters, by name. They replace those in `Annotated[..., "text"]`, in
             pydantic's `Field` and in the docstring.
 
     Raises:
         TypeError: The function can't be called with the arguments of a model, or an annotation can't be
             resolved or checked.
-        ValueError: The name, a description or the timeout is out of range.
+        ValueError: The name, a description or an option is out of range, or the schema has no strict form.
         ImportError: An annotation needs pydantic, which is not installed.
     """
 
     def made(function: Callable[..., object]) -> Any:
         return Tool.from_function(
-            function, name=name, description=description, timeout=timeout, parameters=parameters
+            function,
+            name=name,
+            description=description,
+            timeout=timeout,
+            strict=strict,
+            needs_approval=needs_approval,
+            repeatable=repeatable,
+            parameters=parameters,
         )
 
     return made if function is None else made(function)
