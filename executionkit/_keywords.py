@@ -112,10 +112,9 @@ _ELSEWHERE: Final = (
     ),
     (
         "*approv* *confirm* *permission* *human* *interrupt* *guardrail* hitl ask_user can_use_tool "
-        "before_tool* ask ask_* tool_filter* allow_tool* deny_tool* tool_use_behavior dry_run sandbox "
-        "read_only",
-        "",
-        "nothing is asked before a tool runs: ask inside the tool's function, and raise ToolError to refuse",
+        "before_tool* ask ask_* tool_filter* allow_tool* deny_tool* dry_run sandbox read_only",
+        "approve",
+        "react_loop(approve=...) asks before a tool runs that has needs_approval",
     ),
     (
         "messages message history message_history chat_history conversation conversation_history "
@@ -136,8 +135,28 @@ _ELSEWHERE: Final = (
         "",
     ),
     (
-        "tool_choice parallel_tool_calls force_tool allowed_tools disallowed_tools required_tools "
-        "tool_config function_call function_choice_behavior prepare_tools mcp_servers handoffs",
+        "tool_choice force_tool required_tools required_tool tool_config function_call "
+        "function_choice_behavior tool_use_behavior",
+        "tool_choice",
+        "only react_loop has tools, and a tool_choice",
+    ),
+    (
+        "disable_parallel_tool_use parallel_tools parallel_tool_calls parallel_function_calls",
+        "parallel_tool_calls",
+        "only react_loop has tools, and parallel_tool_calls",
+    ),
+    (
+        "on_limit on_max_* on_budget early_stopping_method final_answer_on_limit answer_on_limit",
+        "on_limit on_budget",
+        "only react_loop answers at a limit (on_limit)",
+    ),
+    (
+        "max_repeats max_same_calls max_repeated_calls loop_detection repeat_limit",
+        "max_repeats",
+        "",
+    ),
+    (
+        "allowed_tools disallowed_tools prepare_tools mcp_servers handoffs",
         "",
         "the model chooses among `tools`: give it only those that it may call",
     ),

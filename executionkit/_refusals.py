@@ -113,3 +113,18 @@ def fewer_choices(exc: LLMError, asked: int) -> int | None:
     if named:
         return max(named)
     return 1 if _NO_CHOICES.search(reason) else asked // 2
+
+
+# -- no tool calls -----------------------------------------------------------------------------------------
+
+NO_TOOL_CHOICE: Final[Memory[bool]] = Memory()
+"""The servers that refuse `tool_choice: "none"`."""
+
+_TOOL_CHOICE: Final = re.compile(r"tool.?choice", re.IGNORECASE)
+
+
+def refuses_tool_choice(exc: LLMError) -> bool:
+    """Whether the server complains of the field `tool_choice`."""
+    if not is_complaint(exc) or exc.is_context_overflow:
+        return False
+    return any(_TOOL_CHOICE.search(text[:_LONG]) for text in (str(exc), exc.body or ""))

@@ -23,7 +23,9 @@ class Approval:
 
         Approval(True)
         Approval(False, "Ask the guest for the order number first.")
-        Approval(True, arguments={"order": 17, "amount": 5.0})  # less than was asked for
+        Approval(
+            True, arguments={"order": 17, "amount": 5.0}
+        )  # less than was asked for
         ```
 
     Attributes:

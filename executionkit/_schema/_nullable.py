@@ -13,7 +13,7 @@ _WORDS: Final = ("title", "description")
 
 
 def strict_with_nulls(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Write a schema as strict servers want it, its optional properties nullable; None if that can't be done."""
+    """Write a schema as strict servers want it, with optional properties nullable; None if that fails."""
     try:
         return strict(_all_required(schema, schema))
     except (ValueError, LookupError, RecursionError):
@@ -21,7 +21,7 @@ def strict_with_nulls(schema: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def without_nulls(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Take out of a value the nulls of optional properties that the original schema does not allow to be null."""
+    """Take out of a value the nulls that stand for optional properties, whose own schemas allow no null."""
     return _without(value, schema, schema)
 
 
@@ -75,9 +75,10 @@ def _without(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
         items = schema.get("items")
         return [_without(item, items, root) for item in value] if is_mapping(items) else value
     properties, required = schema.get("properties", {}), schema.get("required", ())
+    members: Mapping[str, Any] = value
     return {
         name: _without(item, properties.get(name), root)
-        for name, item in value.items()
+        for name, item in members.items()
         if item is not None
         or name not in properties
         or name in required

@@ -64,12 +64,15 @@ class Room:
         tokens_per_byte: The highest rate of prompt tokens seen so far in this ledger; None before the first.
         overrun: The most output tokens that a reply had beyond its `max_tokens`, which some servers don't
             apply to hidden reasoning. As many more are set aside for the calls that follow.
+        kept_calls: Calls that are kept back for later. Their tokens are set aside like those of streams: no
+            call waits for them.
     """
 
     calls: Tokens = field(default_factory=Tokens)
     streams: Tokens = field(default_factory=Tokens)
     tokens_per_byte: float | None = None
     overrun: int = 0
+    kept_calls: int = 0
     _line: list[tuple[int, "asyncio.Future[None]"]] = field(
         default_factory=list[tuple[int, "asyncio.Future[None]"]]
     )
@@ -142,8 +145,10 @@ class Meter:
 
     @property
     def left(self) -> TokenUsage:
-        """The rest of the ceiling, as a budget; estimated tokens count as spent."""
+        """The rest of the ceiling, as a budget; estimated tokens and calls kept back count as spent."""
         spent, estimates = self.tracker.to_usage(), self.estimates
+        if self.room.kept_calls:
+            spent += TokenUsage(llm_calls=self.room.kept_calls)
         if estimates.input_tokens or estimates.output_tokens:
             spent += TokenUsage(estimates.input_tokens, estimates.output_tokens)
         return remaining(self.max_cost, spent)
@@ -178,7 +183,9 @@ class Meter:
                 if calls.output_tokens:
                     return self.room
                 if free < choices:
-                    problem = f"open streams have set aside the last {streams.output_tokens:,} output_tokens"
+                    others = " and closing answers" if self.room.kept_calls else ""
+                    last = f"the last {streams.output_tokens:,} output_tokens"
+                    problem = f"open streams{others} have set aside {last}"
                     advice = "read them to their end first, or open them with a smaller max_tokens"
                     raise BudgetExhaustedError(self._message(problem, "output_tokens", advice))
                 reply = min(reply, free)
@@ -203,6 +210,8 @@ class Meter:
         estimated = 0 if limit == "llm_calls" else getattr(estimates, limit)
         spent = getattr(usage, limit) + estimated
         figures = f"spent {spent:,} of {ceiling:,}" if ceiling > 0 else "nothing was left of it to begin with"
+        if limit == "llm_calls" and self.room.kept_calls:
+            figures += f", and {self.room.kept_calls:,} kept back for closing answers"
         if estimated:
             figures += f", {estimated:,} of that assumed because replies came without usage"
         return f"{self.name}: {problem}: {figures}; {advice}"
@@ -287,6 +296,56 @@ class Meters:
             meter.tracker.reserve_call()
             meter.room.hold(hold)
         return hold
+
+    def try_keep(self, max_tokens: int) -> Hold | Room:
+        """Keep back one call for later, and its output tokens; or return the room that has to be waited for.
+
+        Raises:
+            BudgetExhaustedError: Nothing is left of some budget.
+        """
+        if not self.are_limited:
+            return Hold(max_tokens, 0, 0, 0, is_stream=True, since=bill.now())
+        lefts = [(meter, meter.left) for meter in self._meters]
+        reply = max_tokens
+        for meter, left in lefts:
+            meter.require_any(left)
+            reply = min(reply, left.output_tokens or reply)
+        for meter, left in lefts:
+            fitting = meter.fitting(left, 0, reply, 1)
+            if isinstance(fitting, Room):
+                return fitting
+            reply = fitting
+        hold = Hold(reply, 0, reply, 0, is_stream=True, since=bill.now())
+        for meter in self._meters:
+            meter.room.kept_calls += 1
+            meter.room.hold(hold)
+        return hold
+
+    def give_up(self, hold: Hold) -> None:
+        """Free a call that was kept back."""
+        if self.are_limited:
+            for meter in self._meters:
+                meter.room.kept_calls -= 1
+                meter.room.settle(hold)
+
+    def can_pay(self, request: Request) -> bool:
+        """Whether a call fits beside those kept back, and leaves input tokens for one more.
+
+        That the tokens of its prompt are known beforehand is an assumption: they are estimated.
+        """
+        if not self.are_limited:
+            return True
+        lefts = [(meter, meter.left) for meter in self._meters]
+        is_rated = self._limit_prompts and any(meter.room.tokens_per_byte for meter in self._meters)
+        prompt = self._prompt(request, lefts)[0] if is_rated else 0
+        reply = request.max_tokens or request.default_max_tokens
+        for meter, left in lefts:
+            free = left.output_tokens - meter.room.streams.output_tokens
+            if min(left.llm_calls, left.output_tokens, left.input_tokens) < 0 or (
+                (left.output_tokens and free < reply) or (left.input_tokens and left.input_tokens <= prompt)
+            ):
+                return False
+        return True
 
     def _prompt(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> tuple[int, int]:
         """The tokens a prompt may come to, and its size in bytes.

@@ -15,7 +15,7 @@ from executionkit import _checks as checks
 from executionkit._text import size_of
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import bill
-from executionkit.engine.budget import Hold, Meter, Meters, Request
+from executionkit.engine.budget import Hold, Meter, Meters, Request, Room
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
@@ -285,11 +285,31 @@ class Run:
             is_stream,
         )
 
+    async def keep_back(self, max_tokens: int) -> "Kept":
+        """Keep back one call of every budget, and its output tokens, which no other call can take.
+
+        Args:
+            max_tokens: The most output tokens of the call. If less is left, that is kept back.
+
+        Raises:
+            BudgetExhaustedError: Nothing is left of some budget.
+        """
+        return Kept(self._meters, await self._held(lambda: self._meters.try_keep(max_tokens)))
+
+    def can_pay(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, max_tokens: int
+    ) -> bool:
+        """Whether the budgets can pay for this call beside the calls that are kept back."""
+        return self._meters.can_pay(self._request(messages, max_tokens, tools, 1, is_stream=False))
+
     async def _admitted(self, request: Request) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
+        return await self._held(lambda: self._meters.try_hold(request))
+
+    async def _held(self, try_hold: Callable[[], Hold | Room]) -> Hold:
         if self._is_halted():
             await _leave()
-        hold = self._meters.try_hold(request)
+        hold = try_hold()
         if isinstance(hold, Hold):
             return hold
         room, place = hold, hold.join()
@@ -299,7 +319,7 @@ class Run:
                     room.wake_next()
                     room, place = hold, hold.join()
                 await self._park(room.wait(place))
-                hold = self._meters.try_hold(request)
+                hold = try_hold()
             return hold
         finally:
             room.wake_next()  # there may be room for one more
@@ -333,6 +353,29 @@ class Run:
         finally:
             for level in self._levels:
                 level._parked.discard(task)
+
+
+class Kept:
+    """A call that is kept back in every budget.
+
+    Args:
+        meters: The budgets.
+        hold: What was set aside in them.
+
+    Attributes:
+        max_tokens: The most output tokens that it may have.
+    """
+
+    def __init__(self, meters: Meters, hold: Hold) -> None:
+        self.max_tokens: int = hold.max_tokens or 1
+        self._meters = meters
+        self._hold: Hold | None = hold
+
+    def give_up(self) -> None:
+        """Free it; a call that begins without an await in between is sure to get it."""
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            self._meters.give_up(hold)
 
 
 def _check_provider(name: str, provider: object) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from executionkit import _checks as checks
@@ -15,6 +15,7 @@ from executionkit.errors import ApprovalPending
 from executionkit.events import ApprovalAsked, ApprovalGiven
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._tools import GRACE, Prepared, abandon, is_async
+from executionkit.patterns._transcript import Transcript
 from executionkit.responses import ToolCall
 
 _RESUME: Final = (
@@ -23,17 +24,27 @@ _RESUME: Final = (
 )
 
 
-def check_approvals(approve: object, timeout: object, approvals: object) -> None:
-    """Require what `react_loop` takes as approver, time limit, and answers that were given before."""
+def check_approvals(approve: object, timeout: object, approvals: object, waiting: Sequence[ToolCall]) -> None:
+    """Require what `react_loop` takes as approver, time limit, and answers for the calls that wait."""
     checks.called_with("request", approve=approve)
     if timeout is not None:
         checks.positive(approval_timeout=timeout)
     if approvals is None:
         return
     if not isinstance(approvals, Mapping):
-        raise TypeError(f"approvals must map the ids of calls to True, False or an Approval, got {approvals!r}")
-    for answer in approvals.values():
+        raise TypeError(
+            f"approvals must map the ids of calls to True, False or an Approval, got {approvals!r}"
+        )
+    given: Mapping[object, object] = approvals
+    ids = [call.id for call in waiting]
+    for identifier, answer in given.items():
         _read(answer, "approvals must hold")
+        if identifier not in ids:
+            known = ", ".join(map(repr, ids)) or "none"
+            raise ValueError(
+                f"approvals must name calls at the end of messages that have no result ({known}), "
+                f"got {identifier!r}"
+            )
 
 
 class Desk:
@@ -47,7 +58,7 @@ class Desk:
         timeout: Seconds that it has for each call, from when it is asked; None for no limit.
         given: Answers to the calls that the conversation begins with, by the ids of the calls.
         narrator: Receives the events.
-        messages: Returns the conversation so far.
+        transcript: The conversation so far.
     """
 
     def __init__(
@@ -56,13 +67,13 @@ class Desk:
         timeout: float | None,
         given: Mapping[str, Approval | bool],
         narrator: Narrator,
-        messages: Callable[[], Sequence[Mapping[str, Any]]],
+        transcript: Transcript,
     ) -> None:
         self._approve = approve
         self._timeout = timeout
         self._given = dict(given)
         self._narrator = narrator
-        self._messages = messages
+        self._transcript = transcript
         self._turn = asyncio.Lock()
         self._failure: BaseException | None = None
         self._deferred: ApprovalPending | None = None
@@ -80,7 +91,7 @@ class Desk:
                     f"needs_approval of {call.name} must return True or False, got {_told(needed)}; "
                     "the tool was not run"
                 )
-        except Exception as exc:  # the user's function may raise anything
+        except Exception as exc:  # noqa: BLE001 - the user's function may raise anything
             self._failure = self._failure or exc
             return True
         return needed
@@ -98,7 +109,7 @@ class Desk:
                 return None
             approval = asked
         if self._narrator.listens:
-            decided = _with_arguments(call, approval)
+            decided = approved_call(call, approval)
             await self._narrator.tell(ApprovalGiven(number, decided, approval.approved, approval.reason))
         return approval
 
@@ -106,7 +117,7 @@ class Desk:
         if self._narrator.listens:
             await self._narrator.tell(ApprovalAsked(number, call))
         asked = ToolCall(call.id, call.name, plain(call.arguments))
-        request = ApprovalRequest(asked, prepared.tool, number, tuple(map(plain, self._messages())))
+        request = ApprovalRequest(asked, prepared.tool, number, tuple(map(plain, self._transcript.messages)))
         (task,) = spawn(self._answer(request))
         task.add_done_callback(look_at)
         try:
@@ -156,10 +167,6 @@ class Desk:
 
 def approved_call(call: ToolCall, approval: Approval) -> ToolCall:
     """The call as it was approved, with its edited arguments."""
-    return _with_arguments(call, approval)
-
-
-def _with_arguments(call: ToolCall, approval: Approval) -> ToolCall:
     if not approval.approved or approval.arguments is None:
         return call
     return ToolCall(call.id, call.name, plain(approval.arguments))

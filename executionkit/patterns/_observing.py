@@ -1,17 +1,23 @@
 """Running the calls of one reply: all at once, each with an observation, none of them lost."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from executionkit._json import plain
 from executionkit.engine.parallel import reap, spawn
 from executionkit.events import Observation, ToolStarted
+from executionkit.patterns._approval import Desk, approved_call
 from executionkit.patterns._narrator import Narrator
-from executionkit.patterns._tools import Toolbox, cut
+from executionkit.patterns._repeats import Repeats
+from executionkit.patterns._tool_choice import ToolChoice
+from executionkit.patterns._tools import Prepared, Toolbox, cut
 from executionkit.patterns._transcript import Transcript
 from executionkit.responses import ToolCall
 
-_CUT_OFF = "Error: not run, because the reply was cut off by max_tokens before the call was complete."
+_CUT_OFF: Final = "Error: not run, because the reply was cut off by max_tokens before the call was complete."
 
 
 @dataclass
@@ -23,6 +29,8 @@ class Counters:
     truncated_responses: int = 0
     truncated_observations: int = 0
     messages_trimmed: int = 0
+    declined: int = 0
+    repeated_calls: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,9 @@ class Observer:
 
     Attributes:
         toolbox: The tools.
+        desk: Where calls get their approval.
+        choice: Says which calls may run.
+        repeats: Says which calls were made too often.
         transcript: Where the observations go.
         counters: Where they are counted.
         narrator: Told of each call and observation.
@@ -38,6 +49,9 @@ class Observer:
     """
 
     toolbox: Toolbox
+    desk: Desk
+    choice: ToolChoice
+    repeats: Repeats
     transcript: Transcript
     counters: Counters
     narrator: Narrator
@@ -52,31 +66,83 @@ class Observer:
         Args:
             calls: The calls of one reply.
             is_cut_off: Whether the reply was cut off. Then no call is run.
+
+        Raises:
+            ApprovalPending: Some of them wait for approval; the others are done.
         """
-        texts = {call.id: cut(_CUT_OFF, self.limit)[0] for call in calls} if is_cut_off else {}
+        texts: dict[str, str] = {}
         try:
-            if len(calls) == 1:
-                await self._one(calls[0], texts)
-            else:
-                tasks = spawn(*(self._one(call, texts) for call in calls))
-                try:
-                    await asyncio.wait(tasks)
-                finally:
-                    await reap(tasks)
-                for task in tasks:
-                    task.result()
+            again: list[ToolCall] = []
+            first: list[ToolCall] = []
+            for index, call in enumerate(calls):
+                refusal = _CUT_OFF if is_cut_off else self.choice.refusal(index)
+                if refusal is not None:
+                    await self._tell(call, refusal, texts)
+                elif self.repeats.is_one_too_many(call, self.toolbox.find(call.name)):
+                    again.append(call)
+                else:
+                    first.append(call)
+            await self._run(first, texts)
+            for call in again:  # a result of this very round may be the one to repeat
+                if (former := self.repeats.former(call)) is not None:
+                    self.counters.repeated_calls += 1
+                    await self._tell(call, former, texts)
         finally:
             self.transcript.add_results(calls, texts)
+        self.desk.settle([call for call in calls if call.id not in texts])
+
+    async def _run(self, calls: Sequence[ToolCall], texts: dict[str, str]) -> None:
+        if len(calls) == 1:
+            await self._one(calls[0], texts)
+            return
+        tasks = spawn(*(self._one(call, texts) for call in calls))
+        if not tasks:
+            return
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            await reap(tasks)
+        for task in tasks:
+            task.result()
 
     async def _one(self, call: ToolCall, texts: dict[str, str]) -> None:
-        number, narrator = self.counters.rounds, self.narrator
-        ran = shortened = False
-        if call.id not in texts:
-            if narrator.listens:
-                await narrator.tell(ToolStarted(number, call))
-            text, ran = await self.toolbox.call(call)
-            texts[call.id], shortened = cut(text, self.limit)
+        # No await before the approval: calls ask for it in their order.
+        ready = self.toolbox.prepared(call)
+        ran = was_declined = False
+        remark = ""
+        if isinstance(ready, Prepared) and self.desk.is_needed(call, ready):
+            approval = await self.desk.decide(self.counters.rounds, call, ready)
+            if approval is None:
+                return
+            if not approval.approved:
+                was_declined = True
+                ready = f"declined: {approval.reason}" if approval.reason else "declined"
+            elif approval.arguments is not None:
+                ready, remark = self._edited(approved_call(call, approval))
+        if not was_declined and self.narrator.listens:
+            await self.narrator.tell(ToolStarted(self.counters.rounds, call))
+        if isinstance(ready, Prepared):
+            text, ran = await self.toolbox.run(ready)
+        else:
+            text = ready
         self.counters.tool_calls_made += ran
+        self.counters.declined += was_declined
+        if ran or was_declined:
+            self.choice.met(call.name)
+        self.repeats.note(call, text, counts=ran or was_declined)
+        await self._tell(call, remark + text, texts, ran=ran)
+
+    def _edited(self, call: ToolCall) -> tuple[Prepared | str, str]:
+        """A call with the approver's arguments, checked again, and a remark on it for the model."""
+        ready = self.toolbox.prepared(call)
+        if isinstance(ready, str):
+            return f"Error: not run, because the approver's own arguments don't fit. {ready}", ""
+        shown = json.dumps(plain(call.arguments), ensure_ascii=False, default=str)
+        return ready, f"[approved with other arguments: {shown}]\n"
+
+    async def _tell(self, call: ToolCall, text: str, texts: dict[str, str], *, ran: bool = False) -> None:
+        shown, shortened = cut(text, self.limit)
+        texts[call.id] = shown
         self.counters.truncated_observations += shortened
-        if narrator.listens:
-            await narrator.tell(Observation(number, call, texts[call.id], ran, shortened))
+        if self.narrator.listens:
+            await self.narrator.tell(Observation(self.counters.rounds, call, shown, ran, shortened))

@@ -81,6 +81,10 @@ class TextCalls:
         self._are_run = are_run
         self._ran: set[tuple[str, str]] = set()
 
+    def close(self) -> None:
+        """Run no call any more."""
+        self._are_run = False
+
     def taken(self, reply: LLMResponse) -> LLMResponse | None:
         """The reply, with its text calls as tool calls if they are run; None if all were run before."""
         if reply.tool_calls:

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple, cast
 from executionkit._callables import signature_of
 from executionkit._json import plain
 from executionkit._shown import shown
+from executionkit._threads import in_thread
 from executionkit.engine.parallel import look_at, spawn
 from executionkit.errors import ToolError
-from executionkit._threads import in_thread
 from executionkit.patterns._tool_places import Place, Places
 from executionkit.protocols import LLMProvider
 from executionkit.responses import ToolCall
@@ -52,13 +52,17 @@ class Toolbox:
         self._places = Places(at_once)
         self._functions: dict[str, _Function] = {}
 
+    def find(self, name: str) -> Tool | None:
+        """The tool of this name, if there is one."""
+        return self._tools.get(name)
+
     async def call(self, call: ToolCall) -> tuple[str, bool]:
         """The observation a call leads to, and whether the tool was run. Only cancellation gets out."""
         prepared = self.prepared(call)
         return (prepared, False) if isinstance(prepared, str) else await self.run(prepared)
 
     def prepared(self, call: ToolCall) -> "Prepared | str":
-        """A call whose name and arguments are right, ready to be run; else the observation that says why not."""
+        """A call whose name and arguments are right, ready to run; else the observation that says why not."""
         tool = self._tools.get(call.name)
         if tool is None:
             known = ", ".join(sorted(self._tools)) or "there are none"

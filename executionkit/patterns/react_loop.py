@@ -9,14 +9,19 @@ from executionkit._json import plain
 from executionkit._keywords import ignore_keywords
 from executionkit._opening import Messages, opening
 from executionkit._text import collapsed, shorten
+from executionkit.approval import Approval, Approver
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.engine.thoughts import without_thoughts
-from executionkit.errors import MaxIterationsError, ProviderError
+from executionkit.errors import BudgetExhaustedError, MaxIterationsError, ProviderError
 from executionkit.events import EventCallback, RoundStarted
+from executionkit.patterns._approval import Desk, check_approvals
+from executionkit.patterns._closing import Closing, StopReason
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._observing import Counters, Observer
+from executionkit.patterns._repeats import Repeats
 from executionkit.patterns._text_calls import ANSWER_NOW, TextCalls
+from executionkit.patterns._tool_choice import ToolChoice, ask
 from executionkit.patterns._tools import Toolbox, tools_by_name
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
@@ -38,6 +43,12 @@ class ReactOptions(TypedDict, total=False):
     on_event: EventCallback | None
     max_parallel_tools: int
     text_calls: Literal["flag", "run"]
+    approve: Approver | None
+    approval_timeout: float | None
+    on_limit: Literal["raise", "answer"]
+    max_repeats: int | None
+    tool_choice: Literal["auto", "required", "none"] | str
+    parallel_tool_calls: bool | None
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,10 @@ class ReactResult(PatternResult[str]):
         callback_errors: How often `on_event` raised. Each time is logged as a warning, and the loop goes on.
         unread_tool_calls: The tool calls that the answer consists of, written as text and not run; 0 for an
             ordinary answer. A warning is logged as well.
+        declined: Calls that were not approved.
+        repeated_calls: Calls that `max_repeats` kept from being run again.
+        stop_reason: "answer" if the model answered by itself; "max_rounds" or "budget" if `on_limit="answer"`
+            asked it for the answer at that limit.
         messages: The whole conversation, with the system message, the earlier messages and the answer, in
             the form of the chat completions API. They are plain copies, ready for `json.dumps`. Pass them as
             `messages` for the next turn.
@@ -69,6 +84,9 @@ class ReactResult(PatternResult[str]):
     refusal: str = ""
     callback_errors: int = 0
     unread_tool_calls: int = 0
+    declined: int = 0
+    repeated_calls: int = 0
+    stop_reason: StopReason = "answer"
     messages: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -90,6 +108,13 @@ async def react_loop(
     text_calls: Literal["flag", "run"] = "flag",
     messages: Messages | None = None,
     system: str | None = None,
+    approve: Approver | None = None,
+    approval_timeout: float | None = None,
+    approvals: Mapping[str, Approval | bool] | None = None,
+    on_limit: Literal["raise", "answer"] = "raise",
+    max_repeats: int | None = None,
+    tool_choice: Literal["auto", "required", "none"] | str = "auto",
+    parallel_tool_calls: bool | None = None,
     **_: Never,
 ) -> ReactResult:
     """Let the model call tools and read their results until it answers.
@@ -168,20 +193,44 @@ async def react_loop(
             run before the first model call. Defaults to none.
         system: The system message, sent first. It must be None if `messages` begin with a system or
             developer message. Defaults to none.
+        approve: Function of an `ApprovalRequest`, sync or async, that is asked before a call of a tool with
+            `needs_approval` runs. It returns an `Approval`, True or False; anything else, and an exception,
+            ends the run. A sync function runs in a thread. Calls are asked about one at a time, in their
+            order, while the other calls of the round run. A refusal is an observation, "declined: " and the
+            reason. Without `approve`, such a call is an `ApprovalPending`.
+        approval_timeout: Seconds that `approve` has for each call; more than 0. After that the call is
+            declined. This time counts against no tool's. Defaults to no limit.
+        approvals: Answers for the calls at the end of `messages`, by their ids: True, False or an
+            `Approval`. Calls without one are put to `approve`. Defaults to none.
+        on_limit: At `max_rounds` or the end of a budget, "raise" raises the error, and "answer" uses the last
+            call to ask for an answer without tools. That call, with `max_tokens`, is kept back from the
+            beginning in every budget around the loop. A ceiling on input tokens can be used up by others
+            nevertheless.
+        max_repeats: How often the same call is run; at least 1. The same are calls of one tool with equal
+            arguments. A further one is not run: the model reads the former result once more. Tools with
+            `repeatable` are left alone. Defaults to no limit.
+        tool_choice: "auto" leaves it to the model whether to call a tool. "required" or the name of a tool
+            makes it call one, until such a tool has run once or was declined. With "none" no tool is run.
+        parallel_tool_calls: Whether the model may ask for several calls in one reply. With False, of several
+            calls the first is run, and the model is told to wait with the others. Defaults to the server's
+            own default.
         **_: Keywords that a `pipe` shares with its other steps; they are ignored with a warning. A keyword
             that is nearly a parameter's name, or that asks for a feature by another name (`instructions`,
-            `tool_choice`, `approval`, ...), is a TypeError before any call.
+            `approval_gate`, ...), is a TypeError before any call.
 
     Returns:
         A `ReactResult`, which explains the `metadata` keys: `rounds`, `tool_calls_made`,
         `truncated_responses`, `truncated_observations`, `messages_trimmed`, `finish_reason`, `refusal`,
-        `callback_errors`, `unread_tool_calls`, `messages`.
+        `callback_errors`, `unread_tool_calls`, `declined`, `repeated_calls`, `stop_reason`, `messages`.
 
     Raises:
         TypeError: The provider does not support tools, `tools` holds something other than tools, or a keyword
-            is refused. No call was made.
+            is refused. No call was made. Also: `approve`, or a tool's `needs_approval`, returned something
+            else than it must. The tool was not run.
         ValueError: A parameter is out of range, two tools share a name, or `messages` can't be sent; then the
             error names the message and the reason. No call was made.
+        ApprovalPending: Calls wait for approval, and there is no `approve`, or it raised this error. The
+            other calls of the round are done.
         MaxIterationsError: The model gave no answer within `max_rounds`.
         BudgetExhaustedError: The budget ran out.
         LLMError: A call failed for good. After a reply without text and without a tool call, the next round
@@ -190,46 +239,70 @@ async def react_loop(
 
     Every error has the conversation so far in `.metadata["messages"]`, with the results of the tools that
     were run. To go on, pass it as `messages`, with `prompt=None`. Beside it are `["rounds"]`,
-    `["tool_calls_made"]`, `["truncated_responses"]`, `["truncated_observations"]` and
-    `["messages_trimmed"]`.
+    `["tool_calls_made"]`, `["truncated_responses"]`, `["truncated_observations"]`, `["messages_trimmed"]`,
+    `["declined"]` and `["repeated_calls"]`.
     """
     if _:
         ignore_keywords(react_loop, _)
     transcript = Transcript(opening(prompt, messages, system, runs_calls=True))
     _check_limits(max_rounds, max_observation_chars, max_history_messages, tool_timeout, max_parallel_tools)
+    if max_repeats is not None:
+        checks.at_least(1, max_repeats=max_repeats)
     checks.one_of(("flag", "run"), text_calls=text_calls)
+    checks.one_of(("raise", "answer"), on_limit=on_limit)
+    left_over = transcript.unanswered
+    check_approvals(approve, approval_timeout, approvals, left_over)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     narrator = Narrator("react_loop", on_event)
     by_name = tools_by_name(tools)
+    choice = ToolChoice(tool_choice, parallel_tool_calls, by_name)
     counters = Counters()
 
-    async with Run(
+    run = Run(
         "react_loop",
         provider,
         max_cost=max_cost,
         retry=retry,
         salvage=lambda: {"messages": plain(transcript.messages), **vars(counters)},
-    ) as run:
-        _require_tool_support(provider)
+    )
+    _require_tool_support(provider)
+    async with run, Closing(run, on_limit, max_rounds, max_tokens) as closing:
         toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
-        observer = Observer(toolbox, transcript, counters, narrator, max_observation_chars)
+        desk = Desk(approve, approval_timeout, approvals or {}, narrator, transcript)
+        repeats = Repeats(max_repeats)
+        observer = Observer(
+            toolbox, desk, choice, repeats, transcript, counters, narrator, max_observation_chars
+        )
         schemas = [tool.to_schema() for tool in by_name.values()] or None
         written = TextCalls(by_name, are_run=text_calls == "run")
         said_nothing = False
 
-        if left_over := transcript.unanswered:
+        if left_over:
             await observer.observe(left_over)
         while counters.rounds < max_rounds:
-            request, counters.messages_trimmed = transcript.recent(max_history_messages)
+            offered = None if written.is_over else schemas
+            if closing.is_due(counters.rounds, transcript.messages, offered):
+                choice.is_closed = True
+                written.close()
+            request, counters.messages_trimmed = transcript.recent(closing.room_in(max_history_messages))
             if narrator.listens:
                 await narrator.tell(RoundStarted(counters.rounds + 1))
-            sampling = {"temperature": temperature, "max_tokens": max_tokens}
-            reply = await narrator.ask(run, request, tools=None if written.is_over else schemas, **sampling)
+            fields = choice.fields() if offered else {}
+            sampling = {"temperature": temperature, "max_tokens": closing.begin()}
+            try:
+                reply = await ask(
+                    narrator, run, closing.asked(request), {"tools": offered, **sampling, **fields}
+                )
+            except BudgetExhaustedError:
+                if not closing.is_possible():
+                    raise
+                continue
+            reply = closing.answer_of(reply)
             counters.rounds += 1
             counters.truncated_responses += reply.was_truncated
             if _says_nothing(reply):
                 # It stays out of the transcript: nobody can go on from an empty turn of the model's.
-                if said_nothing or counters.rounds == max_rounds:
+                if said_nothing or closing.has_begun or counters.rounds == max_rounds:
                     raise _empty_answer(reply)
                 said_nothing = True
                 continue
@@ -240,12 +313,22 @@ async def react_loop(
                 continue
             if not taken.tool_calls:
                 transcript.add_answer(taken)
-                return _result(reply, run.usage, counters, transcript, narrator.errors, written.unread)
+                return ReactResult(
+                    value=reply.content,
+                    cost=run.usage,
+                    finish_reason=reply.finish_reason,
+                    refusal=reply.refusal,
+                    callback_errors=narrator.errors,
+                    unread_tool_calls=written.unread,
+                    stop_reason=closing.reason,
+                    messages=tuple(plain(transcript.messages)),
+                    **vars(counters),
+                )
             await observer.observe(transcript.add_reply(taken), is_cut_off=reply.was_truncated)
 
         raise MaxIterationsError(
-            f"no final answer within max_rounds={max_rounds}; allow more rounds, or go on from the "
-            "transcript: messages=error.metadata['messages'], prompt=None"
+            f"no final answer within max_rounds={max_rounds}; allow more rounds, pass on_limit='answer', or "
+            "go on from the transcript: messages=error.metadata['messages'], prompt=None"
         )
 
 
@@ -284,23 +367,3 @@ def _require_tool_support(provider: object) -> None:
         raise TypeError(
             f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
         )
-
-
-def _result(
-    reply: LLMResponse,
-    cost: TokenUsage,
-    counters: Counters,
-    transcript: Transcript,
-    callback_errors: int,
-    unread: int,
-) -> ReactResult:
-    return ReactResult(
-        value=reply.content,
-        cost=cost,
-        finish_reason=reply.finish_reason,
-        refusal=reply.refusal,
-        callback_errors=callback_errors,
-        unread_tool_calls=unread,
-        messages=tuple(plain(transcript.messages)),
-        **vars(counters),
-    )

@@ -106,6 +106,9 @@ async def test_the_whole_conversation_of_two_rounds() -> None:
         "refusal": "",
         "callback_errors": 0,
         "unread_tool_calls": 0,
+        "declined": 0,
+        "repeated_calls": 0,
+        "stop_reason": "answer",
         "messages": (*second.messages, {"role": "assistant", "content": "It is 42."}),
     }
     assert (result.rounds, result.tool_calls_made) == (2, 1)

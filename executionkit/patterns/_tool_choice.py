@@ -1,0 +1,97 @@
+"""Which tools the model may or must call in a round, as fields of the request."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from executionkit import _checks as checks
+from executionkit._refusals import NO_TOOL_CHOICE, refuses_tool_choice
+from executionkit.engine.run import Run
+from executionkit.errors import LLMError
+from executionkit.patterns._narrator import Narrator
+from executionkit.responses import LLMResponse
+
+_WORDS: Final = ("auto", "required", "none")
+
+NOT_ALLOWED: Final = "Error: not run, because no tool may be called. Answer in words."
+ONE_AT_A_TIME: Final = (
+    "Error: not run, because tools are called one at a time. Wait for the result of the first call, and make "
+    "this call again if it is still needed."
+)
+
+
+class ToolChoice:
+    """The choice of tools in one run.
+
+    Args:
+        wanted: "auto", "required", "none" or the name of a tool. "required" and a name hold until that tool
+            was run or declined once.
+        parallel: Whether the model may call several tools in one reply; None leaves it to the server.
+        tools: The names of the tools.
+
+    Attributes:
+        is_closed: Whether no call is run any more.
+
+    Raises:
+        ValueError: There is no such tool, or none to be required.
+    """
+
+    def __init__(self, wanted: object, parallel: object, tools: Iterable[str]) -> None:
+        names = list(tools)
+        checks.text(tool_choice=wanted)
+        if wanted not in (*_WORDS, *names):
+            known = ", ".join(map(repr, (*_WORDS, *names)))
+            raise ValueError(f"tool_choice must be one of {known}, got {wanted!r}")
+        if wanted == "required" and not names:
+            raise ValueError("tool_choice='required' needs tools, and there are none")
+        if parallel is not None and not isinstance(parallel, bool):
+            raise ValueError(f"parallel_tool_calls must be True, False or None, got {parallel!r}")
+        self._wanted = str(wanted)
+        self._parallel = parallel
+        self._has_tools = bool(names)
+        self.is_closed = wanted == "none"
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether the model must call a tool."""
+        return not self.is_closed and self._wanted != "auto"
+
+    def met(self, name: str) -> None:
+        """Note that a tool was run, or declined."""
+        if self._wanted in ("required", name):
+            self._wanted = "auto"
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of the next request."""
+        if not self._has_tools:
+            return {}
+        fields: dict[str, Any] = {} if self._parallel is None else {"parallel_tool_calls": self._parallel}
+        if self.is_closed:
+            return {**fields, "tool_choice": "none"}
+        if self._wanted in _WORDS:
+            return fields if self._wanted == "auto" else {**fields, "tool_choice": self._wanted}
+        return {**fields, "tool_choice": {"type": "function", "function": {"name": self._wanted}}}
+
+    def refusal(self, index: int) -> str | None:
+        """Why a call of a reply is not run, by its place in the reply; None if it may run."""
+        if self.is_closed:
+            return NOT_ALLOWED
+        return ONE_AT_A_TIME if index and self._parallel is False else None
+
+
+async def ask(
+    narrator: Narrator, run: Run, messages: list[dict[str, Any]], settings: Mapping[str, Any]
+) -> LLMResponse:
+    """Call the model; a server that refuses `tool_choice: "none"` is asked once more without it."""
+    if settings.get("tool_choice") != "none":
+        return await narrator.ask(run, messages, **settings)
+    without = {name: value for name, value in settings.items() if name != "tool_choice"}
+    if NO_TOOL_CHOICE.recall(run.target, "none"):
+        return await narrator.ask(run, messages, **without)
+    try:
+        return await narrator.ask(run, messages, **settings)
+    except LLMError as exc:
+        if not refuses_tool_choice(exc):
+            raise
+    reply = await narrator.ask(run, messages, **without)
+    NO_TOOL_CHOICE.learn(run.target, "none", True)  # noqa: FBT003 - the value that is remembered
+    return reply
