@@ -1,5 +1,6 @@
 """The end of a tool loop at its limits: with the answer that is kept back for it, or without one."""
 
+import asyncio
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -44,6 +45,12 @@ class Closing:
     async def __aenter__(self) -> Self:
         if self._answers:
             self._kept = await self._run.keep_back(self._max_tokens)
+            try:
+                # Loops that begin at the same time keep theirs back too before any of them calls the model.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self._kept.give_up()
+                raise
         return self
 
     async def __aexit__(

@@ -143,7 +143,7 @@ async def test_calls_in_the_closing_reply_are_not_run() -> None:
 
     both = LLMResponse("I have seen 1.", [ToolCall("c", "look", {"n": 2})])
     result = await react_loop(MockProvider([asks(), both]), "q", [LOOK], on_limit="answer", max_rounds=2)
-    assert (result.value, ran) == ("I have seen 1.", [1, 0])
+    assert (result.value, ran) == ("I have seen 1.", [0, 0])
     assert "tool_calls" not in result.messages[-1]
 
 
