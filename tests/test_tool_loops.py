@@ -36,6 +36,18 @@ VERDICTS = ["yes", "yes", "no", "edit", "later", "truthy", "none", "error"]
 verdicts = st.sampled_from(VERDICTS)
 
 
+# Most are large enough for a few rounds.
+ceilings = st.one_of(
+    st.builds(TokenUsage, llm_calls=st.sampled_from([1, 2, 3, 5, 8])),
+    st.builds(TokenUsage, output_tokens=st.sampled_from([20, 60, 100, 250])),
+    budgets,
+)
+
+
+def failed(entry: Entry) -> bool:
+    return entry.reply.done() and (entry.reply.cancelled() or entry.reply.exception() is not None)
+
+
 class LoopEndpoint(Endpoint):
     """Knows which requests were closing ones."""
 
@@ -82,7 +94,7 @@ class ToolLoops(Interleaving):
     async def safe(self, n: int) -> str:
         return f"seen {n}"
 
-    @initialize(ceiling=budgets)
+    @initialize(ceiling=ceilings)
     def share(self, ceiling: TokenUsage) -> None:
         self.ceiling = ceiling
         self.tracker = CostTracker()
@@ -144,6 +156,17 @@ class ToolLoops(Interleaving):
         entry.answer(self.content(entry, pick), entry.most * part // 10)
         self.go()
 
+    @precondition(lambda self: self.endpoint.open)
+    @rule(pick=st.lists(st.integers(1, 4), min_size=1, max_size=4), verdict=st.lists(verdicts, max_size=4))
+    def carry_on(self, pick: list[int], verdict: list[str]) -> None:
+        """Answer everything that is open with tool calls, and every question that comes of it."""
+        for part, entry in zip(itertools.cycle(pick), self.endpoint.open, strict=False):
+            entry.answer(self.content(entry, part), entry.most)
+        self.go()
+        for said in verdict:
+            if self.open_questions:
+                self.decide(0, said)
+
     @property
     def open_questions(self) -> list[tuple[int, int, asyncio.Future[Any]]]:
         self.questions = [question for question in self.questions if not question[2].done()]
@@ -151,6 +174,9 @@ class ToolLoops(Interleaving):
 
     @precondition(lambda self: self.open_questions)
     @rule(which=picks, verdict=verdicts)
+    def decide_one(self, which: int, verdict: str) -> None:
+        self.decide(which, verdict)
+
     def decide(self, which: int, verdict: str) -> None:
         _, number, answer = self.open_questions[which % len(self.open_questions)]
         if verdict == "error":
@@ -232,11 +258,11 @@ class ToolLoops(Interleaving):
             error = None if task.cancelled() else task.exception()
             if isinstance(error, BudgetExhaustedError) and not self.ceiling.input_tokens:
                 # It had begun only if its closing call was kept back, which then failed at the endpoint.
-                failed = [e for e in self.loops_endpoint.closing if e.tag == tag and e.reply.cancelled()]
-                assert error.cost.llm_calls == 0 or failed
+                closings = [e for e in self.loops_endpoint.closing if e.tag == tag and failed(e)]
+                assert error.cost.llm_calls == 0 or closings
 
 
 ToolLoops.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=80, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestToolLoops = ToolLoops.TestCase
