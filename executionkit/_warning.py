@@ -3,7 +3,7 @@
 import inspect
 import warnings
 
-_NOT_THE_CALLER = ("executionkit", "asyncio")
+_NOT_THE_CALLER = ("executionkit", "asyncio", "contextlib")
 
 
 def warn_the_caller(text: str) -> None:

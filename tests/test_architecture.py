@@ -74,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conversation": CORE | {"_output", "_blocking", "_turn_stream", "patterns"},
     "kit": CORE | {"patterns", "compose", "conversation"},
     "sync": CORE | {"_blocking", "patterns", "compose"},
+    "mcp": CORE,
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},
@@ -87,6 +88,7 @@ OPTIONAL = {
     "_output": {"pydantic"},
     "_pydantic": {"typing_extensions"},
     "tools": {"pydantic", "pydantic_core"},
+    "mcp": {"mcp", "mcp_types", "pydantic"},
 }
 
 

@@ -60,6 +60,8 @@ def finish(outcome: object) -> None:
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name_of)
 def test_the_examples_run(path: Path, endpoint: LocalEndpoint) -> None:
+    if any(block.runs and "executionkit.mcp" in block.code for block in blocks(path)):
+        pytest.importorskip("mcp")
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(path):
         if block.runs:

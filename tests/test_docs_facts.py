@@ -14,14 +14,14 @@ import pytest
 from pages import MODULES, PAGES, ROOT, blocks, name_of, prose, spans, texts
 
 import executionkit
-from executionkit import ExecutionKitError, MockProvider, Provider, ToolError, answers, errors, testing
+from executionkit import ExecutionKitError, MockProvider, Provider, ToolError, answers, errors, mcp, testing
 
 # The pages that state facts as they are now.
 SITE = [path for path in PAGES if "decisions" not in path.parts and path.name != "changelog.md"]
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in SITE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PUBLIC: dict[str, Any] = {
-    **{name: getattr(testing, name) for name in testing.__all__},
+    **{name: getattr(module, name) for module in (testing, mcp) for name in module.__all__},
     **{name: getattr(executionkit, name) for name in vars(executionkit)["__all__"]},
     "answers": answers,
     "errors": errors,
@@ -64,7 +64,8 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
 def test_every_export_is_in_the_reference_once() -> None:
     rendered = re.findall(r"^::: executionkit\.(\S+)", TEXT, re.MULTILINE)
     assert [name for name in set(rendered) if rendered.count(name) > 1] == []
-    own = {f"{module}.{name}" for module in ("answers", "testing") for name in PUBLIC[module].__all__}
+    modules = {"answers": answers, "mcp": mcp, "testing": testing}
+    own = {f"{prefix}.{name}" for prefix, module in modules.items() for name in module.__all__}
     # The page of errors renders the whole module.
     elsewhere = {*ERRORS, "ToolError", "testing.MockProvider", "__version__"}
     missing = {*vars(executionkit)["__all__"], *own} - {*rendered} - elsewhere

@@ -9,12 +9,12 @@ from enum import Enum
 from pathlib import Path
 
 import executionkit
-from executionkit import answers, testing
+from executionkit import answers, mcp, testing
 from executionkit.engine import parallel, retry
 
 WRITTEN = Path(__file__).with_name("signatures.txt")
 
-MODULES = {"": executionkit, "answers.": answers, "testing.": testing}
+MODULES = {"": executionkit, "answers.": answers, "mcp.": mcp, "testing.": testing}
 FURTHER = {
     "engine.parallel.gather_strict": parallel.gather_strict,
     "engine.parallel.gather_resilient": parallel.gather_resilient,
