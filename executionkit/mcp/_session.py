@@ -95,7 +95,7 @@ async def mcp_tools(
                 "allow more timeout"
             ) from None
         except Exception as exc:  # noqa: BLE001 - the SDK documents no base of its errors
-            cause = await connection.closed() or exc
+            cause = _first(await connection.closed() or exc)
             text = f"the connection to the MCP server {name} failed: {_said(cause, server)}"
             # It may quote the URL, and with it what is secret there.
             raise ConnectionError(text) from (None if isinstance(server, str) else cause)
@@ -182,7 +182,14 @@ def _client(server: object, mender: ListMender) -> tuple[Any, str]:
     )
 
 
-def _said(exc: BaseException, server: object) -> str:
+def _first(exc: BaseException) -> BaseException:
     while isinstance(exc, BaseExceptionGroup):  # one for each task group of the SDK
         exc = exc.exceptions[0]
+    return exc
+
+
+def _said(exc: BaseException, server: object) -> str:
+    exc = _first(exc)
+    if str(exc) == "Connection closed":
+        return "it closed the connection; if it is a program, its standard error may say why"
     return unquoted(describe(exc)) if isinstance(server, str) else describe(exc)
