@@ -1,6 +1,7 @@
 """Tools of MCP servers: in process with servers of the SDK, and over stdio with one that misbehaves."""
 
 import asyncio
+import io
 import json
 import sys
 import warnings
@@ -386,6 +387,15 @@ async def test_a_server_of_the_sdk_is_started_and_stopped(tmp_path: Path) -> Non
         assert [*both] == ['{"result": 3.2}'] * 2
         with pytest.raises(ToolError, match="the server shop has gone"):
             await run(tool, item="tea")
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()])
+async def test_a_server_is_started_where_the_error_output_is_no_file(
+    stream: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    async with mcp_tools(raw(), include=["echo"]) as (tool,):
+        assert await run(tool) == "{}"
 
 
 async def test_a_server_that_dies_in_a_call_has_gone_and_the_loop_goes_on() -> None:

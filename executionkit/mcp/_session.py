@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from pathlib import PurePath
@@ -169,7 +170,9 @@ def _client(server: object, mender: ListMender) -> tuple[Any, str]:
         if "encoding_error_handler" not in server.model_fields_set:
             # One wrong byte would end the connection.
             server = server.model_copy(update={"encoding_error_handler": "replace"})
-        return Client(mender.around(stdio_client(server))), PurePath(server.command).name
+        return Client(mender.around(stdio_client(server, errlog=_error_output()))), PurePath(
+            server.command
+        ).name
     if isinstance(server, str):
         where = urlsplit(server).netloc.rpartition("@")[2]
         return Client(mender.around(streamable_http_client(server))), where or "of an empty URL"
@@ -180,6 +183,15 @@ def _client(server: object, mender: ListMender) -> tuple[Any, str]:
         "server must be an mcp.StdioServerParameters, a URL, a transport, a server object or an mcp.Client, "
         f"got {server!r}"
     )
+
+
+def _error_output() -> Any:
+    """Where a process writes its errors: `sys.stderr`, or that of this process if there is only an object."""
+    try:
+        sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # a notebook, a test, a program without a console
+        return None
+    return sys.stderr
 
 
 def _first(exc: BaseException) -> BaseException:
