@@ -284,8 +284,17 @@ class FunctionTool(Tool, Generic[P, R]):
     The arguments of a call are converted to the annotated types before the function is called.
     """
 
+    if TYPE_CHECKING:  # or the dataclass would take them for fields
+
+        @property
+        def __name__(self) -> str: ...
+
+        @property
+        def __wrapped__(self) -> Callable[P, R]: ...
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "__name__", self.name)  # partials and callable objects have none
         # As of a function that is wrapped: `help`, `inspect.signature` and pickling see the function.
         for attribute in functools.WRAPPER_ASSIGNMENTS:
             if hasattr(self.execute, attribute):

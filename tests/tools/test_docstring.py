@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import griffe
 import pytest
@@ -80,23 +81,25 @@ SPHINX = """The price.
         (SPHINX, {"item": "Its name, as printed.", "currency": "The currency."}),
     ],
 )
-def test_each_style_is_read(docstring, parameters):
+def test_each_style_is_read(docstring: str, parameters: dict[str, str]) -> None:
     assert read(docstring) == Docstring("The price.\n\nMore words.", parameters)
 
 
 @pytest.mark.parametrize("docstring", [None, "", "The price.", "These are the Args:\nnone of them.", "Args:"])
-def test_prose_is_a_description(docstring):
+def test_prose_is_a_description(docstring: str | None) -> None:
     assert read(docstring) == Docstring(docstring or "", {})
 
 
-STYLES = {
+Style = Literal["google", "numpy", "sphinx"]
+
+STYLES: dict[Style, re.Pattern[str]] = {
     "google": re.compile(r"^(Args|Arguments|Parameters):\s*$", re.MULTILINE),
     "numpy": re.compile(r"^Parameters\s*\n-{3,}", re.MULTILINE),
     "sphinx": re.compile(r"^:param ", re.MULTILINE),
 }
 
 
-def docstrings() -> Iterator[tuple[str, str, set[str]]]:
+def docstrings() -> Iterator[tuple[Style, str, set[str]]]:
     """The docstrings of installed functions that are of exactly one style, with the names of parameters."""
     for package in ("anyio", "_pytest", "pydantic", "hypothesis"):
         home = importlib.util.find_spec(package)
@@ -112,7 +115,7 @@ def docstrings() -> Iterator[tuple[str, str, set[str]]]:
                         yield styles[0], text, names
 
 
-def test_we_read_what_griffe_reads():
+def test_we_read_what_griffe_reads() -> None:
     logging.getLogger("griffe").setLevel(logging.CRITICAL)
     read_alike, in_all = 0, 0
     for style, text, names in docstrings():

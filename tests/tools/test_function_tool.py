@@ -12,7 +12,7 @@ import subprocess
 import sys
 import textwrap
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import pydantic
@@ -105,7 +105,7 @@ def nothing() -> None:
     """Do it."""
 
 
-def bare(item, count=3):
+def bare(item, count=3):  # type: ignore[no-untyped-def]  # as a user may write it
     """Do it."""
 
 
@@ -126,7 +126,7 @@ def of(*annotations: Any, **defaults: Any) -> Callable[..., Any]:
         return given
 
     function.__doc__ = "Do it."
-    function.__signature__ = inspect.Signature(parameters)
+    vars(function)["__signature__"] = inspect.Signature(parameters)
     return function
 
 
@@ -173,7 +173,9 @@ def of(*annotations: Any, **defaults: Any) -> Callable[..., Any]:
         (of(Literal[1, "x"]), {"a": {"enum": [1, "x"]}}, ["a"]),
     ],
 )
-def test_the_schema_of_a_function(function, properties, required):
+def test_the_schema_of_a_function(
+    function: Callable[..., object], properties: dict[str, object], required: list[str] | None
+) -> None:
     schema = Tool.from_function(function, name="call").to_schema()["function"]["parameters"]
     assert schema["properties"] == properties
     assert schema.get("required") == required
@@ -181,7 +183,7 @@ def test_the_schema_of_a_function(function, properties, required):
     assert schema["additionalProperties"] is False
 
 
-def test_further_keywords():
+def test_further_keywords() -> None:
     def call(item: str, **others: int) -> None:
         """Do it."""
 
@@ -219,13 +221,15 @@ def test_further_keywords():
         (bytes, "tea", b"tea"),
     ],
 )
-def test_arguments_arrive_as_objects_of_the_annotated_type(annotation, given, arrives):
+def test_arguments_arrive_as_objects_of_the_annotated_type(
+    annotation: object, given: object, arrives: object
+) -> None:
     converted = Tool.from_function(of(annotation), name="call").convert({"a": given})
     assert converted == {"a": arrives}
     assert type(converted["a"]) is type(arrives)
 
 
-def test_all_errors_are_told_at_once_with_their_places():
+def test_all_errors_are_told_at_once_with_their_places() -> None:
     made = Tool.from_function(of(Guest, int, Size), name="call")
     with pytest.raises(ValueError, match=r"a\.name") as told:
         made.convert({"a": {"name": 3, "born": "soon"}, "b": "x", "d": 1})
@@ -237,17 +241,17 @@ def test_all_errors_are_told_at_once_with_their_places():
 def refused(name: str) -> Any:
     """Functions that can't be tools, by name."""
 
-    def generator(item: str):
+    def generator(item: str) -> Iterator[str]:
         yield item
 
-    async def async_generator(item: str):
+    async def async_generator(item: str) -> AsyncIterator[str]:
         yield item
 
     def star(*items: str) -> None: ...
 
     def positional(item: str, /) -> None: ...
 
-    def unresolved(item: "Missing") -> None: ...  # noqa: F821
+    def unresolved(item: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     class Local: ...
 
@@ -290,19 +294,19 @@ def refused(name: str) -> Any:
         ("builtin", "dict.fromkeys|fromkeys"),
     ],
 )
-def test_what_can_not_be_a_tool_is_refused_when_it_is_made(name, message):
+def test_what_can_not_be_a_tool_is_refused_when_it_is_made(name: str, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         Tool.from_function(refused(name), description="Do it.")
 
 
 @pytest.mark.parametrize("name", ["lambda", "partial", "callable object"])
-def test_a_name_makes_a_tool_of_it(name):
+def test_a_name_makes_a_tool_of_it(name: str) -> None:
     made = Tool.from_function(refused(name), name="call", description="Do it.")
     assert made.name == "call"
     assert "item" in made.convert({"item": "tea"})
 
 
-def test_descriptions_come_from_the_nearest_place():
+def test_descriptions_come_from_the_nearest_place() -> None:
     def call(
         a: Annotated[str, "bare"],
         b: Annotated[str, "bare"],
@@ -327,7 +331,7 @@ def test_descriptions_come_from_the_nearest_place():
         Tool.from_function(call, parameters={"e": "given"})
 
 
-def test_a_tool_without_a_description_warns_at_the_callers_line():
+def test_a_tool_without_a_description_warns_at_the_callers_line() -> None:
     def call(item: str) -> None: ...
 
     with pytest.warns(UserWarning, match="call has no description") as seen:
@@ -335,8 +339,8 @@ def test_a_tool_without_a_description_warns_at_the_callers_line():
     assert seen[0].filename == __file__
 
 
-def test_injected_parameters_are_not_in_the_schema():
-    def call(item: str, provider, which: ToolCall) -> None:
+def test_injected_parameters_are_not_in_the_schema() -> None:
+    def call(item: str, provider, which: ToolCall) -> None:  # type: ignore[no-untyped-def]
         """Do it."""
 
     def typed(provider: LLMProvider, item: str = "tea") -> None:
@@ -363,12 +367,14 @@ async def configured(item: str) -> str:
     return item
 
 
-def test_a_decorated_function_is_still_the_function():
+def test_a_decorated_function_is_still_the_function() -> None:
     assert decorated("tea", count=2) == "teatea"
     assert asyncio.run(configured("tea")) == "tea"
     assert (configured.name, configured.description, configured.timeout) == ("other", "Otherwise.", 5.0)
     assert inspect.signature(decorated) == inspect.signature(decorated.execute)
     assert decorated.__name__ == "decorated"
+    assert decorated.__wrapped__ is decorated.execute
+    assert tool(name="call", description="Do it.")(functools.partial(two, count=2)).__name__ == "call"
     assert decorated.__doc__ == "Do it."
     assert pickle.loads(pickle.dumps(decorated)) is decorated
     slower = dataclasses.replace(decorated, timeout=9.0)
@@ -376,7 +382,7 @@ def test_a_decorated_function_is_still_the_function():
     assert slower.convert({"item": "tea", "count": "2"}) == {"item": "tea", "count": 2}
 
 
-def test_without_pydantic_native_annotations_are_enough_and_others_say_what_they_need():
+def test_without_pydantic_native_annotations_are_enough_and_others_say_what_they_need() -> None:
     program = """
         import sys
         sys.modules["pydantic"] = None

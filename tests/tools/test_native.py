@@ -1,5 +1,6 @@
 """Native annotations: the same schema and the same verdict as pydantic's."""
 
+from types import GenericAlias
 from typing import Annotated, Any, Literal, Union
 
 from hypothesis import given, settings
@@ -14,8 +15,8 @@ leaves = st.sampled_from([str, int, float, bool, None, Any, Literal["a", "b"], L
 annotations = st.recursive(
     leaves,
     lambda inner: st.one_of(
-        inner.map(lambda kind: list[kind]),
-        inner.map(lambda kind: dict[str, kind]),
+        inner.map(lambda kind: GenericAlias(list, (kind,))),
+        inner.map(lambda kind: GenericAlias(dict, (str, kind))),
         inner.map(lambda kind: Annotated[kind, "words"]),
         st.lists(inner, min_size=2, max_size=3).map(lambda kinds: Union[tuple(kinds)]),  # noqa: UP007 - its members are data,
     ),
@@ -64,7 +65,7 @@ def unordered(schema: Any) -> Any:
 
 
 def function_of(first: object, second: object, default: object) -> Any:
-    def call(first, second=default):
+    def call(first: Any, second: Any = default) -> object:
         return first, second
 
     call.__annotations__ = {"first": first, "second": second}
@@ -80,7 +81,9 @@ def verdict(convert: Any, given_arguments: dict[str, Any]) -> object:
 
 @settings(max_examples=300, deadline=None)
 @given(annotations, annotations, st.sampled_from([None, 3, "x", [1], {"a": None}, object()]), arguments)
-def test_native_and_pydantic_agree(first, second, default, given_arguments):
+def test_native_and_pydantic_agree(
+    first: object, second: object, default: object, given_arguments: dict[str, Any]
+) -> None:
     function = function_of(first, second, default)
     native = blueprint_of(function, "call").arguments
     checked = PydanticArguments(signature_of(function, "call"), "call")
