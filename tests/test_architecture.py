@@ -89,6 +89,7 @@ OPTIONAL = {
     "_pydantic": {"typing_extensions"},
     "tools": {"pydantic", "pydantic_core"},
     "mcp": {"mcp", "mcp_types", "pydantic"},
+    "patterns": {"typing_extensions"},
 }
 
 
@@ -126,6 +127,7 @@ def imports_of(path: Path) -> Iterator[Import]:
                     yield Import(module, _target(child.module or "", alias.name), eager)
             else:
                 inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+                inside = inside or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING")
                 yield from visit(child, eager=eager and not inside)
 
     yield from visit(ast.parse(path.read_text(encoding="utf-8")), eager=True)

@@ -14,6 +14,7 @@ import pytest
 from executionkit import (
     BudgetExhaustedError,
     ConsensusFailedError,
+    ConsensusResult,
     LLMProvider,
     LLMResponse,
     MockProvider,
@@ -46,7 +47,7 @@ TWINS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
 CALLS: list[Callable[[LLMProvider], Any]] = [
     lambda provider: consensus_sync(provider, "q", num_samples=2),
     lambda provider: refine_loop_sync(provider, "q", evaluator=good),
-    lambda provider: react_loop_sync(provider, "q", []),  # type: ignore[arg-type]  # a MockProvider
+    lambda provider: react_loop_sync(provider, "q", []),  # type: ignore[call-overload]  # a MockProvider
     lambda provider: pipe_sync(provider, "q", partial(consensus, num_samples=2)),
 ]
 
@@ -123,7 +124,7 @@ async def test_inside_a_running_loop_it_says_to_await_and_leaves_nothing_behind(
 
 
 async def test_in_a_thread_beside_a_running_loop_it_works() -> None:
-    result = await asyncio.to_thread(consensus_sync, MockProvider(["a"]), "q")
+    result: ConsensusResult = await asyncio.to_thread(consensus_sync, MockProvider(["a"]), "q")
     assert result.value == "a"
 
 

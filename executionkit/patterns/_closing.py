@@ -64,9 +64,7 @@ class Closing:
         """Whether the next call is the closing one."""
         return self.reason != "answer"
 
-    def is_due(
-        self, rounds: int, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
-    ) -> bool:
+    def is_due(self, rounds: int, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> bool:
         """Whether the next call must be the closing one."""
         if not self._answers or self.has_begun:
             return False

@@ -1,8 +1,8 @@
 """`consensus`: ask the same question several times in parallel and let the answers vote."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Generic, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
@@ -11,14 +11,17 @@ from executionkit._warning import warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import ConsensusFailedError
+from executionkit.patterns._result_types import Answer, Answer_co
 from executionkit.patterns._sampling import Samples
 from executionkit.patterns._voting import Reader, Votes, certainty, check_key, check_stop, stop_rule
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage, VotingStrategy
 
+_NO_ANSWER: Final[Any] = None
+
 
 @dataclass(frozen=True)
-class ConsensusResult(PatternResult[str]):
+class ConsensusResult(PatternResult[str], Generic[Answer_co]):
     """The winning answer: `value` is its first original text, `score` its share of the samples.
 
     `num_samples` equals `samples_used + failed + samples_saved`.
@@ -32,7 +35,9 @@ class ConsensusResult(PatternResult[str]):
             found no answer in it. They count in the share.
         truncated_responses: Samples cut off by `max_tokens`. They vote, because labels are often asked for
             with `max_tokens=1`.
-        answer: The answer that won: the value that `key` read, or the text with its whitespace collapsed.
+        answer: The answer that won: the value that `key` read, or the text with its whitespace collapsed. Its
+            type is that of `key`: `ConsensusResult[int]`, say. `ConsensusResult` alone means
+            `ConsensusResult[str]`.
         votes: Each answer with its number of votes. The winner comes first, the others by votes, then by
             first appearance.
         margin: The winner's votes minus those of the runner-up. 0 is a tie.
@@ -51,8 +56,8 @@ class ConsensusResult(PatternResult[str]):
     tie_count: int = 0
     abstained: int = 0
     truncated_responses: int = 0
-    answer: Hashable = None
-    votes: tuple[tuple[Hashable, int], ...] = ()
+    answer: Answer_co = _NO_ANSWER
+    votes: tuple[tuple[Answer_co, int], ...] = ()
     margin: int = 0
     is_majority: bool = False
     confidence: float = 0.5
@@ -68,19 +73,19 @@ async def consensus(
     prompt: str | None,
     *,
     num_samples: int = 5,
-    strategy: VotingStrategy | str = "majority",
+    strategy: VotingStrategy | Literal["majority", "unanimous"] = "majority",
     temperature: float = 0.9,
     max_tokens: int = 4096,
     max_concurrency: int = 5,
     retry: RetryConfig | None = None,
     max_cost: TokenUsage | None = None,
-    key: Callable[[str], Hashable | None] | None = None,
+    key: Callable[[str], Answer | None] | None = None,
     stop: Literal["all", "decided"] | float = "all",
     min_samples: int | None = None,
     choices_per_request: int = 1,
     messages: Messages | None = None,
     system: str | None = None,
-) -> ConsensusResult:
+) -> ConsensusResult[Answer]:
     """Ask the same question several times in parallel and return the most common answer.
 
     This is self-consistency (Wang et al., "Self-Consistency Improves Chain of Thought Reasoning in Language
@@ -226,7 +231,7 @@ def _require_a_winner(votes: Votes, count: int, *, has_key: bool, is_unanimous: 
         )
 
 
-def _result(votes: Votes, samples: Samples, num_samples: int, cost: TokenUsage) -> ConsensusResult:
+def _result(votes: Votes, samples: Samples, num_samples: int, cost: TokenUsage) -> ConsensusResult[Any]:
     replies = samples.replies
     share = votes.most / len(replies)
     return ConsensusResult(

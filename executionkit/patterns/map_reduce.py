@@ -1,9 +1,9 @@
 """`map_reduce`: a prompt over each of many inputs in parallel, another over the results, in a tree."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
@@ -20,7 +20,22 @@ from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage
 
-MapPrompt: TypeAlias = str | Callable[[str], str]
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Template(Protocol[T_contra]):
+    """A `str`, as type checkers see it where the inputs must be texts too.
+
+    `str.join` takes texts alone, so a `str` is a template of them, and of no other inputs.
+    """
+
+    def join(self, iterable: Iterable[T_contra], /) -> str:
+        """Join texts."""
+        ...
+
+
+MapPrompt: TypeAlias = Template[T] | Callable[[T], str]
 """A text with `{input}` where the input goes (by default at the end), or a function of the input."""
 
 ReducePrompt: TypeAlias = str | Callable[[Sequence[str]], str]
@@ -63,11 +78,11 @@ class MapReduceResult(PatternResult[str]):
 
 
 @dataclass(slots=True)
-class _MapReduce:
+class _MapReduce(Generic[T]):
     """One run: its settings, and what was mapped and reduced so far."""
 
-    inputs: tuple[str, ...]
-    map_prompt: MapPrompt
+    inputs: tuple[T, ...]
+    map_prompt: MapPrompt[T]
     reduce_prompt: ReducePrompt
     skips: bool
     max_reduce_chars: int
@@ -97,7 +112,13 @@ class _MapReduce:
         """Map every input; the results of those that were not skipped, in their order, without thoughts."""
 
         async def map_one(index: int) -> None:
-            prompt = _filled(self.map_prompt, "{input}", self.inputs[index])
+            given = self.inputs[index]
+            # A template has texts for inputs; they were checked.
+            prompt = (
+                _made("map_prompt", self.map_prompt(given))
+                if callable(self.map_prompt)
+                else _filled(str(self.map_prompt), "{input}", str(given))
+            )
             try:
                 self.mapped[index] = (await self._ask(run, prompt, f"input {index}")).content
             except (LLMError, PatternError) as exc:
@@ -147,9 +168,9 @@ class _MapReduce:
 @checked_keywords
 async def map_reduce(
     provider: LLMProvider,
-    inputs: Sequence[str],
+    inputs: Sequence[T],
     *,
-    map_prompt: MapPrompt,
+    map_prompt: MapPrompt[T],
     reduce_prompt: ReducePrompt,
     on_failure: Literal["raise", "skip"] = "raise",
     max_reduce_chars: int = 40_000,
@@ -185,7 +206,8 @@ async def map_reduce(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        inputs: The texts; at least one.
+        inputs: The inputs; at least one. They are texts, or with a function as `map_prompt` anything that
+            it takes: records, rows, pages.
         map_prompt: A text in which `{input}` stands for the input, or a function that makes the prompt from
             an input. If the text has no `{input}`, the input is added at the end. Other braces stay as they
             are.
@@ -223,8 +245,9 @@ async def map_reduce(
     The last one belongs to the level being reduced.
     """
     if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Sequence) or not inputs:
-        raise ValueError(f"inputs must be a sequence of at least one text, got {inputs!r}")
-    checks.text(**{f"inputs[{index}]": text for index, text in enumerate(inputs)})
+        raise ValueError(f"inputs must be a sequence of at least one input, got {inputs!r}")
+    if not callable(map_prompt):
+        checks.text(**{f"inputs[{index}]": text for index, text in enumerate(inputs)})
     for name, prompt, given in (
         ("map_prompt", map_prompt, "input"),
         ("reduce_prompt", reduce_prompt, "results"),
@@ -268,9 +291,7 @@ def _made(name: str, prompt: object) -> str:
     raise TypeError(f"{name} must return a str and be a plain function, it returned {prompt!r}")
 
 
-def _filled(prompt: MapPrompt, mark: str, text: str) -> str:
-    if callable(prompt):
-        return _made("map_prompt", prompt(text))
+def _filled(prompt: str, mark: str, text: str) -> str:
     # Not str.format: prompts and inputs have braces of their own.
     return prompt.replace(mark, text) if mark in prompt else f"{prompt}\n\n{text}"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from executionkit import (
     BudgetExhaustedError,
+    ConsensusResult,
     Kit,
     LLMProvider,
     LLMResponse,
@@ -69,7 +70,9 @@ async def vote_decided(target: Target) -> Outcome:
 
 async def vote_sync(target: Target) -> Outcome:
     async with target.provider() as provider:
-        result = await asyncio.to_thread(consensus_sync, provider, script.CAPITAL, num_samples=3)
+        result: ConsensusResult = await asyncio.to_thread(
+            consensus_sync, provider, script.CAPITAL, num_samples=3
+        )
     expect(result.value, "Paris", "value")
     return Outcome("the same provider, from a script", result.cost)
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Literal
 
 from executionkit import (
+    ConsensusResult,
     Kit,
     Pairwise,
     Provider,
@@ -97,7 +98,9 @@ async def many(target: Target) -> Outcome:
 async def vote(target: Target) -> Outcome:
     async with constrained(target, 'root ::= "yes" | "no"') as provider:
         result = await consensus(provider, PROMPT, num_samples=5, max_tokens=ROOM, retry=QUICK)
-        same = await asyncio.to_thread(consensus_sync, provider, PROMPT, num_samples=3, max_tokens=ROOM)
+        same: ConsensusResult = await asyncio.to_thread(
+            consensus_sync, provider, PROMPT, num_samples=3, max_tokens=ROOM
+        )
     require({result.value, same.value} <= {"yes", "no"}, f"voted for {result.value!r}, {same.value!r}")
     return Outcome("5 samples, awaited; 3, from a script")
 

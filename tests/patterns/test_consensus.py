@@ -1,6 +1,7 @@
 """`consensus`: who votes, who wins, what a failure costs and keeps."""
 
 import asyncio
+from typing import Literal
 
 import pytest
 from fakes import NO_WAIT, ONCE, HeldProvider, idle
@@ -97,7 +98,9 @@ async def test_a_tie_goes_to_the_answer_first_in_sample_order_whichever_came_fir
 
 
 @pytest.mark.parametrize("strategy", ["unanimous", VotingStrategy.UNANIMOUS])
-async def test_unanimous_takes_answers_that_are_all_the_same(strategy: VotingStrategy | str) -> None:
+async def test_unanimous_takes_answers_that_are_all_the_same(
+    strategy: VotingStrategy | Literal["unanimous"],
+) -> None:
     result = await consensus(MockProvider(["a", " a", "a\n"]), "q", num_samples=3, strategy=strategy)
     assert (result.value, result.score) == ("a", 1.0)
 

@@ -291,7 +291,25 @@ async def test_a_budget_that_ends_in_the_tree_keeps_the_reductions() -> None:
 
 async def test_a_text_among_the_inputs_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"inputs\[1\] must be a str"):
-        await map_reduce(MockProvider(), ["a", 3], **PROMPTS)  # type: ignore[list-item]  # what is wrong is the point
+        await map_reduce(MockProvider(), ["a", 3], **PROMPTS)  # type: ignore[arg-type]  # what is wrong is the point
+
+
+async def test_a_function_makes_prompts_of_any_inputs() -> None:
+    pages = [(1, "Alice"), (2, "the rabbit")]
+    provider = MockProvider(echo)
+    result = await map_reduce(
+        provider,
+        pages,
+        map_prompt=lambda page: f"Page {page[0]}: {page[1]}",
+        reduce_prompt="Sum up: {results}",
+    )
+    asked = {call.messages[0]["content"] for call in provider.calls}
+    assert {"Page 1: Alice", "Page 2: the rabbit"} < asked
+    assert result.map_count == 2
+    wrong: list[Any] = ["", "text", b"text", [], 3]
+    for inputs in wrong:  # a text is one input, and no list of its characters
+        with pytest.raises(ValueError, match="inputs must be a sequence of at least one input"):
+            await map_reduce(provider, inputs, map_prompt=str, reduce_prompt="r")
 
 
 async def test_over_http_among_faults_both_ledgers_agree() -> None:
