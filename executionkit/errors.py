@@ -15,7 +15,7 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from executionkit._codes import meaning_of
 from executionkit.responses import ToolCall
@@ -218,9 +218,23 @@ class ToolError(Exception):
     """
 
 
+_SPENT: Final = "_executionkit_spent"
+
+
 def mark_not_dispatched(exc: BaseException) -> None:
     """Note on an exception of any class that the request never left: it is not counted as a call."""
     vars(exc)["dispatched"] = False
+
+
+def mark_spent(exc: BaseException, usage: TokenUsage) -> None:
+    """Note on an exception the tokens that the server reports for the reply it stands for."""
+    vars(exc)[_SPENT] = usage
+
+
+def take_spent(exc: BaseException) -> TokenUsage:
+    """Take the tokens off an exception that `mark_spent` has put there, so that they are counted once."""
+    found = vars(exc).pop(_SPENT, None)
+    return found if isinstance(found, TokenUsage) else TokenUsage()
 
 
 def was_dispatched(exc: BaseException) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from executionkit.engine import bill
 from executionkit.engine.budget import Hold, Meters
 from executionkit.engine.parallel import is_being_cancelled
-from executionkit.errors import ProviderError, was_dispatched
+from executionkit.errors import ProviderError, take_spent, was_dispatched
 from executionkit.streaming import Finish, ReplyStream, StreamEvent
 
 Manager: TypeAlias = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
@@ -50,8 +50,9 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, meters: Met
 
 
 def give_back(meters: Meters, hold: Hold, exc: BaseException) -> None:
-    """End a call that the provider failed by `exc`: its tokens are free again."""
+    """End a call that the provider failed by `exc`: its tokens are free again, but those that it reports."""
     meters.release(hold, dispatched=was_dispatched(exc))
+    meters.charge(take_spent(exc))
     _received(exc, hold)
 
 

@@ -203,6 +203,11 @@ class Assembly:
         return not self._seen_choice
 
     @property
+    def usage(self) -> dict[str, Any]:
+        """The usage that the server has reported."""
+        return real_usage(self._usage, self._body.settled())
+
+    @property
     def text(self) -> str:
         """The text that has come."""
         return self._first.text

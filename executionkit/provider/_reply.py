@@ -10,7 +10,7 @@ from typing import Any
 from executionkit._json import a_list, a_text, an_object, is_list, is_object, loads
 from executionkit._messages import joined
 from executionkit._text import describe, well_formed
-from executionkit.errors import LLMError
+from executionkit.errors import LLMError, mark_spent
 from executionkit.provider._chunks import Assembly, failure_in
 from executionkit.provider._codings import unpacked
 from executionkit.provider._error_body import error_among, opened
@@ -21,6 +21,7 @@ from executionkit.provider._message import answer_in, failure_of, response_from
 from executionkit.provider._sse import BOM, NO_STREAM, EventParser, EventTooLargeError, ServerEvent
 from executionkit.provider._usage import real_usage, usage_in
 from executionkit.responses import LLMResponse, text_of
+from executionkit.types import TokenUsage
 
 _ODD = 16_384
 """The most characters that are looked at of an event that was not understood."""
@@ -103,13 +104,16 @@ def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -
     if failure is None:
         return report.unreadable(reply, "no message in it")
     texts = (well_formed(text_of(message.get("content"))) for message in messages)
-    return _with_text(report.error_within(reply, failure), next(filter(str.strip, texts), ""))
+    text = next(filter(str.strip, texts), "")
+    return with_what_came(report.error_within(reply, failure), text, real_usage(usage_in(body), body))
 
 
-def _with_text(failure: LLMError, text: str) -> LLMError:
-    """The error, with the text that came before it."""
+def with_what_came(failure: LLMError, text: str, usage: Mapping[str, Any]) -> LLMError:
+    """The error, with the text that came before it and the tokens that were spent on that."""
     if text:
         failure.metadata["partial_text"] = text
+    counted = LLMResponse("", usage=usage)
+    mark_spent(failure, TokenUsage(counted.input_tokens, counted.output_tokens))
     return failure
 
 
@@ -173,7 +177,7 @@ def _from_events(
             parsed = opened(data)
             if parsed is data and event.type != "error":
                 odd.append(data[:_ODD])
-                return _with_text(report.unreadable(piece, describe(exc)), assembly.text)
+                return with_what_came(report.unreadable(piece, describe(exc)), assembly.text, assembly.usage)
         if not parsed and event.type != "error":
             continue  # null or {}: a sign of life
         chunk = an_object(parsed)
@@ -183,15 +187,15 @@ def _from_events(
                 break
             if chunk is None and event.type != "error":
                 return report.unreadable(piece, "JSON, but not an object")
-            return _with_text(report.error_within(piece, failure), assembly.text)
+            return with_what_came(report.error_within(piece, failure), assembly.text, assembly.usage)
         if not assembly.add(chunk or {}) and chunk and not chunk.get("choices"):
             odd.append(data[:_ODD])
     if assembly.is_empty:
         return report.unreadable(reply, "no message in it")
     if assembly.is_cut_off:
         cut_off = report.unreadable(reply, "a stream that ended before the reply was finished")
-        return _with_text(cut_off, assembly.text)
+        return with_what_came(cut_off, assembly.text, assembly.usage)
     failure = assembly.failure
     if failure is not None:
-        return _with_text(report.error_within(reply, failure), assembly.text)
+        return with_what_came(report.error_within(reply, failure), assembly.text, assembly.usage)
     return _with_facts(assembly.response(), reply, report)

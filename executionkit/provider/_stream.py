@@ -19,7 +19,7 @@ from executionkit.provider._headers import facts_of
 from executionkit.provider._http.faults import TOO_LARGE, TransportError
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.transport import Dispatch, Endpoint, Reply, Transport
-from executionkit.provider._reply import explained, interpret
+from executionkit.provider._reply import explained, interpret, with_what_came
 from executionkit.provider._settings import Limits
 from executionkit.provider._sse import (
     BOM,
@@ -193,10 +193,7 @@ class ProviderStream(ReplyStream):
             return self._events.popleft()
         if self._failure is None:
             return None
-        text = self.partial.content
-        if text:
-            self._failure.metadata["partial_text"] = text
-        raise self._failure
+        raise with_what_came(self._failure, self.partial.content, self._assembly.usage)
 
     async def _read_more(self) -> None:
         incoming = self._incoming

@@ -9,7 +9,7 @@ import pytest
 from fakes import NO_WAIT
 from loopback import USER, MakeProvider, Server, chunk, completion, frames, http, stream
 
-from executionkit import Tool, consensus, react_loop
+from executionkit import TokenUsage, Tool, consensus, react_loop
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError
 from executionkit.provider._chunks import Assembly
 from executionkit.provider._failures import Reporter
@@ -682,12 +682,17 @@ async def test_a_generation_that_failed_after_some_text_is_retried(
     server: Server, make_one: MakeProvider, is_streamed: bool
 ) -> None:
     half = {"content": "half"}
-    broken = stream(chunk(**half), chunk("error")) if is_streamed else None
-    whole = {"choices": [{"message": half, "finish_reason": "error"}]}
+    count = {"choices": [], "usage": {"prompt_tokens": 30, "completion_tokens": 20}}
+    broken = stream(chunk(**half), chunk("error"), count) if is_streamed else None
+    usage = {"prompt_tokens": 30, "completion_tokens": 20}
+    whole = {"choices": [{"message": half, "finish_reason": "error"}], "usage": usage}
     server.script = [broken or http(json.dumps(whole)), FINAL]
     async with make_one(stream_always=is_streamed) as provider:
         with pytest.raises(ProviderError, match="the generation failed") as caught:
             await provider.complete(USER)
         assert caught.value.metadata["partial_text"] == "half"
         server.script = [broken or http(json.dumps(whole)), FINAL]
-        assert (await react_loop(provider, "q", [LOOK], retry=NO_WAIT)).value == "Blue."
+        result = await react_loop(provider, "q", [LOOK], retry=NO_WAIT)
+        assert result.value == "Blue."
+        final = completion("Blue.")["usage"]
+        assert result.cost == TokenUsage(30 + final["prompt_tokens"], 20 + final["completion_tokens"], 2)
