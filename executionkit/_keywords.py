@@ -47,8 +47,11 @@ def refuse_keyword(owner: str, given: str, value: object, known: Iterable[str]) 
     Ignoring a ceiling or an approval that the caller asked for would be dangerous.
     """
     is_ceiling = isinstance(value, TokenUsage)
-    meant = nearest(given, [name for name in known if name in CEILINGS] if is_ceiling else known)
-    advice = _advice("budget" if is_ceiling else given, known)
+    names = list(known)
+    # A word of another library goes first: `approval_gate` is nearer to `approvals` than to `approve`.
+    elsewhere, advice = _advice("budget" if is_ceiling else given, names)
+    near = [name for name in names if name in CEILINGS] if is_ceiling else names
+    meant = elsewhere or nearest(given, near)
     hint = f"did you mean {meant!r}?" if meant else advice
     if hint:
         raise TypeError(f"{owner}() got an unexpected keyword argument {given!r}; {hint}")
@@ -68,8 +71,8 @@ def _folded(name: str) -> str:
     return name.replace("_", "").lower().removesuffix("s")
 
 
-def _advice(given: str, known: Iterable[str]) -> str:
-    """Advice for a keyword of other libraries; "" if it is not known."""
+def _advice(given: str, known: Iterable[str]) -> tuple[str | None, str]:
+    """For a keyword of other libraries our own name of it, or advice; None and "" if it is not known."""
     from fnmatch import fnmatchcase  # not at the top: only mistakes need it
 
     names = {*known}
@@ -77,8 +80,8 @@ def _advice(given: str, known: Iterable[str]) -> str:
         if any(fnmatchcase(_folded(given), _folded(word)) for word in words.split()):
             meant = next((name for name in ours.split() if name in names), None)
             budget = "max_budget" if "max_budget" in names else "max_cost"
-            return f"did you mean {meant!r}?" if meant else advice.format(budget=budget)
-    return ""
+            return meant, advice.format(budget=budget)
+    return None, ""
 
 
 # Keywords of Pydantic AI, the OpenAI SDKs, LangChain, LangGraph, DSPy, smolagents, CrewAI, Instructor and the

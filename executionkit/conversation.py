@@ -15,6 +15,7 @@ from executionkit._keywords import refuse_keyword
 from executionkit._opening import Messages, checked_messages, opening, with_system
 from executionkit._output import OutputAdapter, Validator
 from executionkit._turn_stream import TurnStream
+from executionkit.approval import Approval
 from executionkit.cost import CostTracker, Tokens, estimates_of
 from executionkit.engine.run import Run
 from executionkit.events import EventCallback, PatternEvent
@@ -129,13 +130,16 @@ class Conversation:
         with self._alone():
             return await self._turn_from(prompt, self._messages, options)
 
-    async def resume(self, **options: Unpack[ReactOptions]) -> ReactResult:
-        """Go on with the turn that failed or was cancelled last.
+    async def resume(
+        self, *, approvals: Mapping[str, Approval | bool] | None = None, **options: Unpack[ReactOptions]
+    ) -> ReactResult:
+        """Go on with the turn that failed, was cancelled, or was put off as `ApprovalPending`.
 
         Tool calls that have no result yet are run first. A tool that was under way when the turn ended is
         run again. Results that were there already are used.
 
         Args:
+            approvals: Answers for the calls that wait for approval, by their ids; see `react_loop`.
             **options: Parameters of `react_loop` for this turn, over those of the conversation.
 
         Raises:
@@ -145,7 +149,7 @@ class Conversation:
         with self._alone():
             if self._pending is None:
                 raise RuntimeError("there is no turn to go on with: the last one ended, or none was begun")
-            return await self._turn_from(None, self._pending, options)
+            return await self._turn_from(None, self._pending, options, approvals)
 
     def stream(self, prompt: str, **options: Unpack[ReactOptions]) -> TurnStream:
         """Send a user message, and receive the events of the turn as they happen.
@@ -304,12 +308,16 @@ class Conversation:
             self._turn.release()
 
     async def _turn_from(
-        self, prompt: str | None, messages: Messages, options: Mapping[str, Any]
+        self,
+        prompt: str | None,
+        messages: Messages,
+        options: Mapping[str, Any],
+        approvals: Mapping[str, Approval | bool] | None = None,
     ) -> ReactResult:
         _check_names("send", options)
         # The run is transparent; what it lacks, `react_loop` says.
         provider = cast("ToolCallingProvider", self._run)
-        settings: Any = {**self._options, **options}
+        settings: Any = {**self._options, **options, "approvals": approvals}
         try:
             result = await react_loop(provider, prompt, self._tools, messages=messages, **settings)
         except BaseException as exc:

@@ -8,6 +8,7 @@ import pytest
 
 import executionkit
 from executionkit import (
+    ApprovalPending,
     BudgetExhaustedError,
     ConsensusFailedError,
     ExecutionKitError,
@@ -28,6 +29,7 @@ TREE: dict[type[ExecutionKitError], type[Exception]] = {
     PermanentError: LLMError,
     ProviderError: LLMError,
     PatternError: ExecutionKitError,
+    ApprovalPending: PatternError,
     BudgetExhaustedError: PatternError,
     ConsensusFailedError: PatternError,
     MaxIterationsError: PatternError,

@@ -125,14 +125,14 @@ def test_the_traceback_of_a_misspelt_keyword_is_short_and_has_no_other_error() -
             (name, "max_cost=TokenUsage(llm_calls")
             for name in ("max_calls", "tool_calls_limit", "request_limit")
         ),
-        *(
-            (name, "raise ToolError")
-            for name in ("approval_gate", "needs_approval", "requireApproval", "confirm")
-        ),
-        *((name, "raise ToolError") for name in ("human_in_the_loop", "interrupt_before", "permissions")),
+        *((name, "'approve'") for name in ("approval_gate", "needs_approval", "requireApproval", "confirm")),
+        *((name, "'approve'") for name in ("human_in_the_loop", "interrupt_before", "permissions")),
         *((name, "'messages'") for name in ("message", "message_history", "history", "session_id")),
         *((name, "'system'") for name in ("system_message", "system_prompt", "instructions")),
-        *((name, "chooses among `tools`") for name in ("tool_choice", "parallel_tool_calls")),
+        *((name, "'tool_choice'") for name in ("force_tool", "tool_use_behavior")),
+        *((name, "chooses among `tools`") for name in ("allowed_tools", "handoffs")),
+        *((name, "'parallel_tool_calls'") for name in ("disable_parallel_tool_use", "parallelToolCalls")),
+        *((name, "'on_limit'") for name in ("early_stopping_method", "on_max_turns")),
         *((name, "structured(") for name in ("output", "output_type", "response_format", "response_model")),
         *((name, "asyncio.timeout") for name in ("timeout", "max_time", "deadline")),
         *((name, "on_event") for name in ("stream", "callbacks", "hooks", "on_tool_call")),

@@ -60,7 +60,7 @@ def _or_null(rule: Any) -> dict[str, Any]:
 
 
 def _without(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
-    if not is_mapping(schema) or not (is_mapping(value) or is_list(value)):
+    if not is_mapping(schema):
         return value
     if "$ref" in schema:
         value = _without(value, follow(root, read_pointer(schema["$ref"])), root)
@@ -74,11 +74,12 @@ def _without(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
     if is_list(value):
         items = schema.get("items")
         return [_without(item, items, root) for item in value] if is_mapping(items) else value
+    if not is_mapping(value):
+        return value
     properties, required = schema.get("properties", {}), schema.get("required", ())
-    members: Mapping[str, Any] = value
     return {
         name: _without(item, properties.get(name), root)
-        for name, item in members.items()
+        for name, item in value.items()
         if item is not None
         or name not in properties
         or name in required

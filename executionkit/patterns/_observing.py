@@ -74,14 +74,19 @@ class Observer:
         try:
             again: list[ToolCall] = []
             first: list[ToolCall] = []
+            refused: list[ToolCall] = []
             for index, call in enumerate(calls):
                 refusal = _CUT_OFF if is_cut_off else self.choice.refusal(index)
                 if refusal is not None:
-                    await self._tell(call, refusal, texts)
+                    # At once, or a run that goes on from a transcript without it would run the call.
+                    texts[call.id] = refusal
+                    refused.append(call)
                 elif self.repeats.is_one_too_many(call, self.toolbox.find(call.name)):
                     again.append(call)
                 else:
                     first.append(call)
+            for call in refused:
+                await self._tell(call, texts[call.id], texts)
             await self._run(first, texts)
             for call in again:  # a result of this very round may be the one to repeat
                 if (former := self.repeats.former(call)) is not None:

@@ -320,7 +320,7 @@ async def test_out_of_time_is_declined(is_async: bool) -> None:
     end = threading.Event()
 
     async def forever(_request: ApprovalRequest) -> bool:
-        return await asyncio.get_running_loop().create_future()
+        return await asyncio.Future[bool]()
 
     approve: Any = forever if is_async else lambda _request: end.wait(10)
     result = await react_loop(provider, "q", shop.tools, approve=approve, approval_timeout=0.01)
@@ -365,7 +365,7 @@ async def test_a_run_that_is_cancelled_while_it_asks_runs_nothing() -> None:
     async def approve(_request: ApprovalRequest) -> bool:
         nonlocal was_cancelled
         try:
-            return await asyncio.get_running_loop().create_future()
+            return await asyncio.Future[bool]()
         except asyncio.CancelledError:
             was_cancelled = True
             raise
@@ -421,7 +421,7 @@ async def test_a_run_that_was_put_off_goes_on_with_the_answers() -> None:
     pending = await put_off(shop)
     saved = json.loads(json.dumps(pending.metadata["messages"]))
     provider = MockProvider(["done"])
-    answers = {"c0": True, "c2": Approval(approved=False, reason="too old")}
+    answers: dict[str, Approval | bool] = {"c0": True, "c2": Approval(approved=False, reason="too old")}
     result = await react_loop(provider, None, shop.tools, messages=saved, approvals=answers)
     assert (result.value, shop.refunded, shop.looked_up, result.declined) == ("done", [1], [2], 1)
     shown = {m["tool_call_id"]: m["content"] for m in provider.calls[0].messages if m["role"] == "tool"}

@@ -71,7 +71,7 @@ class Looker(MockProvider):
         self.prompts: list[str] = []
         self.is_stubborn = is_stubborn
 
-    async def complete(self, messages: list[dict[str, Any]], **kwargs: Any) -> LLMResponse:
+    async def complete(self, messages: Any, **kwargs: Any) -> LLMResponse:
         choice = kwargs.pop("tool_choice", None)
         number = len(self.choices)
         self.choices.append(choice)
@@ -181,7 +181,7 @@ async def test_retries_leave_the_closing_call_alone() -> None:
     failing = iter([ProviderError("503", status_code=503)] * 2)
 
     class Flaky(Looker):
-        async def complete(self, messages: list[dict[str, Any]], **kwargs: Any) -> LLMResponse:
+        async def complete(self, messages: Any, **kwargs: Any) -> LLMResponse:
             if kwargs.get("tool_choice") is None and (error := next(failing, None)):
                 raise error
             return await super().complete(messages, **kwargs)
@@ -358,7 +358,13 @@ async def test_of_several_calls_where_one_was_asked_for_the_first_runs(parallel:
 
 async def test_the_same_call_is_not_run_more_often_than_allowed() -> None:
     events: list[PatternEvent] = []
-    same = [asks("look", n=1), asks("look", n=1.0), asks("look", n=1), asks("look", n=2), "done"]
+    same: list[LLMResponse | str] = [
+        asks("look", n=1),
+        asks("look", n=1.0),
+        asks("look", n=1),
+        asks("look", n=2),
+        "done",
+    ]
     provider = MockProvider(same)
     result = await react_loop(provider, "q", [LOOK], max_repeats=2, on_event=events.append)
     assert (ran, result.repeated_calls, result.tool_calls_made) == ([1, 1, 2], 1, 3)
@@ -381,7 +387,7 @@ async def test_a_repeatable_tool_and_a_call_that_did_not_run_are_not_counted() -
     clock = Tool("look", "The time.", SCHEMA, look, repeatable=True)
     result = await react_loop(MockProvider([asks(), asks(), "done"]), "q", [clock], max_repeats=1)
     assert (len(ran), result.repeated_calls) == (2, 0)
-    wrong = [asks("look", n="?"), asks("look", n="?"), "done"]
+    wrong: list[LLMResponse | str] = [asks("look", n="?"), asks("look", n="?"), "done"]
     result = await react_loop(MockProvider(wrong), "q", [LOOK], max_repeats=1)
     assert result.repeated_calls == 0
 

@@ -189,6 +189,12 @@ PATTERNS = [
             "max_rounds": [0, *NO_COUNT],
             "max_parallel_tools": [0, *NO_COUNT],
             "text_calls": [None, True, "Run", "off"],
+            "approve": [True, "yes", lambda: True],
+            "approval_timeout": [0, -1.0, float("inf"), "1"],
+            "on_limit": [None, True, "Answer", "stop"],
+            "max_repeats": [0, -1, True, 1.5],
+            "tool_choice": [None, True, "", "any", {"name": "look"}],
+            "parallel_tool_calls": [0, 1, "yes"],
             "max_observation_chars": [0, *NO_COUNT],
             "tool_timeout": [0, -1, math.nan, math.inf, "1", True],
             "on_event": ["print", 1],
@@ -204,8 +210,8 @@ WRONG_EVERYWHERE: dict[str, list[object]] = {
     "max_cost": [5, (1, 2, 3), {"llm_calls": 1}],
     "retry": [3, "no", False, {}],
 }
-# Those that a type decides about: test_react_loop.py has what is wrong with tools.
-CHECKED_ELSEWHERE = {"provider", "tools", "_"}
+# Those that a type decides about: test_react_loop.py and test_approval.py have what is wrong with them.
+CHECKED_ELSEWHERE = {"provider", "tools", "approvals", "_"}
 
 
 def wrong_values(pattern: Pattern) -> dict[str, list[object]]:

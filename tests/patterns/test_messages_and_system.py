@@ -208,10 +208,11 @@ async def test_a_tool_that_was_run_before_a_cancellation_is_not_run_again() -> N
 
 
 async def test_calls_of_a_reply_that_was_cut_off_are_never_run_later() -> None:
-    def stop(_: object) -> None:
+    async def stop(event: object) -> None:
         task = asyncio.current_task()
-        if len(provider.calls) == 1 and task is not None and provider.calls:
+        if isinstance(event, Observation) and task is not None:
             task.cancel()
+            await asyncio.sleep(0)
 
     provider = MockProvider([asks("a", "b", finish_reason="length"), "Done."])
     with pytest.raises(asyncio.CancelledError) as caught:
