@@ -30,7 +30,7 @@ async def main() -> None:
     shop = StdioServerParameters(command=sys.executable, args=["-c", SHOP])
     async with (
         Provider(*endpoint(simulated)) as provider,
-        mcp_tools(shop, prefix="shop_", timeout=10.0) as shop_tools,
+        mcp_tools(shop, prefix="shop_", timeout=10.0, needs_approval="none") as shop_tools,
     ):
         print("tools:", ", ".join(tool.name for tool in shop_tools))
         result = await react_loop(

@@ -103,7 +103,7 @@ async def test_a_loop_calls_the_tools_of_a_server_beside_functions() -> None:
         ToolCall("4", "vat", {"amount": 3.2}),
     ]
     provider = MockProvider([LLMResponse("", calls), "Tea costs 3.20."])
-    async with no_task_left(), mcp_tools(shop, prefix="shop_") as tools:
+    async with no_task_left(), mcp_tools(shop, prefix="shop_", needs_approval="none") as tools:
         assert [(tool.name, tool.description, tool.timeout) for tool in tools] == [
             ("shop_price", "The price of an item.", 30.0)
         ]
@@ -163,6 +163,7 @@ async def test_a_tool_that_is_listed_twice_is_there_once() -> None:
         ({"exclude": "price"}, TypeError, "exclude must be a list of names"),
         ({"prefix": "shop."}, ValueError, "prefix must be"),
         ({"prefix": "x" * 41}, ValueError, "prefix must be"),
+        ({"needs_approval": "some"}, ValueError, "needs_approval must be"),
         ({"timeout": 0}, ValueError, "timeout must be"),
         ({"timeout": float("nan")}, ValueError, "timeout must be"),
     ],
@@ -204,7 +205,7 @@ async def test_a_schema_that_cannot_be_checked_is_sent_as_it_is(schema: dict[str
     provider = MockProvider([asks, "done"])
 
     async def program() -> None:
-        async with mcp_tools(server) as tools:
+        async with mcp_tools(server, needs_approval="none") as tools:
             assert [tool.name for tool in tools] == ["odd", "even"]
             assert tools[0].to_schema()["function"]["parameters"] == {"type": "object", **schema}
             await react_loop(provider, "go", tools)
@@ -213,6 +214,46 @@ async def test_a_schema_that_cannot_be_checked_is_sent_as_it_is(schema: dict[str
         await program()
     assert [Path(warning.filename).name for warning in caught] == ["test_mcp.py"]
     assert provider.calls[1].messages[-1]["content"] == '{"item": "tea", "n": [1.5]}'
+
+
+@pytest.mark.parametrize(
+    ("option", "asked"),
+    [
+        ({}, ["writes", "odd", "silent"]),
+        ({"needs_approval": "unsafe"}, ["writes", "odd", "silent"]),
+        ({"needs_approval": "all"}, ["reads", "writes", "odd", "silent"]),
+        ({"needs_approval": "none"}, []),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the schema of the tool")
+async def test_tools_that_do_not_say_that_they_only_read_need_approval(
+    option: dict[str, Any], asked: list[str]
+) -> None:
+    hints = {"reads": True, "writes": False, "odd": None}
+    listed = [
+        types.Tool(
+            name=name,
+            input_schema={"type": "object", **({"$dynamicRef": "#x"} if name == "odd" else {})},
+            annotations=types.ToolAnnotations(read_only_hint=hint),
+        )
+        for name, hint in hints.items()
+    ]
+    async with mcp_tools(serving(*listed, described("silent")), **option) as tools:
+        assert [tool.name for tool in tools if tool.needs_approval] == asked
+
+
+async def test_a_call_that_is_declined_never_reaches_the_server() -> None:
+    calls: list[str] = []
+
+    def call(params: types.CallToolRequestParams) -> types.CallToolResult:
+        calls.append(params.name)
+        return told("done")
+
+    asks = LLMResponse("", [ToolCall("1", "pay", {}), ToolCall("2", "read", {})])
+    provider = MockProvider([asks, "done"])
+    async with mcp_tools(serving(described("pay"), described("read"), call=call)) as tools:
+        result = await react_loop(provider, "go", tools, approve=lambda request: request.call.name == "read")
+    assert (calls, result.declined) == (["read"], 1)
 
 
 async def test_a_long_description_is_cut() -> None:
@@ -320,7 +361,7 @@ class Slow:
 async def test_a_call_that_takes_too_long_is_cancelled_at_the_server() -> None:
     slow = Slow()
     provider = MockProvider([LLMResponse("", [ToolCall("1", "wait", {})]), "done"])
-    async with no_task_left(), mcp_tools(slow.server, timeout=5.0) as tools:
+    async with no_task_left(), mcp_tools(slow.server, timeout=5.0, needs_approval="none") as tools:
         await react_loop(provider, "go", tools, tool_timeout=0.05)
         await slow.cancelled.wait()
     assert provider.calls[1].messages[-1]["content"] == "Error: wait did not finish within 0.05 seconds."
@@ -331,7 +372,7 @@ async def test_cancelling_the_loop_cancels_the_call_at_the_server() -> None:
     provider = MockProvider([LLMResponse("", [ToolCall("1", "wait", {})])])
 
     async def program() -> None:
-        async with mcp_tools(slow.server) as tools:
+        async with mcp_tools(slow.server, needs_approval="none") as tools:
             await react_loop(provider, "go", tools)
 
     async with no_task_left():
@@ -361,7 +402,7 @@ async def test_an_exception_in_the_block_comes_out_as_it_is(raised: BaseExceptio
 async def test_the_error_of_a_loop_keeps_its_cost() -> None:
     provider = MockProvider([LLMResponse("", [ToolCall("1", "f", {})])] * 2)
     with pytest.raises(BudgetExhaustedError) as caught:
-        async with mcp_tools(serving(described("f"))) as tools:
+        async with mcp_tools(serving(described("f")), needs_approval="none") as tools:
             await react_loop(provider, "go", tools, max_cost=TokenUsage(llm_calls=1))
     assert caught.value.cost.llm_calls == 1
 
@@ -402,7 +443,7 @@ async def test_a_server_that_dies_in_a_call_has_gone_and_the_loop_goes_on() -> N
     rounds = [LLMResponse("", [ToolCall("", name, {}) for name in ("die", "hang")])]
     rounds += [LLMResponse("", [ToolCall("", "echo", {})])]
     provider = MockProvider([*rounds, "I can't reach the shop."])
-    async with no_task_left(), mcp_tools(raw()) as tools:
+    async with no_task_left(), mcp_tools(raw(), needs_approval="none") as tools:
         result = await react_loop(provider, "go", tools)
     assert result.value == "I can't reach the shop."
     sent = [message["content"] for message in provider.calls[2].messages if message["role"] == "tool"]
@@ -412,7 +453,7 @@ async def test_a_server_that_dies_in_a_call_has_gone_and_the_loop_goes_on() -> N
 async def test_a_server_that_hangs_is_told_that_the_call_is_cancelled() -> None:
     rounds = [LLMResponse("", [ToolCall("", name, {})]) for name in ("hang", "seen")]
     provider = MockProvider([*rounds, "done"])
-    async with no_task_left(), mcp_tools(raw(), timeout=5.0) as tools:
+    async with no_task_left(), mcp_tools(raw(), timeout=5.0, needs_approval="none") as tools:
         await react_loop(provider, "go", tools, tool_timeout=0.5)
     late, seen = [str(m["content"]) for m in provider.calls[2].messages if m["role"] == "tool"]
     assert late == "Error: hang did not finish within 0.5 seconds."
@@ -422,7 +463,7 @@ async def test_a_server_that_hangs_is_told_that_the_call_is_cancelled() -> None:
 async def test_what_a_server_sends_amiss_ends_neither_the_loop_nor_the_connection() -> None:
     names = ("bad_bytes", "no_json", "no_result", "refuse", "big", "echo")
     provider = MockProvider([*(LLMResponse("", [ToolCall("", n, {"x": "\ud83d"})]) for n in names), "done"])
-    async with mcp_tools(raw()) as tools:
+    async with mcp_tools(raw(), needs_approval="none") as tools:
         result = await react_loop(provider, "go", tools, max_observation_chars=500)
     sent = [m["content"] for m in provider.calls[-1].messages if m["role"] == "tool"]
     assert sent[:2] == ["caf\ufffd", "after the noise"]
@@ -480,7 +521,7 @@ async def test_a_connection_that_ends_badly_takes_no_result_along(caplog: pytest
     caplog.set_level("INFO", "executionkit.mcp")
     strict = raw().model_copy(update={"encoding_error_handler": "strict"})
     provider = MockProvider([LLMResponse("", [ToolCall("", "bad_bytes", {})]), "done"])
-    async with no_task_left(), mcp_tools(strict) as tools:
+    async with no_task_left(), mcp_tools(strict, needs_approval="none") as tools:
         result = await react_loop(provider, "go", tools, tool_timeout=0.2)
     assert result.value == "done"
     assert "the connection to the MCP server raw did not end well: UnicodeDecodeError: " in caplog.text
@@ -511,7 +552,7 @@ async def test_a_transport_that_breaks_ends_the_call_and_not_the_loop() -> None:
 
     loop = asyncio.get_running_loop()
     provider = MockProvider([after("hang"), after("echo"), "done"])
-    async with no_task_left(), mcp_tools(transport()) as tools:
+    async with no_task_left(), mcp_tools(transport(), needs_approval="none") as tools:
         result = await react_loop(provider, "go", [*tools, break_it])
     assert result.value == "done"
     sent = [m["content"] for m in provider.calls[-1].messages if m["role"] == "tool"]

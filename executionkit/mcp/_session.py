@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from executionkit._text import describe, unquoted
 from executionkit.engine.parallel import look_at, spawn
 from executionkit.mcp._listing import ListMender
-from executionkit.mcp._tools import Options, listed, made, name_of, warn_left_out
+from executionkit.mcp._tools import Asked, Options, listed, made, name_of, warn_left_out
 from executionkit.types import Tool
 
 _log = logging.getLogger("executionkit.mcp")
@@ -29,6 +29,7 @@ async def mcp_tools(
     include: Collection[str] | None = None,
     exclude: Collection[str] = (),
     timeout: float = 30.0,
+    needs_approval: Asked = "unsafe",
 ) -> AsyncGenerator[list[Tool], None]:
     """Connect to an MCP server, and make tools of those that it has.
 
@@ -53,7 +54,7 @@ async def mcp_tools(
         # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
         asks = LLMResponse("", [ToolCall("call_1", "shop_price", {"item": "tea"})])
         provider = MockProvider([asks, "Tea costs 3.20."])
-        async with mcp_tools(shop, prefix="shop_") as tools:
+        async with mcp_tools(shop, prefix="shop_", needs_approval="none") as tools:
             result = await react_loop(provider, "What does tea cost?", tools)
         assert result.value == "Tea costs 3.20."
         ```
@@ -68,6 +69,8 @@ async def mcp_tools(
         timeout: Time limit in seconds of each call, and of connecting and listing the tools together; a
             finite number more than 0. A call that takes longer, or whose loop is cancelled, is cancelled at
             the server too.
+        needs_approval: Which tools `react_loop` asks about before each call: "unsafe" are those of which the
+            server does not say that they only read, "all", or "none". The server's word is not checked.
 
     Yields:
         The tools: see `tools_from_mcp`.
@@ -81,7 +84,9 @@ async def mcp_tools(
         ConnectionError: The server could not be started or reached, or did not list its tools. A connection
             that breaks later raises nothing: each further call is then told to the model as failed.
     """
-    options = Options(prefix=prefix, include=include, exclude=exclude, timeout=timeout)
+    options = Options(
+        prefix=prefix, include=include, exclude=exclude, timeout=timeout, needs_approval=needs_approval
+    )
     mender = ListMender(lambda: client.protocol_version)
     client, name = _client(server, mender)
     connection = _Connection(client)

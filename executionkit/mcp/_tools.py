@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
 
 from executionkit import _checks as checks
 from executionkit._json import dumps, loads, plain
@@ -14,6 +14,9 @@ from executionkit._warning import warn_the_caller
 from executionkit.errors import ToolError
 from executionkit.mcp._results import text_of
 from executionkit.types import Tool
+
+Asked: TypeAlias = Literal["unsafe", "all", "none"]
+"""The tools that need approval."""
 
 _LONGEST_NAME: Final = 64
 _LONGEST_DESCRIPTION: Final = 2_000
@@ -42,6 +45,7 @@ class Options:
     include: Collection[str] | None
     exclude: Collection[str]
     timeout: float
+    needs_approval: Asked
 
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not re.fullmatch(r"[A-Za-z0-9_-]{0,40}", self.prefix):
@@ -50,6 +54,12 @@ class Options:
             if isinstance(names, str) or not isinstance(names, Collection | None):
                 raise TypeError(f"{parameter} must be a list of names of tools, got {names!r}")
         checks.positive(timeout=self.timeout)
+        checks.one_of(get_args(Asked), needs_approval=self.needs_approval)
+
+    def asks_about(self, tool: Any) -> bool:
+        """Whether a tool, as the server describes it, needs approval."""
+        reads_only = tool.annotations is not None and tool.annotations.read_only_hint is True
+        return self.needs_approval == "all" or (self.needs_approval == "unsafe" and not reads_only)
 
     def chosen(self, tools: Iterable[Any]) -> dict[str, Any]:
         """Those of a server's tools that are asked for, by the server's own names.
@@ -93,6 +103,7 @@ async def tools_from_mcp(
     include: Collection[str] | None = None,
     exclude: Collection[str] = (),
     timeout: float = 30.0,
+    needs_approval: Asked = "unsafe",
 ) -> list[Tool]:
     """Make tools of those of an MCP server, for a client that you hold yourself.
 
@@ -107,6 +118,8 @@ async def tools_from_mcp(
         exclude: The server's own names of tools that are not wanted.
         timeout: Time limit of each call in seconds; a finite number more than 0. A call that takes longer, or
             whose loop is cancelled, is cancelled at the server too.
+        needs_approval: Which tools `react_loop` asks about before each call: "unsafe" are those of which the
+            server does not say that they only read, "all", or "none". The server's word is not checked.
 
     Returns:
         The tools. Their names have 1 to 64 letters, digits, `_` and `-`: other characters become `_`, and a
@@ -120,7 +133,9 @@ async def tools_from_mcp(
             have, or two tools have the same name after their names were changed.
         mcp.MCPError: The server refused to list its tools, or is gone.
     """
-    options = Options(prefix=prefix, include=include, exclude=exclude, timeout=timeout)
+    options = Options(
+        prefix=prefix, include=include, exclude=exclude, timeout=timeout, needs_approval=needs_approval
+    )
     if not callable(getattr(client, "list_tools", None)) or not callable(getattr(client, "call_tool", None)):
         raise TypeError(f"client must be an mcp.Client inside its `async with`, got {client!r}")
     server = name_of(client, "without a name")
@@ -181,6 +196,7 @@ def _tool(own_name: str, described: Any, options: Options, client: ToolServer, s
     description = shorten(described.description or described.title or "", _LONGEST_DESCRIPTION)
     execute = _caller(client, own_name, server)
     schema = described.input_schema
+    asks = options.asks_about(described)
     try:
         if not own_name:
             raise ValueError("it has no name")
@@ -188,13 +204,15 @@ def _tool(own_name: str, described: Any, options: Options, client: ToolServer, s
         try:
             check_schema(schema)
         except ValueError as exc:
-            tool: Tool = _UncheckedTool(name, description, schema, execute, options.timeout)
+            tool: Tool = _UncheckedTool(
+                name, description, schema, execute, options.timeout, needs_approval=asks
+            )
             warn_the_caller(
                 f"the schema of the tool {own_name!r} of the MCP server {server} can't be checked here and "
                 f"is sent to the model as it is: {shorten(one_line(str(exc)), 300)}"
             )
             return tool
-        return Tool(name, description, schema, execute, options.timeout)
+        return Tool(name, description, schema, execute, options.timeout, needs_approval=asks)
     except (ValueError, RecursionError) as exc:
         warn_left_out(own_name, server, str(exc))
         return None
