@@ -1,23 +1,33 @@
-"""A shop assistant: three functions as tools, one of which gives money away, and a budget."""
+"""A shop assistant: three functions as tools, approval for the one that gives money away, and a budget."""
 
 import asyncio
 import datetime
+import json
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
 from endpoint import endpoint
 
 from executionkit import (
+    Approval,
+    ApprovalRequest,
     BudgetExhaustedError,
+    Conversation,
     LLMResponse,
     Provider,
     TokenUsage,
     ToolCall,
     ToolError,
-    react_loop,
+    tool,
 )
+from executionkit.approval import ask_on_terminal
 from executionkit.testing import ChatRequest
 
+QUESTIONS = [
+    "My scone of 2 March 2026 was cold. Can I have my money back?",
+    "And for the tea of the day after?",
+]
 PRICES = {"tea": 3.20, "scone": 2.50}
 
 
@@ -49,6 +59,7 @@ def find_orders(day: Annotated[str, "The day, such as 2026-03-02."]) -> list[Ord
     return [order for order in ORDERS.values() if order.day == day]
 
 
+@tool(needs_approval=True)
 def refund(order: int, amount: float) -> str:
     """Give back money for an order.
 
@@ -65,36 +76,48 @@ def refund(order: int, amount: float) -> str:
     return f"{amount:.2f} of {found.paid:.2f} euros were given back"
 
 
+async def approve(request: ApprovalRequest) -> Approval | bool:
+    """Small amounts go through. Larger ones a person allows, if there is one."""
+    if request.call.arguments["amount"] <= 3:
+        return True
+    if sys.stdin.isatty():
+        return await ask_on_terminal(request)
+    return Approval(False, "Only a person may give back more than 3 euros, and none is here.")
+
+
 async def main() -> None:
-    question = "My scone of 2 March 2026 was cold. Can I have my money back?"
-    print("guest:", question)
     async with Provider(*endpoint(simulated)) as provider:
-        try:
-            result = await react_loop(
-                provider,
-                question,
-                [price, find_orders, refund],
-                max_rounds=6,
-                max_cost=TokenUsage(llm_calls=10, output_tokens=4_000),
-                max_tokens=500,
-            )
-        except BudgetExhaustedError as error:
-            print(f"The budget is spent: {error.cost}")
-            return
-    print("assistant:", result.value)
-    print(f"{result.tool_calls_made} tool calls; {result.cost}")
+        chat = Conversation(
+            provider,
+            system="You are the assistant of a tea shop.",
+            tools=[price, find_orders, refund],
+            max_cost=TokenUsage(llm_calls=20, output_tokens=8_000),
+            approve=approve,
+            on_limit="answer",
+            max_tokens=500,
+        )
+        for question in QUESTIONS:
+            print("guest:", question)
+            try:
+                turn = await chat.send(question)
+            except BudgetExhaustedError:
+                print("The budget is spent.")
+                break
+            print("assistant:", turn.value)
+            print(f"  ({turn.tool_calls_made} tool calls, {turn.declined} declined)")
+        print(chat.usage)
 
 
 def simulated(request: ChatRequest) -> LLMResponse:
-    """Look the order up, refund it, and answer."""
-    results = [message["content"] for message in request.messages if message["role"] == "tool"]
-    match len(results):
-        case 0:
-            return call("find_orders", {"day": "2026-03-02"})
-        case 1:
-            return call("refund", {"order": 17, "amount": 2.50})
-        case _:
-            return LLMResponse(f"I am sorry. {results[-1]}.")
+    """Look the orders up, refund what the guest asks for, and answer."""
+    said = [message["content"] for message in request.messages if message["role"] == "user"]
+    last = request.messages[-1]
+    if last["role"] == "user":
+        return call("find_orders", {"day": "2026-03-02" if len(said) == 1 else "2026-03-03"})
+    if last["content"].startswith("["):
+        (order,) = json.loads(last["content"])
+        return call("refund", {"order": order["number"], "amount": order["paid"]})
+    return LLMResponse(f"I am sorry about that. {last['content']}")
 
 
 def call(name: str, arguments: dict[str, object]) -> LLMResponse:
