@@ -243,8 +243,8 @@ class Provider:
         Raises:
             RateLimitError: HTTP 429. `retry_after` says how many seconds to wait.
             PermanentError: Repeating the request can't help.
-            ProviderError: The request failed or timed out, the body is not a chat completion, or the generation
-                failed. What was written before is in `.metadata["partial_text"]`.
+            ProviderError: The request failed or timed out, the body is not a chat completion, or the
+                generation failed. What was written before is in `.metadata["partial_text"]`.
             ValueError: An argument is out of range, or holds a number that JSON does not have.
             TypeError: An argument is of the wrong type, or a keyword would override what the client sets.
 
