@@ -459,6 +459,10 @@ the 90's
 12월
 제3장
 2020年5月
+The answer is 2024/25.
+Season 1999/2000
+The answer is 0.333...
+The answer is 0.3̅.
 3:30
 3:30 pm
 3 pm

@@ -89,6 +89,7 @@ CERTAIN = [
     ("Score: <8/10>", 0.8),
     ("Score: {8}", 0.8),
     ("Score: 【8】", 0.8),
+    ("评分：「8」", 0.8),
     ("\\boxed{8}", 0.8),
     ("The answer is right.\n$\\boxed{8}$", 0.8),
     ("Score: \\boxed{8}", 0.8),

@@ -95,6 +95,9 @@ _WIDE_LETTER: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _NEARBY: Final = 80
 _BULLET: Final = re.compile(r"\n[ \t]*[-–—*+][ \t]+\Z")
 _ITEM: Final = re.compile(r"[.)][ \t]+\w")
+_YEAR: Final = re.compile("(?:1[89]|20)[0-9]{2}")
+# A decimal of which only the beginning is written: 0.333..., or 0.3 with a line above the 3.
+_GOES_ON: Final = re.compile("\\.{2,}|…|[\u0300-\u036f]")
 _DECADE: Final = re.compile(r"(?:\b(?:the|his|her|their|my|mid|early|late)[\s-]+)\Z", re.IGNORECASE)
 _NAME: Final = r"[A-Za-z]\w{0,20}(?:_\{\w{1,9}\}|\(\w{1,9}\))?\s*+"
 _LEFT_HAND: Final = re.compile(rf"\s*+(?:{_NAME}\Z|(?:{_NAME}=)?[\d\s.,+*/×÷·^()$€£¥%{{}}=-]*+\Z)")
@@ -147,6 +150,7 @@ class _Notation:
             or (unit and not _is_unit(unit, token))
             or (unit.strip() == "s" and _DECADE.search(nearby))
             or (_ITEM.match(after) and not before.strip())
+            or (self._decimal in token["figure"] and _GOES_ON.match(text, token.end("figure")))
             or UNSURE.search(text)
             or is_part_of_more("" if is_bulleted else before, token["minus"] or "", text[end:])
         ):
@@ -164,6 +168,8 @@ class _Notation:
             return None
         if token["divisor"] and (divisor.startswith("0") or re.match("0[0-9]", figures)):
             return None  # a date, or no number at all
+        if _YEAR.fullmatch(figures) and str(int(figures) + 1).endswith(divisor.zfill(2)):
+            return None  # a school year or a season: 2024/25
         value = Fraction(figures) * Fraction(10) ** int(power) / int(divisor) + int(mixed)
         for word in re.findall(r"[^\W\d_\u3400-\u9fff]+|[^\W\d_]", token["scale"] or "", re.IGNORECASE):
             value *= self._scale(word)

@@ -24,7 +24,7 @@ class _Notation(NamedTuple):
 # Names of tags, with what models put around them: <seed:think>, <antThinking>, <thought_process>.
 _TAGS: Final = tuple(
     rf"(?:[a-z]{{1,20}}[:_-]|ant|inner_|self_){{0,2}}(?:{name})(?::[a-z]{{1,20}}|[_-](?:process|content"
-    rf"|steps?|trace|block))?"
+    rf"|steps?|trace|block|text|tokens?|log|fast(?:er)?|slow))?"
     for name in ("think(?:ing)?", "thoughts?|cot", "reason(?:ing)?", "reflections?", "scratch_?pad|monologue")
 )
 _WORDS: Final = "(?:thinking|thoughts?|reasoning)"
@@ -63,6 +63,7 @@ _NOTATIONS: Final = (
     # Only as a whole, because the marks are ordinary words: gpt-oss where the server drops special tokens;
     # Granite.
     _Notation(ending=r"\Aanalysis(?s:.*?)assistantfinal"),
+    _Notation(ending=r"\A\s*+Thinking\.\.\.(?s:.*?)\n\s*+\.\.\.done thinking\."),  # Ollama's terminal
     _Notation(ending=r"\A\s*+Here(?:'s| is) my thought process:(?s:.*?)Here(?:'s| is) my response:"),
 )
 _ANY: Final = "|".join(
@@ -71,7 +72,7 @@ _ANY: Final = "|".join(
     for part, expression in notation._asdict().items()
 )
 _MARK: Final = re.compile(rf"(?=<[|/A-Za-z]|\[/?[TR]|◁|\A)(?:{_ANY})")  # the first part saves time
-_SIGN: Final = re.compile(r"<[|/A-Za-z]|\[/?[TR]|◁|\A\s*+(?:analysis|Here)")
+_SIGN: Final = re.compile(r"<[|/A-Za-z]|\[/?[TR]|◁|\A\s*+(?:analysis|Here|Thinking\.)")
 """What every text with a mark has; most texts have none, and are told apart by this much faster."""
 
 
