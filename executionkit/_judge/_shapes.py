@@ -5,7 +5,8 @@ from functools import cache
 from typing import Final, NamedTuple
 
 _LOOKALIKES: Final = str.maketrans(
-    "：／（）［］【】〔〕「」『』《》％。，−＝＜＞｜０１２３４５６７８９", ":/()[][][][][][]%.,-=<>|0123456789"
+    "：／（）［］【】〔〕「」『』《》％。，−＝＜＞｜０１２３４５６７８９",
+    ":/()[][][][][][]%.,-=<>|0123456789",
 )
 # Of HTML, and the marks of turns that some servers leave in a reply.
 _TAGS: Final = re.compile(

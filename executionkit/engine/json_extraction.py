@@ -169,6 +169,11 @@ _MAYBE_PART: Final = (
 _WINDOW: Final = 250
 # An object as opposed to braces in prose.
 _OBJECT: Final = re.compile(rf"\{{\s{{0,80}}{_QUOTED}\s{{0,80}}:")
+# Brackets with JSON after them; those of prose have words.
+_BEGINNING: Final = re.compile(r"""\{\s*+["{]|\[\s*+(?:["\[{\d-]|(?:true|false|null)\b)""")
+_ITEM_AFTER: Final = re.compile(
+    r"""[\s}\]]{0,80},\s{0,80}(?:["\[{]|-?[0-9]|(?:true|false|null|True|False|None)\b)"""
+)
 # Instead of an array of scalars any object would have been taken, and instead of a citation any array.
 _BETTER: Final = (
     re.compile(
@@ -202,6 +207,13 @@ def begins_object(before: str) -> bool:
     return start is not None and brackets(before[start.start() :])[0]
 
 
+def _is_within(before: str, after: str) -> bool:
+    """Whether an object or array that ends after a value begins before it, or has another item after it."""
+    begins = _BEGINNING.search(before)
+    is_open = begins is not None and brackets(before[begins.start() :])[0]
+    return (is_open or _ITEM_AFTER.match(after) is not None) and brackets(after)[1]
+
+
 def goes_on(before: str) -> bool:
     """Whether a text ends in the middle of an object, array or tuple, where an item of it can stand."""
     return _BEFORE_PART.search(before[-_WINDOW:]) is not None
@@ -219,7 +231,7 @@ def is_part(text: str, place: Span, value: dict[str, Any] | list[Any]) -> bool:
     if text[start] not in "[{":  # the whole text, or a fenced block
         return start > 0 and begins_object(without_thoughts(text[:start]))
     before = text[max(0, start - _WINDOW) : start]
-    if goes_on(before) or _AFTER_PART.match(text, end):
+    if goes_on(before) or _AFTER_PART.match(text, end) or _is_within(text[:start], text[end:]):
         return True
     if any(first.search(before) and last.match(text, end) for first, last in _MAYBE_PART):
         return True
