@@ -211,7 +211,9 @@ class Conversation:
         validator: Validator[Any] | None = None,
         **options: Unpack[StructuredOptions],
     ) -> StructuredResult[Any]: ...
-    async def ask(self, prompt: str, output: Any = None, **options: Any) -> StructuredResult[Any]:
+    async def ask(
+        self, prompt: str, output: Any = None, *, validator: Any = None, **options: Any
+    ) -> StructuredResult[Any]:
         """Ask for the next answer as data; see `structured`. No tools are called.
 
         The prompt and the reply that was right become a turn of the conversation; attempts that were not, and
@@ -232,7 +234,9 @@ class Conversation:
             request, _ = asked.recent(self._options.get("max_history_messages"))
             options.setdefault("retry", self._options.get("retry"))
             # The type checkers can't see which of the overloads of `structured` is meant.
-            result = await cast("Any", structured)(self._run, None, output, messages=request, **options)
+            result = await cast("Any", structured)(
+                self._run, None, output, validator=validator, messages=request, **options
+            )
             self._messages = [*asked.messages, {"role": "assistant", "content": result.text}]
             self._pending = None
             return cast("StructuredResult[Any]", result)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Replay recorded tool-calling conversations through react_loop, and compare every message.
+"""Replay recorded tool-calling conversations turn by turn through `Conversation`, and compare every message.
 
     python scripts/replay_conversations.py PATH
 
@@ -8,9 +8,10 @@ one conversation: what tau-bench publishes as its historical trajectories. Three
 
 1. each of the schemas makes a `Tool`;
 2. the arguments of each recorded call fit the schema of its tool;
-3. each stretch of a conversation, from a user's message to the assistant's next answer without tool calls,
-   comes out of `react_loop` as it was recorded, when the model says what it said and the tools return what
-   they returned. A conversation that ends on a tool's result makes a stretch without an answer.
+3. each conversation comes out as it was recorded, when the user and the model say what they said and the
+   tools return what they returned. After every turn it is saved as JSON and read again. A conversation that
+   ends on a user's message or a tool's result makes a turn without an answer: its messages are then those on
+   the error.
 
 Recorded tool messages carry the tool's name as well, ours don't, so that is left out; arguments are compared
 as JSON. The status is 0 when all of it holds.
@@ -20,85 +21,54 @@ import argparse
 import asyncio
 import json
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from executionkit import LLMResponse, MaxIterationsError, Tool, ToolCall, react_loop
+from executionkit import Conversation, LLMResponse, PermanentError, Tool, ToolCall
 from executionkit.testing import MockProvider
 
 Message = dict[str, Any]
 
 
 @dataclass
-class Stretch:
-    """A user's message, the exchanges that followed it, and the answer, if the recording has one."""
-
-    where: str
-    messages: list[Message]
-    answer: Message | None = None
-
-    @property
-    def replies(self) -> list[Message]:
-        return [message for message in self.messages if message["role"] == "assistant"]
-
-    @property
-    def observations(self) -> list[Message]:
-        return [message for message in self.messages if message["role"] == "tool"]
-
-
-@dataclass
 class Report:
     """What was counted, and what was wrong."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter[str])
+    problems: list[str] = field(default_factory=list[str])
 
 
-def stretches(number: int, messages: list[Message]) -> Iterator[Stretch]:
-    """The stretches of one conversation in which tools are called."""
-    current: Stretch | None = None
-    for index, message in enumerate(messages):
-        if message["role"] == "user":
-            current = Stretch(f"conversation {number}, message {index}", [message])
-        elif current is not None and message["role"] == "assistant" and not message.get("tool_calls"):
-            current.answer = message
-            if current.observations:
-                yield current
-            current = None
-        elif current is not None:
-            current.messages.append(message)
-    if current is not None and current.observations:
-        yield current
-
-
-async def replay(
-    stretch: Stretch, schemas: list[dict[str, Any]]
-) -> tuple[list[Message], Message | None, int]:
-    """What react_loop makes of it: the messages, the answer, and how many tools were run."""
-    results = iter(stretch.observations)
+async def replay(messages: list[Message], schemas: list[dict[str, Any]], report: Report) -> list[Message]:
+    """What `Conversation` makes of a conversation that begins with a system message."""
+    results = deque(message["content"] for message in messages if message["role"] == "tool")
 
     def tool(schema: dict[str, Any]) -> Tool:
         async def execute(**_: object) -> str:
-            return str(next(results)["content"])
+            return str(results.popleft())
 
         return Tool(schema["name"], schema["description"], schema["parameters"], execute)
 
-    said = [*stretch.replies, *([stretch.answer] if stretch.answer else [])]
-    provider = MockProvider([as_response(message) for message in said], strict=True)
-    try:
-        result = await react_loop(
-            provider,
-            stretch.messages[0]["content"],
-            [tool(schema) for schema in schemas],
-            max_rounds=len(said),
-            max_observation_chars=sys.maxsize,
+    said = [as_response(message) for message in messages if message["role"] == "assistant"]
+    provider = MockProvider([*said, PermanentError("the recording ends here")], strict=True)
+    tools = [tool(schema) for schema in schemas]
+    chat = Conversation(provider, system=messages[0]["content"], tools=tools)
+    for message in messages:
+        if message["role"] != "user":
+            continue
+        saved = json.loads(json.dumps(chat.to_dict()))
+        chat = Conversation.from_dict(
+            provider, saved, tools=tools, max_rounds=len(said) + 1, max_observation_chars=sys.maxsize
         )
-    except MaxIterationsError as exc:
-        return exc.metadata["messages"], None, exc.metadata["tool_calls_made"]
-    return provider.calls[-1].messages, {"role": "assistant", "content": result.value}, result.tool_calls_made
+        report.counts["turns"] += 1
+        try:
+            report.counts["tool calls run"] += (await chat.send(message["content"])).tool_calls_made
+        except PermanentError as exc:
+            report.counts["turns without an answer"] += 1
+            report.counts["tool calls run"] += exc.metadata["tool_calls_made"]
+            return exc.metadata["messages"]
+    return [dict(message) for message in chat.messages]
 
 
 def as_response(message: Message) -> LLMResponse:
@@ -127,26 +97,21 @@ async def check(recorded: dict[str, Any]) -> Report:
     schemas = [entry["function"] for entry in recorded["tools"]]
     report.counts["tool schemas"] = len(schemas)
     for number, trajectory in enumerate(recorded["trajectories"]):
+        messages: list[Message] = trajectory["messages"]
         report.counts["conversations"] += 1
-        for stretch in stretches(number, trajectory["messages"]):
-            report.counts["stretches"] += 1
-            report.counts["stretches without an answer"] += stretch.answer is None
-            report.counts["tool calls"] += len(stretch.observations)
-            report.counts["messages"] += len(stretch.messages) + (stretch.answer is not None)
-            try:
-                messages, answer, ran = await replay(stretch, schemas)
-            except Exception as exc:  # whatever it is, the other stretches are replayed too
-                report.problems.append(f"{stretch.where}: {type(exc).__name__}: {exc}")
-                continue
-            report.counts["tool calls run"] += ran
-            expected = [comparable(message) for message in [*stretch.messages, stretch.answer or {}]]
-            found = [comparable(message) for message in [*messages, answer or {}]]
-            if found != expected:
-                unlike = next(
-                    (pair for pair in zip(expected, found, strict=False) if pair[0] != pair[1]), None
-                )
-                what = f"recorded {unlike[0]}, replayed {unlike[1]}" if unlike else "not as many messages"
-                report.problems.append(f"{stretch.where}: {what}")
+        report.counts["messages"] += len(messages)
+        report.counts["tool calls"] += sum(message["role"] == "tool" for message in messages)
+        try:
+            replayed = await replay(messages, schemas, report)
+        except Exception as exc:  # whatever it is, the other conversations are replayed too
+            report.problems.append(f"conversation {number}: {type(exc).__name__}: {exc}")
+            continue
+        expected, found = list(map(comparable, messages)), list(map(comparable, replayed))
+        report.counts["conversations as recorded"] += found == expected
+        if found != expected:
+            unlike = next((pair for pair in zip(expected, found, strict=False) if pair[0] != pair[1]), None)
+            what = f"recorded {unlike[0]}, replayed {unlike[1]}" if unlike else "not as many messages"
+            report.problems.append(f"conversation {number}: {what}")
     if report.counts["tool calls run"] != report.counts["tool calls"]:
         report.problems.append("some calls were not run: their arguments do not fit the schema")
     return report
@@ -154,7 +119,7 @@ async def check(recorded: dict[str, Any]) -> Report:
 
 def main() -> int:
     """Print the counts and the problems."""
-    parser = argparse.ArgumentParser(description="Replay recorded conversations through react_loop.")
+    parser = argparse.ArgumentParser(description="Replay recorded conversations turn by turn.")
     parser.add_argument("path", type=Path, help="the recorded conversations, a JSON file")
     recorded = json.loads(parser.parse_args().path.read_text(encoding="utf-8"))
     report = asyncio.run(check(recorded))

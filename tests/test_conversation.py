@@ -1,6 +1,7 @@
 """`Conversation`: turns that are kept whole or not at all, on one budget."""
 
 import asyncio
+import inspect
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,9 @@ from executionkit import (
     ToolCall,
     ToolStarted,
     consensus,
+    react_loop,
 )
+from executionkit.patterns.react_loop import ReactOptions
 from executionkit.testing import LocalEndpoint, MockCall
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -103,6 +106,12 @@ async def test_options_hold_for_every_turn_or_for_one() -> None:
         *[(0.0, 1)] * 3,
         (1.0, 7),
     ]
+
+
+def test_the_options_are_all_parameters_of_the_loop_that_a_conversation_does_not_hold() -> None:
+    parameters = inspect.signature(react_loop).parameters.values()
+    named = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+    assert ReactOptions.__annotations__.keys() == named - {"messages", "system", "max_cost"}
 
 
 @pytest.mark.parametrize(

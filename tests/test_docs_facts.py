@@ -41,7 +41,8 @@ CALLED: dict[str, list[Any]] = {
     "result": [kind for name, kind in PUBLIC.items() if name.endswith("Result")],
     "response": [executionkit.LLMResponse],
     "reply": [executionkit.LLMResponse],
-    "events": [executionkit.ReplyStream],
+    "chat": [executionkit.Conversation],
+    "events": [executionkit.ReplyStream, executionkit.TurnStream],
     "error": [PUBLIC[name] for name in ERRORS],
 }
 

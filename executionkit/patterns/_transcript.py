@@ -77,11 +77,13 @@ class Transcript:
     @property
     def unanswered(self) -> list[ToolCall]:
         """The calls of the last reply that have no result yet."""
-        asked = next((m for m in reversed(self.messages) if m["role"] != "tool"), None)
-        calls = [] if asked is None else raw_calls_of(asked)
-        if not calls:
-            return []
-        answered = {m["tool_call_id"] for m in self.messages[-len(calls) :] if m["role"] == "tool"}
+        answered: set[str] = set()
+        calls: list[dict[str, Any]] = []
+        for message in reversed(self.messages):  # other replies may have calls with the same ids
+            if message["role"] != "tool":
+                calls = raw_calls_of(message)
+                break
+            answered.add(message["tool_call_id"])
         functions = ((call["id"], call["function"]) for call in calls if call["id"] not in answered)
         return [ToolCall(own, named["name"], named.get("arguments")) for own, named in functions]
 

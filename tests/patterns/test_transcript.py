@@ -86,13 +86,16 @@ def test_arguments_that_were_no_object_go_back_as_an_empty_one() -> None:
 
 def test_calls_without_a_result_are_known_and_get_theirs_later() -> None:
     transcript = Transcript("do it")
+    exchange(transcript, asks("a", "c"))
     reply = LLMResponse("", [ToolCall(name, "look", {"at": name}) for name in "abc"])
+    begin = len(transcript.messages) + 1
     calls = transcript.add_reply(reply)
+    assert transcript.unanswered == calls
     transcript.add_results(calls, {"b": "seen"})
     assert transcript.unanswered == [calls[0], calls[2]]
     transcript.add_results(transcript.unanswered, {"a": "seen", "c": "seen"})
     assert transcript.unanswered == []
-    assert [message["tool_call_id"] for message in transcript.messages[2:]] == ["b", "a", "c"]
+    assert [message["tool_call_id"] for message in transcript.messages[begin:]] == ["b", "a", "c"]
 
 
 # -- ids -------------------------------------------------------------------------------------------------
