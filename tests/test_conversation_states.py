@@ -42,7 +42,8 @@ class Talk(RuleBasedStateMachine):
         self.chat = Conversation(self.provider, system=SYSTEM, tools=[self.look], retry=ONCE)
         self.script: deque[int | str] = deque()
         self.stuck: asyncio.Event | None = None
-        self.task, self.turns, self.looked_at, self.limit = "", 0, 0, None
+        self.task, self.turns, self.looked_at = "", 0, 0
+        self.limit: int | None = None
         self.is_pending = False
 
     def model(self, request: ChatRequest) -> LLMResponse | Fault:
@@ -127,7 +128,7 @@ class Talk(RuleBasedStateMachine):
     async def ended(self, turn: Any, end: End) -> ReactResult | BaseException:
         expected = self.endpoint.ledger.calls + len(self.script)
         self.stuck = asyncio.Event() if end == "stuck" else None
-        task = asyncio.ensure_future(turn)
+        task: asyncio.Task[ReactResult] = asyncio.ensure_future(turn)
         if end == "stuck" and self.stuck is not None:
             waiting = asyncio.ensure_future(self.stuck.wait())
             await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)

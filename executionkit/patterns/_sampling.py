@@ -1,4 +1,4 @@
-"""Sampling replies to one conversation many times: bounded, in sample order, several to a request where the server can."""
+"""Sampling replies to one conversation: bounded, in sample order, several to a request where it can be."""
 
 from functools import partial
 from typing import Any, Final

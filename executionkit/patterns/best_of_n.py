@@ -154,8 +154,8 @@ async def best_of_n(
             no limit.
         messages: The conversation so far, in the form of the chat completions API. Every tool call in it must
             have its result. Defaults to none.
-        system: The system message, sent first, but never to a judge. It must be None if `messages` begin with a
-            system or developer message. Defaults to none.
+        system: The system message, sent first, but never to a judge. It must be None if `messages`
+            begin with a system or developer message. Defaults to none.
 
     Returns:
         A `BestOfNResult`, which explains the `metadata` keys: `best_index`, `candidates`, `scores`,
@@ -163,8 +163,8 @@ async def best_of_n(
         `truncated_responses`, `failed`, `failures`.
 
     Raises:
-        ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the evaluator's score is not a number
-            in [0, 1].
+        ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the
+            evaluator's score is not a number in [0, 1].
         BudgetExhaustedError: The calls left can't pay for all samples and, with a `Rubric` or `Pairwise`, for
             judging them (raised before the first call), or the budget ran out on the way.
         PatternError: No sample has an answer, or a judge's replies can't be read.

@@ -228,8 +228,8 @@ async def refine_loop(
             latest others; at least 1. Without feedback it shows the best text and its score.
         messages: The conversation so far, in the form of the chat completions API. Every tool call in it must
             have its result. Defaults to none.
-        system: The system message, sent first, but never to the evaluator. It must be None if `messages` begin with a
-            system or developer message. Defaults to none.
+        system: The system message, sent first, but never to the evaluator. It must be None if `messages`
+            begin with a system or developer message. Defaults to none.
 
     Returns:
         A `RefineResult`, which explains the `metadata` keys: `iterations`, `converged`, `score_history`,
@@ -237,8 +237,8 @@ async def refine_loop(
         `callback_errors`.
 
     Raises:
-        ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the evaluator's score is not a number
-            in [0, 1].
+        ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the
+            evaluator's score is not a number in [0, 1].
         BudgetExhaustedError: The budget ran out before the loop was done.
         PatternError: The default evaluator's replies can't be read as a score.
         LLMError: A call failed for good.

@@ -1,4 +1,4 @@
-"""Earlier messages and a system message: what is sent, what is refused, and how a broken run is gone on from."""
+"""Earlier messages and a system message: what is sent and refused, and how a broken run goes on."""
 
 import asyncio
 import json

@@ -12,6 +12,7 @@ from executionkit import (
     BestOfNResult,
     BudgetExhaustedError,
     ConsensusResult,
+    Conversation,
     Evaluation,
     Evaluator,
     ExecutionKitError,
@@ -330,6 +331,29 @@ async def pipes() -> None:
     assert_type(parsed.value, dict[str, int])
     chosen: list[PatternStep[str]] = [shout, consensus]
     assert_type(await pipe(mock, "q", *chosen), PipeResult[str])
+
+
+async def talk() -> None:
+    chat = Conversation(provider, system="Be brief.", tools=[tool, price], max_rounds=3, on_event=watch)
+    first = await chat.send("q", temperature=0.1)
+    assert_type(first, ReactResult)
+    assert_type((await chat.ask("q", Book, max_retries=1)).value, Book)
+    assert_type((await chat.ask("q")).value, dict[str, Any] | list[Any])
+    async with chat.stream("q") as events:
+        assert_type([event async for event in events], list[PatternEvent])
+    assert_type(events.result, ReactResult)
+    assert_type(await chat.resume(), ReactResult)
+    assert_type(chat.messages, tuple[Mapping[str, Any], ...])
+    assert_type(chat.left, TokenUsage)
+    again = Conversation.from_dict(provider, chat.to_dict(), tools=[tool], max_cost=budget)
+    await react_loop(provider, None, [tool], messages=again.messages)
+    await consensus(provider, "q", messages=first.messages, system=None)
+    await structured(provider, None, Book, messages=[{"role": "user", "content": "q"}])
+    assert_type(Kit(provider, system="Be brief.", max_cost=budget).conversation(tools=[tool]), Conversation)
+
+
+def price(item: str) -> float:
+    return float(len(item))
 
 
 async def session() -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from executionkit import (
+    Conversation,
     Kit,
     LLMProvider,
     LLMResponse,
@@ -170,6 +171,9 @@ def values() -> None:
     Provider("http://127.0.0.1:8000/v1")  # E: model
     Tool("noop", "Do nothing.", {}, execute=3)  # E: execute
     MockProvider([1])  # E: LLMResponse
+    Conversation(p, max_round=3)  # E: max_round
+    Conversation(p, tools=["x"])  # E: str
+    Conversation(p).send_sync(3)  # E: str
 
 
 async def results() -> None:
