@@ -26,7 +26,8 @@ _RESUME: Final = (
 
 def check_approvals(approve: object, timeout: object, approvals: object, waiting: Sequence[ToolCall]) -> None:
     """Require what `react_loop` takes as approver, time limit, and answers for the calls that wait."""
-    checks.called_with("request", approve=approve)
+    if approve is not None:
+        checks.called_with("request", approve=approve)
     if timeout is not None:
         checks.positive(approval_timeout=timeout)
     if approvals is None:
@@ -65,16 +66,16 @@ class Desk:
         self,
         approve: Approver | None,
         timeout: float | None,
-        given: Mapping[str, Approval | bool],
+        given: Mapping[str, Approval | bool] | None,
         narrator: Narrator,
         transcript: Transcript,
     ) -> None:
         self._approve = approve
         self._timeout = timeout
-        self._given = dict(given)
+        self._given = {} if given is None else dict(given)
         self._narrator = narrator
         self._transcript = transcript
-        self._turn = asyncio.Lock()
+        self._turn: asyncio.Lock | None = None
         self._failure: BaseException | None = None
         self._deferred: ApprovalPending | None = None
 
@@ -103,6 +104,8 @@ class Desk:
         elif self._approve is None or self._failure is not None:
             return None
         else:
+            if self._turn is None:
+                self._turn = asyncio.Lock()
             async with self._turn:
                 asked = None if self._failure is not None else await self._ask(number, call, prepared)
             if asked is None:

@@ -33,7 +33,7 @@ class Counters:
     repeated_calls: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Observer:
     """Runs calls, and puts their observations into the transcript.
 

@@ -1,7 +1,5 @@
 """Calls that a model repeats: the same tool with equal arguments."""
 
-from collections import Counter
-
 from executionkit._json import canonical_text
 from executionkit.responses import ToolCall
 from executionkit.tools._tool import Tool
@@ -16,7 +14,7 @@ class Repeats:
 
     def __init__(self, most: int | None) -> None:
         self._most = most
-        self._made: Counter[tuple[str, str]] = Counter()
+        self._made: dict[tuple[str, str], int] = {}
         self._results: dict[tuple[str, str], str] = {}
 
     def is_one_too_many(self, call: ToolCall, tool: Tool | None) -> bool:
@@ -24,10 +22,9 @@ class Repeats:
         if self._most is None or tool is None or tool.repeatable or call.invalid_arguments is not None:
             return False
         key = _key(call)
-        if self._made[key] >= self._most:
-            return True
-        self._made[key] += 1
-        return False
+        made = self._made.get(key, 0)
+        self._made[key] = min(made + 1, self._most)
+        return made >= self._most
 
     def note(self, call: ToolCall, text: str, *, counts: bool) -> None:
         """Remember the observation of a call; one that was neither run nor declined may be made again."""

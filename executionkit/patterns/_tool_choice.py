@@ -36,24 +36,13 @@ class ToolChoice:
     """
 
     def __init__(self, wanted: object, parallel: object, tools: Iterable[str]) -> None:
-        names = list(tools)
-        checks.text(tool_choice=wanted)
-        if wanted not in (*_WORDS, *names):
-            known = ", ".join(map(repr, (*_WORDS, *names)))
-            raise ValueError(f"tool_choice must be one of {known}, got {wanted!r}")
-        if wanted == "required" and not names:
-            raise ValueError("tool_choice='required' needs tools, and there are none")
+        if wanted != "auto":
+            _check(wanted, list(tools))
         if parallel is not None and not isinstance(parallel, bool):
             raise ValueError(f"parallel_tool_calls must be True, False or None, got {parallel!r}")
         self._wanted = str(wanted)
         self._parallel = parallel
-        self._has_tools = bool(names)
         self.is_closed = wanted == "none"
-
-    @property
-    def is_forced(self) -> bool:
-        """Whether the model must call a tool."""
-        return not self.is_closed and self._wanted != "auto"
 
     def met(self, name: str) -> None:
         """Note that a tool was run, or declined."""
@@ -61,9 +50,7 @@ class ToolChoice:
             self._wanted = "auto"
 
     def fields(self) -> dict[str, Any]:
-        """The fields of the next request."""
-        if not self._has_tools:
-            return {}
+        """The fields of the next request, which has tools."""
         fields: dict[str, Any] = {} if self._parallel is None else {"parallel_tool_calls": self._parallel}
         if self.is_closed:
             return {**fields, "tool_choice": "none"}
@@ -78,12 +65,19 @@ class ToolChoice:
         return ONE_AT_A_TIME if index and self._parallel is False else None
 
 
-async def ask(
+def _check(wanted: object, names: list[str]) -> None:
+    checks.text(tool_choice=wanted)
+    if wanted not in (*_WORDS, *names):
+        known = ", ".join(map(repr, (*_WORDS, *names)))
+        raise ValueError(f"tool_choice must be one of {known}, got {wanted!r}")
+    if wanted == "required" and not names:
+        raise ValueError("tool_choice must not be 'required' where there are no tools, got 'required'")
+
+
+async def ask_without_tools(
     narrator: Narrator, run: Run, messages: list[dict[str, Any]], settings: Mapping[str, Any]
 ) -> LLMResponse:
-    """Call the model; a server that refuses `tool_choice: "none"` is asked once more without it."""
-    if settings.get("tool_choice") != "none":
-        return await narrator.ask(run, messages, **settings)
+    """Call the model with `tool_choice: "none"`; a server that refuses that is asked once more without it."""
     without = {name: value for name, value in settings.items() if name != "tool_choice"}
     if NO_TOOL_CHOICE.recall(run.target, "none"):
         return await narrator.ask(run, messages, **without)

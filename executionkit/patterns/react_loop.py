@@ -1,7 +1,7 @@
 """`react_loop`: let the model think, call tools and read what they returned, until it answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Never, TypedDict
 
 from executionkit import _checks as checks
@@ -21,7 +21,7 @@ from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._observing import Counters, Observer
 from executionkit.patterns._repeats import Repeats
 from executionkit.patterns._text_calls import ANSWER_NOW, TextCalls
-from executionkit.patterns._tool_choice import ToolChoice, ask
+from executionkit.patterns._tool_choice import ToolChoice, ask_without_tools
 from executionkit.patterns._tools import Toolbox, tools_by_name
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
@@ -268,7 +268,7 @@ async def react_loop(
     _require_tool_support(provider)
     async with run, Closing(run, on_limit, max_rounds, max_tokens) as closing:
         toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
-        desk = Desk(approve, approval_timeout, approvals or {}, narrator, transcript)
+        desk = Desk(approve, approval_timeout, approvals, narrator, transcript)
         repeats = Repeats(max_repeats)
         observer = Observer(
             toolbox, desk, choice, repeats, transcript, counters, narrator, max_observation_chars
@@ -281,23 +281,31 @@ async def react_loop(
             await observer.observe(left_over)
         while counters.rounds < max_rounds:
             offered = None if written.is_over else schemas
-            if closing.is_due(counters.rounds, transcript.messages, offered):
+            if closing.answers and closing.is_due(counters.rounds, transcript.messages, offered):
                 choice.is_closed = True
                 written.close()
-            request, counters.messages_trimmed = transcript.recent(closing.room_in(max_history_messages))
+            room = max_history_messages
+            if closing.has_begun and room is not None:
+                room = max(1, room - 1)  # for the closing words
+            request, counters.messages_trimmed = transcript.recent(room)
             if narrator.listens:
                 await narrator.tell(RoundStarted(counters.rounds + 1))
-            fields = choice.fields() if offered else {}
-            sampling = {"temperature": temperature, "max_tokens": closing.begin()}
+            fields: dict[str, Any] = {"tools": offered, "temperature": temperature, "max_tokens": max_tokens}
+            if offered:
+                fields |= choice.fields()
+            if closing.has_begun:
+                request, fields["max_tokens"] = closing.begun(request)
             try:
-                reply = await ask(
-                    narrator, run, closing.asked(request), {"tools": offered, **sampling, **fields}
-                )
+                if choice.is_closed and offered:
+                    reply = await ask_without_tools(narrator, run, request, fields)
+                else:
+                    reply = await narrator.ask(run, request, **fields)
             except BudgetExhaustedError:
                 if not closing.is_possible():
                     raise
                 continue
-            reply = closing.answer_of(reply)
+            if closing.has_begun and reply.tool_calls:
+                reply = replace(reply, tool_calls=())
             counters.rounds += 1
             counters.truncated_responses += reply.was_truncated
             if _says_nothing(reply):
