@@ -66,12 +66,16 @@ def plain(value: Any) -> Any:
     return {key: item if type(item) is str else plain(item) for key, item in value.items()}
 
 
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def copied(value: Any) -> Any:
     """Copy mappings, lists and tuples, however deep, as dicts, lists and tuples; leave everything else."""
     if value is None or isinstance(value, (str, int, float)):
         return value
-    if isinstance(value, Mapping):
-        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, (dict, Mapping)):  # a dict is told at once, by its type
+        # Most values of a result are scalars, and a call takes longer than a look at the type.
+        return {key: item if type(item) in _SCALARS else copied(item) for key, item in value.items()}
     if isinstance(value, list):
         return [copied(item) for item in value]
     # A tuple stays a tuple, because it may be the key of a vote.
