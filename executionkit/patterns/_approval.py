@@ -79,9 +79,11 @@ class Desk:
         self._failure: BaseException | None = None
         self._deferred: ApprovalPending | None = None
 
-    def is_needed(self, call: ToolCall, prepared: Prepared) -> bool:
-        """Whether a call needs approval."""
+    def is_needed(self, number: int, call: ToolCall, prepared: Prepared) -> bool:
+        """Whether a call needs approval; one that was given an answer does, whatever its tool says."""
         asks = prepared.tool.needs_approval
+        if number == 0 and call.id in self._given:
+            return True
         if isinstance(asks, bool):
             return asks
         try:

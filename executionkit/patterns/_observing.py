@@ -115,7 +115,7 @@ class Observer:
         ready = self.toolbox.prepared(call)
         ran = was_declined = False
         remark = ""
-        if isinstance(ready, Prepared) and self.desk.is_needed(call, ready):
+        if isinstance(ready, Prepared) and self.desk.is_needed(self.counters.rounds, call, ready):
             approval = await self.desk.decide(self.counters.rounds, call, ready)
             if approval is None:
                 return

@@ -2,6 +2,7 @@
 
 import asyncio
 import builtins
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -245,6 +246,18 @@ async def test_a_call_written_as_text_needs_approval_too() -> None:
     assert (shop.refunded, result.declined) == ([], 1)
 
 
+async def test_a_copy_of_any_tool_can_ask() -> None:
+    @tool
+    def pay(amount: int) -> str:
+        "Pay."
+        return f"paid {amount}"
+
+    asking = dataclasses.replace(pay, needs_approval=True)
+    provider = model(("pay", {"amount": "9"}))
+    await react_loop(provider, "q", [asking], approve=answering(False))
+    assert (told(provider), pay.needs_approval, asking(9)) == (["declined"], False, "paid 9")
+
+
 # -- arguments -------------------------------------------------------------------------------------------
 
 
@@ -451,6 +464,23 @@ async def test_an_answer_counts_for_its_call_alone_though_a_server_gives_the_id_
             provider, None, shop.tools, messages=caught.value.metadata["messages"], approvals={"c0": True}
         )
     assert shop.refunded == [1]
+
+
+async def test_an_answer_counts_though_the_tool_needs_none() -> None:
+    shop = Shop(needs_approval=False)
+    messages = [
+        {"role": "user", "content": "q"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "c0", "type": "function", "function": {"name": "refund", "arguments": '{"order": 1}'}}
+            ],
+        },
+    ]
+    provider = MockProvider(["done"])
+    await react_loop(provider, None, shop.tools, messages=messages, approvals={"c0": False})
+    assert shop.refunded == []
 
 
 @pytest.mark.parametrize(
