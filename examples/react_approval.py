@@ -12,6 +12,7 @@ from executionkit import (
     LLMResponse,
     Provider,
     TokenUsage,
+    Tool,
     ToolCall,
     react_loop,
     tool,
@@ -47,7 +48,7 @@ async def small_ones(request: ApprovalRequest) -> Approval:
 
 
 async def main() -> None:
-    tools = [order_total, refund]
+    tools: list[Tool] = [order_total, refund]
     budget = TokenUsage(llm_calls=8)
     async with Provider(*endpoint(simulated)) as provider:
         result = await react_loop(

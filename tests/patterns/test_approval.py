@@ -468,7 +468,7 @@ async def test_an_answer_counts_for_its_call_alone_though_a_server_gives_the_id_
 
 async def test_an_answer_counts_though_the_tool_needs_none() -> None:
     shop = Shop(needs_approval=False)
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "q"},
         {
             "role": "assistant",

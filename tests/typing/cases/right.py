@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any, Literal, TypedDict, assert_type
 
 from executionkit import (
+    Approval,
+    ApprovalPending,
     Attempt,
     BestOfNResult,
     BudgetExhaustedError,
@@ -67,6 +69,7 @@ from executionkit import (
     structured_sync,
     vote_by_field,
 )
+from executionkit.approval import ask_on_terminal
 from executionkit.cost import CostTracker
 from executionkit.engine.parallel import gather_resilient, gather_strict
 from executionkit.engine.retry import with_retry
@@ -241,6 +244,15 @@ async def patterns() -> None:
     assert_type(acted.rounds, int)
     assert_type(acted.tool_calls_made, int)
     await react_loop(mock, "q", (tool, adder))
+    asking = Tool(
+        "ask", "Ask.", {"type": "object"}, print, needs_approval=lambda given: len(given) > 1, repeatable=True
+    )
+    await react_loop(mock, "q", [asking], approve=ask_on_terminal, on_limit="answer", tool_choice="look")
+    await react_loop(mock, "q", [asking], approve=lambda request: request.round < 3, max_repeats=2)
+    try:
+        await react_loop(mock, None, [asking], messages=acted.messages, approvals={"call_1": Approval(True)})
+    except ApprovalPending as pending:
+        assert_type(pending.calls, tuple[ToolCall, ...])
 
     general: PatternResult[object] = voted
     print(general)
