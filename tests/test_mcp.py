@@ -559,6 +559,27 @@ async def test_a_transport_that_breaks_ends_the_call_and_not_the_loop() -> None:
     assert sent == ["Error: the server raw has gone", "broken"] * 2
 
 
+async def test_being_cancelled_while_the_server_starts_leaves_nothing() -> None:
+    async def program() -> None:
+        async with mcp_tools(raw("hangs")):
+            pass
+
+    async with no_task_left():
+        task = asyncio.create_task(program())
+        await asyncio.sleep(0)  # it has begun, and the server never answers
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_the_block_may_be_entered_and_left_by_different_tasks() -> None:
+    block = mcp_tools(raw(), include=["echo"])
+    async with no_task_left():
+        (tool,) = await asyncio.create_task(block.__aenter__())
+        assert await run(tool) == "{}"
+        await asyncio.create_task(block.__aexit__(None, None, None))
+
+
 async def test_without_the_sdk_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp", None)
     with pytest.raises(ImportError, match=r"pip install 'mcp>=2\.2,<3'"):

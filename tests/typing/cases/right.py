@@ -73,6 +73,7 @@ from executionkit.approval import ask_on_terminal
 from executionkit.cost import CostTracker
 from executionkit.engine.parallel import gather_resilient, gather_strict
 from executionkit.engine.retry import with_retry
+from executionkit.mcp import mcp_tools
 
 # Providers: ours, the mock, and classes that know nothing of us.
 
@@ -253,6 +254,9 @@ async def patterns() -> None:
         await react_loop(mock, None, [asking], messages=acted.messages, approvals={"call_1": Approval(True)})
     except ApprovalPending as pending:
         assert_type(pending.calls, tuple[ToolCall, ...])
+    async with mcp_tools("http://127.0.0.1:8000/mcp", prefix="shop_", needs_approval="all") as offered:
+        assert_type(offered, list[Tool])
+        await react_loop(mock, "q", [*offered, tool, add])
 
     general: PatternResult[object] = voted
     print(general)

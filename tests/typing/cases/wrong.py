@@ -32,6 +32,7 @@ from executionkit import (
     structured,
     structured_sync,
 )
+from executionkit.mcp import mcp_tools, tools_from_mcp
 
 p = Provider("http://127.0.0.1:8000/v1", "a-model")
 kit = Kit(p)
@@ -88,6 +89,8 @@ async def patterns() -> None:
     await consensus(p, "q", stop="decide")  # E: stop
     await consensus(p, "q", key="number")  # E: key
     await consensus(p, "q", min_samples="3")  # E: min_samples
+    mcp_tools("http://127.0.0.1/mcp", needs_approval="some")  # E: needs_approval
+    await tools_from_mcp(p)  # E: ToolServer
     await refine_loop(p, "q", target=0.9)  # E: "target"
     await refine_loop(p, "q", evaluator=wordy_judge)  # E: evaluator
     await refine_loop(p, "q", evaluator=asks_too_much)  # E: evaluator
