@@ -146,8 +146,41 @@ def add(a: int, b: int) -> int:
 
 
 SCHEMA = {"type": "object", "properties": {"word": {"type": "string"}}}
-tool = Tool("look_up", "Look a word up.", SCHEMA, look_up)
+look_tool = Tool("look_up", "Look a word up.", SCHEMA, look_up)
 adder = Tool("add", "Add two numbers.", {"type": "object"}, add, timeout=1.0)
+
+
+@tool
+def price(item: str, currency: Literal["EUR", "USD"] = "EUR") -> float:
+    """The price of an item on the menu."""
+    return 3.2
+
+
+@tool(name="refund", timeout=5.0)
+async def pay_back(amount: float) -> bool:
+    """Pay money back."""
+    return amount > 0
+
+
+class Db:
+    def look(self, key: str) -> str:
+        """Look a key up."""
+        return key
+
+
+made = Tool.from_function(Db().look, description="Look.", parameters={"key": "The key."})
+toolables: list[Tool | Callable[..., object]] = [
+    price,
+    pay_back,
+    add,
+    look_up,
+    Db().look,
+    look_tool,
+    made,
+    len,
+]
+
+kept: list[Tool] = [price, pay_back, made]
 
 # Evaluators and steps of one's own.
 
@@ -244,7 +277,30 @@ async def patterns() -> None:
     assert_type(acted, ReactResult)
     assert_type(acted.rounds, int)
     assert_type(acted.tool_calls_made, int)
-    await react_loop(mock, "q", (tool, adder))
+    await react_loop(mock, "q", (look_tool, adder))
+    await react_loop(mock, "q", [price, add, Db().look, look_tool])
+    await react_loop(mock, "q", (look_up, pay_back))
+    await react_loop(mock, "q", toolables)
+    await react_loop(mock, "q", kept)
+    await react_loop(mock, "q", kept, output=Book, on_limit="answer", messages=[], approvals={"c": True})
+    assert_type(price("tea"), float)
+    assert_type(price("tea", currency="USD"), float)
+    assert_type(await pay_back(1.0), bool)
+    assert_type(made("key"), str)
+    assert_type(price.__name__, str)
+    assert_type(price.__wrapped__("tea"), float)
+    assert_type(price.convert({"item": "tea"}), dict[str, object])
+
+    film = await react_loop(mock, "q", [look_tool, add], output=Book, max_retries=1)
+    assert_type(film, ReactResult[Book])
+    assert_type(film.value.year, int)
+    assert_type((await react_loop(mock, "q", [], output=list[Book])).value, list[Book])
+    assert_type((await react_loop(mock, "q", [], output=Film, max_rounds=2)).value, Film)
+    assert_type((await react_loop(mock, "q", [], output=Adapter())).value, int | str)
+    assert_type((await react_loop(mock, "q", [], output={"type": "object"})).value, Any)
+    assert_type(film.text, str)
+    await react_loop(mock, "q", [look_tool], output=int | str)
+    assert_type((await react_loop(mock, "q", [look_tool], output=None)).value, str)
     asking = Tool(
         "ask", "Ask.", {"type": "object"}, print, needs_approval=lambda given: len(given) > 1, repeatable=True
     )
@@ -256,7 +312,7 @@ async def patterns() -> None:
         assert_type(pending.calls, tuple[ToolCall, ...])
     async with mcp_tools("http://127.0.0.1:8000/mcp", prefix="shop_", needs_approval="all") as offered:
         assert_type(offered, list[Tool])
-        await react_loop(mock, "q", [*offered, tool, add])
+        await react_loop(mock, "q", [*offered, look_tool, add])
 
     general: PatternResult[object] = voted
     print(general)
