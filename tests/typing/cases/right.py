@@ -273,7 +273,7 @@ async def patterns() -> None:
     assert_type(refined.converged, bool)
     assert_type(refined.score_history, list[float])
 
-    acted = await react_loop(Provider("http://127.0.0.1:8000/v1", "m"), "q", [tool], max_rounds=3)
+    acted = await react_loop(Provider("http://127.0.0.1:8000/v1", "m"), "q", [look_tool], max_rounds=3)
     assert_type(acted, ReactResult)
     assert_type(acted.rounds, int)
     assert_type(acted.tool_calls_made, int)
@@ -396,7 +396,7 @@ async def pipes() -> None:
     assert_type(piped.step_count, int)
     assert_type(piped.step_metadata, list[dict[str, Any]])
     await pipe(provider, "q", partial(consensus, num_samples=3), partial(refine_loop, max_iterations=3))
-    await pipe(provider, "q", consensus, partial(react_loop, tools=[tool]))
+    await pipe(provider, "q", consensus, partial(react_loop, tools=[look_tool]))
     await pipe(OwnProvider(), "q", shout, consensus, temperature=0.2)
     await pipe(mock, "q", partial(consensus, key=answers.boxed, stop="decided"), shout)
     parsed = await pipe(mock, "q", parse)
@@ -406,7 +406,7 @@ async def pipes() -> None:
 
 
 async def talk() -> None:
-    chat = Conversation(provider, system="Be brief.", tools=[tool, price], max_rounds=3, on_event=watch)
+    chat = Conversation(provider, system="Be brief.", tools=[look_tool, price], max_rounds=3, on_event=watch)
     first = await chat.send("q", temperature=0.1)
     assert_type(first, ReactResult)
     assert_type((await chat.ask("q", Book, max_retries=1)).value, Book)
@@ -417,11 +417,13 @@ async def talk() -> None:
     assert_type(await chat.resume(), ReactResult)
     assert_type(chat.messages, tuple[Mapping[str, Any], ...])
     assert_type(chat.left, TokenUsage)
-    again = Conversation.from_dict(provider, chat.to_dict(), tools=[tool], max_cost=budget)
-    await react_loop(provider, None, [tool], messages=again.messages)
+    again = Conversation.from_dict(provider, chat.to_dict(), tools=[look_tool], max_cost=budget)
+    await react_loop(provider, None, [look_tool], messages=again.messages)
     await consensus(provider, "q", messages=first.messages, system=None)
     await structured(provider, None, Book, messages=[{"role": "user", "content": "q"}])
-    assert_type(Kit(provider, system="Be brief.", max_cost=budget).conversation(tools=[tool]), Conversation)
+    assert_type(
+        Kit(provider, system="Be brief.", max_cost=budget).conversation(tools=[look_tool]), Conversation
+    )
 
 
 def price(item: str) -> float:
@@ -433,7 +435,7 @@ async def session() -> None:
     assert_type(await kit.consensus("q", num_samples=3, retry=None), ConsensusResult)
     assert_type(await kit.consensus("q", key=answers.number, stop="decided"), ConsensusResult)
     assert_type(await kit.refine("q", evaluator=judge, patience=2), RefineResult)
-    assert_type(await kit.react("q", [tool], max_rounds=2, tool_timeout=1.5), ReactResult)
+    assert_type(await kit.react("q", [look_tool], max_rounds=2, tool_timeout=1.5), ReactResult)
     assert_type(await kit.structured("q", Book, max_tokens=9), StructuredResult[Book])
     assert_type((await kit.structured("q")).value, dict[str, Any] | list[Any])
     assert_type((await kit.structured("q", {"type": "array"})).value, Any)
@@ -447,7 +449,7 @@ def script() -> None:
     assert_type(consensus_sync(provider, "q", num_samples=3), ConsensusResult)
     assert_type(consensus_sync(provider, "q", key=answers.last_line, stop=0.9), ConsensusResult)
     assert_type(refine_loop_sync(provider, "q", evaluator=judge, max_iterations=0), RefineResult)
-    assert_type(react_loop_sync(provider, "q", [tool], max_history_messages=9), ReactResult)
+    assert_type(react_loop_sync(provider, "q", [look_tool], max_history_messages=9), ReactResult)
     assert_type(structured_sync(provider, "q", Book), StructuredResult[Book])
     assert_type(structured_sync(provider, "q").value, dict[str, Any] | list[Any])
     assert_type(structured_sync(provider, "q", Adapter()).value, int | str)
@@ -476,9 +478,9 @@ async def streams() -> None:
     assert_type(events.response, LLMResponse)
     async with Kit(mock).stream("q", temperature=0.1, max_cost=budget) as events:
         assert_type([event async for event in events], list[StreamEvent])
-    await react_loop(mock, "q", [tool], on_event=shown.append)
+    await react_loop(mock, "q", [look_tool], on_event=shown.append)
     await refine_loop(mock, "q", on_event=watch)
-    await Kit(mock).react("q", [tool], on_event=watch)
+    await Kit(mock).react("q", [look_tool], on_event=watch)
 
 
 shown: list[PatternEvent] = []
