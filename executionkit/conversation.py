@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import UnionType
-from typing import Any, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
 
 from executionkit import _checks as checks
 from executionkit._blocking import runner_for
@@ -334,12 +334,18 @@ class Conversation:
         return result
 
 
+_HELD: Final = ("max_cost", "system", "messages", "tools")
+"""Parameters of the conversation, for all turns."""
+
+
 def _check_names(owner: str, options: Mapping[str, Any]) -> None:
     """Refuse keywords that are no parameters of `react_loop`, instead of ignoring them in every turn."""
     known = ReactOptions.__annotations__
     for name, value in options.items():
         if name not in known:
-            refuse_keyword(owner, name, value, (*known, "max_cost", "system", "messages", "tools"))
+            if owner != "Conversation" and name in _HELD:
+                raise TypeError(f"{owner}() takes no {name}: it is set on the Conversation, for all turns")
+            refuse_keyword(owner, name, value, (*known, *_HELD))
             raise TypeError(f"{owner}() got an unexpected keyword argument {name!r}")
 
 

@@ -28,7 +28,7 @@ class PydanticArguments:
             from pydantic_core import ArgsKwargs
         except ImportError:
             raise ImportError(
-                f"tool {name}: {_foreign(signature)} needs pydantic: pip install 'executionkit[pydantic]'"
+                f"tool {name}: {_foreign(signature)} needs pydantic: pip install pydantic"
             ) from None
         self._wrap = ArgsKwargs
         try:

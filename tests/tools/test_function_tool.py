@@ -399,7 +399,7 @@ def test_without_pydantic_native_annotations_are_enough_and_others_say_what_they
             def book(day: datetime.date) -> None:
                 "Book it."
         except ImportError as error:
-            for part in ("book", "date", "'day'", "executionkit[pydantic]"):
+            for part in ("book", "date", "'day'", "pip install pydantic"):
                 assert part in str(error), error
         else:
             raise SystemExit("made")
