@@ -67,6 +67,7 @@ from executionkit import (
     refine_loop_sync,
     structured,
     structured_sync,
+    tool,
     vote_by_field,
 )
 from executionkit.approval import ask_on_terminal
@@ -424,10 +425,6 @@ async def talk() -> None:
     assert_type(
         Kit(provider, system="Be brief.", max_cost=budget).conversation(tools=[look_tool]), Conversation
     )
-
-
-def price(item: str) -> float:
-    return float(len(item))
 
 
 async def session() -> None:
