@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeGuard
 
 from executionkit._json import plain
-from executionkit._text import size_of, words_of
+from executionkit._prompt import measured, veiled
+from executionkit._text import words_of
 from executionkit.responses import LLMResponse
 from executionkit.streaming import (
     ReasoningDelta,
@@ -217,7 +218,7 @@ class _MockStream(ReplyStream):
         self._events: Iterator[StreamEvent] = iter(())
 
     async def _open(self) -> None:
-        self._prompt_bytes = size_of(repr(self._call.messages))
+        self._prompt_bytes = measured(self._call.messages).in_bytes
         self._events = _word_by_word(events_of(await self._answer(self._call)))
 
     async def _next(self) -> StreamEvent | None:
@@ -243,7 +244,7 @@ def _call(
     kwargs: dict[str, Any],
 ) -> MockCall:
     return MockCall(
-        plain(messages),
+        veiled(plain(messages)),
         temperature,
         max_tokens,
         None if tools is None else plain(tools),

@@ -15,7 +15,7 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json", "_callables", "_codes", "_shown", "_warning", "_threads"}
+GROUND = {"_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_warning", "_threads"}
 VALUES = GROUND | {
     *("_schema", "responses", "_messages", "_opening"),
     *("streaming", "events", "protocols", "tools", "approval", "types", "errors"),
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_carried": set(),
     "_json": {"_text", "_carried"},
     "_shown": {"_text"},
+    "_prompt": {"_text", "_json"},
     "_schema": {"_text", "_json"},
     "responses": GROUND,
     "_messages": GROUND | {"responses"},
@@ -64,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_schema_modes": VALUES | {"_output", "_refusals"},
     "_judge": CORE | {"_schema_modes"},
     "evaluators": CORE | JUDGES,
+    "parts": GROUND | {"_checks"},
     "provider": VALUES | {"_checks", "_version"},
     "answers": CORE | {"_output"},
     "field_vote": GROUND,

@@ -7,11 +7,11 @@ import re
 from typing import Any, is_typeddict
 
 import executionkit
-from executionkit import answers, errors, testing
+from executionkit import answers, errors, parts, testing
 
 OBJECTS: dict[str, Any] = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (executionkit, answers, testing)
+    for module in (executionkit, answers, parts, testing)
     for name in module.__all__
     if name != "__version__"
 }

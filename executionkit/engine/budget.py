@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
+from executionkit._prompt import PART_TOKENS, measured
 from executionkit._text import size_of
 from executionkit.cost import UNLIMITED, CostTracker, Tokens, estimates_of, remaining
 from executionkit.engine import bill
@@ -41,6 +42,7 @@ class Hold(NamedTuple):
     Attributes:
         since: The time at which the call began; see `bill.now`.
         overrun: The part of `output_tokens` that is beyond what the call may write.
+        parts: The pictures and other parts of the prompt that `prompt_bytes` doesn't count.
     """
 
     max_tokens: int | None
@@ -50,6 +52,7 @@ class Hold(NamedTuple):
     is_stream: bool
     since: int
     overrun: int = 0
+    parts: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +69,7 @@ class Room:
             apply to hidden reasoning. As many more are set aside for the calls that follow.
         kept_calls: Calls that are kept back for later. Their tokens are set aside like those of streams: no
             call waits for them.
+        tokens_per_part: The most prompt tokens that a picture or another part took; None before the first.
     """
 
     calls: Tokens = field(default_factory=Tokens)
@@ -73,6 +77,7 @@ class Room:
     tokens_per_byte: float | None = None
     overrun: int = 0
     kept_calls: int = 0
+    tokens_per_part: float | None = None
     _line: list[tuple[int, "asyncio.Future[None]"]] = field(
         default_factory=list[tuple[int, "asyncio.Future[None]"]]
     )
@@ -102,6 +107,16 @@ class Room:
         turn = asyncio.get_running_loop().create_future()
         heappush(self._line, (place, turn))
         await turn
+
+    def learn(self, hold: Hold, reported: int | None) -> None:
+        """Learn from the prompt tokens of a call how large prompts are; None if they weren't reported."""
+        rate = _MOST_TOKENS_PER_BYTE if reported is None else reported / hold.prompt_bytes
+        if hold.parts and reported is not None:
+            # The rate of texts tells which of the tokens are the parts'.
+            rate = self.tokens_per_byte or 1 / BYTES_PER_TOKEN
+            taken = (reported - rate * hold.prompt_bytes) / hold.parts
+            self.tokens_per_part = max(self.tokens_per_part or 0.0, taken)
+        self.tokens_per_byte = max(self.tokens_per_byte or 0.0, rate)
 
     def wake_next(self) -> None:
         """Wake the first in line. A call that was woken does this for the next one when it leaves the line.
@@ -227,12 +242,10 @@ class Meter:
             known = reply.reported_output_tokens or reply.output_tokens
             self.estimates.output_tokens += max(0, hold.output_tokens - known)
         if hold.prompt_bytes:
-            reported, rate = reply.reported_input_tokens, _MOST_TOKENS_PER_BYTE
-            if reported is not None:
-                rate = reported / hold.prompt_bytes
-            elif not reply.input_tokens:
-                self.estimates.input_tokens += hold.prompt_bytes // BYTES_PER_TOKEN
-            self.room.tokens_per_byte = max(self.room.tokens_per_byte or 0.0, rate)
+            reported = reply.reported_input_tokens
+            if reported is None and not reply.input_tokens:
+                self.estimates.input_tokens += hold.prompt_bytes // BYTES_PER_TOKEN + hold.parts * PART_TOKENS
+            self.room.learn(hold, reported)
 
 
 class Meters:
@@ -283,7 +296,7 @@ class Meters:
             if left.output_tokens:
                 meter.require("output_tokens", left.output_tokens, request.choices, "choices")
                 reply = min(reply, left.output_tokens)
-        prompt, size = self._prompt(request, lefts) if self._limit_prompts else (0, 0)
+        prompt, size, parts = self._prompt(request, lefts) if self._limit_prompts else (0, 0, 0)
         for meter, left in lefts:
             fitting = meter.fitting(left, prompt, reply, request.choices)
             if isinstance(fitting, Room):
@@ -291,7 +304,7 @@ class Meters:
             reply = fitting
         max_tokens = reply // request.choices if self._limit_replies else request.max_tokens
         overrun = max(meter.room.overrun for meter in self._meters)
-        hold = Hold(max_tokens, prompt, reply + overrun, size, request.is_stream, bill.now(), overrun)
+        hold = Hold(max_tokens, prompt, reply + overrun, size, request.is_stream, bill.now(), overrun, parts)
         for meter in self._meters:
             meter.tracker.reserve_call()
             meter.room.hold(hold)
@@ -347,18 +360,21 @@ class Meters:
                 return False
         return True
 
-    def _prompt(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> tuple[int, int]:
-        """The tokens a prompt may come to, and its size in bytes.
+    def _prompt(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> tuple[int, int, int]:
+        """The tokens a prompt may come to, the bytes of its texts, and the number of its other parts.
 
-        The rate is learnt from the replies seen. Before the first one a prompt may have any size, so all that
-        is left is set aside for it: it goes alone.
+        The rates are learnt from the replies seen. Before the first one a prompt may have any size, so all
+        that is left is set aside for it: it goes alone.
         """
-        size = size_of(repr(request.messages)) + (size_of(repr(request.tools)) if request.tools else 0)
+        size, parts = measured(request.messages)
+        size += size_of(repr(request.tools)) if request.tools else 0
         rates = [meter.room.tokens_per_byte for meter in self._meters]
         known = [rate for rate in rates if rate is not None]
         if not known:
-            return max(left.input_tokens for _, left in lefts), size
-        return int(size * max(known)) + 1, size
+            return max(left.input_tokens for _, left in lefts), size, parts
+        each = [meter.room.tokens_per_part for meter in self._meters] if parts else []
+        taken = max((tokens for tokens in each if tokens is not None), default=PART_TOKENS)
+        return int(size * max(known) + parts * taken) + 1, size, parts
 
     def release(self, hold: Hold, *, dispatched: bool) -> None:
         """End a call that brought no reply: its tokens are unknown and count as zero."""

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
 from executionkit import _checks as checks
-from executionkit._text import size_of
+from executionkit._prompt import measured
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import bill
 from executionkit.engine.budget import Hold, Meter, Meters, Request, Room
@@ -260,7 +260,7 @@ class Run:
         return MeteredStream(
             lambda: self._retrying(attempt),
             self._meters,
-            size_of(repr(messages)),
+            measured(messages).in_bytes,
             # An entered run attaches its bill itself, to the error that leaves it.
             _nothing if self._is_entered else self._attach_bill,
         )

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
+from executionkit._prompt import bytes_of_request
 from executionkit._text import describe
 from executionkit.errors import LLMError, PermanentError, ProviderError, mark_not_dispatched
 from executionkit.provider._failures import Reporter
@@ -125,7 +126,8 @@ class Session:
         if self._ask_key is not None and not has_header(way, "authorization"):
             way = await self._with_key(self._ask_key, way)
         renewed = partial(self._renewed, call, way.endpoint, kind)
-        return Outgoing(body, choices_asked(self._form, plain), *way, renewed)
+        size = bytes_of_request(plain.messages, len(body)) if kind.is_streamed else 0
+        return Outgoing(body, choices_asked(self._form, plain), *way, renewed, size)
 
     async def _renewed(self, call: Arguments, before: Endpoint, kind: _Kind) -> Outgoing | None:
         if self._ask_key is None:
@@ -169,7 +171,7 @@ class Session:
     async def _post(
         self, transport: Transport, outgoing: Outgoing, dispatch: Dispatch
     ) -> LLMResponse | LLMError:
-        body, asked, endpoint, limits, report, _ = outgoing
+        body, asked, endpoint, limits, report, _, _ = outgoing
         report = report.through(transport.proxy)
         try:
             reply = await transport.post(body, dispatch, endpoint, limits.whole)

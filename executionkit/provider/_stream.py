@@ -52,6 +52,7 @@ class Outgoing(NamedTuple):
         limits: How long the request may take, and how much its reply may bring.
         report: Writes the errors.
         renewed: Makes the request anew with another key, after a 401; gives None if there is no other.
+        prompt_bytes: The size of the request without the data of pictures and files; for estimates.
     """
 
     body: bytes
@@ -60,6 +61,7 @@ class Outgoing(NamedTuple):
     limits: Limits
     report: Reporter
     renewed: Callable[[], Awaitable["Outgoing | None"]]
+    prompt_bytes: int
 
 
 class ProviderStream(ReplyStream):
@@ -98,10 +100,10 @@ class ProviderStream(ReplyStream):
         self._odd: deque[str] = deque(maxlen=4)
 
     async def _open(self) -> None:
-        body = b""
+        prompt_bytes = 0
         try:
             outgoing = await self._prepare()
-            body = outgoing.body
+            prompt_bytes = outgoing.prompt_bytes
             failure = await self._send(await self._connect(), outgoing)
             if failure is not None and failure.status_code == 401:
                 again = await outgoing.renewed()
@@ -113,17 +115,17 @@ class ProviderStream(ReplyStream):
             raise
         finally:
             if self._dispatch.sent:
-                self._prompt_bytes = len(body)
+                self._prompt_bytes = prompt_bytes
         if failure is not None:
             # Raised outside of every `except`, because the exceptions of HTTP libraries hold the headers.
             raise failure
 
     async def _send(self, transport: Transport, outgoing: Outgoing) -> LLMError | None:
-        body, self._asked, endpoint, self._limits, report, _ = outgoing
+        body, self._asked, endpoint, self._limits, report, _, prompt_bytes = outgoing
         self._beginning = b""
         self._report = report.through(transport.proxy)
         self._parser = EventParser(self._limits.max_bytes)
-        self._assembly = Assembly(len(body), self._asked)
+        self._assembly = Assembly(prompt_bytes, self._asked)
         now = asyncio.get_running_loop().time()
         if self._limits.deadline is not None:
             self._deadline = now + self._limits.deadline
