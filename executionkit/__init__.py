@@ -98,6 +98,7 @@ if TYPE_CHECKING or not install(__name__):
     from executionkit.provider import Provider as Provider
     from executionkit.responses import (
         LLMResponse as LLMResponse,
+        TokenLogprob as TokenLogprob,
         ToolCall as ToolCall,
     )
     from executionkit.streaming import (

@@ -123,6 +123,21 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of a reply, with the logarithm of its probability.
+
+    Attributes:
+        token: The token's text.
+        logprob: The natural logarithm of the probability that the model gave it; at most about 0.
+        top: The most probable tokens at this place, as the server listed them; () if it listed none.
+    """
+
+    token: str
+    logprob: float
+    top: tuple["TokenLogprob", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LLMResponse:
     """One reply of a model.
 
@@ -152,6 +167,8 @@ class LLMResponse:
         request_id: The server's identifier of the request, if it sent one.
         headers: The reply's headers that tell of limits and of the request (`x-ratelimit-*`, `retry-after`,
             ...), their names in lower case; read-only, and without secrets.
+        logprobs: The tokens of the reply with their log-probabilities, where the request asked for them
+            (`logprobs=True`, and `top_logprobs` for those beside them) and the server sent them; else ().
     """
 
     content: str
@@ -164,6 +181,7 @@ class LLMResponse:
     alternatives: Sequence["LLMResponse"] = field(default=(), kw_only=True)
     request_id: str | None = field(default=None, kw_only=True)
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING, kw_only=True, repr=False)
+    logprobs: tuple[TokenLogprob, ...] = field(default=(), kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         # One by one and not in a loop: every reply is made here, and costs no more than a look at each type.
@@ -177,6 +195,8 @@ class LLMResponse:
             object.__setattr__(self, "tool_calls", tuple(self.tool_calls or ()))
         if not isinstance(self.alternatives, tuple):
             object.__setattr__(self, "alternatives", tuple(self.alternatives or ()))
+        if not isinstance(self.logprobs, tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - users' data
+            object.__setattr__(self, "logprobs", tuple(self.logprobs or ()))
         if self.usage is not _NOTHING:
             known = self.usage if is_mapping(self.usage) else {}
             object.__setattr__(self, "usage", MappingProxyType(dict(known)))

@@ -9,6 +9,7 @@ from executionkit._messages import reasoning_of, telling
 from executionkit._text import size_of, well_formed, whole_characters
 from executionkit.provider._error_body import an_error
 from executionkit.provider._growth import Fields
+from executionkit.provider._logprobs import SentLogprobs, logprobs_in
 from executionkit.provider._message import failure_of, is_failure, response_from
 from executionkit.provider._tool_calls import CallFragments
 from executionkit.provider._usage import latest_usage, real_usage, usage_in
@@ -28,7 +29,7 @@ from executionkit.streaming import (
 _BODY: Final = frozenset(
     {"id", "created", "model", "system_fingerprint", "object", "choices", "usage", "error"}
 )
-_CHOICE: Final = frozenset({"index", "delta", "message", "text", "finish_reason", "usage"})
+_CHOICE: Final = frozenset({"index", "delta", "message", "text", "finish_reason", "usage", "logprobs"})
 _MESSAGE: Final = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "usage"})
 
 
@@ -65,6 +66,7 @@ class _Answer:
         self._parts: Fields | None = None
         self._message = Fields(_MESSAGE, texts_grow=True)
         self._choice = Fields(_CHOICE, texts_grow=False)
+        self._logprobs = SentLogprobs()
         self.size = 0
         self.kept = 0
 
@@ -96,6 +98,8 @@ class _Answer:
                 self.size += size_of(call.arguments)
             self.kept += self.calls.size - before
         self.kept += self._message.add(delta) + self._choice.add(choice)
+        if choice.get("logprobs"):
+            self.kept += self._logprobs.add(choice["logprobs"])
         return events
 
     @property
@@ -145,6 +149,7 @@ class _Answer:
             "index": index,
             "message": message,
             "finish_reason": self.finish or None,
+            **self._logprobs.settled(),
             **self._choice.settled(),
         }
 
@@ -282,7 +287,8 @@ class Assembly:
 
         def response(number: int, counts: dict[str, Any]) -> LLMResponse:
             message, answer = choices[number]["message"], answers[number]
-            return response_from(body, message, answer.finish, counts, answer.reasoning)
+            logprobs = logprobs_in(choices[number].get("logprobs"))
+            return response_from(body, message, answer.finish, counts, answer.reasoning, logprobs=logprobs)
 
         found = response(0, usage)
         if (

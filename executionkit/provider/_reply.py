@@ -17,6 +17,7 @@ from executionkit.provider._error_body import error_among, opened
 from executionkit.provider._failures import Reporter
 from executionkit.provider._headers import facts_of
 from executionkit.provider._http.transport import Reply
+from executionkit.provider._logprobs import logprobs_in
 from executionkit.provider._message import answer_in, failure_of, response_from
 from executionkit.provider._sse import BOM, NO_STREAM, EventParser, EventTooLargeError, ServerEvent
 from executionkit.provider._usage import real_usage, usage_in
@@ -87,12 +88,18 @@ def _read(reply: Reply, body: Mapping[str, Any], report: Reporter, asked: int) -
     answers = [answer for answer in map(answer_in, choices) if answer is not None]
     if answers:
         facts = facts_of(reply, report)
+        logprobs = [choice.get("logprobs") for choice in choices]
+        if any(logprobs):
+            logprobs = _by_answer(choices, is_one=asked == 1)
+            facts["logprobs"] = logprobs_in(logprobs[0])
         if len(answers) > 1:
             if asked == 1:
                 answers = joined(answers)
             # The usage covers all choices together, so only the first one carries it.
-            others = [response_from(body, message, finish, {}) for message, finish in answers[1:]]
-            facts["alternatives"] = others
+            facts["alternatives"] = [
+                response_from(body, message, finish, {}, logprobs=logprobs_in(sent))
+                for (message, finish), sent in zip(answers[1:], logprobs[1:], strict=False)
+            ]
         message, finish = answers[0]
         first = response_from(body, message, finish, real_usage(usage_in(body), body), **facts)
         if not (body.get("error") and _is_empty(first)):
@@ -115,6 +122,12 @@ def with_what_came(failure: LLMError, text: str, usage: Mapping[str, Any]) -> LL
     counted = LLMResponse("", usage=usage)
     mark_spent(failure, TokenUsage(counted.input_tokens, counted.output_tokens))
     return failure
+
+
+def _by_answer(choices: list[dict[str, Any]], *, is_one: bool) -> list[object]:
+    """The `logprobs` of each answer. An answer in several choices has those of the first that has some."""
+    sent: list[object] = [choice.get("logprobs") for choice in choices if answer_in(choice) is not None]
+    return [*filter(None, sent), *(None for each in sent if not each)] if is_one else sent
 
 
 def _with_facts(response: LLMResponse, reply: Reply, report: Reporter) -> LLMResponse:

@@ -34,7 +34,7 @@ def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
     if request.streamed:
         # A stream has one choice: the endpoint doesn't interleave the deltas of several.
         first = choices[0]
-        pieces = _pieces(first["message"], first["finish_reason"], dict(response.usage), request)
+        pieces = _pieces(first, dict(response.usage), request)
         reply = Reply(200, b"", pieces=pieces)
         reply.input_tokens, reply.output_tokens = response.input_tokens, response.output_tokens
         return reply
@@ -51,10 +51,12 @@ def completion(answer: str | LLMResponse, request: ChatRequest) -> Reply:
     )
 
 
-def _pieces(
-    message: dict[str, Any], finish_reason: str, usage: dict[str, Any], request: ChatRequest
-) -> tuple[bytes, ...]:
-    """The reply as the events of a stream: texts word by word, the arguments of a call in two pieces."""
+def _pieces(choice: dict[str, Any], usage: dict[str, Any], request: ChatRequest) -> tuple[bytes, ...]:
+    """The reply as the events of a stream: texts word by word, the arguments of a call in two pieces.
+
+    The log-probabilities go with the text, one token to a word, and the rest of them with the last word.
+    """
+    message, finish_reason = choice["message"], choice["finish_reason"]
     head: dict[str, Any] = {
         "id": f"chatcmpl-{request.number}",
         "object": "chat.completion.chunk",
@@ -64,9 +66,18 @@ def _pieces(
     if request.wants_usage:
         head["usage"] = None
 
+    tokens: list[dict[str, Any]] = (choice["logprobs"] or {}).get("content", [])
+    words = len(words_of(message["content"] or ""))
+
     def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return event(json.dumps({**head, "choices": [choice]}))
+        nonlocal tokens, words
+        sent: list[dict[str, Any]] = []
+        if "content" in delta:
+            words -= 1
+            sent, tokens = (tokens[:1], tokens[1:]) if words > 0 else (tokens, [])
+        logprobs = {"content": sent, "refusal": None} if sent else None
+        piece = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+        return event(json.dumps({**head, "choices": [piece]}))
 
     deltas: list[dict[str, Any]] = []
     for name in ("reasoning_content", "content", "refusal"):
@@ -102,7 +113,24 @@ def _choice(response: LLMResponse, limit: int | None) -> tuple[dict[str, Any], i
     if response.reasoning:
         message["reasoning_content"] = response.reasoning
     message["refusal"] = response.refusal or None
-    return {"message": message, "logprobs": None, "finish_reason": finish_reason}, used
+    return {
+        "message": message,
+        "logprobs": _logprobs(response, content),
+        "finish_reason": finish_reason,
+    }, used
+
+
+def _logprobs(response: LLMResponse, content: str) -> dict[str, Any] | None:
+    """The log-probabilities of a response, without those of tokens that were cut off with its text."""
+    entries: list[dict[str, Any]] = []
+    written = 0
+    for each in response.logprobs:
+        if written >= len(content) and len(content) < len(response.content):
+            break
+        written += len(each.token)
+        top = [{"token": one.token, "logprob": one.logprob, "bytes": None} for one in each.top]
+        entries.append({"token": each.token, "logprob": each.logprob, "bytes": None, "top_logprobs": top})
+    return {"content": entries, "refusal": None} if entries else None
 
 
 def _within(response: LLMResponse, limit: int | None) -> tuple[str, list[dict[str, Any]], int, bool]:
