@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from executionkit._json import a_list, an_object, is_array, is_mapping, plain
+from executionkit._prompt import Content, content_of, veiled
 from executionkit._text import shorten
-from executionkit.responses import text_of
 
 Messages: TypeAlias = Sequence[Mapping[str, Any]]
 """Messages in the form of the chat completions API."""
@@ -31,10 +31,9 @@ def opening(
     Raises:
         ValueError: One of the three can't be sent, or they leave nothing to reply to.
     """
-    if prompt is not None and not isinstance(prompt, str):
-        raise ValueError(f"prompt must be a str, got {prompt!r}")
+    content = None if prompt is None else content_of(prompt)
     opened, waiting = checked_messages(messages)
-    if prompt is None:
+    if content is None:
         _require_something_to_reply_to(opened, waiting, runs_calls=runs_calls)
     elif waiting:
         raise ValueError(
@@ -42,7 +41,7 @@ def opening(
             "react_loop with prompt=None runs the calls at the end"
         )
     else:
-        opened.append(user_message(prompt))
+        opened.append(user_message(content))
     return with_system(opened, system)
 
 
@@ -59,9 +58,9 @@ def with_system(messages: list[dict[str, Any]], system: object) -> list[dict[str
     return [{"role": "system", "content": system}, *messages]
 
 
-def user_message(prompt: str) -> dict[str, Any]:
-    """The user message that a prompt makes."""
-    return {"role": "user", "content": prompt}
+def user_message(content: Content) -> dict[str, Any]:
+    """A user message."""
+    return {"role": "user", "content": content}
 
 
 def count_instructions(messages: Messages) -> int:
@@ -76,10 +75,9 @@ def begins_with_instructions(messages: object) -> bool:
     return is_mapping(first) and first.get("role") in _INSTRUCTIONS
 
 
-def task_of(messages: Messages) -> str:
-    """The text of the last user message, which is what the reply is to do; "" if there is none."""
-    tasks = (message.get("content") for message in reversed(messages) if message["role"] == "user")
-    return text_of(next(tasks, ""))
+def task_of(messages: Messages) -> Content:
+    """The content of the last user message, which is what the reply is to do; "" if there is none."""
+    return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
 
 
 def raw_calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -120,7 +118,7 @@ def checked_messages(messages: object) -> tuple[list[dict[str, Any]], list[str]]
         place = f"messages[{index}]"
         if not is_mapping(given):
             raise ValueError(f"{place} must be a message (a dict), got {_brief(given)}")
-        message = plain(given)
+        message = veiled([plain(given)])[0]
         role = message.get("role")
         if role not in _ROLES:
             raise ValueError(f"{place} must have a role out of {', '.join(_ROLES)}, got {_brief(role)}")

@@ -1,7 +1,7 @@
 """Prompts: a text, or texts and parts such as pictures; and what is shown and counted of parts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeGuard
 
 from executionkit._json import is_array, is_mapping, is_sequence
 from executionkit._text import shorten, size_of
@@ -118,6 +118,21 @@ def brief(value: object) -> str:
     return shorten(repr(_veiled(value)), 300)
 
 
+def shortened(content: Content, limit: int) -> Content:
+    """The content with its texts cut to `limit` characters in all; its other parts stay."""
+    if isinstance(content, str):
+        return content[:limit]
+    kept: list[dict[str, Any]] = []
+    for part in content:
+        if part.get("type") == "text":
+            part = {**part, "text": str(part.get("text", ""))[:limit]}
+            limit -= len(part["text"])
+            if not part["text"]:
+                continue
+        kept.append(part)
+    return kept
+
+
 def in_words(content: object) -> str:
     """The texts of a prompt or a content; other parts are described in brackets."""
     if isinstance(content, str):
@@ -147,7 +162,7 @@ def _data_in(fields: Mapping[Any, Any]) -> Data | None:
     return None
 
 
-def is_part(value: object) -> bool:
+def is_part(value: object) -> TypeGuard[Part]:
     """Whether it is a part of the API's form other than a text, and no record that merely has a "type"."""
     kind = value.get("type") if is_mapping(value) else None
     if not is_mapping(value) or not isinstance(kind, str) or kind not in _HOLDS:

@@ -11,6 +11,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any, Final, cast
 
+from executionkit._prompt import Data
 from executionkit._text import well_formed
 
 _MAX_DEPTH: Final = 100
@@ -153,6 +154,8 @@ def _field_names(value: object) -> list[str] | None:
 def _scalar(value: str | float | Enum | None) -> Any:
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, Data):
+        return f"[{value.described()}]"
     if isinstance(value, str):
         return well_formed(str.__str__(value))
     if isinstance(value, float) and not math.isfinite(value):

@@ -10,6 +10,7 @@ from executionkit import _checks as checks
 from executionkit._callables import misfit, signature_of
 from executionkit._json import copied, is_record
 from executionkit._keywords import CEILINGS, nearest, refuse_keyword
+from executionkit._prompt import Prompt, content_of
 from executionkit._shown import shown
 from executionkit._warning import warn_the_caller
 from executionkit.cost import minus, tighter
@@ -68,7 +69,7 @@ class PipeResult(PatternResult[T_co]):
 
 async def pipe(
     provider: LLMProvider,
-    prompt: str,
+    prompt: Prompt,
     *steps: PatternStep[T],
     max_budget: TokenUsage | None = None,
     **shared_kwargs: object,
@@ -99,7 +100,7 @@ async def pipe(
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`. Each step
             receives a provider around it, whose calls count against `max_budget`.
-        prompt: The first step's prompt.
+        prompt: The first step's prompt: a text, or a list of texts and parts where that step takes one.
         *steps: Patterns, partials of patterns, or async functions `(provider, prompt) -> PatternResult`. A
             value that is not a string becomes the next prompt as JSON text if it is a dict, list, tuple,
             model, or a dataclass without a `__str__` of its own, and as `str(value)` otherwise.
@@ -125,7 +126,7 @@ async def pipe(
     value in `["value"]` (None if there is none), beside the failed step's own metadata. If that step was a
     pipe too, its own two are in `.metadata["inner"]`.
     """
-    checks.text(prompt=prompt)
+    content_of(prompt)  # which refuses what is no prompt
     checks.budget(max_budget=max_budget, max_cost=shared_kwargs.get("max_cost"))
     takers = [_Taker(step) for step in steps]
     retry = shared_kwargs.get("retry")
@@ -148,8 +149,8 @@ async def pipe(
 
     async with Run("pipe", provider, max_cost=max_budget, retry=own_retry, salvage=salvage) as run:
         for taker in takers:
-            text = _as_prompt(done[-1].value) if done else prompt
-            done.append(await _run_step(taker, run, text, max_budget, shared_kwargs))
+            given = _as_prompt(done[-1].value) if done else prompt
+            done.append(await _run_step(taker, run, given, max_budget, shared_kwargs))
         last: PatternResult[Any] = done[-1] if done else PatternResult(prompt)
         return PipeResult(
             value=last.value,
@@ -232,7 +233,7 @@ class _Taker:
 
 
 async def _run_step(
-    taker: _Taker, run: Run, prompt: str, max_budget: TokenUsage | None, shared: Mapping[str, object]
+    taker: _Taker, run: Run, prompt: Prompt, max_budget: TokenUsage | None, shared: Mapping[str, object]
 ) -> PatternResult[Any]:
     keywords = {name: value for name, value in shared.items() if taker.takes(name)}
     provider, own = run, shared.get("max_cost")

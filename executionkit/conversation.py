@@ -14,6 +14,7 @@ from executionkit._json import an_object, plain
 from executionkit._keywords import refuse_keyword
 from executionkit._opening import Messages, checked_messages, opening, with_system
 from executionkit._output import OutputAdapter, Validator
+from executionkit._prompt import Prompt
 from executionkit._turn_stream import TurnStream
 from executionkit.approval import Approval
 from executionkit.cost import CostTracker, Tokens, estimates_of
@@ -113,11 +114,11 @@ class Conversation:
         """The rest of `max_cost`, as a budget: 0 is no limit, and a negative number means nothing is left."""
         return self._run.left
 
-    async def send(self, prompt: str, **options: Unpack[ReactOptions]) -> ReactResult:
+    async def send(self, prompt: Prompt, **options: Unpack[ReactOptions]) -> ReactResult:
         """Send a user message, and let the model call tools until it answers.
 
         Args:
-            prompt: The user message.
+            prompt: The user message: a text, or a list of texts and parts.
             **options: Parameters of `react_loop` for this turn, over those of the conversation.
 
         Returns:
@@ -151,7 +152,7 @@ class Conversation:
                 raise RuntimeError("there is no turn to go on with: the last one ended, or none was begun")
             return await self._turn_from(None, self._pending, options, approvals)
 
-    def stream(self, prompt: str, **options: Unpack[ReactOptions]) -> TurnStream:
+    def stream(self, prompt: Prompt, **options: Unpack[ReactOptions]) -> TurnStream:
         """Send a user message, and receive the events of the turn as they happen.
 
         Example:
@@ -168,7 +169,7 @@ class Conversation:
             ```
 
         Args:
-            prompt: The user message.
+            prompt: The user message: a text, or a list of texts and parts.
             **options: Parameters of `react_loop` for this turn, over those of the conversation.
 
         Returns:
@@ -187,7 +188,7 @@ class Conversation:
     @overload
     async def ask(
         self,
-        prompt: str,
+        prompt: Prompt,
         output: type[T] | OutputAdapter[T],
         *,
         validator: Validator[T] | None = None,
@@ -196,7 +197,7 @@ class Conversation:
     @overload
     async def ask(
         self,
-        prompt: str,
+        prompt: Prompt,
         output: None = None,
         *,
         validator: Validator[Any] | None = None,
@@ -205,14 +206,14 @@ class Conversation:
     @overload
     async def ask(
         self,
-        prompt: str,
+        prompt: Prompt,
         output: Mapping[str, Any] | UnionType,
         *,
         validator: Validator[Any] | None = None,
         **options: Unpack[StructuredOptions],
     ) -> StructuredResult[Any]: ...
     async def ask(
-        self, prompt: str, output: Any = None, *, validator: Any = None, **options: Any
+        self, prompt: Prompt, output: Any = None, *, validator: Any = None, **options: Any
     ) -> StructuredResult[Any]:
         """Ask for the next answer as data; see `structured`. No tools are called.
 
@@ -220,7 +221,7 @@ class Conversation:
         the form of the reply, don't.
 
         Args:
-            prompt: The user message.
+            prompt: The user message: a text, or a list of texts and parts.
             output: The form of the value, as in `structured`.
             validator: A check that no type can express, as in `structured`.
             **options: Further parameters of `structured`. `retry` is the conversation's by default.
@@ -241,7 +242,7 @@ class Conversation:
             self._pending = None
             return cast("StructuredResult[Any]", result)
 
-    def send_sync(self, prompt: str, **options: Unpack[ReactOptions]) -> ReactResult:
+    def send_sync(self, prompt: Prompt, **options: Unpack[ReactOptions]) -> ReactResult:
         """`send` run to its end on an event loop of its own.
 
         Raises:
@@ -313,7 +314,7 @@ class Conversation:
 
     async def _turn_from(
         self,
-        prompt: str | None,
+        prompt: Prompt | None,
         messages: Messages,
         options: Mapping[str, Any],
         approvals: Mapping[str, Approval | bool] | None = None,

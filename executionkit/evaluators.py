@@ -8,6 +8,7 @@ from typing import cast
 
 from executionkit import _checks as checks
 from executionkit._callables import misfit, signature_of
+from executionkit._prompt import Prompt
 from executionkit.engine.convergence import validate_score
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider
@@ -44,7 +45,8 @@ class Rubric(_Judge):
     with the number. If the number can't be read, the model is asked once more. So a text takes one call, or
     two. A server that refuses the mode costs one call more, once for each provider.
 
-    The task and the text are fenced in tags that neither can close from inside.
+    The task and the text are fenced in tags that neither can close from inside. Pictures and other parts of
+    the task are shown too.
 
     Example:
         ```python
@@ -63,7 +65,7 @@ class Rubric(_Judge):
         criteria: The criteria, in your own words.
         judge: The model that judges. Its calls count against the budget of the pattern that it works for.
             Defaults to the pattern's own provider.
-        max_chars: Maximum characters shown of the task, and of the text; at least 1.
+        max_chars: Maximum characters shown of the task's texts, and of the text; at least 1.
         max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1. The first reply may
             have 256.
 
@@ -78,7 +80,7 @@ class Rubric(_Judge):
     max_chars: int = 32768
     max_tokens: int = 4096
 
-    async def __call__(self, text: str, provider: LLMProvider, *, task: str = "") -> Evaluation:
+    async def __call__(self, text: str, provider: LLMProvider, *, task: Prompt = "") -> Evaluation:
         """Score a text, in [0, 1]. The judge's reasons are the feedback.
 
         Raises:
@@ -124,7 +126,7 @@ class Pairwise(_Judge):
         criteria: The criteria, in your own words. "" leaves it to the task.
         judge: The model that judges. Its calls count against the budget of the pattern that it works for.
             Defaults to the pattern's own provider.
-        max_chars: Maximum characters shown of the task, and of each text; at least 1.
+        max_chars: Maximum characters shown of the task's texts, and of each text; at least 1.
         max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1.
 
     Raises:
@@ -138,7 +140,7 @@ class Pairwise(_Judge):
     max_chars: int = 32768
     max_tokens: int = 4096
 
-    async def compare(self, task: str, first: str, second: str, provider: LLMProvider) -> Verdict:
+    async def compare(self, task: Prompt, first: str, second: str, provider: LLMProvider) -> Verdict:
         """Compare two texts, shown in this order: "first", "second" or "tie".
 
         Raises:
@@ -157,7 +159,7 @@ class Pairwise(_Judge):
         )
 
 
-def for_task(scorer: Scorer, task: str) -> Callable[[str, LLMProvider], Awaitable[Evaluation]]:
+def for_task(scorer: Scorer, task: Prompt) -> Callable[[str, LLMProvider], Awaitable[Evaluation]]:
     """Make `scorer` an async function that returns a checked `Evaluation`; it is given the task if it asks.
 
     Raises:

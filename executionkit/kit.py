@@ -1,12 +1,14 @@
 """`Kit`: a session that holds a provider and what was spent through it."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, cast
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, Unpack
 
 from executionkit import _checks as checks
+from executionkit._json import is_mapping, is_sequence
 from executionkit._opening import Messages, begins_with_instructions, with_system
+from executionkit._prompt import Prompt, brief, content_of
 from executionkit.compose import names_keyword, pipe
 from executionkit.conversation import Conversation
 from executionkit.engine.retry import RetryConfig
@@ -57,10 +59,11 @@ def _takes_system(pattern: Callable[..., object], args: tuple[object, ...]) -> b
 
 
 def _conversation(prompt: object) -> list[dict[str, Any]]:
-    messages = list(cast("Sequence[object]", prompt)) if isinstance(prompt, Sequence) else []
-    if not messages or not all(isinstance(message, Mapping) for message in messages):
-        raise ValueError(f"prompt must be a str or a list of messages (dicts), got {prompt!r}")
-    return [dict(cast("Mapping[str, Any]", message)) for message in messages]
+    if is_sequence(prompt) and prompt and all(is_mapping(each) and "role" in each for each in prompt):
+        return [dict(message) for message in prompt]
+    if not isinstance(prompt, str) and not is_sequence(prompt):
+        raise ValueError(f"prompt must be a str, texts and parts, or a list of messages, got {brief(prompt)}")
+    return [{"role": "user", "content": content_of(prompt)}]
 
 
 def _with_self(signature: inspect.Signature) -> inspect.Signature:
@@ -164,7 +167,7 @@ class Kit:
 
     def stream(
         self,
-        prompt: str | Sequence[Mapping[str, Any]],
+        prompt: Prompt,
         *,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -191,7 +194,8 @@ class Kit:
             ```
 
         Args:
-            prompt: The user message, or a conversation in the form of the chat completions API.
+            prompt: The user message, as a text or as texts and parts; or a conversation, which is a list of
+                messages in the form of the chat completions API.
             temperature: Sampling temperature, in [0, 2]. Defaults to the provider's own.
             max_tokens: Maximum tokens in the reply; at least 1. Defaults to the provider's own.
             max_cost: Maximum calls and tokens for this answer, retries included. Defaults to no limit.
@@ -216,7 +220,7 @@ class Kit:
         checks.budget(max_cost=max_cost)
         if temperature is not None:
             checks.between(0.0, 2.0, temperature=temperature)
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _conversation(prompt)
+        messages = _conversation(prompt)
         if self.system is not None and not begins_with_instructions(messages):
             messages = with_system(messages, self.system)
         run = Run("stream", self.metered, max_cost=max_cost, retry=retry)

@@ -46,10 +46,10 @@ class Evaluation:
 
 
 class TaskScorer(Protocol):
-    """A `Scorer` with a parameter `task`, which is given the pattern's prompt."""
+    """A `Scorer` with a parameter `task`, which is given the pattern's task: a text, or parts as dicts."""
 
     def __call__(
-        self, text: str, provider: LLMProvider, /, *, task: str
+        self, text: str, provider: LLMProvider, /, *, task: Any
     ) -> float | Evaluation | Awaitable[float | Evaluation]:
         """Score `text`, plain or async."""
         ...

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
     "_carried": set(),
     "_json": {"_text", "_carried"},
-    "_shown": {"_text"},
+    "_shown": {"_text", "_prompt"},
     "_prompt": {"_text", "_json"},
     "_schema": {"_text", "_json"},
     "responses": GROUND,

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from executionkit._callables import misfit
 from executionkit._judge._replies import reasons_in_json, spoken
+from executionkit._prompt import Content
 from executionkit._schema_modes import MEMORY, is_lasting, refuses_mode, request_fields
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError, LLMError, PatternError, was_dispatched
@@ -31,6 +32,14 @@ def fence_for(*texts: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def request_about(template: str, task: Content, **values: str) -> Content:
+    """Fill in a request. Where the task has parts, they stand in their order between its tags."""
+    before, after = (half.format(**values) for half in template.split("{task}"))
+    if isinstance(task, str):
+        return f"{before}{task}{after}"
+    return [{"type": "text", "text": before}, *task, {"type": "text", "text": after}]
+
+
 @dataclass(frozen=True)
 class Question(Generic[T]):
     """A question with a verdict for an answer. Its texts begin with what is the same from call to call.
@@ -46,8 +55,8 @@ class Question(Generic[T]):
         what: The verdict, for messages.
     """
 
-    words: str
-    bound: str
+    words: Content
+    bound: Content
     again: str
     schema: Mapping[str, Any]
     brief: Mapping[str, Any]
@@ -63,11 +72,11 @@ class Question(Generic[T]):
         Raises:
             PatternError: The second reply could not be read either.
         """
-        reply, text, is_bound = await self._first(provider)
+        reply, request, is_bound = await self._first(provider)
         verdict = self.read(reply.content, reply.was_truncated)
         if verdict is not None:
             return verdict, ""
-        messages = [{"role": "user", "content": text}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": request}]
         # A reply of hidden reasoning only is empty, and servers refuse an empty message.
         if reply.content.strip():
             messages += [
@@ -89,7 +98,7 @@ class Question(Generic[T]):
         reasons = reasons_in_json(reply.content)
         return verdict, spoken(reply.content) if reasons is None else reasons
 
-    async def _first(self, provider: LLMProvider) -> tuple[LLMResponse, str, bool]:
+    async def _first(self, provider: LLMProvider) -> tuple[LLMResponse, Content, bool]:
         """The first reply, the request it answers, and whether that was sent in the schema mode."""
         target = provider.target if isinstance(provider, Run) else provider
         mode = MEMORY.recall(target, self.schema)
@@ -101,7 +110,7 @@ class Question(Generic[T]):
                     return await self._try(provider, target)
         return await (self._try if mode == "json_schema" else self._in_words)(provider, target)
 
-    async def _try(self, provider: LLMProvider, target: LLMProvider) -> tuple[LLMResponse, str, bool]:
+    async def _try(self, provider: LLMProvider, target: LLMProvider) -> tuple[LLMResponse, Content, bool]:
         """Ask in the schema mode, or in words if the server refuses it; remember what it does."""
         door: LLMProvider = _Door(target)
         if isinstance(provider, Run):
@@ -118,12 +127,12 @@ class Question(Generic[T]):
         MEMORY.learn(target, self.schema, "json_schema")
         return reply, self.bound, True
 
-    async def _in_words(self, provider: LLMProvider, _: LLMProvider) -> tuple[LLMResponse, str, bool]:
+    async def _in_words(self, provider: LLMProvider, _: LLMProvider) -> tuple[LLMResponse, Content, bool]:
         return await _complete(provider, self.words, {}), self.words, False
 
 
-async def _complete(provider: LLMProvider, text: str, fields: Mapping[str, Any]) -> LLMResponse:
-    messages = [{"role": "user", "content": text}]
+async def _complete(provider: LLMProvider, content: Content, fields: Mapping[str, Any]) -> LLMResponse:
+    messages = [{"role": "user", "content": content}]
     return await provider.complete(messages, temperature=TEMPERATURE, max_tokens=MAX_TOKENS, **fields)
 
 

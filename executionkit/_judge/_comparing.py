@@ -3,10 +3,11 @@
 import re
 from typing import Final
 
-from executionkit._judge._asking import Question, fence_for
+from executionkit._judge._asking import Question, fence_for, request_about
 from executionkit._judge._replies import json_object, spoken
 from executionkit._judge._scoring import schema_of, shown
 from executionkit._judge._shapes import LEAD, plain_text
+from executionkit._prompt import Content, Prompt, content_of, in_words, shortened
 from executionkit.protocols import LLMProvider
 from executionkit.types import Verdict
 
@@ -69,7 +70,7 @@ _VERDICTS: Final[dict[str, Verdict]] = {"a": "first", "b": "second", "tie": "tie
 
 
 async def compare(
-    task: str,
+    task: Prompt,
     first: str,
     second: str,
     provider: LLMProvider,
@@ -86,17 +87,19 @@ async def compare(
     Raises:
         PatternError: The second reply could not be read either.
     """
-    task = task[:max_chars]
+    content = shortened(content_of(task, "task"), max_chars)
+    said = in_words(content)
     first, second = shown(first, max_chars), shown(second, max_chars)
 
-    def request(form: str, end: str) -> str:
-        return _REQUEST.format(
+    def request(form: str, end: str) -> Content:
+        return request_about(
+            _REQUEST,
+            content,
             form=form,
             end=end,
             criteria=f"\nWhat counts:\n{criteria}\n" if criteria else "",
-            task_fence=fence_for(task),
-            task=task,
-            fence=fence_for(task, first, second),
+            task_fence=fence_for(said),
+            fence=fence_for(said, first, second),
             first=first,
             second=second,
         )

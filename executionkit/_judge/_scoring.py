@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from executionkit._judge._asking import MAX_TOKENS, Question, fence_for
+from executionkit._judge._asking import MAX_TOKENS, Question, fence_for, request_about
 from executionkit._judge._scores import read_verdict
+from executionkit._prompt import Content, Prompt, content_of, in_words, shortened
 from executionkit.engine.thoughts import spoken
 from executionkit.protocols import LLMProvider
 from executionkit.types import Evaluation
@@ -64,7 +65,7 @@ _BRIEF: Final = schema_of(score=_SCORE)
 
 
 async def judge(
-    task: str,
+    task: Prompt,
     answer: str,
     provider: LLMProvider,
     *,
@@ -74,23 +75,25 @@ async def judge(
 ) -> Evaluation:
     """Have the model rate `answer` against `task`, with its reasons.
 
-    Both texts are cut to `max_chars`, the answer without its thoughts, and fenced with tags that neither can
+    The texts are cut to `max_chars`, the answer without its thoughts, and fenced with tags that neither can
     close from inside. If the reply can't be read for certain, the model is asked once more, with
     `max_tokens`.
 
     Raises:
         PatternError: The second reply could not be read either.
     """
-    task, answer = task[:max_chars], shown(answer, max_chars)
+    content, answer = shortened(content_of(task, "task"), max_chars), shown(answer, max_chars)
+    said = in_words(content)
 
-    def request(form: str, end: str) -> str:
-        return _REQUEST.format(
+    def request(form: str, end: str) -> Content:
+        return request_about(
+            _REQUEST,
+            content,
             form=form,
             end=end,
             criteria=f"\nWhat counts:\n{criteria}\n" if criteria else "",
-            task_fence=fence_for(task),
-            task=task,
-            fence=fence_for(task, answer),
+            task_fence=fence_for(said),
+            fence=fence_for(said, answer),
             answer=answer,
         )
 

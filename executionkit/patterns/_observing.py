@@ -93,7 +93,7 @@ class Observer:
                     self.counters.repeated_calls += 1
                     await self._tell(call, former, texts)
         finally:
-            self.transcript.add_results(calls, texts)
+            self.transcript.add_results(calls, texts, self.toolbox.take_parts(calls))
         self.desk.settle([call for call in calls if call.id not in texts])
 
     async def _run(self, calls: Sequence[ToolCall], texts: dict[str, str]) -> None:

@@ -4,15 +4,16 @@ import asyncio
 import inspect
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from executionkit._callables import signature_of
 from executionkit._json import plain
-from executionkit._shown import shown
+from executionkit._prompt import Part
 from executionkit._threads import in_thread
 from executionkit.engine.parallel import look_at, spawn
 from executionkit.errors import ToolError
+from executionkit.patterns._returned import Returned, returned_by
 from executionkit.patterns._tool_places import Place, Places
 from executionkit.protocols import LLMProvider
 from executionkit.responses import ToolCall
@@ -51,6 +52,12 @@ class Toolbox:
         self._timeout = timeout
         self._places = Places(at_once)
         self._functions: dict[str, _Function] = {}
+        self._parts: dict[str, tuple[Part, ...]] = {}
+
+    def take_parts(self, calls: Sequence[ToolCall]) -> dict[str, tuple[Part, ...]]:
+        """The pictures and other parts that these calls returned, by the id of the call; only once."""
+        ids = [call.id for call in calls if call.id in self._parts]
+        return {own: self._parts.pop(own) for own in ids}
 
     def find(self, name: str) -> Tool | None:
         """The tool of this name, if there is one."""
@@ -82,17 +89,22 @@ class Toolbox:
             function.check(arguments)
         except ValueError as exc:
             return f"Error: invalid arguments for {tool.name}: {exc}"
-        return Prepared(tool, function, arguments)
+        return Prepared(tool, function, arguments, call.id)
 
     async def run(self, prepared: "Prepared") -> tuple[str, bool]:
         """The observation that a tool leads to, and whether there was a place to run it."""
-        tool, function, arguments = prepared
+        tool, function, arguments, own = prepared
         place = await self._places.take()
         if place is None:
             return f"Error: {tool.name} was not run: earlier calls that overran their time still run.", False
-        return await self._run(tool, function, arguments, place), True
+        returned = await self._run(tool, function, arguments, place)
+        if returned.parts:
+            self._parts[own] = returned.parts
+        return returned.text, True
 
-    async def _run(self, tool: Tool, function: "_Function", arguments: dict[str, Any], place: Place) -> str:
+    async def _run(
+        self, tool: Tool, function: "_Function", arguments: dict[str, Any], place: Place
+    ) -> Returned:
         limit = tool.timeout if self._timeout is None else self._timeout
         (task,) = spawn(_execute(function, arguments, place))
         # Looked at in any case: cancelled in the moment the tool fails, we never come to its error.
@@ -108,19 +120,19 @@ class Toolbox:
                 finally:
                     place.overrun()
         if timed_out:
-            return f"Error: {tool.name} did not finish within {limit:g} seconds."
+            return Returned(f"Error: {tool.name} did not finish within {limit:g} seconds.")
         if task.cancelled():
             # The tool raised CancelledError itself; this run was not cancelled.
-            return f"Error: {tool.name} failed with CancelledError."
+            return Returned(f"Error: {tool.name} failed with CancelledError.")
         exc = task.exception()
         if isinstance(exc, ToolError):
-            return f"Error: {exc}"
+            return Returned(f"Error: {exc}")
         if exc is not None:
             if not isinstance(exc, Exception):
                 raise exc
             _log.debug("tool %s failed", tool.name, exc_info=exc)
             kind = "SystemExit" if isinstance(exc, _Exited) else type(exc).__name__
-            return f"Error: {tool.name} failed with {kind}."
+            return Returned(f"Error: {tool.name} failed with {kind}.")
         return task.result()
 
 
@@ -168,32 +180,35 @@ class _Function(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A call that can be run: its tool, and the arguments that were checked."""
+    """A call that can be run: its tool, the arguments that were checked, and its id."""
 
     tool: Tool
     function: _Function
     arguments: dict[str, Any]
+    id: str
 
 
 class _Exited(Exception):  # noqa: N818 - named for what the tool did
     """A tool called `sys.exit()`: a SystemExit would pass through the task and end the event loop."""
 
 
-async def _execute(function: _Function, arguments: dict[str, Any], place: Place) -> str:
+async def _execute(function: _Function, arguments: dict[str, Any], place: Place) -> Returned:
     try:
         if function.is_async:
             result = function.execute(**arguments)
         else:
             # Its result is written there too, which may take long.
             result = await in_thread(lambda: _called(function.execute, arguments), place)
-        return shown(await result if inspect.isawaitable(result) else result)
+        if isinstance(result, Returned):
+            return result
+        return returned_by(await result if inspect.isawaitable(result) else result)
     except SystemExit as exc:
         raise _Exited from exc
 
 
-def _called(function: Callable[..., object], arguments: dict[str, Any]) -> Awaitable[object] | str:
+def _called(function: Callable[..., object], arguments: dict[str, Any]) -> Awaitable[object] | Returned:
     result = function(**arguments)
-    return result if inspect.isawaitable(result) else shown(result)
+    return result if inspect.isawaitable(result) else returned_by(result)
 
 
 async def abandon(task: "asyncio.Future[Any]", name: str, grace: float) -> None:

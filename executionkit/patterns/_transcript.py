@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from executionkit._opening import count_instructions, raw_calls_of
+from executionkit._opening import count_instructions, raw_calls_of, user_message
+from executionkit._prompt import Part
 from executionkit.patterns._turn import turn_of, without_reasoning
 from executionkit.responses import LLMResponse, ToolCall
 
@@ -56,13 +57,29 @@ class Transcript:
         """Append a reply that ends the turn."""
         self.messages.append(without_reasoning(turn_of(reply, ())))
 
-    def add_results(self, calls: Sequence[ToolCall], observations: Mapping[str, str]) -> None:
-        """Append a tool message for each call with an observation under its id, in the order of the calls."""
+    def add_results(
+        self,
+        calls: Sequence[ToolCall],
+        observations: Mapping[str, str],
+        parts: Mapping[str, Sequence[Part]] | None = None,
+    ) -> None:
+        """Append a tool message for each call with an observation under its id, in the order of the calls.
+
+        The parts that the tools returned follow in one user message, because many servers refuse them in a
+        tool message. They are left out where a call has no result yet: nothing may come before that.
+        """
         self.messages += [
             {"role": "tool", "tool_call_id": call.id, "content": observations[call.id]}
             for call in calls
             if call.id in observations
         ]
+        if parts and len(observations) == len(calls):
+            content: list[dict[str, Any]] = []
+            for call in calls:
+                if call.id in parts:
+                    content.append({"type": "text", "text": f"{call.name} returned:"})
+                    content += map(dict, parts[call.id])
+            self.messages.append(user_message(content))
 
     @property
     def finished(self) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
 from executionkit._opening import Messages, opening, task_of
+from executionkit._prompt import Content, Prompt
 from executionkit._text import collapsed
 from executionkit.engine.parallel import fan_out, fan_out_strict, told
 from executionkit.engine.retry import RetryConfig
@@ -97,7 +98,7 @@ class _Field:
 @checked_keywords
 async def best_of_n(
     provider: LLMProvider,
-    prompt: str | None,
+    prompt: Prompt | None,
     *,
     evaluator: Scorer | Pairwise,
     num_samples: int = 5,
@@ -134,8 +135,8 @@ async def best_of_n(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The task, sent as a user message after `messages` in every sample; None goes on from
-            `messages` as they stand. The judge is shown the last user message as the task.
+        prompt: The task: a text, or a list of texts and parts such as pictures. It is sent as a user message
+            after `messages` in every sample; None goes on from `messages` as they stand. The judge is shown the last user message as the task.
         evaluator: Judges the candidates. A function `(text, provider)`, sync or async, returns a score in
             [0, 1] or an `Evaluation`; the calls it makes through that provider count against `max_cost`. A
             `Rubric` has a model score each candidate. A `Pairwise` has a model compare every two candidates,
@@ -226,7 +227,7 @@ def _judging_calls(evaluator: Scorer | Pairwise, count: int) -> int:
 
 
 async def _compare_all(
-    judge: Pairwise, task: str, candidates: _Field, run: Run, max_concurrency: int
+    judge: Pairwise, task: Content, candidates: _Field, run: Run, max_concurrency: int
 ) -> list[tuple[int, int]]:
     """Compare every two different candidates in both orders, and score them by what came of it."""
     texts = {index: candidates.replies[index].content for index in candidates.answered}

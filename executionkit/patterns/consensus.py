@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, Literal
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
 from executionkit._opening import Messages, opening
+from executionkit._prompt import Prompt
 from executionkit._warning import warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -70,7 +71,7 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
 @checked_keywords
 async def consensus(
     provider: LLMProvider,
-    prompt: str | None,
+    prompt: Prompt | None,
     *,
     num_samples: int = 5,
     strategy: VotingStrategy | Literal["majority", "unanimous"] = "majority",
@@ -113,8 +114,8 @@ async def consensus(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The question, sent as a user message after `messages` in every sample; None goes on from
-            `messages` as they stand.
+        prompt: The question: a text, or a list of texts and parts such as pictures. It is sent as a user message
+            after `messages` in every sample; None goes on from `messages` as they stand.
         num_samples: Number of samples; at least 1. With an early `stop` it is the maximum.
         strategy: "majority": the most common answer wins, and a tie goes to the answer seen first, in sample
             order. "unanimous": all answers must be equal.

@@ -8,6 +8,7 @@ from executionkit import _checks as checks
 from executionkit._json import plain
 from executionkit._keywords import ignore_keywords
 from executionkit._opening import Messages, opening
+from executionkit._prompt import Prompt
 from executionkit._text import collapsed, shorten
 from executionkit.approval import Approval, Approver
 from executionkit.engine.retry import RetryConfig
@@ -92,7 +93,7 @@ class ReactResult(PatternResult[str]):
 
 async def react_loop(
     provider: ToolCallingProvider,
-    prompt: str | None,
+    prompt: Prompt | None,
     tools: Sequence[Toolable],
     *,
     max_rounds: int = 8,
@@ -156,7 +157,8 @@ async def react_loop(
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `ToolCallingProvider`.
             Its `supports_tools` must be True.
-        prompt: The task, sent as a user message after `messages`. None goes on from `messages` as they stand:
+        prompt: The task: a text, or a list of texts and parts such as pictures. It is sent as a user message
+            after `messages`. None goes on from `messages` as they stand:
             after an error, from its `.metadata["messages"]`.
         tools: The tools that the model may call: functions and `Tool` objects. A function becomes a tool as
             `executionkit.tool` makes one. The names must differ.

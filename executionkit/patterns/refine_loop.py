@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
 from executionkit._opening import Messages, opening, task_of
+from executionkit._prompt import Prompt, in_words
 from executionkit._text import collapsed
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
@@ -147,7 +148,7 @@ class _Progress:
 @checked_keywords
 async def refine_loop(
     provider: LLMProvider,
-    prompt: str | None,
+    prompt: Prompt | None,
     *,
     evaluator: Scorer | None = None,
     max_eval_chars: int = 32768,
@@ -199,7 +200,8 @@ async def refine_loop(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The task, sent as a user message after `messages`; None goes on from `messages` as they stand.
+        prompt: The task: a text, or a list of texts and parts such as pictures. It is sent as a user message
+            after `messages`; None goes on from `messages` as they stand.
             The task is then the last user message.
         evaluator: Scores each text. A function `(text, provider)`, sync or async, returns a score in [0, 1]
             or an `Evaluation` with feedback; the calls it makes through that provider count against
@@ -249,6 +251,7 @@ async def refine_loop(
     """
     conversation = opening(prompt, messages, system)
     task = task_of(conversation)
+    said = in_words(task)
     checks.at_least(0, max_iterations=max_iterations)
     checks.at_least(1, max_eval_chars=max_eval_chars, attempts_shown=attempts_shown)
     checks.between(0.0, 1.0, target_score=target_score)
@@ -267,7 +270,7 @@ async def refine_loop(
         stop_reason: StopReason = "max_iterations"
         try:
             while len(progress.replies) <= max_iterations:
-                request = _request(conversation, task, progress, attempts_shown)
+                request = _request(conversation, said, progress, attempts_shown)
                 iteration = len(progress.replies)
                 await narrator.tell(DraftStarted(iteration))
                 reply = await narrator.ask(
@@ -277,7 +280,7 @@ async def refine_loop(
                     max_tokens=max_tokens,
                 )
                 progress.replies.append(reply)
-                is_echo = _is_echo(reply.content, task, progress)
+                is_echo = _is_echo(reply.content, said, progress)
                 if is_echo:
                     progress.echoes.add(iteration)
                 # An evaluator can't judge the rest of a text that a filter withheld.

@@ -9,6 +9,7 @@ from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
 from executionkit._opening import Messages, opening
 from executionkit._output import OutputAdapter, Rung, SchemaMode, Validator
+from executionkit._prompt import Prompt
 from executionkit._text import describe
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -69,7 +70,7 @@ class StructuredResult(PatternResult[T_co]):
 @overload
 async def structured(
     provider: LLMProvider,
-    prompt: str | None,
+    prompt: Prompt | None,
     output: type[T] | OutputAdapter[T],
     *,
     validator: Validator[T] | None = None,
@@ -78,7 +79,7 @@ async def structured(
 @overload
 async def structured(
     provider: LLMProvider,
-    prompt: str | None,
+    prompt: Prompt | None,
     output: None = None,
     *,
     validator: Validator[Any] | None = None,
@@ -87,7 +88,7 @@ async def structured(
 @overload
 async def structured(
     provider: LLMProvider,
-    prompt: str | None,
+    prompt: Prompt | None,
     output: Mapping[str, Any] | UnionType,
     *,
     validator: Validator[Any] | None = None,
@@ -96,7 +97,7 @@ async def structured(
 @checked_keywords
 async def structured(
     provider: LLMProvider,
-    prompt: str | None,
+    prompt: Prompt | None,
     output: object = None,
     *,
     validator: Validator[Any] | None = None,
@@ -141,7 +142,8 @@ async def structured(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The task, sent as a user message after `messages`; None goes on from `messages` as they stand.
+        prompt: The task: a text, or a list of texts and parts such as pictures. It is sent as a user message
+            after `messages`; None goes on from `messages` as they stand.
             The form that the reply must have stands first, in a system message, or at the beginning of the
             first user message if the server refuses system messages. That is remembered for this provider;
             the refused request costs one call and no tokens.

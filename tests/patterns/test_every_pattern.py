@@ -45,6 +45,8 @@ from executionkit import (
     structured,
 )
 from executionkit._json import plain
+from executionkit._prompt import in_words
+from executionkit.parts import image
 from executionkit.testing import ChatRequest, Fault, Ledger, LocalEndpoint, MockCall, Model
 
 DOCS = Path(__file__).parents[2] / "docs" / "patterns"
@@ -204,7 +206,7 @@ PATTERNS = [
 ]
 
 WRONG_EVERYWHERE: dict[str, list[object]] = {
-    "prompt": [None, b"q", 3, ["q"]],
+    "prompt": [None, b"q", 3, {"q"}, [], [""], ["", ""], [3], ["q", b"q"], [{"text": "q"}], {"type": "text"}],
     "temperature": [-0.01, 2.01, math.nan, math.inf, "hot", True, None],
     "max_tokens": [0, *NO_COUNT],
     "max_cost": [5, (1, 2, 3), {"llm_calls": 1}],
@@ -342,8 +344,8 @@ def judging_model() -> Callable[[MockCall], LLMResponse]:
     return reply
 
 
-def is_judging(call: MockCall) -> bool:
-    return str(call.messages[0]["content"]).startswith("Judge ")
+def is_judging(call: MockCall | ChatRequest) -> bool:
+    return in_words(call.messages[0]["content"]).startswith("Judge ")
 
 
 @converses
@@ -396,6 +398,71 @@ async def test_calls_without_a_result_are_only_for_the_tool_loop(
         with pytest.raises(ValueError, match=r"^messages must have the results of their tool calls.*'a'"):
             await run
         assert provider.call_count == 0
+
+
+# -- prompts of texts and parts --------------------------------------------------------------------------
+
+DOT = image(b"\x89PNG\r\n\x1a\n" + bytes(12_000))
+CLIP = {"type": "input_audio", "input_audio": {"data": "A" * 8_000, "format": "wav"}}
+CONTENT = [{"type": "text", "text": "q"}, DOT, CLIP]
+
+
+@converses
+async def test_a_prompt_with_parts_is_sent_as_it_is_and_a_judge_sees_the_parts_too(
+    pattern: Pattern, more: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    provider = MockProvider(judging_model())
+    budget = TokenUsage(input_tokens=10**6, output_tokens=10**6)
+    result = await pattern.run(provider, prompt=["q", "", DOT, CLIP], max_cost=budget, **more)
+    assert any(map(is_judging, provider.calls)) is bool(more)
+    for call in provider.calls:
+        contents = [message["content"] for message in call.messages if isinstance(message["content"], list)]
+        if is_judging(call):
+            assert len(contents[0]) == 5
+            assert contents[0][0]["text"].endswith(">\n")
+            assert contents[0][1:4] == CONTENT
+            assert contents[0][4]["text"].startswith("\n</task-")
+        else:
+            assert contents == [CONTENT]
+    assert "<image/png, 12 kB>" in repr(provider.calls)
+    for shown in (repr(provider.calls), repr(result), str(result), caplog.text):
+        assert "iVBORw0KGgo" not in shown
+        assert "AAAA" not in shown
+
+
+@converses
+@pytest.mark.parametrize("stream_always", [False, True])
+async def test_parts_arrive_at_the_server_whole(
+    pattern: Pattern, more: dict[str, Any], stream_always: bool
+) -> None:
+    with LocalEndpoint(
+        lambda request: LLMResponse("Score: 5") if is_judging(request) else model(request)
+    ) as endpoint:
+        async with Provider(endpoint.base_url, "m", stream_always=stream_always) as provider:
+            await pattern.run(provider, prompt=["q", DOT, CLIP], **more)
+    assert all(DOT in json.loads(json.dumps(content)) for content in parts_in(endpoint.ledger))
+
+
+def parts_in(ledger: Ledger) -> list[Any]:
+    """The content with parts that each request has."""
+    return [
+        next(message["content"] for message in request.messages if isinstance(message["content"], list))
+        for request in ledger.requests
+    ]
+
+
+@converses
+async def test_an_error_shows_the_sizes_of_what_was_sent(pattern: Pattern, more: dict[str, Any]) -> None:
+    provider = MockProvider(exception=PermanentError("400"))
+    for how in (
+        {"prompt": ["q", DOT]},
+        {"prompt": None, "messages": [{"role": "user", "content": [DOT]}]},
+    ):
+        with pytest.raises(PermanentError) as caught:
+            await pattern.run(provider, **how, **more)
+        shown = [repr(caught.value), repr(caught.value.metadata), *getattr(caught.value, "__notes__", [])]
+        assert not any("iVBORw0KGgo" in text for text in shown)
 
 
 # -- what is counted -------------------------------------------------------------------------------------

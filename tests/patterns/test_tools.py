@@ -382,7 +382,7 @@ async def test_a_tool_that_resists_is_left_behind_and_said_so(caplog: pytest.Log
     ]
     (left_behind,) = asyncio.all_tasks() - before
     tool.release.set()
-    assert await left_behind == "done"
+    assert (await left_behind).text == "done"
 
 
 async def test_a_tool_that_fails_while_being_cancelled_was_still_out_of_time() -> None:
@@ -450,7 +450,7 @@ async def test_cancelling_the_call_does_not_wait_for_a_tool_that_resists() -> No
         await calling
     (left_behind,) = asyncio.all_tasks() - before
     tool.release.set()
-    assert await left_behind == "done"
+    assert (await left_behind).text == "done"
 
 
 async def test_cancelling_the_call_lets_a_plain_function_go_on_alone() -> None:
