@@ -79,6 +79,8 @@ def _advice(given: str, known: Iterable[str]) -> tuple[str | None, str]:
     for words, ours, advice in _ELSEWHERE:
         if any(fnmatchcase(_folded(given), _folded(word)) for word in words.split()):
             meant = next((name for name in ours.split() if name in names), None)
+            if meant == "options":
+                return None, "did you mean 'options'? It holds the fields of a request: options={'seed': 1}"
             budget = "max_budget" if "max_budget" in names else "max_cost"
             return meant, advice.format(budget=budget)
     return None, ""
@@ -176,9 +178,9 @@ _ELSEWHERE: Final = (
         "limit the whole run with asyncio.timeout(), and each request with Provider(timeout=...)",
     ),
     (
-        "stop stop_at stop_on stop_when stop_if stop_sequences stop_condition stop_criteria "
-        "stopping_criteria stop_words until termination_condition early_stopping",
-        "stop",
+        "stop stop_at stop_on stop_when stop_if stop_condition stop_criteria stopping_criteria until "
+        "termination_condition early_stopping",
+        "stop options",
         "put stop sequences into Provider(extra_body={{'stop': [...]}})",
     ),
     (
@@ -188,9 +190,10 @@ _ELSEWHERE: Final = (
     ),
     (
         "seed top_p top_k min_p frequency_penalty presence_penalty repetition_penalty logprobs top_logprobs "
-        "logit_bias reasoning reasoning_effort thinking extra_body extra_headers model_settings "
+        "stop_sequence* stop_words logit_bias reasoning reasoning_effort thinking verbosity prompt_cache_key "
+        "extra_body extra_headers model_settings sampling_params request_params model_params "
         "model_kwargs llm_config generation_config service_tier extra_query",
-        "",
+        "options",
         "set it on the provider: Provider(..., extra_body={{...}}, headers={{...}})",
     ),
     (

@@ -76,6 +76,23 @@ def content_of(prompt: object, name: str = "prompt") -> Content:
     return parts
 
 
+def content_around(text: str, mark: str, prompt: Prompt | Part, name: str) -> Content:
+    """The content of a text in which a prompt, or a single part, stands at the mark; else it comes after it.
+
+    Raises:
+        ValueError: It is no prompt, which the message calls by `name`.
+    """
+    if isinstance(prompt, str):
+        # Not str.format: prompts and inputs have braces of their own.
+        return text.replace(mark, prompt) if mark in text else f"{text}\n\n{prompt}"
+    pieces = content_of([prompt] if is_mapping(prompt) else prompt, name)
+    places = text.split(mark) if mark in text else [text, ""]
+    found: list[str | Part] = [places[0]]
+    for place in places[1:]:
+        found += [*pieces, place]
+    return content_of(found)
+
+
 def _is_piece(piece: object) -> bool:
     return isinstance(piece, str) or (is_mapping(piece) and isinstance(piece.get("type"), str))
 

@@ -136,7 +136,8 @@ def test_the_traceback_of_a_misspelt_keyword_is_short_and_has_no_other_error() -
         *((name, "structured(") for name in ("output", "output_type", "response_format", "response_model")),
         *((name, "asyncio.timeout") for name in ("timeout", "max_time", "deadline")),
         *((name, "on_event") for name in ("stream", "callbacks", "hooks", "on_tool_call")),
-        *((name, "Provider(") for name in ("stop", "stop_sequences", "model", "seed", "top_p", "extra_body")),
+        *((name, "Provider(") for name in ("model", "api_key")),
+        *((name, "options={") for name in ("stop", "stop_sequences", "seed", "topP", "extra_body")),
         *((name, "RetryConfig(max_retries") for name in ("max_retries", "retries")),
         *((name, "'max_tokens'") for name in ("max_output_tokens", "max_completion_tokens")),
     ],
@@ -154,6 +155,10 @@ def test_the_advice_fits_the_function() -> None:
         lambda provider: ek.pipe(provider, "q", ek.consensus, usage_limits=3)
     )
     assert "'num_samples'" in said(lambda provider: ek.consensus(provider, "q", n=3))
+    assert "'stop'?" in said(lambda provider: ek.consensus(provider, "q", early_stopping=True))
+    assert "options={" in said(lambda provider: ek.consensus(provider, "q", stop_sequences=["x"]))
+    assert "options={" in said(lambda provider: ek.pipe(provider, "q", ek.consensus, seed=3))
+    assert "extra_body" in said(lambda provider: ek.pipe(provider, "q", seed=3))
     assert "'output'" in said(lambda provider: ek.structured(provider, "q", response_model=int))
     assert "no system message" in said(
         lambda provider: ek.map_reduce(provider, ["q"], map_prompt="m", reduce_prompt="r", system="x")

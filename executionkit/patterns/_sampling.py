@@ -1,6 +1,7 @@
 """Sampling replies to one conversation: bounded, in sample order, several to a request where it can be."""
 
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 from executionkit._refusals import MOST_CHOICES, fewer_choices
@@ -8,6 +9,7 @@ from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import ExecutionKitError, LLMError, PermanentError
+from executionkit.patterns._options import Options, for_sample
 from executionkit.responses import LLMResponse
 
 
@@ -21,6 +23,7 @@ class Samples:
         max_concurrency: How many requests may be in flight at once.
         per_request: How many samples one request asks for at the most.
         may_fail: How many samples may fail for good before that is an error.
+        options: Further fields of each request.
 
     Attributes:
         replies: The replies, by sample number.
@@ -37,6 +40,7 @@ class Samples:
         max_concurrency: int,
         per_request: int = 1,
         may_fail: int = 0,
+        options: Options = MappingProxyType({}),
     ) -> None:
         self.replies: dict[int, LLMResponse] = {}
         self.failures: dict[int, BaseException] = {}
@@ -47,6 +51,7 @@ class Samples:
         self._max_concurrency: Final = max_concurrency
         self._per_request = per_request
         self._may_fail: Final = may_fail
+        self._options: Final = options
         # Some servers take one choice only where nothing is drawn at random.
         self._kind: Final = "sampled" if temperature else "greedy"
         self._refusal: PermanentError | None = None
@@ -114,6 +119,7 @@ class Samples:
                 temperature=self._temperature,
                 max_tokens=self._max_tokens,
                 is_final=lambda exc: _fewer(exc, wanted) is not None,
+                **for_sample(self._options, samples[0]),
                 **extra,
             )
         except Exception as exc:

@@ -20,6 +20,7 @@ from executionkit._schema_modes import (
 from executionkit.cost import minus
 from executionkit.engine.run import Run
 from executionkit.errors import LLMError, PatternError
+from executionkit.patterns._options import Options
 from executionkit.patterns._structured_reply import read_json, validate
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
@@ -50,6 +51,7 @@ class Attempts(Generic[T]):
         max_retries: The most requests after the first.
         mode: The schema mode in use.
         is_fixed: Whether the caller chose `mode`; then it is never given up.
+        options: Further fields of every request.
         is_certain: Whether every mode given up was surely refused; else `mode` is not remembered.
         is_without_system: Whether the server refused the system message.
         parse_attempts: Replies read.
@@ -69,6 +71,7 @@ class Attempts(Generic[T]):
     max_retries: int
     mode: SchemaMode
     is_fixed: bool
+    options: Options
     is_certain: bool = True
     is_without_system: bool = False
     parse_attempts: int = 0
@@ -159,6 +162,7 @@ class Attempts(Generic[T]):
                     temperature=self.temperature,
                     max_tokens=room,
                     is_final=self._is_settled,
+                    **self.options,
                     **fields,
                 )
             except LLMError as exc:

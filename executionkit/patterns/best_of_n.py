@@ -15,6 +15,7 @@ from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import PatternError
 from executionkit.evaluators import Pairwise, Rubric, for_task
+from executionkit.patterns._options import Options, checked_options, for_sample
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Verdict
@@ -108,6 +109,7 @@ async def best_of_n(
     max_concurrency: int = 5,
     retry: RetryConfig | None = None,
     max_cost: TokenUsage | None = None,
+    options: Options | None = None,
     messages: Messages | None = None,
     system: str | None = None,
 ) -> BestOfNResult:
@@ -136,7 +138,8 @@ async def best_of_n(
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
         prompt: The task: a text, or a list of texts and parts such as pictures. It is sent as a user message
-            after `messages` in every sample; None goes on from `messages` as they stand. The judge is shown the last user message as the task.
+            after `messages` in every sample; None goes on from `messages` as they stand. The judge is shown
+            the last user message as the task.
         evaluator: Judges the candidates. A function `(text, provider)`, sync or async, returns a score in
             [0, 1] or an `Evaluation`; the calls it makes through that provider count against `max_cost`. A
             `Rubric` has a model score each candidate. A `Pairwise` has a model compare every two candidates,
@@ -153,6 +156,9 @@ async def best_of_n(
         retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
         max_cost: Maximum calls and tokens for candidates and judging together, retries included. Defaults to
             no limit.
+        options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
+            Fields that the pattern sets itself are refused. An int `seed` goes up by one with each sample. A
+            judge's requests don't have them. Defaults to none.
         messages: The conversation so far, in the form of the chat completions API. Every tool call in it must
             have its result. Defaults to none.
         system: The system message, sent first, but never to a judge. It must be None if `messages`
@@ -187,6 +193,7 @@ async def best_of_n(
         if isinstance(evaluator, Pairwise):
             raise ValueError(f"target_score must be None with a Pairwise evaluator, got {target_score!r}")
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
+    fields = checked_options(options)
     candidates = _Field()
     evaluate = None if isinstance(evaluator, Pairwise) else for_task(evaluator, task)
 
@@ -194,7 +201,10 @@ async def best_of_n(
 
         async def sample(index: int) -> None:
             reply = candidates.replies[index] = await run.complete(
-                list(conversation), temperature=temperature, max_tokens=max_tokens
+                list(conversation),
+                temperature=temperature,
+                max_tokens=max_tokens,
+                **for_sample(fields, index),
             )
             if evaluate is None or not reply.content.strip() or reply.was_filtered:
                 return

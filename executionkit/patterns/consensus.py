@@ -12,6 +12,7 @@ from executionkit._warning import warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import ConsensusFailedError
+from executionkit.patterns._options import Options, checked_options
 from executionkit.patterns._result_types import Answer, Answer_co
 from executionkit.patterns._sampling import Samples
 from executionkit.patterns._voting import Reader, Votes, certainty, check_key, check_stop, stop_rule
@@ -80,6 +81,7 @@ async def consensus(
     max_concurrency: int = 5,
     retry: RetryConfig | None = None,
     max_cost: TokenUsage | None = None,
+    options: Options | None = None,
     key: Callable[[str], Answer | None] | None = None,
     stop: Literal["all", "decided"] | float = "all",
     min_samples: int | None = None,
@@ -114,8 +116,8 @@ async def consensus(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        prompt: The question: a text, or a list of texts and parts such as pictures. It is sent as a user message
-            after `messages` in every sample; None goes on from `messages` as they stand.
+        prompt: The question: a text, or a list of texts and parts such as pictures. It is sent as a user
+            message after `messages` in every sample; None goes on from `messages` as they stand.
         num_samples: Number of samples; at least 1. With an early `stop` it is the maximum.
         strategy: "majority": the most common answer wins, and a tie goes to the answer seen first, in sample
             order. "unanimous": all answers must be equal.
@@ -124,6 +126,9 @@ async def consensus(
         max_concurrency: Maximum requests in flight at once; at least 1.
         retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
         max_cost: Maximum calls and tokens for the whole vote, retries included. Defaults to no limit.
+        options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
+            Fields that the pattern sets itself are refused. An int `seed` goes up by one with each sample.
+            Defaults to none.
         key: Reads the answer out of a reply's text. It returns any hashable value, and equal values are one
             vote. It returns None (or NaN) to abstain. It must be a plain function of the text alone, because
             it is called once for each different text. `executionkit.answers` has ready-made ones. Defaults
@@ -170,6 +175,7 @@ async def consensus(
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
     checks.one_of(tuple(VotingStrategy), strategy=strategy)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
+    fields = checked_options(options)
     checks.at_least(1, choices_per_request=choices_per_request)
     if min_samples is not None:
         checks.at_least(1, min_samples=min_samples)
@@ -182,6 +188,7 @@ async def consensus(
         max_tokens=max_tokens,
         max_concurrency=max_concurrency,
         per_request=choices_per_request,
+        options=fields,
         may_fail=num_samples - (min_samples or num_samples),
     )
     votes, reader = Votes(), Reader(key)

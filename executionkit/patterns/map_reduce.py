@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar, cast
 
 from executionkit import _checks as checks
+from executionkit._json import is_array
 from executionkit._keywords import checked_keywords
+from executionkit._prompt import Content, Prompt, content_around, content_of
 from executionkit.engine.parallel import fan_out_strict, merged, told
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
@@ -16,6 +18,7 @@ from executionkit.errors import (
     LLMError,
     PatternError,
 )
+from executionkit.patterns._options import Options, checked_options
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage
@@ -27,7 +30,8 @@ T_contra = TypeVar("T_contra", contravariant=True)
 class Template(Protocol[T_contra]):
     """A `str`, as type checkers see it where the inputs must be texts too.
 
-    `str.join` takes texts alone, so a `str` is a template of them, and of no other inputs.
+    `str.join` takes texts alone, so a `str` is a template of them, and of no other inputs. Parts are taken as
+    well, but no type can say so.
     """
 
     def join(self, iterable: Iterable[T_contra], /) -> str:
@@ -35,7 +39,7 @@ class Template(Protocol[T_contra]):
         ...
 
 
-MapPrompt: TypeAlias = Template[T] | Callable[[T], str]
+MapPrompt: TypeAlias = Template[T] | Callable[[T], Prompt]
 """A text with `{input}` where the input goes (by default at the end), or a function of the input."""
 
 ReducePrompt: TypeAlias = str | Callable[[Sequence[str]], str]
@@ -89,6 +93,7 @@ class _MapReduce(Generic[T]):
     max_concurrency: int
     temperature: float
     max_tokens: int
+    options: Options
     mapped: dict[int, str] = field(default_factory=dict[int, str])
     skipped: dict[int, ExecutionKitError] = field(default_factory=dict[int, ExecutionKitError])
     partial: dict[int, str] = field(default_factory=dict[int, str])
@@ -112,13 +117,7 @@ class _MapReduce(Generic[T]):
         """Map every input; the results of those that were not skipped, in their order, without thoughts."""
 
         async def map_one(index: int) -> None:
-            given = self.inputs[index]
-            # A template has texts for inputs; they were checked.
-            prompt = (
-                _made("map_prompt", self.map_prompt(given))
-                if callable(self.map_prompt)
-                else _filled(str(self.map_prompt), "{input}", str(given))
-            )
+            prompt = _mapped(self.map_prompt, self.inputs[index], f"inputs[{index}]")
             try:
                 self.mapped[index] = (await self._ask(run, prompt, f"input {index}")).content
             except (LLMError, PatternError) as exc:
@@ -154,9 +153,12 @@ class _MapReduce(Generic[T]):
         self.reduce_calls += 1
         return reply
 
-    async def _ask(self, run: Run, prompt: str, what: str) -> LLMResponse:
+    async def _ask(self, run: Run, prompt: Content, what: str) -> LLMResponse:
         reply = await run.complete(
-            [{"role": "user", "content": prompt}], temperature=self.temperature, max_tokens=self.max_tokens
+            [{"role": "user", "content": prompt}],
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            **self.options,
         )
         self.truncated += reply.was_truncated
         if reply.was_filtered or not spoken(reply.content).strip():
@@ -179,6 +181,7 @@ async def map_reduce(
     max_concurrency: int = 5,
     retry: RetryConfig | None = None,
     max_cost: TokenUsage | None = None,
+    options: Options | None = None,
 ) -> MapReduceResult:
     """Put each input through one prompt, and all results through another.
 
@@ -206,11 +209,11 @@ async def map_reduce(
 
     Args:
         provider: Makes the model calls: a `Provider`, or any object that satisfies `LLMProvider`.
-        inputs: The inputs; at least one. They are texts, or with a function as `map_prompt` anything that
-            it takes: records, rows, pages.
+        inputs: The inputs; at least one. They are texts, parts such as pictures, or lists of texts and parts.
+            With a function as `map_prompt` they are anything that it takes: records, rows, pages.
         map_prompt: A text in which `{input}` stands for the input, or a function that makes the prompt from
             an input. If the text has no `{input}`, the input is added at the end. Other braces stay as they
-            are.
+            are. A function may return a list of texts and parts.
         reduce_prompt: A text in which `{results}` stands for the results, or a function that makes the prompt
             from a list of results. If the text has no `{results}`, they are added at the end. It must be able
             to take its own replies, because partial reductions are reduced too.
@@ -227,6 +230,8 @@ async def map_reduce(
         retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
         max_cost: Maximum calls and tokens for mapping and reducing together, retries included. Defaults to no
             limit.
+        options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
+            Fields that the pattern sets itself are refused. Defaults to none.
 
     Returns:
         A `MapReduceResult`, which explains the `metadata` keys: `map_count`, `map_results`, `reduce_calls`,
@@ -234,7 +239,7 @@ async def map_reduce(
 
     Raises:
         ValueError: A parameter is out of range. No call was made.
-        TypeError: A function given as prompt returned something other than a str.
+        TypeError: A function given as prompt returned no prompt.
         BudgetExhaustedError: The calls left can't pay for every input and one reduction (raised before the
             first call), or the budget ran out on the way.
         PatternError: A reply has no text, and is not skipped.
@@ -246,8 +251,10 @@ async def map_reduce(
     """
     if isinstance(inputs, (str, bytes)) or not isinstance(inputs, Sequence) or not inputs:
         raise ValueError(f"inputs must be a sequence of at least one input, got {inputs!r}")
-    if not callable(map_prompt):
-        checks.text(**{f"inputs[{index}]": text for index, text in enumerate(inputs)})
+    for index, each in enumerate(() if callable(map_prompt) else inputs):
+        content_around(
+            "", "{input}", cast("Prompt", each), f"inputs[{index}]"
+        )  # which refuses what is no prompt
     for name, prompt, given in (
         ("map_prompt", map_prompt, "input"),
         ("reduce_prompt", reduce_prompt, "results"),
@@ -258,6 +265,7 @@ async def map_reduce(
     checks.one_of(("raise", "skip"), on_failure=on_failure)
     checks.at_least(1, max_reduce_chars=max_reduce_chars, max_concurrency=max_concurrency)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
+    fields = checked_options(options)
     job = _MapReduce(
         tuple(inputs),
         map_prompt,
@@ -267,6 +275,7 @@ async def map_reduce(
         max_concurrency=max_concurrency,
         temperature=temperature,
         max_tokens=max_tokens,
+        options=fields,
     )
     async with Run("map_reduce", provider, max_cost=max_cost, retry=retry, salvage=job.salvage) as run:
         run.require(calls=len(job.inputs) + 1)
@@ -291,15 +300,17 @@ def _made(name: str, prompt: object) -> str:
     raise TypeError(f"{name} must return a str and be a plain function, it returned {prompt!r}")
 
 
-def _filled(prompt: str, mark: str, text: str) -> str:
-    # Not str.format: prompts and inputs have braces of their own.
-    return prompt.replace(mark, text) if mark in prompt else f"{prompt}\n\n{text}"
+def _mapped(prompt: object, given: Any, name: str) -> Content:
+    if not callable(prompt):
+        return content_around(str(prompt), "{input}", given, name)
+    made = prompt(given)
+    return content_of(made, "map_prompt") if is_array(made) else _made("map_prompt", made)
 
 
-def _reduction(prompt: ReducePrompt, results: Sequence[str]) -> str:
+def _reduction(prompt: ReducePrompt, results: Sequence[str]) -> Content:
     if callable(prompt):
         return _made("reduce_prompt", prompt(results))
-    return _filled(prompt, "{results}", _SEPARATOR.join(results))
+    return content_around(prompt, "{results}", _SEPARATOR.join(results), "results")
 
 
 def _groups(results: Sequence[str], limit: int) -> list[list[str]]:

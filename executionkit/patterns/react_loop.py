@@ -20,6 +20,7 @@ from executionkit.patterns._approval import Desk, check_approvals
 from executionkit.patterns._closing import Closing, StopReason
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._observing import Counters, Observer
+from executionkit.patterns._options import Options, checked_options
 from executionkit.patterns._repeats import Repeats
 from executionkit.patterns._text_calls import ANSWER_NOW, TextCalls
 from executionkit.patterns._tool_choice import ToolChoice, ask_without_tools
@@ -40,6 +41,7 @@ class ReactOptions(TypedDict, total=False):
     temperature: float
     max_tokens: int
     retry: RetryConfig | None
+    options: Options | None
     max_history_messages: int | None
     on_event: EventCallback | None
     max_parallel_tools: int
@@ -102,6 +104,7 @@ async def react_loop(
     temperature: float = 0.3,
     max_tokens: int = 4096,
     max_cost: TokenUsage | None = None,
+    options: Options | None = None,
     retry: RetryConfig | None = None,
     max_history_messages: int | None = None,
     on_event: EventCallback | None = None,
@@ -171,6 +174,8 @@ async def react_loop(
         temperature: Sampling temperature, in [0, 2].
         max_tokens: Maximum tokens in one reply; at least 1.
         max_cost: Maximum calls and tokens for the whole loop, retries included. Defaults to no limit.
+        options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
+            Fields that the pattern sets itself are refused. Defaults to none.
         retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
         max_history_messages: Maximum messages in one request; at least 1. The oldest turns are left out
             first, each whole: a user message and all that follows it. The system message and the newest turn
@@ -255,6 +260,7 @@ async def react_loop(
     left_over = transcript.unanswered
     check_approvals(approve, approval_timeout, approvals, left_over)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
+    further = checked_options(options)
     narrator = Narrator("react_loop", on_event)
     by_name = tools_by_name(tools)
     choice = ToolChoice(tool_choice, parallel_tool_calls, by_name)
@@ -292,7 +298,12 @@ async def react_loop(
             request, counters.messages_trimmed = transcript.recent(room)
             if narrator.listens:
                 await narrator.tell(RoundStarted(counters.rounds + 1))
-            fields: dict[str, Any] = {"tools": offered, "temperature": temperature, "max_tokens": max_tokens}
+            fields: dict[str, Any] = {
+                **further,
+                "tools": offered,
+                "temperature": temperature,
+                "max_tokens": max_tokens,
+            }
             if offered:
                 fields |= choice.fields()
             if closing.has_begun:

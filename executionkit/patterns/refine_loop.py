@@ -18,6 +18,7 @@ from executionkit.errors import BudgetExhaustedError
 from executionkit.evaluators import Rubric, for_task
 from executionkit.events import DraftScored, DraftStarted, EventCallback
 from executionkit.patterns._narrator import Narrator
+from executionkit.patterns._options import Options, checked_options
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage
@@ -159,6 +160,7 @@ async def refine_loop(
     temperature: float = 0.7,
     max_tokens: int = 4096,
     max_cost: TokenUsage | None = None,
+    options: Options | None = None,
     retry: RetryConfig | None = None,
     on_event: EventCallback | None = None,
     on_budget: Literal["raise", "return"] = "raise",
@@ -218,6 +220,9 @@ async def refine_loop(
         max_tokens: Maximum tokens in one reply; at least 1.
         max_cost: Maximum calls and tokens for writing and scoring together, retries included. Defaults to no
             limit.
+        options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
+            Fields that the pattern sets itself are refused. The evaluator's requests don't have them.
+            Defaults to none.
         retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
         on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: drafts, scores,
             and the stream of the model's own replies (not of the evaluator's). It is called with one event at
@@ -260,6 +265,7 @@ async def refine_loop(
     if evaluator is not None and (isinstance(evaluator, type) or not callable(evaluator)):
         raise ValueError(f"evaluator must be a callable, a Rubric or None, got {evaluator!r}")
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
+    fields = checked_options(options)
     detector = ConvergenceDetector(delta_threshold, patience, score_threshold=target_score)
     progress = _Progress()
     narrator = Narrator("refine_loop", on_event)
@@ -278,6 +284,7 @@ async def refine_loop(
                     request,
                     temperature=temperature,
                     max_tokens=max_tokens,
+                    **fields,
                 )
                 progress.replies.append(reply)
                 is_echo = _is_echo(reply.content, said, progress)

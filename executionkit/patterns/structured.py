@@ -14,6 +14,7 @@ from executionkit._text import describe
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import ProviderError
+from executionkit.patterns._options import Options
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
 
@@ -34,6 +35,7 @@ class StructuredOptions(TypedDict, total=False):
     retry: RetryConfig | None
     schema_mode: ModeChoice
     max_tokens_limit: int | None
+    options: Options | None
     messages: Messages | None
     system: str | None
 
@@ -105,6 +107,7 @@ async def structured(
     temperature: float = 0.0,
     max_tokens: int = 4096,
     max_cost: TokenUsage | None = None,
+    options: Options | None = None,
     retry: RetryConfig | None = None,
     schema_mode: ModeChoice = "auto",
     max_tokens_limit: int | None = None,
@@ -157,6 +160,8 @@ async def structured(
         temperature: Sampling temperature, in [0, 2].
         max_tokens: Maximum tokens in the first reply; at least 1.
         max_cost: Maximum calls and tokens for all requests, retries included. Defaults to no limit.
+        options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
+            Fields that the pattern sets itself are refused. Defaults to none.
         retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
         schema_mode: The server's mode to use: "json_schema", "json_object_schema" (`json_object` with the
             schema beside it), "json_object" or "none". A mode that is named is used, or the call fails.
@@ -191,6 +196,7 @@ async def structured(
         from executionkit._output import output_for
         from executionkit._refusals import NO_SYSTEM_MESSAGES
         from executionkit._schema_modes import MEMORY, MODES
+        from executionkit.patterns._options import checked_options
         from executionkit.patterns._structured_attempts import Attempts
     except OSError as exc:  # no descriptor is left to read these modules with
         why = f"structured: its own modules can't be read ({describe(exc)})"
@@ -212,6 +218,7 @@ async def structured(
         max_retries=max_retries,
         mode="none",
         is_fixed=schema_mode != "auto",
+        options=checked_options(options),
     )
     async with Run("structured", provider, max_cost=max_cost, retry=retry, salvage=attempts.salvage) as run:
         attempts.is_without_system = NO_SYSTEM_MESSAGES.recall(run.target, "") is True

@@ -13,6 +13,9 @@ _LONG = 8
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _BACKSLASHES = re.compile(r"(?:\\\\)+")
 
+# A picture or a file of the request, which a server quotes in its complaint.
+_DATA = re.compile(r"(;base64,)[\w+/=%-]{16,}", re.ASCII)
+
 _SHAPES = r"""
     # Identifiers that people report, and digests: they look like credentials.
     (?P<kept>
@@ -117,4 +120,5 @@ def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
         if len(needle) < _LONG:
             pattern = rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
         text = re.sub(pattern, MARK, text, flags=re.IGNORECASE)
+    text = _DATA.sub(r"\1...", text)
     return re.sub(_SHAPES, _hide, text, flags=re.VERBOSE)  # compiled when first needed: 2 ms

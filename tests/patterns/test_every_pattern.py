@@ -210,6 +210,7 @@ WRONG_EVERYWHERE: dict[str, list[object]] = {
     "temperature": [-0.01, 2.01, math.nan, math.inf, "hot", True, None],
     "max_tokens": [0, *NO_COUNT],
     "max_cost": [5, (1, 2, 3), {"llm_calls": 1}],
+    "options": ["seed", [("seed", 1)], 3, {1: 2}, True],
     "retry": [3, "no", False, {}],
 }
 # Those that a type decides about: test_react_loop.py and test_approval.py have what is wrong with them.
@@ -331,11 +332,11 @@ converses = pytest.mark.parametrize(
 )
 
 
-def judging_model() -> Callable[[MockCall], LLMResponse]:
+def judging_model() -> Callable[[MockCall | ChatRequest], LLMResponse]:
     """The model, or a judge; of several candidates each is worded differently."""
     drafts = count()
 
-    def reply(call: MockCall) -> LLMResponse:
+    def reply(call: MockCall | ChatRequest) -> LLMResponse:
         if is_judging(call):
             return LLMResponse("Score: 5\nBetter: tie")
         said = model(call)
@@ -463,6 +464,51 @@ async def test_an_error_shows_the_sizes_of_what_was_sent(pattern: Pattern, more:
             await pattern.run(provider, **how, **more)
         shown = [repr(caught.value), repr(caught.value.metadata), *getattr(caught.value, "__notes__", [])]
         assert not any("iVBORw0KGgo" in text for text in shown)
+
+
+# -- request options -------------------------------------------------------------------------------------
+
+JUDGES = [
+    pytest.param(pattern, {} if judge is ... else {"evaluator": judge}, id=f"{pattern.name}-{judge}")
+    for pattern in PATTERNS
+    for judge in JUDGED.get(pattern.name, [...])
+]
+
+
+@pytest.mark.parametrize(("pattern", "more"), JUDGES)
+@pytest.mark.parametrize("stream_always", [False, True])
+async def test_options_are_fields_of_every_request_but_a_judge_s(
+    pattern: Pattern, more: dict[str, Any], stream_always: bool
+) -> None:
+    options = {"seed": 7, "top_p": 0.5, "stop": ["END"], "reasoning_effort": "low", "user": None}
+    with LocalEndpoint(judging_model()) as endpoint:
+        async with Provider(endpoint.base_url, "m", stream_always=stream_always) as provider:
+            running = asyncio.create_task(pattern.run(provider, options=options, **more))
+            await asyncio.sleep(0)
+            options["stop"].append("changed meanwhile")  # type: ignore[attr-defined]
+            await running
+    seeds: list[int] = []
+    for request in endpoint.ledger.requests:
+        if is_judging(request):
+            assert not {"seed", "top_p", "stop", "reasoning_effort"} & request.body.keys()
+        else:
+            fields = [request.field(name) for name in ("top_p", "stop", "reasoning_effort")]
+            assert fields == [0.5, ["END"], "low"]
+            assert "user" not in request.body
+            seeds.append(request.field("seed"))
+    differ = pattern.name in ("consensus", "best_of_n")
+    assert seeds == [7 + index * differ for index in range(len(seeds))]
+
+
+@every_pattern
+async def test_options_that_the_pattern_sets_itself_are_refused_before_any_call(pattern: Pattern) -> None:
+    provider = MockProvider(model)
+    refused = ("messages", "model", "stream", "n", "max_tokens", "temperature", "tools", "response_format")
+    for name in (*refused, "max_completion_tokens", "tool_choice", "is_final"):
+        for options in ({"seed": 1, name: None}, {"extra_body": {name: 1}}):
+            with pytest.raises(ValueError, match=f"^options must not set '{name}': "):
+                await pattern.run(provider, options=options)
+    assert provider.call_count == 0
 
 
 # -- what is counted -------------------------------------------------------------------------------------

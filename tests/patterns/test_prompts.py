@@ -1,10 +1,12 @@
 """Prompts with pictures, where patterns do more than send them on; and tools that return pictures."""
 
+import json
 from typing import Any
 
 import pytest
 
 from executionkit import (
+    Conversation,
     Evaluation,
     Kit,
     LLMResponse,
@@ -15,6 +17,7 @@ from executionkit import (
     Tool,
     ToolCall,
     consensus,
+    map_reduce,
     pipe,
     react_loop,
     refine_loop,
@@ -83,6 +86,38 @@ async def test_the_first_step_of_a_pipe_gets_the_parts() -> None:
             await pipe(provider, wrong, shout)  # type: ignore[arg-type]
 
 
+def page_of(parts: list[Any]) -> list[Any]:
+    return ["Page:", *parts]
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "content"),
+    [
+        ("Read {input}!", ["p. 1", PNG], ["Read ", "p. 1", PNG, "!"]),
+        ("Read", PNG, ["Read", PNG]),
+        ("{input}", (PNG, "p. 1"), [PNG, "p. 1"]),
+        ("{input} and {input}", [PNG], [PNG, " and ", PNG]),
+        (page_of, [PNG], ["Page:", PNG]),
+    ],
+)
+async def test_map_reduce_puts_parts_where_the_input_goes(
+    template: Any, given: Any, content: list[Any]
+) -> None:
+    provider = MockProvider(["read"])
+    await map_reduce(provider, [given], map_prompt=template, reduce_prompt="Sum up")
+    pieces = [{"type": "text", "text": each} if isinstance(each, str) else each for each in content]
+    assert provider.calls[0].messages == [{"role": "user", "content": pieces}]
+
+
+async def test_map_reduce_refuses_inputs_that_are_no_prompts() -> None:
+    wrongs: list[Any] = [3, None, [], [""], {"no": "type"}, b"x"]
+    for wrong in wrongs:
+        provider = MockProvider(["read"])
+        with pytest.raises(ValueError, match=r"inputs\[1\] must be a str, or a list of texts and parts"):
+            await map_reduce(provider, ["a", wrong], map_prompt="m", reduce_prompt="r")
+        assert provider.call_count == 0
+
+
 async def test_a_kit_streams_an_answer_to_parts() -> None:
     provider = MockProvider(["a cat"])
     async with Kit(provider).stream(["What is it?", PNG]) as events:
@@ -91,6 +126,19 @@ async def test_a_kit_streams_an_answer_to_parts() -> None:
     assert provider.calls[0].messages == [
         {"role": "user", "content": [{"type": "text", "text": "What is it?"}, PNG]}
     ]
+
+
+async def test_a_conversation_with_parts_is_stored_whole_and_shown_without_their_data() -> None:
+    provider = MockProvider(["a cat", "black"])
+    chat = Conversation(provider)
+    await chat.send(["What is it?", PNG], options={"seed": 1})
+    stored = json.dumps(chat.to_dict())
+    assert "iVBORw0KGgo" in stored
+    again = Conversation.from_dict(provider, json.loads(stored))
+    await again.send("Which colour?")
+    assert provider.calls[0].kwargs == {"seed": 1}
+    assert provider.calls[1].messages[0]["content"][1] == PNG
+    assert "iVBORw0KGgo" not in repr(again.messages) + repr(chat.messages)
 
 
 # -- tools that return parts -----------------------------------------------------------------------------

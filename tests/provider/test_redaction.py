@@ -81,6 +81,12 @@ def test_what_looks_like_a_credential_goes(text: str, shown: str) -> None:
     assert redact(shown) == shown
 
 
+@pytest.mark.parametrize("data", ["iVBORw0KGgo" + "A" * 5_000, "deadbeef" * 600, "a/b+" * 10 + "=="])
+def test_the_data_of_a_picture_in_a_complaint_go(data: str) -> None:
+    complaint = f'Invalid image_url: "data:image/png;base64,{data}" is no picture.'
+    assert redact(complaint) == 'Invalid image_url: "data:image/png;base64,..." is no picture.'
+
+
 def test_short_secrets_are_whole_words() -> None:
     assert redact("EMPTY is EMPTYish", [Secret("EMPTY")]) == "[REDACTED] is EMPTYish"
     assert redact("nothing", [Secret("")]) == "nothing"

@@ -44,6 +44,7 @@ from executionkit import (
     StreamingProvider,
     StructuredResult,
     TextDelta,
+    TokenLogprob,
     TokenUsage,
     Tool,
     ToolCall,
@@ -75,6 +76,7 @@ from executionkit.cost import CostTracker
 from executionkit.engine.parallel import gather_resilient, gather_strict
 from executionkit.engine.retry import with_retry
 from executionkit.mcp import mcp_tools
+from executionkit.parts import Prompt, file, image
 
 # Providers: ours, the mock, and classes that know nothing of us.
 
@@ -362,6 +364,23 @@ async def data() -> None:
     await structured(provider, "q", int | str, max_cost=budget)
     assert_type(vote_by_field([result.value]), FieldVote[Book])
     await pipe(provider, "q", consensus, partial(structured, output=Book))
+
+
+async def pictures(task: Prompt) -> None:
+    dog = image("dog.jpg", detail="low")
+    await consensus(provider, ["What breed?", dog], num_samples=3, options={"seed": 1, "stop": ["END"]})
+    await refine_loop(mock, ("Caption it.", dog), evaluator=Rubric("Short."), options=None)
+    await structured(provider, [dog], Book, options={"top_p": 0.5})
+    await react_loop(mock, [{"type": "input_audio", "input_audio": {"data": "...", "format": "wav"}}], [tool])
+    pages = [file(b"%PDF-", name="a.pdf")]
+    await map_reduce(mock, pages, map_prompt=lambda page: ["Sum it up.", page], reduce_prompt="r")
+    await pipe(mock, task, consensus, options={"seed": 1})
+    print(Kit(mock).stream(["What breed?", dog]), consensus_sync(mock, task))
+    await Rubric("Short.")("a dog", mock, task=task)
+    reply = await provider.complete([{"role": "user", "content": "q"}], logprobs=True)
+    assert_type(reply.logprobs, tuple[TokenLogprob, ...])
+    assert_type(reply.logprobs[0].top, tuple[TokenLogprob, ...])
+    assert_type(MockProvider([LLMResponse("x", logprobs=(TokenLogprob("x", -0.5),))]), MockProvider)
 
 
 async def many() -> None:

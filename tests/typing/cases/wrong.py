@@ -33,6 +33,7 @@ from executionkit import (
     structured_sync,
 )
 from executionkit.mcp import mcp_tools, tools_from_mcp
+from executionkit.parts import image
 
 p = Provider("http://127.0.0.1:8000/v1", "a-model")
 kit = Kit(p)
@@ -94,6 +95,11 @@ async def patterns() -> None:
     await refine_loop(p, "q", target=0.9)  # E: "target"
     await refine_loop(p, "q", evaluator=wordy_judge)  # E: evaluator
     await refine_loop(p, "q", evaluator=asks_too_much)  # E: evaluator
+    await consensus(p, [3])  # E: int
+    await consensus(p, {"type": "text"})  # E: dict[str, str]
+    await consensus(p, "q", options=["seed"])  # E: options
+    await structured(p, "q", Film, options="seed")  # E: structured
+    image("a.png", detail="lowest")  # E: detail
     await react_loop(PlainProvider(), "q", [tool])  # E: supports_tools
     await react_loop(p, "q", tool)  # E: Sequence
     await react_loop(p, "q", [tool], max_round=3)  # E: max_round
