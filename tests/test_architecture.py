@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conversation": CORE | {"_output", "_blocking", "_turn_stream", "patterns"},
     "kit": CORE | {"patterns", "compose", "conversation"},
     "sync": CORE | {"_blocking", "patterns", "compose"},
-    "mcp": CORE,
+    "mcp": CORE | {"parts"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},

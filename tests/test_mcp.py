@@ -22,6 +22,7 @@ from executionkit import (
     ToolError,
     react_loop,
 )
+from executionkit._prompt import in_words
 from executionkit.mcp import mcp_tools, tools_from_mcp
 
 pytest.importorskip("mcp")
@@ -79,9 +80,7 @@ def described(name: str, **schema: Any) -> types.Tool:
 async def run(tool: Tool, **arguments: object) -> str:
     outcome = tool.execute(**arguments)
     assert isinstance(outcome, Awaitable)
-    text = await outcome
-    assert isinstance(text, str)
-    return text
+    return in_words(await outcome)
 
 
 async def test_a_loop_calls_the_tools_of_a_server_beside_functions() -> None:
@@ -292,6 +291,34 @@ SOUND = types.AudioContent(data="QUJD", mime_type="audio/wav")
 async def test_a_result_is_shown_as_text(result: types.CallToolResult, text: str) -> None:
     async with mcp_tools(serving(described("f"), call=lambda _: result)) as (tool,):
         assert await run(tool) == text
+
+
+async def test_a_picture_is_a_part_for_the_model() -> None:
+    result = types.CallToolResult(content=[types.TextContent(text="The menu:"), IMAGE])
+    async with mcp_tools(serving(described("f"), call=lambda _: result)) as (tool,):
+        outcome = tool.execute()
+        assert isinstance(outcome, Awaitable)
+        assert await outcome == [
+            "The menu:",
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{IMAGE.data}"}},
+        ]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "text"),
+    [
+        ("%%%", "image/png", "[image/png, 2 bytes]"),
+        ("QUJ", "image/png", "[image/png, 2 bytes]"),
+        ("", "image/png", "[image/png, 0 bytes]"),
+        ("QUJD", "a picture", "[a picture, 3 bytes]"),
+    ],
+)
+async def test_a_picture_that_cannot_be_read_is_described(data: str, kind: str, text: str) -> None:
+    result = types.CallToolResult(content=[types.ImageContent(data=data, mime_type=kind)])
+    async with mcp_tools(serving(described("f"), call=lambda _: result)) as (tool,):
+        outcome = tool.execute()
+        assert isinstance(outcome, Awaitable)
+        assert await outcome == text
 
 
 @pytest.mark.parametrize(

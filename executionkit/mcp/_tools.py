@@ -12,7 +12,7 @@ from executionkit._schema import check_schema
 from executionkit._text import one_line, shorten
 from executionkit._warning import warn_the_caller
 from executionkit.errors import ToolError
-from executionkit.mcp._results import text_of
+from executionkit.mcp._results import returned, text_of
 from executionkit.types import Tool
 
 Asked: TypeAlias = Literal["unsafe", "all", "none"]
@@ -236,10 +236,9 @@ def _caller(client: ToolServer, name: str, server: str) -> Callable[..., Corouti
             result = await client.call_tool(name, loads(dumps(arguments)))
         except Exception as exc:
             raise ToolError(_explained(exc, client, name, server)) from exc
-        text = text_of(result)
         if result.is_error:
-            raise ToolError(text or f"{name} failed and did not say why")
-        return text
+            raise ToolError(text_of(result) or f"{name} failed and did not say why")
+        return returned(result)
 
     return call
 
