@@ -121,10 +121,13 @@ NO_TOOL_CHOICE: Final[Memory[bool]] = Memory()
 """The servers that refuse `tool_choice: "none"`."""
 
 _TOOL_CHOICE: Final = re.compile(r"tool.?choice", re.IGNORECASE)
+# Some servers report a model that called a tool nevertheless as the client's mistake.
+_CALLED: Final = re.compile(r"\bcalled a\b|failed.?generation|tool.?use.?failed", re.IGNORECASE)
 
 
 def refuses_tool_choice(exc: LLMError) -> bool:
-    """Whether the server complains of the field `tool_choice`."""
+    """Whether the server complains of the field `tool_choice`, and not of what the model did with it."""
     if not is_complaint(exc) or exc.is_context_overflow:
         return False
-    return any(_TOOL_CHOICE.search(text[:_LONG]) for text in (str(exc), exc.body or ""))
+    said = f"{str(exc)[:_LONG]} {(exc.body or '')[:_LONG]}"
+    return _TOOL_CHOICE.search(said) is not None and _CALLED.search(said) is None

@@ -13,6 +13,7 @@ from runs import Ledgered, holds_nothing
 from executionkit import (
     BudgetExhaustedError,
     ExecutionKitError,
+    LLMError,
     LLMResponse,
     MaxIterationsError,
     MockProvider,
@@ -21,6 +22,7 @@ from executionkit import (
     PermanentError,
     Provider,
     ProviderError,
+    RateLimitError,
     TextDelta,
     TokenUsage,
     Tool,
@@ -28,6 +30,7 @@ from executionkit import (
     consensus,
     react_loop,
 )
+from executionkit._refusals import refuses_tool_choice
 from executionkit.testing import ChatRequest, Fault, LocalEndpoint
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "number"}}}
@@ -291,6 +294,22 @@ async def test_a_server_that_refuses_the_choice_gets_the_request_once_more_witho
             assert result.value == "from what I have"
             refused = [r for r in endpoint.ledger.requests if r.body.get("tool_choice") == "none"]
             assert len(refused) == refusals
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refusal"),
+    [
+        (PermanentError("tool_choice 'none' is not supported", status_code=400), True),
+        (PermanentError("no", status_code=422, body='{"detail":[{"loc":["body","tool_choice"]}]}'), True),
+        (ProviderError("Invalid tool choice: none", status_code=500), True),
+        (PermanentError("Tool choice is none, but model called a tool", status_code=400), False),
+        (RateLimitError("tool_choice"), False),
+        (PermanentError("tool_choice: invalid key", status_code=401), False),
+        (PermanentError("no such model", status_code=400), False),
+    ],
+)
+def test_a_refusal_of_the_choice_is_told_from_other_errors(error: LLMError, is_refusal: bool) -> None:
+    assert refuses_tool_choice(error) is is_refusal
 
 
 # -- which tools are called ------------------------------------------------------------------------------
