@@ -158,7 +158,7 @@ async def streams() -> None:
     p.stream("q", temperature="hot")  # E: temperature
     await react_loop(p, "q", [tool], on_event="print")  # E: on_event
     await react_loop(p, "q", [tool], approve=True)  # E: approve
-    await react_loop(p, "q", [tool], approve=lambda request: "yes")  # E: str
+    await react_loop(p, "q", [tool], approve=lambda request: "yes")  # E: approve
     await react_loop(p, "q", [tool], approvals={"call_1": "yes"})  # E: str
     await react_loop(p, "q", [tool], on_limit="stop")  # E: on_limit
     await refine_loop(p, "q", on_events=print)  # E: on_events
