@@ -118,7 +118,7 @@ def fewer_choices(exc: LLMError, asked: int) -> int | None:
 # -- no tool calls -----------------------------------------------------------------------------------------
 
 NO_TOOL_CHOICE: Final[Memory[bool]] = Memory()
-"""The servers that refuse `tool_choice: "none"`."""
+"""The servers that refuse `tool_choice` as "none", or as the "name" of a tool."""
 
 _TOOL_CHOICE: Final = re.compile(r"tool.?choice", re.IGNORECASE)
 # Some servers report a model that called a tool nevertheless as the client's mistake.

@@ -324,7 +324,9 @@ class Conversation:
         provider = cast("ToolCallingProvider", self._run)
         settings: Any = {**self._options, **options, "approvals": approvals}
         try:
-            result = await react_loop(provider, prompt, self._tools, messages=messages, **settings)
+            result: ReactResult = await react_loop(
+                provider, prompt, self._tools, messages=messages, **settings
+            )
         except BaseException as exc:
             # An error without a transcript was raised before the turn began.
             paid = an_object(getattr(exc, "metadata", None)) or {}

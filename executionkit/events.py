@@ -70,7 +70,8 @@ class Observation:
         round: Number of the round whose reply asked for the call.
         call: The tool call.
         text: The text that the model will read.
-        ran: Whether the tool ran. False if its name or arguments were wrong, or if it was declined.
+        ran: Whether the tool ran. False if its name or arguments were wrong, if it was declined, or if it
+            is the tool that takes a typed answer.
         truncated: Whether the text was cut to `max_observation_chars`.
     """
 

@@ -137,7 +137,7 @@ class Kit:
     map_reduce: Final = _method(map_reduce)
     # mypy: `**` could take `provider` once more.
     pipe: Final = _method(pipe)  # type: ignore[arg-type]
-    react: Final = _method(react_loop)  # type: ignore[arg-type]
+    react: Final = _method(react_loop)
     refine: Final = _method(refine_loop)
     structured: Final = _method(structured)
 

@@ -111,7 +111,9 @@ async def test_options_hold_for_every_turn_or_for_one() -> None:
 def test_the_options_are_all_parameters_of_the_loop_that_a_conversation_does_not_hold() -> None:
     parameters = inspect.signature(react_loop).parameters.values()
     named = {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
-    assert ReactOptions.__annotations__.keys() == named - {"messages", "system", "max_cost", "approvals"}
+    assert ReactOptions.__annotations__.keys() == named - {
+        *("messages", "system", "max_cost", "approvals", "output", "max_retries")
+    }
 
 
 @pytest.mark.parametrize(

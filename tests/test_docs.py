@@ -26,11 +26,14 @@ WITH_EXAMPLES = [path for path in [*PAGES, *MODULES] if any(block.runs for block
 
 
 def simulated(request: ChatRequest) -> str | LLMResponse:
-    """Calls the first tool once, scores every text the same, knows one film, says Paris to all else."""
+    """Calls the first tool once, gives one bill and one film, scores all texts alike, else says Paris."""
     if request.tools and request.messages[-1]["role"] != "tool":
         function = request.tools[0]["function"]
         arguments = dict.fromkeys(function["parameters"].get("properties", {}), "tea")
         return LLMResponse("", [ToolCall("call_1", function["name"], arguments)])
+    if any(tool["function"]["name"] == "final_answer" for tool in request.tools or ()):
+        bill = {"items": ["tea", "scone"], "total": 5.7}
+        return LLMResponse("Enjoy.", [ToolCall("call_2", "final_answer", bill)])
     if "Reply with one JSON" in request.messages[0]["content"]:
         return '{"title": "Metropolis", "year": 1927}'
     return "Score: 9" if "Judge how well" in request.prompt else "Paris"

@@ -4,13 +4,18 @@ User code is written against them. To accept a change that is meant, run this fi
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
+from typing import get_type_hints
+
+import pytest
 
 import executionkit
-from executionkit import answers, mcp, testing
+from executionkit import answers, mcp, react_loop, structured, testing
 from executionkit.engine import parallel, retry
+from executionkit.patterns.react_loop import LoopOptions
+from executionkit.patterns.structured import StructuredOptions
 
 WRITTEN = Path(__file__).with_name("signatures.txt")
 
@@ -51,6 +56,23 @@ def parameters(value: object) -> str:
 
 def test_the_public_signatures_are_those_written_down() -> None:
     assert list(signatures()) == WRITTEN.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "others"),
+    [
+        (structured, StructuredOptions, {"validator"}),
+        (react_loop, LoopOptions, {"output", "_"}),
+    ],
+)
+def test_the_options_of_overloads_are_the_keywords_of_the_function(
+    function: Callable[..., object], options: type, others: set[str]
+) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    keywords = {
+        parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD
+    }
+    assert keywords - others == set(get_type_hints(options))
 
 
 if __name__ == "__main__":

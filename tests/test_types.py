@@ -4,7 +4,7 @@ import copy
 import json
 import math
 import pickle
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from enum import IntEnum
 from functools import partial, wraps
@@ -153,9 +153,12 @@ RESULTS: list[PatternResult[Any]] = [
     PatternResult("x", 0.5, TokenUsage(1, 2, 3), {"k": [1, {"a": (2,)}]}),
     PatternResult[str]("x"),
     Vote("x", votes=2, history=[0.1]),
-    ConsensusResult("x", unique_responses=2, answer=(1,), votes=((4, 2), ("b", 1)), failures=("e",)),
+    ConsensusResult[Hashable](
+        "x", unique_responses=2, answer=(1,), votes=((4, 2), ("b", 1)), failures=("e",)
+    ),
     RefineResult("x", iterations=1, converged=True, score_history=[0.1, 0.9], stop_reason="target"),
     ReactResult("x", rounds=2, tool_calls_made=1),
+    ReactResult[list[int]]([1], text="Here."),
     PipeResult({"a": [1]}, metadata={"rounds": 1}, step_count=1, step_metadata=[{"rounds": 1}]),
 ]
 

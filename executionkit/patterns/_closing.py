@@ -13,10 +13,13 @@ CLOSING: Final = (
     "No more tools can be called. Give your final answer now, in words, from what you have, and say what is "
     "missing."
 )
+_TYPED: Final = (
+    "No other tool can be called. Give your final answer now, from what you have, by calling {name}."
+)
 
 
 class Closing:
-    """The closing call of a loop, which asks for an answer without tools.
+    """The closing call of a loop, which asks for an answer without tools, or by the tool that takes it.
 
     With "answer", the call and its tokens are kept back in every budget around the loop until the block is
     left or the call is made, so that parallel work can't take them.
@@ -26,6 +29,7 @@ class Closing:
         on_limit: Whether the loop answers at a limit.
         max_rounds: Maximum number of model calls.
         max_tokens: Maximum tokens in one reply.
+        answer: The name of the tool that takes a typed answer, if there is one.
 
     Attributes:
         answers: Whether the loop answers at a limit.
@@ -33,7 +37,9 @@ class Closing:
         reason: The limit that was reached; "answer" until then.
     """
 
-    def __init__(self, run: Run, on_limit: OnLimit, max_rounds: int, max_tokens: int) -> None:
+    def __init__(
+        self, run: Run, on_limit: OnLimit, max_rounds: int, max_tokens: int, answer: str | None = None
+    ) -> None:
         self.reason: StopReason = "answer"
         self.has_begun = False
         self.answers = on_limit == "answer"
@@ -41,6 +47,7 @@ class Closing:
         self._is_spent = False
         self._run = run
         self._max_rounds = max_rounds
+        self._answer = answer
         self._kept: Kept | None = None
 
     async def __aenter__(self) -> Self:
@@ -82,7 +89,8 @@ class Closing:
             where later turns would read them.
         """
         if messages[-1].get("role") != "user":
-            messages = [*messages, {"role": "user", "content": CLOSING}]
+            words = CLOSING if self._answer is None else _TYPED.format(name=self._answer)
+            messages = [*messages, {"role": "user", "content": words}]
         if self._kept is None:
             return messages, self._max_tokens
         self._kept.give_up()

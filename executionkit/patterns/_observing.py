@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from executionkit._json import plain
 from executionkit.engine.parallel import reap, spawn
@@ -16,6 +16,9 @@ from executionkit.patterns._tool_choice import ToolChoice
 from executionkit.patterns._tools import Prepared, Toolbox, cut
 from executionkit.patterns._transcript import Transcript
 from executionkit.responses import ToolCall
+
+if TYPE_CHECKING:
+    from executionkit.patterns._final_answer import FinalAnswer
 
 _CUT_OFF: Final = "Error: not run, because the reply was cut off by max_tokens before the call was complete."
 
@@ -39,6 +42,7 @@ class Observer:
 
     Attributes:
         toolbox: The tools.
+        final: The tool that takes a typed answer, if there is one.
         desk: Where calls get their approval.
         choice: Says which calls may run.
         repeats: Says which calls were made too often.
@@ -49,6 +53,7 @@ class Observer:
     """
 
     toolbox: Toolbox
+    final: "FinalAnswer[Any] | None"
     desk: Desk
     choice: ToolChoice
     repeats: Repeats
@@ -71,11 +76,13 @@ class Observer:
             ApprovalPending: Some of them wait for approval; the others are done.
         """
         texts: dict[str, str] = {}
+        final = self.final
+        others = calls if final is None else [call for call in calls if call.name != final.name]
         try:
             again: list[ToolCall] = []
             first: list[ToolCall] = []
             refused: list[ToolCall] = []
-            for index, call in enumerate(calls):
+            for index, call in enumerate(others):
                 refusal = _CUT_OFF if is_cut_off else self.choice.refusal(index)
                 if refusal is not None:
                     # At once, or a run that goes on from a transcript without it would run the call.
@@ -92,9 +99,14 @@ class Observer:
                 if (former := self.repeats.former(call)) is not None:
                     self.counters.repeated_calls += 1
                     await self._tell(call, former, texts)
+            # After the others. If some of them wait, so does the answer: it is read when they have run.
+            if final is not None and len(texts) == len(others):
+                for call in calls:
+                    if call.name == final.name:
+                        await self._tell(call, final.take(call, is_cut_off=is_cut_off), texts)
         finally:
             self.transcript.add_results(calls, texts, self.toolbox.take_parts(calls))
-        self.desk.settle([call for call in calls if call.id not in texts])
+        self.desk.settle([call for call in others if call.id not in texts])
 
     async def _run(self, calls: Sequence[ToolCall], texts: dict[str, str]) -> None:
         if len(calls) == 1:

@@ -6,13 +6,12 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from executionkit._json import STRICT, canonical_text, is_list, is_object
 from executionkit._schema import fits
 from executionkit.engine.thoughts import without_thoughts
 from executionkit.responses import LLMResponse, ToolCall
-from executionkit.types import Tool
 
 _log = logging.getLogger("executionkit.tools")
 
@@ -61,12 +60,29 @@ ANSWER_NOW: Final = (
 )
 
 
+class Described(Protocol):
+    """A tool, as far as a call of it has to be read.
+
+    Attributes:
+        parameters: JSON Schema of the arguments.
+    """
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    def convert(self, arguments: Mapping[str, object], /) -> object:
+        """Raise a ValueError if the arguments don't fit."""
+        ...
+
+
 class TextCalls:
     """The calls that the model of one run writes as text: flagged, or run.
 
     Args:
         tools: The tools of the run, by name.
         are_run: Whether they are run.
+        answer: The name of the tool that takes the answer, if there is one. A call of it alone runs nothing,
+            and is always taken.
 
     Attributes:
         unread: How many calls the answer consists of that were not run.
@@ -74,10 +90,11 @@ class TextCalls:
             tools: small models repeat a call until the rounds are gone.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], *, are_run: bool) -> None:
+    def __init__(self, tools: Mapping[str, Described], *, are_run: bool, answer: str | None = None) -> None:
         self.unread = 0
         self.is_over = False
         self._tools = tools
+        self._answer = answer
         self._are_run = are_run
         self._ran: set[tuple[str, str]] = set()
 
@@ -87,6 +104,7 @@ class TextCalls:
 
     def taken(self, reply: LLMResponse) -> LLMResponse | None:
         """The reply, with its text calls as tool calls if they are run; None if all were run before."""
+        self.unread = 0
         if reply.tool_calls:
             if self._are_run:
                 self._ran |= _named(reply.tool_calls).keys()
@@ -95,7 +113,9 @@ class TextCalls:
         if not calls:
             return reply
         named = _named(calls)
-        new = {key: call for key, call in named.items() if key not in self._ran}
+        if not reply.was_truncated and all(call.name == self._answer for call in calls):
+            return replace(reply, content=words, tool_calls=tuple(named.values()))
+        new = {key: call for key, call in named.items() if key not in self._ran or call.name == self._answer}
         if self._are_run and not self.is_over and not new:
             self.is_over = True
             return None
@@ -118,7 +138,7 @@ def _named(calls: Sequence[ToolCall]) -> dict[tuple[str, str], ToolCall]:
 
 
 def read_text_calls(
-    content: str, tools: Mapping[str, Tool], *, is_cut_off: bool = False
+    content: str, tools: Mapping[str, Described], *, is_cut_off: bool = False
 ) -> tuple[list[ToolCall], str]:
     """The tool calls that a text consists of, and the words before them; no call where there is doubt.
 
@@ -151,7 +171,7 @@ def _is_in_fence(text: str, at: int) -> bool:
 
 
 class _Reader:
-    def __init__(self, tools: Mapping[str, Tool], *, is_cut_off: bool) -> None:
+    def __init__(self, tools: Mapping[str, Described], *, is_cut_off: bool) -> None:
         self._tools = tools
         self._is_cut_off = is_cut_off
 
@@ -279,7 +299,7 @@ class _Reader:
         except TypeError as exc:  # bytes, sets and complex numbers
             raise _Unreadable from exc
 
-    def _tool(self, name: object) -> Tool:
+    def _tool(self, name: object) -> Described:
         if not isinstance(name, str) or name not in self._tools:
             raise _Unreadable
         return self._tools[name]

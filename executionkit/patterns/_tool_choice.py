@@ -27,6 +27,8 @@ class ToolChoice:
             was run or declined once.
         parallel: Whether the model may call several tools in one reply; None leaves it to the server.
         tools: The names of the tools.
+        answer: The name of the tool that takes a typed answer, if there is one. Where no tool may be called,
+            this one must be.
 
     Attributes:
         is_closed: Whether no call is run any more.
@@ -35,13 +37,16 @@ class ToolChoice:
         ValueError: There is no such tool, or none to be required.
     """
 
-    def __init__(self, wanted: object, parallel: object, tools: Iterable[str]) -> None:
+    def __init__(
+        self, wanted: object, parallel: object, tools: Iterable[str], answer: str | None = None
+    ) -> None:
         if wanted != "auto":
-            _check(wanted, list(tools))
+            _check(wanted, list(tools), answer)
         if parallel is not None and not isinstance(parallel, bool):
             raise ValueError(f"parallel_tool_calls must be True, False or None, got {parallel!r}")
         self._wanted = str(wanted)
         self._parallel = parallel
+        self._answer = answer
         self.is_closed = wanted == "none"
 
     def met(self, name: str) -> None:
@@ -52,11 +57,12 @@ class ToolChoice:
     def fields(self) -> dict[str, Any]:
         """The fields of the next request, which has tools."""
         fields: dict[str, Any] = {} if self._parallel is None else {"parallel_tool_calls": self._parallel}
-        if self.is_closed:
+        if self.is_closed and self._answer is None:
             return {**fields, "tool_choice": "none"}
-        if self._wanted in _WORDS:
-            return fields if self._wanted == "auto" else {**fields, "tool_choice": self._wanted}
-        return {**fields, "tool_choice": {"type": "function", "function": {"name": self._wanted}}}
+        name = self._answer if self.is_closed else self._wanted
+        if name in _WORDS:
+            return fields if name == "auto" else {**fields, "tool_choice": name}
+        return {**fields, "tool_choice": {"type": "function", "function": {"name": name}}}
 
     def refusal(self, index: int) -> str | None:
         """Why a call of a reply is not run, by its place in the reply; None if it may run."""
@@ -65,21 +71,22 @@ class ToolChoice:
         return ONE_AT_A_TIME if index and self._parallel is False else None
 
 
-def _check(wanted: object, names: list[str]) -> None:
+def _check(wanted: object, names: list[str], answer: str | None) -> None:
     checks.text(tool_choice=wanted)
     if wanted not in (*_WORDS, *names):
         known = ", ".join(map(repr, (*_WORDS, *names)))
         raise ValueError(f"tool_choice must be one of {known}, got {wanted!r}")
-    if wanted == "required" and not names:
+    if wanted == "required" and not names and answer is None:
         raise ValueError("tool_choice must not be 'required' where there are no tools, got 'required'")
 
 
 async def ask_without_tools(
     narrator: Narrator, run: Run, messages: list[dict[str, Any]], settings: Mapping[str, Any]
 ) -> LLMResponse:
-    """Call the model with `tool_choice: "none"`; a server that refuses that is asked once more without it."""
+    """Call the model where no tool may run; a server that refuses `tool_choice` is asked without it."""
     without = {name: value for name, value in settings.items() if name != "tool_choice"}
-    if NO_TOOL_CHOICE.recall(run.target, "none"):
+    kind = "none" if settings["tool_choice"] == "none" else "name"
+    if NO_TOOL_CHOICE.recall(run.target, kind):
         return await narrator.ask(run, messages, **without)
     try:
         return await narrator.ask(run, messages, **settings)
@@ -87,5 +94,5 @@ async def ask_without_tools(
         if not refuses_tool_choice(exc):
             raise
     reply = await narrator.ask(run, messages, **without)
-    NO_TOOL_CHOICE.learn(run.target, "none", True)  # noqa: FBT003 - the value that is remembered
+    NO_TOOL_CHOICE.learn(run.target, kind, True)  # noqa: FBT003 - the value that is remembered
     return reply

@@ -53,6 +53,12 @@ class Transcript:
         """Append a message of the user's; it belongs to the latest exchange."""
         self.messages.append({"role": "user", "content": text})
 
+    def add_refused(self, reply: LLMResponse, request: str) -> None:
+        """Append a text that is not the answer, and the user's request for another."""
+        if reply.content.strip() or reply.refusal:  # an empty turn is refused by some servers
+            self.messages.append(turn_of(reply, ()))
+        self.add_user(request)
+
     def add_answer(self, reply: LLMResponse) -> None:
         """Append a reply that ends the turn."""
         self.messages.append(without_reasoning(turn_of(reply, ())))

@@ -1,13 +1,15 @@
 """`react_loop`: let the model think, call tools and read what they returned, until it answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Never, TypedDict
+from dataclasses import dataclass, field, replace
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Never, TypedDict, TypeVar, Unpack, overload
 
 from executionkit import _checks as checks
 from executionkit._json import plain
 from executionkit._keywords import ignore_keywords
 from executionkit._opening import Messages, opening
+from executionkit._output import OutputAdapter
 from executionkit._prompt import Prompt
 from executionkit._text import collapsed, shorten
 from executionkit.approval import Approval, Approver
@@ -22,14 +24,20 @@ from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._observing import Counters, Observer
 from executionkit.patterns._options import Options, checked_options
 from executionkit.patterns._repeats import Repeats
-from executionkit.patterns._text_calls import ANSWER_NOW, TextCalls
+from executionkit.patterns._result_types import Value_co
+from executionkit.patterns._text_calls import ANSWER_NOW, Described, TextCalls
 from executionkit.patterns._tool_choice import ToolChoice, ask_without_tools
 from executionkit.patterns._tools import Toolbox, tools_by_name
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
 from executionkit.responses import LLMResponse
-from executionkit.tools._tool import Toolable
+from executionkit.tools._tool import Tool, Toolable
 from executionkit.types import PatternResult, TokenUsage
+
+if TYPE_CHECKING:
+    from executionkit.patterns._final_answer import FinalAnswer
+
+T = TypeVar("T")
 
 
 class ReactOptions(TypedDict, total=False):
@@ -55,8 +63,8 @@ class ReactOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class ReactResult(PatternResult[str]):
-    """The model's final answer. `score` is None.
+class ReactResult(PatternResult[Value_co]):
+    """The model's final answer: a text, or a value of the type that `output` asks for. `score` is None.
 
     Attributes:
         rounds: Number of model calls, the final one included.
@@ -76,6 +84,8 @@ class ReactResult(PatternResult[str]):
         messages: The whole conversation, with the system message, the earlier messages and the answer, in
             the form of the chat completions API. They are plain copies, ready for `json.dumps`. Pass them as
             `messages` for the next turn.
+        text: The words that the model wrote beside a value of `output`; "" without `output`. Not in
+            `metadata`.
     """
 
     rounds: int = 0
@@ -91,8 +101,46 @@ class ReactResult(PatternResult[str]):
     repeated_calls: int = 0
     stop_reason: StopReason = "answer"
     messages: tuple[Mapping[str, Any], ...] = ()
+    text: str = field(default="", metadata={"mirrored": False})
 
 
+class LoopOptions(ReactOptions, total=False):
+    """Keyword parameters of `react_loop`, except `output`."""
+
+    max_cost: TokenUsage | None
+    messages: Messages | None
+    system: str | None
+    approvals: Mapping[str, Approval | bool] | None
+    max_retries: int
+
+
+@overload
+async def react_loop(
+    provider: ToolCallingProvider,
+    prompt: Prompt | None,
+    tools: Sequence[Toolable],
+    *,
+    output: None = None,
+    **options: Unpack[LoopOptions],
+) -> ReactResult: ...
+@overload
+async def react_loop(
+    provider: ToolCallingProvider,
+    prompt: Prompt | None,
+    tools: Sequence[Toolable],
+    *,
+    output: type[T] | OutputAdapter[T],
+    **options: Unpack[LoopOptions],
+) -> ReactResult[T]: ...
+@overload
+async def react_loop(
+    provider: ToolCallingProvider,
+    prompt: Prompt | None,
+    tools: Sequence[Toolable],
+    *,
+    output: Mapping[str, Any] | UnionType,
+    **options: Unpack[LoopOptions],
+) -> ReactResult[Any]: ...
 async def react_loop(
     provider: ToolCallingProvider,
     prompt: Prompt | None,
@@ -119,8 +167,10 @@ async def react_loop(
     max_repeats: int | None = None,
     tool_choice: Literal["auto", "required", "none"] | str = "auto",
     parallel_tool_calls: bool | None = None,
+    output: object = None,
+    max_retries: int = 3,
     **_: Never,
-) -> ReactResult:
+) -> ReactResult[Any]:
     """Let the model call tools and read their results until it answers.
 
     The loop sends the task with the tools, runs the tools that the model asks for, and sends the results
@@ -210,9 +260,9 @@ async def react_loop(
         approvals: Answers for the calls at the end of `messages`, by their ids: True, False or an
             `Approval`. Calls without one are put to `approve`. Defaults to none.
         on_limit: At `max_rounds` or the end of a budget, "raise" raises the error, and "answer" uses the last
-            call to ask for an answer without tools. That call, with `max_tokens`, is kept back from the
-            beginning in every budget around the loop. A ceiling on input tokens can be used up by others
-            nevertheless.
+            call to ask for an answer without tools, or by the tool of `output`. That call, with `max_tokens`,
+            is kept back from the beginning in every budget around the loop. A ceiling on input tokens can be
+            used up by others nevertheless.
         max_repeats: How often the same call is run; at least 1. The same are calls of one tool with equal
             arguments. A further one is not run: the model reads the former result once more. Tools with
             `repeatable` are left alone. Defaults to no limit.
@@ -221,6 +271,13 @@ async def react_loop(
         parallel_tool_calls: Whether the model may ask for several calls in one reply. With False, of several
             calls the first is run, and the model is told to wait with the others. Defaults to the server's
             own default.
+        output: The form of the answer, as in `structured`: a type that pydantic can check, a TypeAdapter
+            (these need the extra `pydantic`), or a JSON Schema as a mapping. The model gives the answer by a
+            tool `final_answer`, which ends the loop; the other calls of that reply are run before. A text in
+            its place is taken if JSON that fits can be read from it. Otherwise the call is asked for, once.
+            Defaults to an answer in words.
+        max_retries: How many replies may give an answer that does not fit `output`; at least 0. Each one is
+            answered with all errors.
         **_: Keywords that a `pipe` shares with its other steps; they are ignored with a warning. A keyword
             that is nearly a parameter's name, or that asks for a feature by another name (`instructions`,
             `approval_gate`, ...), is a TypeError before any call.
@@ -234,8 +291,11 @@ async def react_loop(
         TypeError: The provider does not support tools, `tools` holds something other than tools, or a keyword
             is refused. No call was made. Also: `approve`, or a tool's `needs_approval`, returned something
             else than it must. The tool was not run.
-        ValueError: A parameter is out of range, two tools share a name, or `messages` can't be sent; then the
-            error names the message and the reason. No call was made.
+        ValueError: A parameter is out of range, two tools share a name, `output` can't be checked, or
+            `messages` can't be sent; then the error names the message and the reason. No call was made.
+        ImportError: `output` is a type, and pydantic is not installed. No call was made.
+        PatternError: More than `max_retries` answers did not fit `output`, or the model wrote another text
+            when it was asked to call `final_answer`.
         ApprovalPending: Calls wait for approval, and there is no `approve`, or it raised this error. The
             other calls of the round are done.
         MaxIterationsError: The model gave no answer within `max_rounds`.
@@ -247,7 +307,8 @@ async def react_loop(
     Every error has the conversation so far in `.metadata["messages"]`, with the results of the tools that
     were run. To go on, pass it as `messages`, with `prompt=None`. Beside it are `["rounds"]`,
     `["tool_calls_made"]`, `["truncated_responses"]`, `["truncated_observations"]`, `["messages_trimmed"]`,
-    `["declined"]` and `["repeated_calls"]`.
+    `["declined"]` and `["repeated_calls"]`. With `output` the last answer that did not fit is in
+    `["last_text"]`, and its faults in `["errors"]`.
     """
     if _:
         ignore_keywords(react_loop, _)
@@ -257,13 +318,16 @@ async def react_loop(
         checks.at_least(1, max_repeats=max_repeats)
     checks.one_of(("flag", "run"), text_calls=text_calls)
     checks.one_of(("raise", "answer"), on_limit=on_limit)
+    checks.at_least(0, max_retries=max_retries)
     left_over = transcript.unanswered
     check_approvals(approve, approval_timeout, approvals, left_over)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     further = checked_options(options)
     narrator = Narrator("react_loop", on_event)
     by_name = tools_by_name(tools)
-    choice = ToolChoice(tool_choice, parallel_tool_calls, by_name)
+    final = None if output is None else _final_answer(output, by_name, max_retries)
+    answer = None if final is None else final.name
+    choice = ToolChoice(tool_choice, parallel_tool_calls, by_name, answer)
     counters = Counters()
 
     run = Run(
@@ -271,24 +335,32 @@ async def react_loop(
         provider,
         max_cost=max_cost,
         retry=retry,
-        salvage=lambda: {"messages": plain(transcript.messages), **vars(counters)},
+        salvage=lambda: {
+            "messages": plain(transcript.messages),
+            **vars(counters),
+            **(final.salvage() if final is not None else {}),
+        },
     )
     _require_tool_support(provider)
-    async with run, Closing(run, on_limit, max_rounds, max_tokens) as closing:
+    async with run, Closing(run, on_limit, max_rounds, max_tokens, answer) as closing:
         toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
         desk = Desk(approve, approval_timeout, approvals, narrator, transcript)
         repeats = Repeats(max_repeats)
         observer = Observer(
-            toolbox, desk, choice, repeats, transcript, counters, narrator, max_observation_chars
+            toolbox, final, desk, choice, repeats, transcript, counters, narrator, max_observation_chars
         )
-        schemas = [tool.to_schema() for tool in by_name.values()] or None
-        written = TextCalls(by_name, are_run=text_calls == "run")
+        last_tool = [] if final is None else [final.to_schema()]
+        schemas = [*(tool.to_schema() for tool in by_name.values()), *last_tool] or None
+        read: Mapping[str, Described] = by_name if final is None else {**by_name, final.name: final}
+        written = TextCalls(read, are_run=text_calls == "run", answer=answer)
         said_nothing = False
 
         if left_over:
             await observer.observe(left_over)
+            if final is not None and final.settle():
+                return _result(LLMResponse(""), final, run, counters, transcript, narrator, closing)
         while counters.rounds < max_rounds:
-            offered = None if written.is_over else schemas
+            offered = (last_tool or None) if written.is_over else schemas
             if closing.answers and closing.is_due(counters.rounds, transcript.messages, offered):
                 choice.is_closed = True
                 written.close()
@@ -304,12 +376,12 @@ async def react_loop(
                 "temperature": temperature,
                 "max_tokens": max_tokens,
             }
-            if offered:
+            if offered and not written.is_over:
                 fields |= choice.fields()
             if closing.has_begun:
                 request, fields["max_tokens"] = closing.begun(request)
             try:
-                if choice.is_closed and offered:
+                if choice.is_closed and "tool_choice" in fields:
                     reply = await ask_without_tools(narrator, run, request, fields)
                 else:
                     reply = await narrator.ask(run, request, **fields)
@@ -318,7 +390,7 @@ async def react_loop(
                     raise
                 continue
             if closing.has_begun and reply.tool_calls:
-                reply = replace(reply, tool_calls=())
+                reply = replace(reply, tool_calls=[call for call in reply.tool_calls if call.name == answer])
             counters.rounds += 1
             counters.truncated_responses += reply.was_truncated
             if _says_nothing(reply):
@@ -330,27 +402,56 @@ async def react_loop(
             said_nothing = False
             taken = written.taken(reply)
             if taken is None:
-                transcript.add_user(ANSWER_NOW)
+                transcript.add_user(ANSWER_NOW if final is None else final.answer_now)
                 continue
-            if not taken.tool_calls:
-                transcript.add_answer(taken)
-                return ReactResult(
-                    value=reply.content,
-                    cost=run.usage,
-                    finish_reason=reply.finish_reason,
-                    refusal=reply.refusal,
-                    callback_errors=narrator.errors,
-                    unread_tool_calls=written.unread,
-                    stop_reason=closing.reason,
-                    messages=tuple(plain(transcript.messages)),
-                    **vars(counters),
-                )
-            await observer.observe(transcript.add_reply(taken), is_cut_off=reply.was_truncated)
+            if taken.tool_calls:
+                await observer.observe(transcript.add_reply(taken), is_cut_off=reply.was_truncated)
+                if final is None or not final.settle():
+                    continue
+            elif final is not None and (call_request := final.take_text(reply, is_call=written.unread > 0)):
+                transcript.add_refused(taken, call_request)
+                final.settle()
+                continue
+            return _result(taken, final, run, counters, transcript, narrator, closing, written.unread)
 
         raise MaxIterationsError(
             f"no final answer within max_rounds={max_rounds}; allow more rounds, pass on_limit='answer', or "
             "go on from the transcript: messages=error.metadata['messages'], prompt=None"
         )
+
+
+def _final_answer(output: object, others: Mapping[str, Tool], max_retries: int) -> "FinalAnswer[Any]":
+    from executionkit.patterns._final_answer import FinalAnswer  # not at the top: few loops need it
+
+    return FinalAnswer(output, others, max_retries)
+
+
+def _result(
+    reply: LLMResponse,
+    final: "FinalAnswer[Any] | None",
+    run: Run,
+    counters: Counters,
+    transcript: Transcript,
+    narrator: Narrator,
+    closing: Closing,
+    unread: int = 0,
+) -> ReactResult[Any]:
+    # The conversation ends with a turn of the model's, also where a call gave the answer: not every server
+    # lets the user speak after the result of a tool.
+    is_said = final is None or reply.content == final.given
+    transcript.add_answer(reply if final is None or is_said else LLMResponse(final.given))
+    return ReactResult(
+        value=reply.content if final is None else final.value,
+        cost=run.usage,
+        finish_reason=reply.finish_reason,
+        refusal=reply.refusal,
+        callback_errors=narrator.errors,
+        unread_tool_calls=unread if final is None else 0,
+        stop_reason=closing.reason,
+        messages=tuple(plain(transcript.messages)),
+        text="" if final is None else reply.content,
+        **vars(counters),
+    )
 
 
 def _check_limits(

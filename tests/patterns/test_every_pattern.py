@@ -191,6 +191,8 @@ PATTERNS = [
             "max_rounds": [0, *NO_COUNT],
             "max_parallel_tools": [0, *NO_COUNT],
             "text_calls": [None, True, "Run", "off"],
+            "max_retries": NO_COUNT,
+            "output": ["int", 3, b"q", [1], object()],
             "approve": [True, "yes", lambda: True],
             "approval_timeout": [0, -1.0, float("inf"), "1"],
             "on_limit": [None, True, "Answer", "stop"],

@@ -211,7 +211,7 @@ async def test_a_provider_that_does_not_say_it_supports_tools_is_refused(support
 
     provider = Other(["42"])
     with pytest.raises(TypeError, match="supports_tools"):
-        await react_loop(provider, "q", [look()])  # type: ignore[arg-type]  # what is wrong is the point
+        await react_loop(provider, "q", [look()])  # type: ignore[call-overload]  # what is wrong is the point
     assert provider.call_count == 0
 
 
@@ -220,7 +220,7 @@ async def test_a_provider_without_the_attribute_is_refused() -> None:
         complete = MockProvider(["42"]).complete
 
     with pytest.raises(TypeError, match=r"Plain has .*no such attribute"):
-        await react_loop(Plain(), "q", [look()])  # type: ignore[arg-type]  # what is wrong is the point
+        await react_loop(Plain(), "q", [look()])  # type: ignore[call-overload]  # what is wrong is the point
 
 
 async def test_two_tools_of_one_name_are_refused() -> None:

@@ -359,7 +359,7 @@ async def test_every_door_takes_the_keyword() -> None:
     assert [result.value for result in results] == ["done"] * 3
     provider = MockProvider(["done"])
     with pytest.raises(ValueError, match="text_calls must be one of 'flag', 'run'"):
-        await react_loop(provider, "q", [], text_calls="ask")  # type: ignore[arg-type]
+        await react_loop(provider, "q", [], text_calls="ask")  # type: ignore[call-overload]
     assert provider.call_count == 0
 
 

@@ -51,6 +51,7 @@ from executionkit import (
     ToolCallDone,
     ToolCallingProvider,
     UsageEvent,
+    VotingStrategy,
     answers,
     best_of_n,
     best_of_n_sync,
@@ -242,19 +243,34 @@ budget = TokenUsage(llm_calls=20, input_tokens=20_000, output_tokens=10_000)
 patient = RetryConfig(max_retries=5)
 
 
+def some_key(text: str) -> Hashable | None:
+    return text or None
+
+
+async def report(result: ConsensusResult) -> ReactResult:
+    assert_type(result.answer, str)
+    return await react_loop(mock, result.answer, [price])
+
+
 async def patterns() -> None:
     voted = await consensus(provider, "q", num_samples=3, strategy="unanimous", max_cost=budget)
     assert_type(voted, ConsensusResult)
     assert_type(voted.value, str)
     assert_type(voted.score, float | None)
     assert_type(voted.agreement_ratio, float)
-    voted = await consensus(mock, "q", key=answers.number, stop=0.95, min_samples=2, choices_per_request=3)
-    await consensus(mock, "q", key=answers.tagged(then=answers.choice("ABC")), stop="decided")
+    assert_type(voted.answer, str)
+    summed = await consensus(mock, "q", key=answers.number, stop=0.95, min_samples=2, choices_per_request=3)
+    print(round(summed.answer * 1.19, 2))
+    tagged = await consensus(mock, "q", key=answers.tagged(then=answers.choice("ABC")), stop="decided")
+    assert_type(tagged, ConsensusResult[str])
     await consensus(mock, "q", key=answers.label("yes", "no"), stop="all")
-    await consensus(mock, "q", key=lambda text: (text.lower(), len(text)))
-    await consensus(mock, "q", key=len)
-    assert_type(voted.answer, Hashable)
-    assert_type(voted.votes, tuple[tuple[Hashable, int], ...])
+    pairs = await consensus(mock, "q", key=lambda text: (text.lower(), len(text)))
+    assert_type(pairs.answer, tuple[str, int])
+    counted = await consensus(mock, "q", key=len, strategy=VotingStrategy.MAJORITY)
+    assert_type(counted, ConsensusResult[int])
+    assert_type(counted.votes, tuple[tuple[int, int], ...])
+    any_of_them: list[ConsensusResult[Hashable]] = [voted, summed, pairs, counted]
+    any_of_them.append(await consensus(mock, "q", key=some_key))
     assert_type(voted.confidence, float)
     assert_type(voted.failures, tuple[str, ...])
     assert_type(answers.number("42"), int | float | None)
@@ -371,7 +387,9 @@ async def pictures(task: Prompt) -> None:
     await consensus(provider, ["What breed?", dog], num_samples=3, options={"seed": 1, "stop": ["END"]})
     await refine_loop(mock, ("Caption it.", dog), evaluator=Rubric("Short."), options=None)
     await structured(provider, [dog], Book, options={"top_p": 0.5})
-    await react_loop(mock, [{"type": "input_audio", "input_audio": {"data": "...", "format": "wav"}}], [tool])
+    await react_loop(
+        mock, [{"type": "input_audio", "input_audio": {"data": "...", "format": "wav"}}], [look_tool]
+    )
     pages = [file(b"%PDF-", name="a.pdf")]
     await map_reduce(mock, pages, map_prompt=lambda page: ["Sum it up.", page], reduce_prompt="r")
     await pipe(mock, task, consensus, options={"seed": 1})
@@ -381,6 +399,10 @@ async def pictures(task: Prompt) -> None:
     assert_type(reply.logprobs, tuple[TokenLogprob, ...])
     assert_type(reply.logprobs[0].top, tuple[TokenLogprob, ...])
     assert_type(MockProvider([LLMResponse("x", logprobs=(TokenLogprob("x", -0.5),))]), MockProvider)
+
+
+def about(book: Book) -> str:
+    return f"What is {book.title} about?"
 
 
 async def many() -> None:
@@ -403,6 +425,11 @@ async def many() -> None:
         on_failure="skip",
     )
     assert_type(merged, MapReduceResult)
+    books = [Book("a"), Book("b", 1927)]
+    await map_reduce(mock, books, map_prompt=lambda book: book.title, reduce_prompt="r")
+    await map_reduce(mock, books, map_prompt=about, reduce_prompt="r", on_failure="skip")
+    await map_reduce(mock, ({"a": 1},), map_prompt=str, reduce_prompt="r")
+    await map_reduce(mock, range(3), map_prompt=lambda page: f"Page {page + 1}", reduce_prompt="r")
     assert_type(merged.failed[0]["error"], str)
     assert_type(merged.map_results, list[str | None])
     refined = await refine_loop(mock, "q", evaluator=told_the_task, on_budget="return", attempts_shown=1)
@@ -417,6 +444,7 @@ async def pipes() -> None:
     assert_type(piped.step_metadata, list[dict[str, Any]])
     await pipe(provider, "q", partial(consensus, num_samples=3), partial(refine_loop, max_iterations=3))
     await pipe(provider, "q", consensus, partial(react_loop, tools=[look_tool]))
+    await pipe(provider, "q", partial(react_loop, tools=[price], output=Book))
     await pipe(OwnProvider(), "q", shout, consensus, temperature=0.2)
     await pipe(mock, "q", partial(consensus, key=answers.boxed, stop="decided"), shout)
     parsed = await pipe(mock, "q", parse)
@@ -449,14 +477,16 @@ async def talk() -> None:
 async def session() -> None:
     kit = Kit(provider, track_cost=True)
     assert_type(await kit.consensus("q", num_samples=3, retry=None), ConsensusResult)
-    assert_type(await kit.consensus("q", key=answers.number, stop="decided"), ConsensusResult)
+    assert_type(await kit.consensus("q", key=len, stop="decided"), ConsensusResult[int])
     assert_type(await kit.refine("q", evaluator=judge, patience=2), RefineResult)
     assert_type(await kit.react("q", [look_tool], max_rounds=2, tool_timeout=1.5), ReactResult)
+    assert_type(await kit.react("q", [add], output=Book), ReactResult[Book])
     assert_type(await kit.structured("q", Book, max_tokens=9), StructuredResult[Book])
     assert_type((await kit.structured("q")).value, dict[str, Any] | list[Any])
     assert_type((await kit.structured("q", {"type": "array"})).value, Any)
     assert_type(await kit.best_of_n("q", evaluator=judge), BestOfNResult)
     assert_type(await kit.map_reduce(["a"], map_prompt="m", reduce_prompt="r"), MapReduceResult)
+    await kit.map_reduce([Book("a")], map_prompt=about, reduce_prompt="r")
     assert_type(await kit.pipe("q", consensus, max_budget=budget), PipeResult[str])
     assert_type(kit.usage, TokenUsage)
 
@@ -466,6 +496,9 @@ def script() -> None:
     assert_type(consensus_sync(provider, "q", key=answers.last_line, stop=0.9), ConsensusResult)
     assert_type(refine_loop_sync(provider, "q", evaluator=judge, max_iterations=0), RefineResult)
     assert_type(react_loop_sync(provider, "q", [look_tool], max_history_messages=9), ReactResult)
+    assert_type(react_loop_sync(provider, "q", [price], output=Book), ReactResult[Book])
+    assert_type(consensus_sync(provider, "q", key=len).answer, int)
+    map_reduce_sync(provider, [Book("a")], map_prompt=about, reduce_prompt="r")
     assert_type(structured_sync(provider, "q", Book), StructuredResult[Book])
     assert_type(structured_sync(provider, "q").value, dict[str, Any] | list[Any])
     assert_type(structured_sync(provider, "q", Adapter()).value, int | str)

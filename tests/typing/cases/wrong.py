@@ -32,12 +32,19 @@ from executionkit import (
     structured,
     structured_sync,
 )
+from executionkit import tool as as_tool
 from executionkit.mcp import mcp_tools, tools_from_mcp
 from executionkit.parts import image
 
 p = Provider("http://127.0.0.1:8000/v1", "a-model")
 kit = Kit(p)
 tool = Tool("noop", "Do nothing.", {"type": "object"}, lambda: "done")
+
+
+@as_tool
+def price(item: str) -> float:
+    """The price of an item on the menu."""
+    return 3.2
 
 
 @dataclass
@@ -89,6 +96,9 @@ async def patterns() -> None:
     await consensus(p, "q", max_cost=20)  # E: max_cost
     await consensus(p, "q", stop="decide")  # E: stop
     await consensus(p, "q", key="number")  # E: key
+    await consensus(p, "q", key=lambda text: [text])  # E: list[str]
+    await consensus(p, "q", strategy="majorty")  # E: strategy
+    consensus_sync(p, "q", strategy="first")  # E: strategy
     await consensus(p, "q", min_samples="3")  # E: min_samples
     mcp_tools("http://127.0.0.1/mcp", needs_approval="some")  # E: needs_approval
     await tools_from_mcp(p)  # E: ToolServer
@@ -100,10 +110,10 @@ async def patterns() -> None:
     await consensus(p, "q", options=["seed"])  # E: options
     await structured(p, "q", Film, options="seed")  # E: structured
     image("a.png", detail="lowest")  # E: detail
-    await react_loop(PlainProvider(), "q", [tool])  # E: supports_tools
+    await react_loop(PlainProvider(), "q", [tool])  # E: react_loop
     await react_loop(p, "q", tool)  # E: Sequence
-    await react_loop(p, "q", [tool], max_round=3)  # E: max_round
-    await react_loop(p, "q")  # E: tools
+    await react_loop(p, "q", [tool], max_round=3)  # E: react_loop
+    await react_loop(p, "q")  # E: react_loop
 
 
 async def data() -> None:
@@ -126,6 +136,9 @@ async def many() -> None:
     Rubric("c", judge="gpt")  # E: judge
     await map_reduce(p, ["a"], map_prompt="m")  # E: reduce_prompt
     await map_reduce(p, [1], map_prompt="m", reduce_prompt="r")  # E: int
+    await map_reduce(p, [1], map_prompt=str.upper, reduce_prompt="r")  # E: str
+    await map_reduce(p, [Film("a")], map_prompt=lambda film: film.titel, reduce_prompt="r")  # E: titel
+    await map_reduce(p, ["a"], map_prompt=len, reduce_prompt="r")  # E: map_prompt
     await map_reduce(p, ["a"], map_prompt="m", reduce_prompt=str.upper)  # E: reduce_prompt
     await map_reduce(p, ["a"], map_prompt="m", reduce_prompt="r", on_failure="ignore")  # E: on_failure
     await refine_loop(p, "q", on_budget="ignore")  # E: on_budget
@@ -193,3 +206,5 @@ async def results() -> None:
     result = await consensus(p, "q")
     number: int = result.value  # E: int
     print(result.agreement, number)  # E: agreement
+    count: str = (await consensus(p, "q", key=len)).answer  # E: "str"
+    print(count)
