@@ -13,7 +13,7 @@ REASONING: Final = (
     "reasoning_text",  # of GitHub Copilot's API
 )
 """The fields that servers use for the reasoning in a message."""
-_ANY_REASONING: Final = frozenset(REASONING)
+REASONING_FIELDS: Final = frozenset(REASONING)
 
 _SEPARATOR: Final = "\n\n"
 
@@ -33,7 +33,7 @@ def raw_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def reasoning_of(message: Mapping[str, Any]) -> str:
     """The reasoning in a message or a delta: the first of the fields that servers use for it."""
-    if not _ANY_REASONING.isdisjoint(message):  # most messages have none of them
+    if not REASONING_FIELDS.isdisjoint(message):  # most messages have none of them
         for name in REASONING:
             value = message.get(name)
             if value and (text := _thought(value)):

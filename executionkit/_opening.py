@@ -65,8 +65,12 @@ def user_message(content: Content) -> dict[str, Any]:
 
 def count_instructions(messages: Messages) -> int:
     """How many system and developer messages a conversation begins with."""
-    others = (index for index, message in enumerate(messages) if message.get("role") not in _INSTRUCTIONS)
-    return next(others, len(messages))
+    count = 0
+    for message in messages:
+        if message.get("role") not in _INSTRUCTIONS:
+            break
+        count += 1
+    return count
 
 
 def begins_with_instructions(messages: object) -> bool:

@@ -150,10 +150,11 @@ class PatternResult(Generic[T_co]):
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        names = _mirrored(type(self))  # type: ignore[arg-type]  # mypy takes the instances' __hash__ for the class's
-        own = {name: getattr(self, name) for name in names}
+        names, own = _mirrored(type(self))  # type: ignore[arg-type]  # mypy takes the instances' __hash__ for the class's
+        metadata = {**self.metadata, **{name: getattr(self, name) for name in names}}
         # Copied, so that the result shares no list or dict with its maker.
-        object.__setattr__(self, "metadata", MappingProxyType(copied({**self.metadata, **own})))
+        metadata = {**copied(metadata), **{name: getattr(self, name) for name in own}}
+        object.__setattr__(self, "metadata", MappingProxyType(metadata))
 
     def __str__(self) -> str:
         return str(self.value)
@@ -185,7 +186,13 @@ _RESULT_FIELDS = frozenset(f.name for f in fields(PatternResult))
 
 
 @cache
-def _mirrored(kind: type[Any]) -> tuple[str, ...]:
-    """The fields that `metadata` repeats: those that subclasses add, except for `{"mirrored": False}`."""
+def _mirrored(kind: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields that `metadata` repeats: those that subclasses add, except for `{"mirrored": False}`.
+
+    Returns:
+        The fields that are copied, and those marked `{"copied": False}`: their makers give them away.
+    """
     added = (spec for spec in fields(kind) if spec.name not in _RESULT_FIELDS)
-    return tuple(spec.name for spec in added if spec.metadata.get("mirrored", True))
+    mirrored = [spec for spec in added if spec.metadata.get("mirrored", True)]
+    copies = tuple(spec.name for spec in mirrored if spec.metadata.get("copied", True))
+    return copies, tuple(spec.name for spec in mirrored if spec.name not in copies)

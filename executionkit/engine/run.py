@@ -294,7 +294,12 @@ class Run:
         Raises:
             BudgetExhaustedError: Nothing is left of some budget.
         """
-        return Kept(self._meters, await self._held(lambda: self._meters.try_keep(max_tokens)))
+        if self._is_halted():
+            await _leave()
+        hold = self._meters.try_keep(max_tokens)
+        if not isinstance(hold, Hold):
+            hold = await self._room_made(hold, lambda: self._meters.try_keep(max_tokens))
+        return Kept(self._meters, hold)
 
     def can_pay(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, max_tokens: int
@@ -304,15 +309,17 @@ class Run:
 
     async def _admitted(self, request: Request) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
-        return await self._held(lambda: self._meters.try_hold(request))
-
-    async def _held(self, try_hold: Callable[[], Hold | Room]) -> Hold:
         if self._is_halted():
             await _leave()
-        hold = try_hold()
-        if isinstance(hold, Hold):
+        hold = self._meters.try_hold(request)
+        if isinstance(hold, Hold):  # nearly always
             return hold
-        room, place = hold, hold.join()
+        return await self._room_made(hold, lambda: self._meters.try_hold(request))
+
+    async def _room_made(self, room: Room, try_hold: Callable[[], Hold | Room]) -> Hold:
+        """Wait in the queue of one room after the other until `try_hold` finds place in all."""
+        hold: Hold | Room = room
+        place = room.join()
         try:
             while not isinstance(hold, Hold):
                 if hold is not room:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 from executionkit import _checks as checks
@@ -53,13 +54,18 @@ class Narrator:
                 self.errors += 1
                 _log.warning("%s: on_event raised for %s", self._name, type(event).__name__, exc_info=True)
 
-    async def ask(self, run: Run, messages: list[dict[str, Any]], **settings: Any) -> LLMResponse:
+    def ask(
+        self, run: Run, messages: list[dict[str, Any]], **settings: Any
+    ) -> Coroutine[Any, Any, LLMResponse]:
         """Call the model; with a callback, stream the reply and hand on its events.
 
         If the provider can't stream, the events come when the reply is whole.
         """
         if self._on_event is None:
-            return await run.complete(messages, **settings)
+            return run.complete(messages, **settings)
+        return self._ask(run, messages, **settings)
+
+    async def _ask(self, run: Run, messages: list[dict[str, Any]], **settings: Any) -> LLMResponse:
         if not run.can_stream:
             reply = await run.complete(messages, **settings)
             for event in events_of(reply):

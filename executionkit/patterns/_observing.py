@@ -94,7 +94,10 @@ class Observer:
                     first.append(call)
             for call in refused:
                 await self._tell(call, texts[call.id], texts)
-            await self._run(first, texts)
+            if len(first) == 1:
+                await self._one(first[0], texts)
+            elif first:
+                await self._run(first, texts)
             for call in again:  # a result of this very round may be the one to repeat
                 if (former := self.repeats.former(call)) is not None:
                     self.counters.repeated_calls += 1
@@ -109,12 +112,7 @@ class Observer:
         self.desk.settle([call for call in others if call.id not in texts])
 
     async def _run(self, calls: Sequence[ToolCall], texts: dict[str, str]) -> None:
-        if len(calls) == 1:
-            await self._one(calls[0], texts)
-            return
         tasks = spawn(*(self._one(call, texts) for call in calls))
-        if not tasks:
-            return
         try:
             await asyncio.wait(tasks)
         finally:

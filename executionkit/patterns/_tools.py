@@ -56,6 +56,8 @@ class Toolbox:
 
     def take_parts(self, calls: Sequence[ToolCall]) -> dict[str, tuple[Part, ...]]:
         """The pictures and other parts that these calls returned, by the id of the call; only once."""
+        if not self._parts:
+            return {}
         ids = [call.id for call in calls if call.id in self._parts]
         return {own: self._parts.pop(own) for own in ids}
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from executionkit._json import STRICT, a_list, a_text, an_object, is_list
-from executionkit._messages import REASONING, joined, raw_calls
+from executionkit._json import STRICT, a_list, a_text, an_object, is_list, plain
+from executionkit._messages import REASONING_FIELDS, joined, raw_calls
 from executionkit.responses import LLMResponse, ToolCall, text_of
 
 _ARGUMENTS: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -33,7 +33,7 @@ def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
         return turn
     content = given.get("content")
     if text_of(content) == reply.content and (is_list(content) or content == ""):
-        turn["content"] = content
+        turn["content"] = plain(content)
     if calls:
         asked = raw_calls(given)
         beside = asked if len(asked) == len(calls) else [{}] * len(calls)
@@ -41,9 +41,11 @@ def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
     return {**turn, **_unknown(given, _OWN)}
 
 
-def without_reasoning(turn: Mapping[str, Any]) -> dict[str, Any]:
+def without_reasoning(turn: dict[str, Any]) -> dict[str, Any]:
     """A turn without the fields of its reasoning: some servers refuse them once the turn has ended."""
-    return {name: value for name, value in turn.items() if name not in REASONING}
+    if REASONING_FIELDS.isdisjoint(turn):
+        return turn
+    return {name: value for name, value in turn.items() if name not in REASONING_FIELDS}
 
 
 def _call(call: ToolCall, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def _unknown(fields: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]
     if fields.keys() <= known:
         return {}
     # A null says nothing, and some servers refuse the nulls that they themselves send.
-    return {name: value for name, value in fields.items() if name not in known and value is not None}
+    return {name: plain(value) for name, value in fields.items() if name not in known and value is not None}
 
 
 def _message_of(reply: LLMResponse) -> Mapping[str, Any]:
@@ -86,8 +88,8 @@ def _message_of(reply: LLMResponse) -> Mapping[str, Any]:
         an_object(choice.get("message")) for choice in map(an_object, a_list(body.get("choices"))) if choice
     ]
     messages: list[Mapping[str, Any]] = [message for message in found if message is not None]
-    if not messages:
-        return {}
+    if len(messages) < 2:  # nearly all replies
+        return messages[0] if messages and _is_of(messages[0], reply) else {}
     # The parts of one answer may have come in several choices; of several answers, it is one.
     whole = joined([(message, "") for message in messages])[0][0]
     return next((message for message in (whole, *messages) if _is_of(message, reply)), {})
@@ -95,5 +97,8 @@ def _message_of(reply: LLMResponse) -> Mapping[str, Any]:
 
 def _is_of(message: Mapping[str, Any], reply: LLMResponse) -> bool:
     """Whether the message asks for the reply's calls. A provider may have changed a reply, and kept `raw`."""
-    names = [(an_object(call.get("function")) or {}).get("name") or "" for call in raw_calls(message)]
+    calls = raw_calls(message)
+    if not calls:
+        return not reply.tool_calls
+    names = [(an_object(call.get("function")) or {}).get("name") or "" for call in calls]
     return names == [call.name for call in reply.tool_calls]

@@ -100,7 +100,7 @@ class ReactResult(PatternResult[Value_co]):
     declined: int = 0
     repeated_calls: int = 0
     stop_reason: StopReason = "answer"
-    messages: tuple[Mapping[str, Any], ...] = ()
+    messages: tuple[Mapping[str, Any], ...] = field(default=(), metadata={"copied": False})
     text: str = field(default="", metadata={"mirrored": False})
 
 
@@ -392,7 +392,8 @@ async def react_loop(
             if closing.has_begun and reply.tool_calls:
                 reply = replace(reply, tool_calls=[call for call in reply.tool_calls if call.name == answer])
             counters.rounds += 1
-            counters.truncated_responses += reply.was_truncated
+            is_cut_off = reply.was_truncated
+            counters.truncated_responses += is_cut_off
             if _says_nothing(reply):
                 # It stays out of the transcript: nobody can go on from an empty turn of the model's.
                 if said_nothing or closing.has_begun or counters.rounds == max_rounds:
@@ -405,7 +406,7 @@ async def react_loop(
                 transcript.add_user(ANSWER_NOW if final is None else final.answer_now)
                 continue
             if taken.tool_calls:
-                await observer.observe(transcript.add_reply(taken), is_cut_off=reply.was_truncated)
+                await observer.observe(transcript.add_reply(taken), is_cut_off=is_cut_off)
                 if final is None or not final.settle():
                     continue
             elif final is not None and (call_request := final.take_text(reply, is_call=written.unread > 0)):
@@ -448,7 +449,7 @@ def _result(
         callback_errors=narrator.errors,
         unread_tool_calls=unread if final is None else 0,
         stop_reason=closing.reason,
-        messages=tuple(plain(transcript.messages)),
+        messages=tuple(transcript.messages),
         text="" if final is None else reply.content,
         **vars(counters),
     )

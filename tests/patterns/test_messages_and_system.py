@@ -112,14 +112,18 @@ async def test_a_turn_goes_on_from_the_messages_of_the_last_one() -> None:
     ]
 
 
-async def test_neither_the_caller_s_messages_nor_the_result_s_are_shared() -> None:
+async def test_neither_the_caller_s_messages_nor_the_reply_s_are_shared_with_the_result() -> None:
     given = [{"role": "user", "content": [{"type": "text", "text": "q"}]}]
-    provider = MockProvider(["42"])
-    result = await react_loop(provider, None, [], messages=given)
+    answer = {"role": "assistant", "content": "42", "signature": {"of": "it"}}
+    reply = LLMResponse("42", raw={"choices": [{"message": answer}]})
+    result = await react_loop(MockProvider([reply]), None, [], messages=given)
     given[0]["content"][0]["text"] = "changed"  # type: ignore[index]  # a list of parts
-    assert result.messages[0]["content"][0]["text"] == "q"
-    result.messages[0]["content"][0]["text"] = "changed"
-    assert result.metadata["messages"][0]["content"][0]["text"] == "q"
+    answer["signature"]["of"] = "another"  # type: ignore[index]
+    assert result.messages == (
+        {"role": "user", "content": [{"type": "text", "text": "q"}]},
+        {"role": "assistant", "content": "42", "signature": {"of": "it"}},
+    )
+    assert result.metadata["messages"] == result.messages
 
 
 # -- going on --------------------------------------------------------------------------------------------
