@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from executionkit._json import is_list, is_object
 from executionkit._pydantic import error_lines, for_pydantic
+from executionkit._text import shorten
 from executionkit.tools._signature import Signature
 from executionkit.tools._unfit import UnfitArgumentsError
 
@@ -36,7 +37,10 @@ class PydanticArguments:
             self._adapter: Any = TypeAdapter(stub)
             self.schema: dict[str, Any] = _untitled(self._adapter.json_schema(schema_generator=_generator()))
         except Exception as exc:  # a type's own hooks may raise anything
-            raise TypeError(f"tool {name}: {_foreign(signature)} can't be checked: {exc}") from exc
+            raise TypeError(
+                f"tool {name}: {_foreign(signature)} can't be checked ({_first_sentence(exc)}); a model "
+                "can't supply such an object: bring it in by a closure, a method or functools.partial"
+            ) from exc
 
     def convert(self, arguments: Mapping[str, object]) -> dict[str, object]:
         """Turn the arguments of a call into objects of the annotated types, with all defaults filled in.
@@ -108,6 +112,11 @@ _MAPS = frozenset({"properties", "patternProperties", "$defs", "definitions", "d
 """Keywords whose value holds schemas by names, which may be "title" themselves."""
 
 _DATA = frozenset({"default", "const", "enum", "examples"})
+
+
+def _first_sentence(exc: Exception) -> str:
+    """The beginning of pydantic's text, whose advice is for models and not for functions."""
+    return shorten(str(exc).partition(".\n")[0].partition(". ")[0].partition("\n")[0], 200)
 
 
 def _foreign(signature: Signature) -> str:
