@@ -109,7 +109,7 @@ class Observer:
                         await self._tell(call, final.take(call, is_cut_off=is_cut_off), texts)
         finally:
             self.transcript.add_results(calls, texts, self.toolbox.take_parts(calls))
-        self.desk.settle([call for call in others if call.id not in texts])
+        self.desk.settle([call for call in others if call.id not in texts] if len(texts) < len(calls) else [])
 
     async def _run(self, calls: Sequence[ToolCall], texts: dict[str, str]) -> None:
         tasks = spawn(*(self._one(call, texts) for call in calls))

@@ -30,9 +30,10 @@ class Transcript:
         Servers leave ids out or repeat them; a result that names no single call can't be placed.
         """
         calls = list(reply.tool_calls)
-        ids = {call.id for call in calls}
-        if len(ids) < len(calls) or not all(ids):
-            calls = self._with_own_ids(calls, ids)
+        if len(calls) != 1 or not calls[0].id:
+            ids = {call.id for call in calls}
+            if len(ids) < len(calls) or not all(ids):
+                calls = self._with_own_ids(calls, ids)
         self.messages.append(turn_of(reply, calls))
         return calls
 
