@@ -45,6 +45,15 @@ def an_object(value: object) -> dict[str, Any] | None:
     return value if is_object(value) else None
 
 
+def is_json(value: object) -> bool:
+    """Whether it can be written as JSON, which has neither NaN nor the infinities."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
 def a_list(value: object) -> list[Any]:
     """The value if it is a parsed JSON array, else an empty one."""
     return value if is_list(value) else []

@@ -1,11 +1,10 @@
 """How the arguments of a call become those of a function: natively where JSON suffices, else by pydantic."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
-from executionkit._json import plain
+from executionkit._json import is_json, plain
 from executionkit.tools._by_pydantic import PydanticArguments
 from executionkit.tools._docstring import Docstring, read
 from executionkit.tools._native import Kind, all_converted, kind_of
@@ -96,8 +95,9 @@ class _NativeArguments:
         for name, parameter in signature.parameters.items():
             if parameter.default is parameter.empty:
                 self._required.append(name)
-            elif _is_json(parameter.default):
-                properties[name]["default"] = parameter.default
+            elif is_json(parameter.default):
+                # A copy: the function may change its default.
+                properties[name]["default"] = plain(parameter.default)
         self.schema: dict[str, Any] = {
             "type": "object",
             "properties": properties,
@@ -122,14 +122,6 @@ class _NativeArguments:
             if not errors:
                 return converted
         raise UnfitArgumentsError(*errors)
-
-
-def _is_json(value: object) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
 
 
 def _docstring_of(function: Any) -> str | None:

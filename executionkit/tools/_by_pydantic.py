@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from executionkit._json import is_list, is_object
+from executionkit._json import is_json, is_list, is_object
 from executionkit._pydantic import error_lines, for_pydantic
 from executionkit._text import shorten
 from executionkit.tools._signature import Signature
@@ -92,7 +92,7 @@ def _generator() -> Any:
 
 
 def _untitled(schema: Any) -> Any:
-    """The schema without titles, which only repeat the names."""
+    """The schema without titles, which only repeat the names, and without defaults such as NaN."""
     if is_list(schema):
         return [_untitled(item) for item in schema]
     if not is_object(schema):
@@ -104,7 +104,7 @@ def _untitled(schema: Any) -> Any:
         if keyword in _DATA
         else _untitled(value)
         for keyword, value in schema.items()
-        if keyword != "title"
+        if keyword != "title" and (keyword != "default" or is_json(value))
     }
 
 

@@ -3,7 +3,19 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from executionkit.protocols import LLMProvider, StreamingProvider, ToolCallingProvider
 from executionkit.responses import ToolCall
@@ -77,17 +89,31 @@ def signature_of(function: Callable[..., object], name: str) -> Signature:
 
 
 def _role(parameter: inspect.Parameter, *, is_bare: bool) -> Injected | None:
-    if parameter.annotation is ToolCall:
+    kind = _kind(parameter.annotation)
+    if kind is ToolCall:
         return "call"
-    if parameter.name == "provider" and (is_bare or _is_provider(parameter.annotation)):
+    if parameter.name == "provider" and (is_bare or _is_provider(kind)):
         return "provider"
     return None
 
 
-def _is_provider(annotation: object) -> bool:
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    return annotation is Any or (isinstance(annotation, type) and _is_kind_of_provider(annotation))
+def _kind(annotation: object) -> object:
+    """What an annotation is about: without `Annotated` and `| None`, which change nothing for the loop."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in (Union, UnionType):
+            others = [kind for kind in get_args(annotation) if kind is not NoneType]
+            if len(others) != 1:
+                return annotation
+            annotation = others[0]
+        else:
+            return annotation
+
+
+def _is_provider(kind: object) -> bool:
+    return kind is Any or (isinstance(kind, type) and _is_kind_of_provider(kind))
 
 
 def _is_kind_of_provider(kind: type[object]) -> bool:

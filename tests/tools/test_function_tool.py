@@ -7,6 +7,7 @@ import decimal
 import enum
 import functools
 import inspect
+import math
 import pickle
 import subprocess
 import sys
@@ -156,6 +157,16 @@ def of(*annotations: Any, **defaults: Any) -> Callable[..., Any]:
         (of(Annotated[str, "The city."]), {"a": {"type": "string", "description": "The city."}}, ["a"]),
         (of(str, a=object()), {"a": STRING}, None),
         (of(int, a=5), {"a": {"type": "integer", "default": 5}}, None),
+        # NaN is no JSON, and the request could not be read.
+        (of(float, a=math.nan), {"a": {"type": "number"}}, None),
+        (
+            of(float, datetime.time | None, a=math.inf, b=None),
+            {
+                "a": {"type": "number"},
+                "b": {"anyOf": [{"type": "string", "format": "time"}, {"type": "null"}], "default": None},
+            },
+            None,
+        ),
         (of(datetime.date), {"a": {"type": "string", "format": "date"}}, ["a"]),
         (
             of(datetime.date, a=datetime.date(2026, 1, 2)),
@@ -339,11 +350,28 @@ def test_a_tool_without_a_description_warns_at_the_callers_line() -> None:
     assert seen[0].filename == __file__
 
 
+def test_a_default_that_the_function_changes_is_in_the_schema_as_it_was() -> None:
+    def note(text: str, notes: list[str] = []) -> int:  # noqa: B006 - as people write it
+        """Note a text."""
+        notes.append(text)
+        return len(notes)
+
+    assert tool(note)("tea") == 1
+    assert tool(note).to_schema()["function"]["parameters"]["properties"]["notes"]["default"] == []
+
+
 def test_injected_parameters_are_not_in_the_schema() -> None:
     def call(item: str, provider, which: ToolCall) -> None:  # type: ignore[no-untyped-def]
         """Do it."""
 
     def typed(provider: LLMProvider, item: str = "tea") -> None:
+        """Do it."""
+
+    def by_hand_too(
+        item: str,
+        which: Annotated[ToolCall | None, "Who asks."] = None,
+        provider: LLMProvider | None = None,
+    ) -> None:
         """Do it."""
 
     def argument(provider: str) -> None:
@@ -352,6 +380,8 @@ def test_injected_parameters_are_not_in_the_schema() -> None:
     assert dict(tool(call).injected) == {"provider": "provider", "which": "call"}
     assert list(tool(call).parameters["properties"]) == ["item"]
     assert dict(tool(typed).injected) == {"provider": "provider"}
+    assert dict(tool(by_hand_too).injected) == {"provider": "provider", "which": "call"}
+    assert list(tool(by_hand_too).parameters["properties"]) == ["item"]
     assert list(tool(argument).parameters["properties"]) == ["provider"]
 
 
