@@ -231,7 +231,7 @@ class Conversation:
             ExecutionKitError: No reply was right; see `structured`. The conversation is as before.
         """
         with self._alone():
-            asked = Transcript(opening(prompt, self._messages, None))
+            asked = Transcript(opening(prompt, self._messages, None), is_prompted=True)
             request, _ = asked.recent(self._options.get("max_history_messages"))
             options.setdefault("retry", self._options.get("retry"))
             # The type checkers can't see which of the overloads of `structured` is meant.

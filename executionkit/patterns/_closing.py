@@ -88,9 +88,14 @@ class Closing:
             Its messages, and its `max_tokens`. The words that ask for the answer stay out of the transcript,
             where later turns would read them.
         """
-        if messages[-1].get("role") != "user":
-            words = CLOSING if self._answer is None else _TYPED.format(name=self._answer)
+        words = CLOSING if self._answer is None else _TYPED.format(name=self._answer)
+        last = messages[-1]
+        if last.get("role") != "user":
             messages = [*messages, {"role": "user", "content": words}]
+        elif len(messages) > 1 and messages[-2].get("role") == "tool" and isinstance(last["content"], list):
+            # The parts that tools returned, and no prompt. Some servers refuse two user messages in a row.
+            said = {"type": "text", "text": words}
+            messages = [*messages[:-1], {**last, "content": [*last["content"], said]}]
         if self._kept is None:
             return messages, self._max_tokens
         self._kept.give_up()

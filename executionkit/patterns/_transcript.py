@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from executionkit._opening import count_instructions, raw_calls_of, user_message
-from executionkit._prompt import Part
+from executionkit._prompt import Part, in_words, is_part
 from executionkit.patterns._turn import turn_of, without_reasoning
 from executionkit.responses import LLMResponse, ToolCall
 
@@ -17,12 +17,16 @@ class Transcript:
 
     Args:
         messages: The conversation that the run begins with. The last turn in it is the newest one.
+        is_prompted: Whether the last message is a new prompt.
     """
 
-    def __init__(self, messages: list[dict[str, Any]]) -> None:
+    def __init__(self, messages: list[dict[str, Any]], *, is_prompted: bool = False) -> None:
         self.messages = messages
         self._instructions = count_instructions(messages)
         self._turns = list(_turns(messages, self._instructions))
+        if is_prompted and len(messages) - 1 not in self._turns:  # after a turn that broke off
+            self._turns.append(len(messages) - 1)
+        self._holds_parts = any(map(_parts_in, messages)) and bool(self.unanswered)
 
     def add_reply(self, reply: LLMResponse) -> list[ToolCall]:
         """Append the model's reply; returns its calls, each with an id of its own.
@@ -73,19 +77,41 @@ class Transcript:
         """Append a tool message for each call with an observation under its id, in the order of the calls.
 
         The parts that the tools returned follow in one user message, because many servers refuse them in a
-        tool message. They are left out where a call has no result yet: nothing may come before that.
+        tool message. While a call has no result yet, nothing may come before that: they wait in the tool
+        messages.
         """
+        found = parts or {}
         self.messages += [
-            {"role": "tool", "tool_call_id": call.id, "content": observations[call.id]}
+            {
+                "role": "tool",
+                "tool_call_id": call.id,
+                "content": _held(observations[call.id], found.get(call.id, ())),
+            }
             for call in calls
             if call.id in observations
         ]
-        if parts and len(observations) == len(calls):
-            content: list[dict[str, Any]] = []
-            for call in calls:
-                if call.id in parts:
-                    content.append({"type": "text", "text": f"{call.name} returned:"})
-                    content += map(dict, parts[call.id])
+        self._holds_parts = self._holds_parts or bool(found)
+        if self._holds_parts and not self.unanswered:
+            self._move_parts()
+
+    def _move_parts(self) -> None:
+        """Move the parts out of the tool messages at the end, into a user message after them."""
+        self._holds_parts = False
+        begin = len(self.messages)
+        while self.messages[begin - 1]["role"] == "tool":
+            begin -= 1
+        asked = raw_calls_of(self.messages[begin - 1])
+        names = {call["id"]: call["function"]["name"] for call in asked}
+        content: list[dict[str, Any]] = []
+        for index in range(begin, len(self.messages)):
+            message = self.messages[index]
+            parts = _parts_in(message)
+            if parts:
+                texts = [part for part in message["content"] if part not in parts]
+                self.messages[index] = {**message, "content": in_words(texts)}
+                content.append({"type": "text", "text": f"{names[message['tool_call_id']]} returned:"})
+                content += parts
+        if content:
             self.messages.append(user_message(content))
 
     @property
@@ -139,12 +165,22 @@ def _turns(messages: Sequence[Mapping[str, Any]], head: int) -> list[int]:
     A user message right after tool results belongs to their turn: it is a remark on them, and not a new task.
     What stands before the first user message is a turn of its own.
     """
-    begins = [
+    return [
         index
         for index, message in enumerate(messages)
         if index == head
         or (index > head and message["role"] == "user" and messages[index - 1]["role"] != "tool")
     ]
-    if len(messages) > head + 1 and messages[-1]["role"] == "user" and len(messages) - 1 not in begins:
-        begins.append(len(messages) - 1)  # a prompt that was given after a turn that broke off
-    return begins
+
+
+def _held(observation: str, parts: Sequence[Part]) -> str | list[dict[str, Any]]:
+    """The content of a tool message, with the parts that wait in it."""
+    return [{"type": "text", "text": observation}, *map(dict, parts)] if parts else observation
+
+
+def _parts_in(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parts in a tool message, apart from its texts."""
+    content = message.get("content")
+    if message["role"] != "tool" or not isinstance(content, list):
+        return []
+    return [dict(part) for part in content if is_part(part)]

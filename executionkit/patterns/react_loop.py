@@ -30,7 +30,7 @@ from executionkit.patterns._tool_choice import ToolChoice, ask_without_tools
 from executionkit.patterns._tools import Toolbox, tools_by_name
 from executionkit.patterns._transcript import Transcript
 from executionkit.protocols import ToolCallingProvider
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, ToolCall
 from executionkit.tools._tool import Tool, Toolable
 from executionkit.types import PatternResult, TokenUsage
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from executionkit import (
+    ApprovalPending,
     Conversation,
     Evaluation,
     Kit,
@@ -13,6 +14,8 @@ from executionkit import (
     MockProvider,
     Observation,
     PatternResult,
+    ProviderError,
+    RetryConfig,
     Rubric,
     Tool,
     ToolCall,
@@ -22,6 +25,7 @@ from executionkit import (
     react_loop,
     refine_loop,
     structured,
+    tool,
 )
 from executionkit.parts import file, image
 from executionkit.patterns._transcript import Transcript
@@ -197,9 +201,9 @@ async def test_the_parts_that_tools_return_follow_their_results_in_one_message()
 
 
 async def test_a_picture_within_a_result_is_described_to_the_model() -> None:
-    tool = Tool("look", "", OPEN, lambda: {"caption": "a cat", "picture": PNG})
+    look = Tool("look", "", OPEN, lambda: {"caption": "a cat", "picture": PNG})
     provider = MockProvider([LLMResponse("", [call("look")]), "a cat"])
-    await react_loop(provider, "q", [tool])
+    await react_loop(provider, "q", [look])
     assert "[image/png, 12 kB]" in provider.calls[1].messages[-1]["content"]
     assert "iVBORw0KGgo" not in provider.calls[1].messages[-1]["content"]
 
@@ -209,3 +213,51 @@ def test_no_message_comes_between_the_results_of_one_reply() -> None:
     calls = transcript.add_reply(LLMResponse("", [call("snap"), call("read")]))
     transcript.add_results(calls, {calls[0].id: "[image/png, 12 kB]"}, {calls[0].id: (PNG,)})
     assert transcript.unanswered == [calls[1]]
+
+
+@tool(needs_approval=True)
+def order(n: int) -> str:
+    """Order."""
+    return f"ordered {n}"
+
+
+async def test_parts_are_kept_until_the_last_call_of_their_round_has_a_result() -> None:
+    asks = LLMResponse("", [call("snap", where="cat"), call("order", n=1)])
+    provider = MockProvider([asks, "done"])
+    chat = Conversation(provider, tools=[*TOOLS, order])
+    with pytest.raises(ApprovalPending):
+        await chat.send("q")
+    saved = json.loads(json.dumps(chat.to_dict()))
+    later = Conversation.from_dict(provider, saved, tools=[*TOOLS, order])
+    await later.resume(approvals={"order_": True})
+    assert provider.calls[-1].messages[2:] == [
+        {
+            "role": "tool",
+            "tool_call_id": "snap_cat",
+            "content": "A picture of the cat:\n[image/png, 12 kB]",
+        },
+        {"role": "tool", "tool_call_id": "order_", "content": "ordered 1"},
+        {"role": "user", "content": [{"type": "text", "text": "snap returned:"}, PNG]},
+    ]
+
+
+async def test_a_turn_that_failed_after_a_picture_goes_on_with_its_task() -> None:
+    # The message with the picture is the user's, and is no new task.
+    asks = LLMResponse("", [call("snap", where="cat")])
+    provider = MockProvider([asks, ProviderError("503"), "a cat"])
+    with pytest.raises(ProviderError) as caught:
+        await react_loop(provider, "q", TOOLS, retry=RetryConfig(max_retries=0))
+    failed = caught.value.metadata["messages"]
+    chat = Conversation(provider, tools=TOOLS, messages=failed)
+    assert (chat.messages, chat.to_dict()["pending"]) == ((), failed)
+    await chat.resume(max_history_messages=2)
+    assert provider.calls[-1].messages == failed
+
+
+async def test_the_closing_words_follow_the_pictures_that_tools_returned() -> None:
+    provider = MockProvider([LLMResponse("", [call("snap", where="cat")]), "a cat"])
+    result = await react_loop(provider, "q", TOOLS, on_limit="answer", max_rounds=2)
+    last = provider.calls[-1].messages[-1]["content"]
+    assert last[:2] == [{"type": "text", "text": "snap returned:"}, PNG]
+    assert last[2]["text"].startswith("No more tools can be called.")
+    assert result.messages[-2]["content"] == last[:2]
