@@ -312,7 +312,9 @@ async def react_loop(
     """
     if _:
         ignore_keywords(react_loop, _)
-    transcript = Transcript(opening(prompt, messages, system, runs_calls=True))
+    transcript = Transcript(
+        opening(prompt, messages, system, runs_calls=True), is_prompted=prompt is not None
+    )
     _check_limits(max_rounds, max_observation_chars, max_history_messages, tool_timeout, max_parallel_tools)
     if max_repeats is not None:
         checks.at_least(1, max_repeats=max_repeats)
@@ -389,15 +391,16 @@ async def react_loop(
                 if not closing.is_possible():
                     raise
                 continue
-            if closing.has_begun and reply.tool_calls:
-                reply = replace(reply, tool_calls=[call for call in reply.tool_calls if call.name == answer])
+            called = reply.tool_calls
+            if closing.has_begun and called:
+                reply = replace(reply, tool_calls=[call for call in called if call.name == answer])
             counters.rounds += 1
             is_cut_off = reply.was_truncated
             counters.truncated_responses += is_cut_off
             if _says_nothing(reply):
                 # It stays out of the transcript: nobody can go on from an empty turn of the model's.
                 if said_nothing or closing.has_begun or counters.rounds == max_rounds:
-                    raise _empty_answer(reply)
+                    raise _empty_answer(reply, called)
                 said_nothing = True
                 continue
             said_nothing = False
@@ -415,9 +418,11 @@ async def react_loop(
                 continue
             return _result(taken, final, run, counters, transcript, narrator, closing, written.unread)
 
+        unfit = ": the one that the model was asked for does not fit output" if closing.has_begun else ""
+        advice = "" if closing.answers else "pass on_limit='answer', "
         raise MaxIterationsError(
-            f"no final answer within max_rounds={max_rounds}; allow more rounds, pass on_limit='answer', or "
-            "go on from the transcript: messages=error.metadata['messages'], prompt=None"
+            f"no final answer within max_rounds={max_rounds}{unfit}; allow more rounds, {advice}or go on "
+            "from the transcript: messages=error.metadata['messages'], prompt=None"
         )
 
 
@@ -472,13 +477,17 @@ def _says_nothing(reply: LLMResponse) -> bool:
     return not without_thoughts(reply.content).strip()
 
 
-def _empty_answer(reply: LLMResponse) -> ProviderError:
+def _empty_answer(reply: LLMResponse, called: Sequence[ToolCall]) -> ProviderError:
+    names = ", ".join(dict.fromkeys(call.name for call in called))
+    gave = (
+        f"called {names} instead of giving its answer" if called else "gave neither an answer nor a tool call"
+    )
     thought = collapsed(reply.reasoning or reply.content)
     said = f"; it thought: {shorten(thought, 300)}" if thought else ""
     advice = "; allow more max_tokens" if reply.was_truncated else ""
     return ProviderError(
-        "react_loop: the model gave neither an answer nor a tool call, and there is no further attempt "
-        f"(finish_reason {reply.finish_reason!r}){advice}{said}",
+        f"react_loop: the model {gave}, and there is no further attempt (finish_reason "
+        f"{reply.finish_reason!r}){advice}{said}",
         metadata={"finish_reason": reply.finish_reason, "reasoning": reply.reasoning},
     )
 

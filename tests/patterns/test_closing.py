@@ -140,7 +140,7 @@ async def test_by_default_a_limit_is_an_error(limits: dict[str, Any]) -> None:
 
 async def test_calls_in_the_closing_reply_are_not_run() -> None:
     provider = Looker(is_stubborn=True)
-    with pytest.raises(ProviderError, match="gave neither an answer"):
+    with pytest.raises(ProviderError, match="called look instead of giving its answer"):
         await react_loop(provider, "q", [LOOK], on_limit="answer", max_rounds=2)
     assert (provider.call_count, ran) == (2, [0])
 
