@@ -17,7 +17,7 @@ from executionkit._output import OutputAdapter, Validator
 from executionkit._prompt import Prompt
 from executionkit._turn_stream import TurnStream
 from executionkit.approval import Approval
-from executionkit.cost import CostTracker, Tokens, estimates_of
+from executionkit.cost import CostTracker, estimates_of
 from executionkit.engine.run import Run
 from executionkit.events import EventCallback, PatternEvent
 from executionkit.patterns._tools import tools_by_name
@@ -224,16 +224,20 @@ class Conversation:
             prompt: The user message: a text, or a list of texts and parts.
             output: The form of the value, as in `structured`.
             validator: A check that no type can express, as in `structured`.
-            **options: Further parameters of `structured`. `retry` is the conversation's by default.
+            **options: Further parameters of `structured`. `retry`, `options` and `max_tokens` are the
+                conversation's by default.
 
         Raises:
             RuntimeError: A turn is under way.
             ExecutionKitError: No reply was right; see `structured`. The conversation is as before.
         """
+        for name in _HELD:
+            if name in options and name != "max_cost":
+                raise TypeError(f"ask() takes no {name}: it is set on the Conversation, for all turns")
         with self._alone():
             asked = Transcript(opening(prompt, self._messages, None), is_prompted=True)
             request, _ = asked.recent(self._options.get("max_history_messages"))
-            options.setdefault("retry", self._options.get("retry"))
+            options = {**{name: self._options[name] for name in _SHARED if name in self._options}, **options}
             # The type checkers can't see which of the overloads of `structured` is meant.
             result = await cast("Any", structured)(
                 self._run, None, output, validator=validator, messages=request, **options
@@ -293,10 +297,10 @@ class Conversation:
             raise ValueError(f"data must be what Conversation.to_dict returned, got {data!r}")
         chat = cls(provider, tools=tools, messages=state["messages"], max_cost=max_cost, **options)
         if state.get("pending") is not None:
-            chat._pending = checked_messages(state["pending"])[0]
+            chat._pending = checked_messages(state["pending"])[0] or None
         try:
             chat._tracker.add_usage(TokenUsage(**usage))
-            before = Tokens(**estimated)
+            before = TokenUsage(**estimated)
         except TypeError as exc:
             raise ValueError(f"data must be what Conversation.to_dict returned: {exc}") from None
         assumed = estimates_of(chat._tracker)
@@ -339,6 +343,9 @@ class Conversation:
 
 _HELD: Final = ("max_cost", "system", "messages", "tools")
 """Parameters of the conversation, for all turns."""
+
+_SHARED: Final = ("retry", "options", "max_tokens")
+"""Parameters of turns that `ask` takes over; its temperature is that of data."""
 
 
 def _check_names(owner: str, options: Mapping[str, Any]) -> None:

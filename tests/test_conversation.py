@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fakes import ONCE, HeldProvider, idle
@@ -339,6 +339,19 @@ class Order:
     count: int
 
 
+async def test_data_is_asked_for_with_the_options_of_the_conversation() -> None:
+    provider = MockProvider(['{"item": "tea", "count": 2}'])
+    chat = Conversation(provider, options={"seed": 4}, max_tokens=70, temperature=0.9)
+    await chat.ask("q", Order)
+    await chat.ask("q", Order, options={"seed": 5}, max_tokens=80)
+    sent = [(call.kwargs["seed"], call.max_tokens, call.temperature) for call in provider.calls]
+    assert sent == [(4, 70, 0.0), (5, 80, 0.0)]
+    for held in ({"system": "s"}, {"messages": [user("r")]}):
+        with pytest.raises(TypeError, match="it is set on the Conversation"):
+            await chat.ask("q", Order, **cast("Any", held))
+    assert len(chat.messages) == 4
+
+
 async def test_data_is_asked_for_within_the_conversation() -> None:
     provider = MockProvider(["Noted.", '{"item": "tea"}', '{"item": "tea", "count": 2}', "2."])
     chat = Conversation(provider, system="Be brief.", max_history_messages=3)
@@ -395,7 +408,8 @@ async def test_tokens_that_were_estimated_are_remembered() -> None:
 @pytest.mark.parametrize(
     "data",
     [None, 3, {}, {"messages": []}, {"messages": [], "usage": {"calls": 3}}, {"usage": {}, "messages": "q"},
-     {"messages": [], "usage": {}, "pending": [3]}, {"messages": [], "usage": {"llm_calls": "3"}}],
+     {"messages": [], "usage": {}, "pending": [3]}, {"messages": [], "usage": {"llm_calls": "3"}},
+     {"messages": [], "usage": {}, "estimated": {"input_tokens": "3"}}],
 )  # fmt: skip
 def test_other_data_is_refused(data: Any) -> None:
     with pytest.raises(ValueError, match=r"must be|messages\[0\]"):
