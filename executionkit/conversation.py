@@ -237,7 +237,7 @@ class Conversation:
         with self._alone():
             asked = Transcript(opening(prompt, self._messages, None), is_prompted=True)
             request, _ = asked.recent(self._options.get("max_history_messages"))
-            options = {**{name: self._options[name] for name in _SHARED if name in self._options}, **options}
+            options = {**{name: value for name, value in self._options.items() if name in _SHARED}, **options}
             # The type checkers can't see which of the overloads of `structured` is meant.
             result = await cast("Any", structured)(
                 self._run, None, output, validator=validator, messages=request, **options
