@@ -66,7 +66,7 @@ class Observer:
         """Run the calls, and append their observations in the order of the calls.
 
         Also when this fails or is cancelled, for the calls that are done by then: a tool that was run must
-        not be run again by whoever goes on from the transcript.
+        not be run again by a run that goes on from the transcript.
 
         Args:
             calls: The calls of one reply.

@@ -398,7 +398,7 @@ async def react_loop(
             is_cut_off = reply.was_truncated
             counters.truncated_responses += is_cut_off
             if _says_nothing(reply):
-                # It stays out of the transcript: nobody can go on from an empty turn of the model's.
+                # It stays out of the transcript: no run can go on from an empty turn of the model's.
                 if said_nothing or closing.has_begun or counters.rounds == max_rounds:
                     raise _empty_answer(reply, called)
                 said_nothing = True

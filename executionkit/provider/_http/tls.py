@@ -57,7 +57,7 @@ def default_context() -> "SSLContext":
 
 
 def _require_a_descriptor() -> None:
-    """Without one OpenSSL passes over the system's store, and the context would trust nobody ever after."""
+    """Without one OpenSSL passes over the system's store, and the context would trust no server at all."""
     os.close(os.open(os.devnull, os.O_RDONLY))
 
 
