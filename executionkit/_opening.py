@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from executionkit._json import a_list, an_object, is_array, is_mapping, plain
-from executionkit._prompt import Content, content_of, veiled
-from executionkit._text import shorten
+from executionkit._json import a_list, an_object, is_array, is_list, is_mapping, plain
+from executionkit._prompt import Content, brief, content_of, veiled
 
 Messages: TypeAlias = Sequence[Mapping[str, Any]]
 """Messages in the form of the chat completions API."""
@@ -50,10 +49,11 @@ def with_system(messages: list[dict[str, Any]], system: object) -> list[dict[str
     if system is None:
         return messages
     if not isinstance(system, str) or not system.strip():
-        raise ValueError(f"system must be a text or None, got {system!r}")
+        raise ValueError(f"system must be a text or None, got {brief(system)}")
     if begins_with_instructions(messages):
         raise ValueError(
-            f"system must be None when messages begin with a {messages[0]['role']} message, got {system!r}"
+            f"system must be None when messages begin with a {messages[0]['role']} message, got "
+            f"{brief(system)}"
         )
     return [{"role": "system", "content": system}, *messages]
 
@@ -115,24 +115,25 @@ def checked_messages(messages: object) -> tuple[list[dict[str, Any]], list[str]]
     if messages is None:
         return [], []
     if not is_array(messages):
-        raise ValueError(f"messages must be a list of messages or None, got {messages!r}")
+        raise ValueError(f"messages must be a list of messages or None, got {brief(messages)}")
     checked: list[dict[str, Any]] = []
     waiting: dict[str, int] = {}
     for index, given in enumerate(messages):
         place = f"messages[{index}]"
         if not is_mapping(given):
-            raise ValueError(f"{place} must be a message (a dict), got {_brief(given)}")
+            raise ValueError(f"{place} must be a message (a dict), got {brief(given)}")
         message = veiled([plain(given)])[0]
         role = message.get("role")
         if role not in _ROLES:
-            raise ValueError(f"{place} must have a role out of {', '.join(_ROLES)}, got {_brief(role)}")
+            raise ValueError(f"{place} must have a role out of {', '.join(_ROLES)}, got {brief(role)}")
         if role == "tool":
             answered = message.get("tool_call_id")
             if not isinstance(answered, str) or answered not in waiting:
                 raise ValueError(
                     f"{place} must have the tool_call_id of a call before it that has no result yet, got "
-                    f"{_brief(answered)}"
+                    f"{brief(answered)}"
                 )
+            _check_content(message, place)
             del waiting[answered]
         elif waiting:
             call, asked = next(iter(waiting.items()))
@@ -148,9 +149,15 @@ def checked_messages(messages: object) -> tuple[list[dict[str, Any]], list[str]]
 
 def _check_content(message: Mapping[str, Any], place: str) -> None:
     content = message.get("content")
-    is_needed = message["role"] in ("user", *_INSTRUCTIONS)
-    if not isinstance(content, (str, list)) and (is_needed or content is not None):
-        raise ValueError(f"{place} must have a text or a list of parts as its content, got {_brief(content)}")
+    is_lenient = message["role"] in ("assistant", "function")  # the model's may be empty, or of any form
+    if isinstance(content, str) or (is_lenient and content is None):
+        return
+    if not is_list(content) or not (is_lenient or all(map(_is_part, content))):
+        raise ValueError(f"{place} must have a text or a list of parts as its content, got {brief(content)}")
+
+
+def _is_part(part: object) -> bool:
+    return is_mapping(part) and isinstance(part.get("type"), str)
 
 
 def _ids(message: Mapping[str, Any], place: str) -> list[str]:
@@ -167,11 +174,7 @@ def _ids(message: Mapping[str, Any], place: str) -> list[str]:
         if not is_named or not isinstance(identifier, str) or identifier in ids:
             raise ValueError(
                 f"{place} must have tool calls with a function's name and an id of their own, "
-                f"got {_brief(call)}"
+                f"got {brief(call)}"
             )
         ids.append(identifier)
     return ids
-
-
-def _brief(value: object) -> str:
-    return shorten(repr(value), 200)

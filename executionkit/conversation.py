@@ -14,7 +14,7 @@ from executionkit._json import an_object, plain
 from executionkit._keywords import refuse_keyword
 from executionkit._opening import Messages, checked_messages, opening, with_system
 from executionkit._output import OutputAdapter, Validator
-from executionkit._prompt import Prompt
+from executionkit._prompt import Prompt, brief
 from executionkit._turn_stream import TurnStream
 from executionkit.approval import Approval
 from executionkit.cost import CostTracker, estimates_of
@@ -294,7 +294,7 @@ class Conversation:
         state = an_object(plain(data)) or {}
         usage, estimated = an_object(state.get("usage")), an_object(state.get("estimated", {}))
         if usage is None or estimated is None or "messages" not in state:
-            raise ValueError(f"data must be what Conversation.to_dict returned, got {data!r}")
+            raise ValueError(f"data must be what Conversation.to_dict returned, got {brief(data)}")
         chat = cls(provider, tools=tools, messages=state["messages"], max_cost=max_cost, **options)
         if state.get("pending") is not None:
             chat._pending = checked_messages(state["pending"])[0] or None

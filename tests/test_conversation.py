@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -81,7 +82,7 @@ async def test_a_provider_that_knows_no_tools_needs_none() -> None:
 
     chat = Conversation(Plain())
     assert [(await chat.send("q")).value, (await chat.send("q")).value] == ["1 messages", "3 messages"]
-    with pytest.raises(TypeError, match="supports_tools"):
+    with pytest.raises(TypeError, match="supports_tools = True; Plain "):
         await Conversation(Plain(), tools=[price]).send("q")
 
 
@@ -414,6 +415,20 @@ async def test_tokens_that_were_estimated_are_remembered() -> None:
 def test_other_data_is_refused(data: Any) -> None:
     with pytest.raises(ValueError, match=r"must be|messages\[0\]"):
         Conversation.from_dict(MockProvider(), data)
+
+
+def test_the_errors_of_a_stored_state_show_no_data() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
+    state: dict[str, Any] = {"messages": [{"role": "user", "content": [picture]}]}
+    makes: list[Callable[[], object]] = [
+        lambda: Conversation.from_dict(MockProvider(), state),
+        lambda: Conversation(MockProvider(), messages=cast("Any", state)),
+        lambda: Conversation(MockProvider(), system=cast("Any", [picture])),
+        lambda: Conversation(MockProvider(), messages=[{"role": "user", "content": [picture, "a"]}]),
+    ]
+    for make in makes:
+        with pytest.raises(ValueError, match="image/png, 3 kB"):
+            make()
 
 
 # -- scripts and kits ------------------------------------------------------------------------------------

@@ -343,7 +343,7 @@ async def react_loop(
             **(final.salvage() if final is not None else {}),
         },
     )
-    _require_tool_support(provider)
+    _require_tool_support(provider, run.target)
     async with run, Closing(run, on_limit, max_rounds, max_tokens, answer) as closing:
         toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
         desk = Desk(approve, approval_timeout, approvals, narrator, transcript)
@@ -492,10 +492,10 @@ def _empty_answer(reply: LLMResponse, called: Sequence[ToolCall]) -> ProviderErr
     )
 
 
-def _require_tool_support(provider: object) -> None:
+def _require_tool_support(provider: object, target: object) -> None:
     supports = getattr(provider, "supports_tools", ...)
     if supports is not True:
         has = "has no such attribute" if supports is ... else f"says {supports!r}"
         raise TypeError(
-            f"react_loop: the provider needs supports_tools = True; {type(provider).__name__} {has}"
+            f"react_loop: the provider needs supports_tools = True; {type(target).__name__} {has}"
         )

@@ -52,6 +52,7 @@ def asks(*ids: str, **fields: Any) -> LLMResponse:
         ([USER, {"role": "bot", "content": "x"}], r"messages\[1\] must have a role out of .*, got 'bot'"),
         ([{"role": "user"}], r"messages\[0\] must have a text or a list of parts as its content, got None"),
         ([{"role": "user", "content": 3}], r"messages\[0\] must have a text or a list of parts .*, got 3"),
+        ([{"role": "user", "content": ["a"]}], r"messages\[0\] must have a text or a list of parts .*'a'"),
         ([USER, result_of("a")], r"messages\[1\] must have the tool_call_id of a call before it .*, got 'a'"),
         ([USER, asking("a"), USER], r"messages\[2\] must come after the result of the tool call 'a' in mess"),
         ([USER, asking("a", "b"), result_of("b"), ANSWER], r"messages\[3\] must come after .* call 'a' in"),
