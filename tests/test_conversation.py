@@ -417,6 +417,12 @@ def test_other_data_is_refused(data: Any) -> None:
         Conversation.from_dict(MockProvider(), data)
 
 
+def test_user_messages_without_an_answer_are_a_turn_that_is_not_complete() -> None:
+    begun = [user("q"), said("a"), user("r"), user("s")]
+    chat = Conversation(MockProvider(), messages=begun)
+    assert (chat.messages, chat.to_dict()["pending"]) == ((user("q"), said("a")), begun)
+
+
 def test_the_errors_of_a_stored_state_show_no_data() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
     state: dict[str, Any] = {"messages": [{"role": "user", "content": [picture]}]}

@@ -117,12 +117,12 @@ class Transcript:
     @property
     def finished(self) -> list[dict[str, Any]]:
         """The messages up to the end of the last turn that has its answer."""
-        last = self.messages[-1] if self.messages else None
-        if last is None or len(self.messages) == self._instructions:
-            return self.messages
-        if last["role"] == "assistant" and not raw_calls_of(last):
-            return self.messages
-        return self.messages[: self._turns[-1]]
+        # Several user messages in a row are several turns, of which the first ones have no answer either.
+        for end in (len(self.messages), *reversed(self._turns)):
+            last = self.messages[end - 1] if end > self._instructions else None
+            if last is None or (last["role"] == "assistant" and not raw_calls_of(last)):
+                return self.messages[:end]
+        return self.messages[: self._instructions]
 
     @property
     def unanswered(self) -> list[ToolCall]:
