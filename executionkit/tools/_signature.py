@@ -98,11 +98,16 @@ def _role(parameter: inspect.Parameter, *, is_bare: bool) -> Injected | None:
 
 
 def _kind(annotation: object) -> object:
-    """What an annotation is about: without `Annotated` and `| None`, which change nothing for the loop."""
+    """What an annotation is about: without aliases, `Annotated` and `| None`."""
     while True:
         origin = get_origin(annotation)
         if origin is Annotated:
             annotation = get_args(annotation)[0]
+        elif type(annotation).__name__ == "TypeAliasType":  # of `type X = ...`; not in `typing` before 3.12
+            try:
+                annotation = getattr(annotation, "__value__", None)
+            except Exception:  # noqa: BLE001 - it may be any expression; whoever checks the arguments says so
+                return annotation
         elif origin in (Union, UnionType):
             others = [kind for kind in get_args(annotation) if kind is not NoneType]
             if len(others) != 1:

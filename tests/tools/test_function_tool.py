@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import pydantic
 import pytest
+from typing_extensions import TypeAliasType
 
 from executionkit import FunctionTool, LLMProvider, Tool, ToolCall, tool
 
@@ -360,6 +361,9 @@ def test_a_default_that_the_function_changes_is_in_the_schema_as_it_was() -> Non
     assert tool(note).to_schema()["function"]["parameters"]["properties"]["notes"]["default"] == []
 
 
+MaybeCall = TypeAliasType("MaybeCall", ToolCall | None)
+
+
 def test_injected_parameters_are_not_in_the_schema() -> None:
     def call(item: str, provider, which: ToolCall) -> None:  # type: ignore[no-untyped-def]
         """Do it."""
@@ -369,7 +373,7 @@ def test_injected_parameters_are_not_in_the_schema() -> None:
 
     def by_hand_too(
         item: str,
-        which: Annotated[ToolCall | None, "Who asks."] = None,
+        which: Annotated[MaybeCall, "Who asks."] = None,
         provider: LLMProvider | None = None,
     ) -> None:
         """Do it."""
