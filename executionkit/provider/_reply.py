@@ -1,6 +1,7 @@
 """An HTTP reply, unpacked and read: it becomes a response or an error, whatever bytes it holds."""
 
 import dataclasses
+import re
 import zlib
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,9 @@ from executionkit.provider._sse import BOM, NO_STREAM, EventParser, EventTooLarg
 from executionkit.provider._usage import real_usage, usage_in
 from executionkit.responses import LLMResponse, text_of
 from executionkit.types import TokenUsage
+
+_END = re.compile(rb"(?<=})\s*(?:data:\s*)?\[DONE\]$")
+"""The end of a stream on the last line of a reply."""
 
 _ODD = 16_384
 """The most characters that are looked at of an event that was not understood."""
@@ -154,7 +158,7 @@ def _without_marks(body: bytes, *, is_sure: bool = False) -> bytes:
         first += 1
     while first < last and _is_mark(lines[last - 1]):
         last -= 1
-    return b"\n".join(lines[first:last])
+    return _END.sub(b"", b"\n".join(lines[first:last]))
 
 
 def _chunks_by_line(body: bytes) -> list[ServerEvent]:

@@ -413,6 +413,7 @@ LOGGED = {"id": "c", "choices": [{"index": 0, "delta": {"content": "hi"}}]}
         "\n".join(map(json.dumps, (LOGGED, choice(finish="stop"), {"choices": [], "usage": USAGE}))),
         "data: null\n\n" + frames({}, LOGGED, choice(finish="stop"), {"choices": [], "usage": USAGE}),
         json.dumps({**completion("hi"), "usage": USAGE}) + "\n\ndata: [DONE]\n\n",
+        json.dumps({**completion("hi"), "usage": USAGE}) + " data: [DONE]",
     ],
 )
 async def test_a_stream_for_a_whole_reply(server: Server, make: MakeProvider, body: str) -> None:
