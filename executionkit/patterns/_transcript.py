@@ -23,10 +23,12 @@ class Transcript:
     def __init__(self, messages: list[dict[str, Any]], *, is_prompted: bool = False) -> None:
         self.messages = messages
         self._instructions = count_instructions(messages)
-        self._turns = list(_turns(messages, self._instructions))
+        self._turns = _turns(messages, self._instructions)
         if is_prompted and len(messages) - 1 not in self._turns:  # after a turn that broke off
             self._turns.append(len(messages) - 1)
-        self._holds_parts = any(map(_parts_in, messages)) and bool(self.unanswered)
+        # Parts wait beside results only, and most runs begin with a prompt.
+        is_begun = not is_prompted and bool(messages) and messages[-1]["role"] == "tool"
+        self._holds_parts = is_begun and any(map(_parts_in, messages)) and bool(self.unanswered)
 
     def add_reply(self, reply: LLMResponse) -> list[ToolCall]:
         """Append the model's reply; returns its calls, each with an id of its own.
