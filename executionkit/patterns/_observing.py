@@ -145,7 +145,9 @@ class Observer:
         if ran or was_declined:
             self.choice.met(call.name)
         self.repeats.note(call, text, counts=ran or was_declined)
-        await self._tell(call, remark + text, texts, ran=ran)
+        shown, shortened = self._kept(call, remark + text, texts)
+        if self.narrator.listens:
+            await self.narrator.tell(Observation(self.counters.rounds, call, shown, ran, shortened))
 
     def _edited(self, call: ToolCall) -> tuple[Prepared | str, str]:
         """A call with the approver's arguments, checked again, and a remark on it for the model."""
@@ -155,9 +157,16 @@ class Observer:
         shown = json.dumps(plain(call.arguments), ensure_ascii=False, default=str)
         return ready, f"[approved with other arguments: {shown}]\n"
 
-    async def _tell(self, call: ToolCall, text: str, texts: dict[str, str], *, ran: bool = False) -> None:
+    async def _tell(self, call: ToolCall, text: str, texts: dict[str, str]) -> None:
+        """Keep the observation of a call that was not run, and tell of it."""
+        shown, shortened = self._kept(call, text, texts)
+        if self.narrator.listens:
+            event = Observation(self.counters.rounds, call, shown, ran=False, truncated=shortened)
+            await self.narrator.tell(event)
+
+    def _kept(self, call: ToolCall, text: str, texts: dict[str, str]) -> tuple[str, bool]:
+        """Keep an observation, cut to the limit, and count it."""
         shown, shortened = cut(text, self.limit)
         texts[call.id] = shown
         self.counters.truncated_observations += shortened
-        if self.narrator.listens:
-            await self.narrator.tell(Observation(self.counters.rounds, call, shown, ran, shortened))
+        return shown, shortened

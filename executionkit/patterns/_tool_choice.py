@@ -56,6 +56,8 @@ class ToolChoice:
 
     def fields(self) -> dict[str, Any]:
         """The fields of the next request, which has tools."""
+        if self._wanted == "auto" and self._parallel is None and not self.is_closed:  # nearly always
+            return {}
         fields: dict[str, Any] = {} if self._parallel is None else {"parallel_tool_calls": self._parallel}
         if self.is_closed and self._answer is None:
             return {**fields, "tool_choice": "none"}

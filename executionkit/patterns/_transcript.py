@@ -82,17 +82,13 @@ class Transcript:
         tool message. While a call has no result yet, nothing may come before that: they wait in the tool
         messages.
         """
-        found = parts or {}
-        self.messages += [
-            {
-                "role": "tool",
-                "tool_call_id": call.id,
-                "content": _held(observations[call.id], found.get(call.id, ())),
-            }
-            for call in calls
-            if call.id in observations
-        ]
-        self._holds_parts = self._holds_parts or bool(found)
+        for call in calls:
+            if call.id in observations:
+                content: str | list[dict[str, Any]] = observations[call.id]
+                if parts:
+                    content = _held(observations[call.id], parts.get(call.id, ()))
+                self.messages.append({"role": "tool", "tool_call_id": call.id, "content": content})
+        self._holds_parts = self._holds_parts or bool(parts)
         if self._holds_parts and not self.unanswered:
             self._move_parts()
 
