@@ -355,6 +355,8 @@ def _check_names(owner: str, options: Mapping[str, Any]) -> None:
         if name not in known:
             if owner != "Conversation" and name in _HELD:
                 raise TypeError(f"{owner}() takes no {name}: it is set on the Conversation, for all turns")
+            if name in ("output", "output_type", "max_retries"):
+                raise TypeError(f"{owner}() takes no {name}: a Conversation gives data by ask(prompt, T)")
             refuse_keyword(owner, name, value, (*known, *_HELD))
             raise TypeError(f"{owner}() got an unexpected keyword argument {name!r}")
 

@@ -117,6 +117,17 @@ def test_the_options_are_all_parameters_of_the_loop_that_a_conversation_does_not
     }
 
 
+async def test_a_keyword_of_another_place_says_where_it_belongs() -> None:
+    chat = Conversation(MockProvider(["42"]))
+    elsewhere: dict[str, dict[str, Any]] = {
+        "set on the Conversation": {"system": "s"},
+        "ask": {"output": int},
+    }
+    for words, keywords in elsewhere.items():
+        with pytest.raises(TypeError, match=words):
+            await chat.send("q", **keywords)
+
+
 @pytest.mark.parametrize(
     "keywords",
     [{"max_round": 3}, {"approval_gate": print}, {"colour": "red"}, {"tools": 3}, {"provider": object()}],
