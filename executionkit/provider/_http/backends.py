@@ -12,7 +12,7 @@ from executionkit.provider._http.transport import AsyncHTTPClient, Endpoint, Tra
 Backend: TypeAlias = Literal["auto", "httpx2", "httpx", "aiohttp", "stdlib"]
 """The HTTP libraries a Provider can use; "auto" takes the first of the others that is installed."""
 
-LOWEST = {"httpx2": "2", "httpx": "0.27", "aiohttp": "3.12.4"}
+LOWEST = {"httpx2": "2", "httpx": "0.27", "aiohttp": "3.12.6"}
 """The lowest version of each library that serves, in the order in which "auto" tries them."""
 
 
