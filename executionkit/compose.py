@@ -152,7 +152,7 @@ async def pipe(
             given = _as_prompt(done[-1].value) if done else prompt
             done.append(await _run_step(taker, run, given, max_budget, shared_kwargs))
         last: PatternResult[Any] = done[-1] if done else PatternResult(prompt)
-        return PipeResult(
+        result = PipeResult(
             value=last.value,
             score=last.score,
             cost=run.usage,
@@ -160,6 +160,7 @@ async def pipe(
             step_count=len(done),
             step_metadata=[copied(result.metadata) for result in done],
         )
+        return run.shows(result)
 
 
 def names_keyword(steps: Sequence[object], name: str) -> bool:

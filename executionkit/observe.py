@@ -1,9 +1,12 @@
 """Observers: told of every run, call, retry, wait and tool while they happen."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import threading
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage, Tool
@@ -16,7 +19,7 @@ class RunInfo:
     Attributes:
         name: The pattern's name, such as "consensus".
         model: The provider's model; None if it does not say.
-        base_url: The provider's base URL, without credentials; None if it does not say.
+        base_url: The provider's base URL, without credentials and query; None if it does not say.
         max_cost: The run's own ceiling; None for no limit.
     """
 
@@ -31,9 +34,10 @@ class CallInfo:
     """A call of the model that begins, its retries included.
 
     Attributes:
-        run: The run that makes it.
+        run: The run that makes it: the innermost one that was begun. Where none was, as for `Kit.stream`,
+            `Observer.run` was never called for it.
         model: The provider's model; None if it does not say.
-        base_url: The provider's base URL, without credentials; None if it does not say.
+        base_url: The provider's base URL, without credentials and query; None if it does not say.
         messages: The conversation, as it is sent. It is content: log or export it only if asked to.
         temperature: As the caller gave it; None for the provider's default.
         max_tokens: As the caller gave it; None for the provider's default.
@@ -55,17 +59,17 @@ class CallInfo:
 
 @dataclass(frozen=True, slots=True)
 class ToolInfo:
-    """A call of a tool that begins.
+    """A call of a tool that begins. Calls that are not run are told of too; see `ToolSpan.ended`.
 
     Attributes:
         run: The run whose model asked for it.
         call: The call: name, arguments and id. The arguments are content.
-        tool: The tool.
+        tool: The tool; None if there is none of that name, or if the call gives the loop its answer.
     """
 
     run: RunInfo
     call: ToolCall
-    tool: Tool
+    tool: Tool | None
 
 
 class RunSpan:
@@ -103,6 +107,21 @@ class CallSpan:
     def began(self) -> None:
         """The first event of a streamed reply has come."""
 
+    def partial(self, response: LLMResponse, /) -> None:
+        """A streamed reply ended before its end. `failed` follows, and says why.
+
+        Args:
+            response: The reply so far. Its `finish_reason` is "incomplete".
+        """
+
+    def spent(self, usage: TokenUsage, /) -> None:
+        """The call has ended, and this is what it cost. `answered` or `failed` follows.
+
+        Args:
+            usage: What was counted for it, failed attempts included. Those of a run's calls add up to the
+                usage of the run.
+        """
+
     def answered(self, response: LLMResponse, /) -> None:
         """The reply is complete.
 
@@ -114,7 +133,7 @@ class CallSpan:
         """The call failed for good, or was cancelled, or the stream broke off or was left early.
 
         Args:
-            error: Why.
+            error: Why. For a stream that its reader left, it is a `LeftEarlyError`.
         """
 
 
@@ -122,14 +141,19 @@ class ToolSpan:
     """What an observer is told of one call of a tool. The method does nothing; override it."""
 
     def ended(self, text: str, error: BaseException | None, /, *, ran: bool, truncated: bool) -> None:
-        """The tool has ended.
+        """The tool has ended, or is not run.
 
         Args:
-            text: The observation for the model. It is content.
-            error: The tool's own exception, or the one that cancels it; None if it returned.
+            text: The observation for the model. It is content. "" if the run is cancelled.
+            error: The tool's own exception, a TimeoutError if it overran its time, or the exception that
+                cancels it; None if it returned.
             ran: Whether the tool ran.
             truncated: Whether the observation was cut.
         """
+
+
+class LeftEarlyError(Exception):
+    """A stream was left before its end. It is never raised; `CallSpan.failed` receives it."""
 
 
 class Observer(Protocol):
@@ -138,6 +162,9 @@ class Observer(Protocol):
     Each method returns a context manager that is entered when the thing begins, and left when it has ended,
     so that spans of the user's code nest inside. It is entered and left in the same task, but for a streamed
     call (`CallInfo.streamed`): its stream may be left in another task, so it must set no context variable.
+
+    Exceptions of an observer are logged by the logger `executionkit.observe`, and counted in `FAILURES`. They
+    never reach the run. Nor can a context manager suppress the exception of a run.
     """
 
     def run(self, info: RunInfo, /) -> AbstractContextManager[RunSpan]:
@@ -151,3 +178,85 @@ class Observer(Protocol):
     def tool(self, info: ToolInfo, /) -> AbstractContextManager[ToolSpan]:
         """A tool is called."""
         ...
+
+
+FAILURES: Final[Counter[str]] = Counter()
+"""How often observers have raised in this process, by the observer's class and the exception's."""
+
+_lock = threading.Lock()
+_installed: tuple[Observer, ...] = ()
+_here: ContextVar[tuple[Observer, ...]] = ContextVar("executionkit.observers", default=())
+_is_used = False  # as long as no observer was ever given, a call need not look into the context
+
+
+def install(observer: Observer) -> None:
+    """Tell an observer of everything that begins in this process from now on.
+
+    An observer that is installed already is told once.
+
+    Args:
+        observer: The observer.
+
+    Raises:
+        TypeError: It lacks a method.
+    """
+    global _installed, _is_used
+    _check(observer)
+    with _lock:
+        _is_used = True
+        _installed = (*_without(_installed, observer), observer)
+
+
+def uninstall(observer: Observer) -> None:
+    """Tell an observer of nothing that begins from now on. It is told of the end of what has begun.
+
+    Args:
+        observer: An observer that may have been installed.
+    """
+    global _installed
+    with _lock:
+        _installed = _without(_installed, observer)
+
+
+@contextmanager
+def observe(observer: Observer) -> Generator[None, None, None]:
+    """Tell an observer of everything that the block begins, in tasks and threads that it starts too.
+
+    Blocks nest: the observers of all of them are told, the outermost first, and before them those of
+    `install`.
+
+    Args:
+        observer: The observer.
+
+    Raises:
+        TypeError: It lacks a method.
+    """
+    global _is_used
+    _check(observer)
+    _is_used = True
+    token = _here.set((*_without(_here.get(), observer), observer))
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def observers() -> tuple[Observer, ...]:
+    """The observers that are told of what begins here and now, the outermost first."""
+    if not _is_used:
+        return ()
+    here = _here.get()
+    if not here:
+        return _installed
+    return (*(each for each in _installed if not any(each is other for other in here)), *here)
+
+
+def _without(several: tuple[Observer, ...], one: Observer) -> tuple[Observer, ...]:
+    return tuple(each for each in several if each is not one)
+
+
+def _check(observer: object) -> None:
+    missing = [name for name in ("run", "call", "tool") if not callable(getattr(observer, name, None))]
+    if missing or isinstance(observer, type):
+        what = f"{observer.__name__} is a class" if isinstance(observer, type) else f"it has no {missing[0]}"
+        raise TypeError(f"an observer needs the methods run, call and tool; {what}, got {observer!r}")

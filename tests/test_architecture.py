@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "provider": VALUES | {"_checks", "_version"},
     "answers": CORE | {"_output"},
     "field_vote": GROUND,
-    "patterns": CORE | JUDGES | STRUCTURE,
+    "patterns": CORE | JUDGES | STRUCTURE | {"observe"},
     "compose": CORE,
     "_blocking": {"_text", "errors"},
     "_turn_stream": CORE | {"patterns"},

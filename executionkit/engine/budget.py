@@ -267,6 +267,10 @@ class Meters:
         self._limit_replies = any(meter.max_cost.output_tokens for meter in self._meters)
         self._limit_prompts = any(meter.max_cost.input_tokens for meter in self._meters)
 
+    def beside(self, meter: Meter) -> "Meters":
+        """These meters, and one that only counts."""
+        return Meters([meter, *reversed(self._meters)])
+
     def require(self, calls: int, replies: int) -> None:
         """Refuse `calls` calls for `replies` texts that some budget can't pay for; see `Run.require`."""
         for meter in self._meters:

@@ -141,11 +141,14 @@ async def retrying(
     attempt: Callable[[], Awaitable[T]],
     config: RetryConfig,
     *,
-    pause: Callable[[float], Awaitable[object]] | None = None,
+    pause: Callable[[float, int, Exception], Awaitable[object]] | None = None,
     stopped: Callable[[], bool] | None = None,
     is_final: Callable[[Exception], bool] | None = None,
 ) -> T:
-    """The loop under `with_retry`, for callers with a pause of their own, or with reasons to stop."""
+    """The loop under `with_retry`, for callers with a pause of their own, or with reasons to stop.
+
+    A pause is given its seconds, the number of the attempt that failed, and its error.
+    """
     failures = 0
     before: Exception | None = None
     while True:
@@ -166,7 +169,7 @@ async def retrying(
             if wait is None:
                 raise
             before = exc
-        await (pause(wait) if pause else waited(config, wait))
+        await (pause(wait, failures, before) if pause else waited(config, wait))
 
 
 async def waited(config: RetryConfig, seconds: float) -> None:

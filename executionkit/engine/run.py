@@ -8,6 +8,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
@@ -19,13 +20,16 @@ from executionkit.engine.budget import Hold, Meter, Meters, Request, Room
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
+from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
 from executionkit.errors import PatternError
+from executionkit.observe import CallInfo, RunInfo, observers
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import ReplyStream, StreamEvent
-from executionkit.types import TokenUsage
+from executionkit.types import PatternResult, TokenUsage
 
 T = TypeVar("T")
+R = TypeVar("R", bound=PatternResult[Any])
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """The output tokens set aside for a call when neither it nor its provider says; the patterns' default too."""
@@ -80,7 +84,12 @@ class Run:
         self._target: LLMProvider = provider if parent is None else parent._target
         around = (*(parent._levels if parent else ()), *(within._levels if within else ()))
         self._levels: tuple[Run, ...] = tuple(dict.fromkeys((self, *around)))
-        self._meters = Meters([level._meter for level in self._levels])
+        # Others may charge a tracker that was given: the run's own spend needs a ledger of its own.
+        self._own = self._meter if tracker is None else Meter(name, UNLIMITED, None)
+        meters = [meter for level in self._levels for meter in level._ledgers]
+        self._meters = Meters(meters)
+        self._watch: RunWatch | None = None
+        self._result: PatternResult[Any] | None = None
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
         self._since = bill.now()
@@ -117,9 +126,37 @@ class Run:
         """The rest of `max_cost`, as a budget."""
         return self._meter.left
 
+    @property
+    def _ledgers(self) -> tuple[Meter, ...]:
+        return (self._meter,) if self._own is self._meter else (self._own, self._meter)
+
+    @property
+    def info(self) -> RunInfo:
+        """What observers know of the run: of the innermost one here that they are told of, or of this one."""
+        for level in self._levels:
+            if level._watch is not None:
+                return level._watch.info
+        return info_of(self.name, self._target, self._meter.max_cost)
+
+    def shows(self, result: R) -> R:
+        """Show observers the figures of a result when the run ends; see `RunSpan.ended`.
+
+        Args:
+            result: The result. Its score is shown, and the fields of its class that are numbers, flags, enums
+                or `Literal`. Nothing else is, because it may be content.
+
+        Returns:
+            The same result.
+        """
+        self._result = result
+        return result
+
     async def __aenter__(self) -> Self:
         self._is_entered = True
         self._since = bill.now()
+        if watchers := observers():
+            info = info_of(self.name, self._target, self._meter.max_cost)
+            self._watch = RunWatch(watchers, info, self._own)
         return self
 
     async def __aexit__(
@@ -127,16 +164,23 @@ class Run:
     ) -> None:
         # The run may be used again: an evaluator can keep its provider for the next time.
         self._halted = self._is_entered = False
-        if exc is None:
-            return
+        watch, self._watch = self._watch, None
+        result, self._result = self._result, None
+        leaving = None if exc is None else self._leaving(exc)
+        if watch is not None:
+            watch.end(leaving, result)
+        if leaving is not None and leaving is not exc:
+            raise leaving from exc
+
+    def _leaving(self, exc: BaseException) -> BaseException:
+        """The error that leaves the run for `exc`, with its bill."""
         # A halted run around this one cancels tasks in here.
         if isinstance(exc, asyncio.CancelledError) and not (is_being_cancelled() or self._is_halted()):
             # A task group would take it for the end of a cancelled task and say nothing.
             why = "code that the run calls raised CancelledError, though the run was not cancelled"
-            replacement = PatternError(f"{self.name}: {why}")
-            self._attach_bill(replacement)
-            raise replacement from exc
+            exc = PatternError(f"{self.name}: {why}")
         self._attach_bill(exc)
+        return exc
 
     def _attach_bill(self, exc: BaseException) -> None:
         paid = {} if self._salvage is None else dict(self._salvage())
@@ -195,9 +239,11 @@ class Run:
             TypeError: The provider's `complete` is not async, or did not return an LLMResponse.
         """
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=False)
+        watch = self._watch_of_call(messages, temperature, max_tokens, tools, kwargs, is_stream=False)
+        meters = self._meters if watch is None else watch.meters
 
         async def attempt() -> LLMResponse:
-            hold = await self._admitted(request)
+            hold = await self._admitted(request, watch)
             try:
                 pending = self._target.complete(
                     messages, temperature=temperature, max_tokens=hold.max_tokens, tools=tools, **kwargs
@@ -207,18 +253,20 @@ class Run:
                     raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
                 reply = await pending
             except BaseException as exc:
-                give_back(self._meters, hold, exc)
+                give_back(meters, hold, exc)
                 raise
             if not isinstance(reply, LLMResponse):
-                self._meters.release(hold, dispatched=True)
+                meters.release(hold, dispatched=True)
                 kind = type(reply).__name__
                 raise TypeError(
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
-            self._meters.record(hold, reply)
+            meters.record(hold, reply)
             return reply
 
-        return await self._retrying(attempt, is_final)
+        if watch is None:
+            return await self._retrying(attempt, is_final=is_final)
+        return await watch.around(lambda: self._retrying(attempt, watch, is_final))
 
     def open_stream(
         self,
@@ -246,6 +294,8 @@ class Run:
                 f"{self.name}: {type(self._target).__name__} has no `stream`: it can't stream replies"
             )
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=True)
+        watch = self._watch_of_call(messages, temperature, max_tokens, tools, kwargs, is_stream=True)
+        meters = self._meters if watch is None else watch.meters
 
         def open_stream(hold: Hold) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
             target = cast("StreamingProvider", self._target)
@@ -254,16 +304,37 @@ class Run:
             )
 
         async def attempt() -> Opened:
-            hold = await self._admitted(request)
-            return await opened(open_stream, hold, self._meters)
+            hold = await self._admitted(request, watch)
+            return await opened(open_stream, hold, meters)
 
         return MeteredStream(
-            lambda: self._retrying(attempt),
-            self._meters,
+            lambda: self._retrying(attempt, watch),
+            meters,
             measured(messages).in_bytes,
             # An entered run attaches its bill itself, to the error that leaves it.
             _nothing if self._is_entered else self._attach_bill,
+            watch,
         )
+
+    def _watch_of_call(
+        self,
+        messages: list[dict[str, Any]],
+        temperature: float | None,
+        max_tokens: int | None,
+        tools: list[dict[str, Any]] | None,
+        options: dict[str, Any],
+        *,
+        is_stream: bool,
+    ) -> CallWatch | None:
+        """Where observers are told of a call; None if there are none."""
+        watchers = observers()
+        if not watchers:
+            return None
+        model, base_url = where(self._target)
+        info = CallInfo(
+            self.info, model, base_url, messages, temperature, max_tokens, tools, options, is_stream
+        )
+        return CallWatch(watchers, info, self._meters)
 
     def _request(
         self,
@@ -307,18 +378,23 @@ class Run:
         """Whether the budgets can pay for this call beside the calls that are kept back."""
         return self._meters.can_pay(self._request(messages, max_tokens, tools, 1, is_stream=False))
 
-    async def _admitted(self, request: Request) -> Hold:
+    async def _admitted(self, request: Request, watch: CallWatch | None) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
         if self._is_halted():
             await _leave()
-        hold = self._meters.try_hold(request)
+        meters = self._meters if watch is None else watch.meters
+        hold = meters.try_hold(request)
         if isinstance(hold, Hold):  # nearly always
             return hold
-        return await self._room_made(hold, lambda: self._meters.try_hold(request))
+        return await self._room_made(hold, lambda: meters.try_hold(request), watch)
 
-    async def _room_made(self, room: Room, try_hold: Callable[[], Hold | Room]) -> Hold:
+    async def _room_made(
+        self, room: Room, try_hold: Callable[[], Hold | Room], watch: CallWatch | None = None
+    ) -> Hold:
         """Wait in the queue of one room after the other until `try_hold` finds place in all."""
         hold: Hold | Room = room
+        clock = asyncio.get_running_loop().time
+        began = clock()
         place = room.join()
         try:
             while not isinstance(hold, Hold):
@@ -327,14 +403,21 @@ class Run:
                     room, place = hold, hold.join()
                 await self._park(room.wait(place))
                 hold = try_hold()
-            return hold
         finally:
             room.wake_next()  # there may be room for one more
+        if watch is not None:
+            seconds = clock() - began
+            watch.tell(lambda span: span.waiting(seconds))
+        return hold
 
     def _retrying(
-        self, attempt: Callable[[], Awaitable[T]], is_final: Callable[[Exception], bool] | None = None
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        watch: CallWatch | None = None,
+        is_final: Callable[[Exception], bool] | None = None,
     ) -> Awaitable[T]:
-        return retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted, is_final=is_final)
+        pause = self._pause if watch is None else partial(self._pause, watch=watch)
+        return retrying(attempt, self._retry, pause=pause, stopped=self._is_halted, is_final=is_final)
 
     def _default_max_tokens(self) -> int:
         default = getattr(self._target, "default_max_tokens", None)
@@ -347,7 +430,11 @@ class Run:
                 return True
         return False
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(
+        self, seconds: float, attempt: int, error: Exception, watch: CallWatch | None = None
+    ) -> None:
+        if watch is not None:
+            watch.tell(lambda span: span.retrying(attempt, error, seconds))
         await self._park(waited(self._retry, seconds))
 
     async def _park(self, waiting: Awaitable[object]) -> None:

@@ -10,7 +10,9 @@ from typing import NamedTuple, TypeAlias
 from executionkit.engine import bill
 from executionkit.engine.budget import Hold, Meters
 from executionkit.engine.parallel import is_being_cancelled
+from executionkit.engine.watch import CallWatch
 from executionkit.errors import ProviderError, take_spent, was_dispatched
+from executionkit.observe import LeftEarlyError
 from executionkit.streaming import Finish, ReplyStream, StreamEvent
 
 Manager: TypeAlias = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
@@ -75,6 +77,7 @@ class MeteredStream(ReplyStream):
         meters: Where the call is charged.
         prompt_bytes: The size of the prompt, for the estimate where the stream ends before its usage.
         attach_bill: Puts what was spent on an error that leaves the stream.
+        watch: Where observers are told of the call; None if there are none.
     """
 
     _source: Opened | None = None
@@ -87,17 +90,26 @@ class MeteredStream(ReplyStream):
         meters: Meters,
         prompt_bytes: int,
         attach_bill: Callable[[BaseException], object],
+        watch: CallWatch | None = None,
     ) -> None:
         super().__init__()
         self._begin_source = begin
         self._meters = meters
         self._prompt_size = prompt_bytes
         self._attach_bill = attach_bill
+        self._watch = watch
 
     async def _open(self) -> None:
+        watch = self._watch
+        if watch is not None:
+            watch.begin()
         try:
             self._source = await self._begin_source()
+            if watch is not None:
+                watch.tell(lambda span: span.began())
         except BaseException as exc:
+            if watch is not None:
+                watch.end(exc)
             self._attach_bill(exc)
             raise
         self._first = self._source.first
@@ -112,7 +124,7 @@ class MeteredStream(ReplyStream):
             try:
                 event = await self._following(source)
             except BaseException as exc:
-                self._settle(source)
+                self._settle(source, why=exc)
                 self._attach_bill(exc)
                 await self._leave(exc)
                 raise
@@ -130,11 +142,19 @@ class MeteredStream(ReplyStream):
             raise ProviderError("the provider's stream ended without a Finish event")
         return event
 
-    def _settle(self, source: Opened, finish: Finish | None = None) -> None:
-        if not self._settled:
-            self._settled = True
-            reply = self._tally.partial(self._prompt_bytes) if finish is None else finish.response
-            self._meters.record(source.hold, reply, unfinished=finish is None)
+    def _settle(
+        self, source: Opened, finish: Finish | None = None, *, why: BaseException | None = None
+    ) -> None:
+        if self._settled:
+            return
+        self._settled = True
+        reply = self._tally.partial(self._prompt_bytes) if finish is None else finish.response
+        self._meters.record(source.hold, reply, unfinished=finish is None)
+        if self._watch is not None:
+            if finish is None:
+                self._watch.tell(lambda span: span.partial(reply))
+            left = LeftEarlyError("the stream was left before its end")
+            self._watch.end(reply if finish is not None else why or left)
 
     async def _leave(self, exc: BaseException | None) -> None:
         source, self._source = self._source, None

@@ -8,10 +8,19 @@ from executionkit._shown import shown
 
 
 class Returned(NamedTuple):
-    """What a tool returned: its text, and the parts that the text describes."""
+    """What came of a call of a tool.
+
+    Attributes:
+        text: The observation.
+        parts: The parts that the text describes.
+        error: The exception by which it failed.
+        ran: Whether it ran.
+    """
 
     text: str
     parts: tuple[Part, ...] = ()
+    error: BaseException | None = None
+    ran: bool = True
 
 
 def returned_by(value: object) -> Returned:

@@ -68,7 +68,10 @@ class Toolbox:
     async def call(self, call: ToolCall) -> tuple[str, bool]:
         """The observation a call leads to, and whether the tool was run. Only cancellation gets out."""
         prepared = self.prepared(call)
-        return (prepared, False) if isinstance(prepared, str) else await self.run(prepared)
+        if isinstance(prepared, str):
+            return prepared, False
+        returned = await self.run(prepared)
+        return returned.text, returned.ran
 
     def prepared(self, call: ToolCall) -> "Prepared | str":
         """A call whose name and arguments are right, ready to run; else the observation that says why not."""
@@ -93,16 +96,17 @@ class Toolbox:
             return f"Error: invalid arguments for {tool.name}: {exc}"
         return Prepared(tool, function, arguments, call.id)
 
-    async def run(self, prepared: "Prepared") -> tuple[str, bool]:
-        """The observation that a tool leads to, and whether there was a place to run it."""
+    async def run(self, prepared: "Prepared") -> Returned:
+        """What comes of a tool. It is not run where there is no place to run it."""
         tool, function, arguments, own = prepared
         place = await self._places.take()
         if place is None:
-            return f"Error: {tool.name} was not run: earlier calls that overran their time still run.", False
+            why = f"Error: {tool.name} was not run: earlier calls that overran their time still run."
+            return Returned(why, ran=False)
         returned = await self._run(tool, function, arguments, place)
         if returned.parts:
             self._parts[own] = returned.parts
-        return returned.text, True
+        return returned
 
     async def _run(
         self, tool: Tool, function: "_Function", arguments: dict[str, Any], place: Place
@@ -122,19 +126,22 @@ class Toolbox:
                 finally:
                     place.overrun()
         if timed_out:
-            return Returned(f"Error: {tool.name} did not finish within {limit:g} seconds.")
+            late = f"did not finish within {limit:g} seconds"
+            return Returned(f"Error: {tool.name} {late}.", error=TimeoutError(late))
         if task.cancelled():
             # The tool raised CancelledError itself; this run was not cancelled.
-            return Returned(f"Error: {tool.name} failed with CancelledError.")
+            return Returned(f"Error: {tool.name} failed with CancelledError.", error=asyncio.CancelledError())
         exc = task.exception()
         if isinstance(exc, ToolError):
-            return Returned(f"Error: {exc}")
+            return Returned(f"Error: {exc}", error=exc)
         if exc is not None:
             if not isinstance(exc, Exception):
                 raise exc
-            _log.debug("tool %s failed", tool.name, exc_info=exc)
-            kind = "SystemExit" if isinstance(exc, _Exited) else type(exc).__name__
-            return Returned(f"Error: {tool.name} failed with {kind}.")
+            own = exc.__cause__ if isinstance(exc, _Exited) and exc.__cause__ is not None else exc
+            kind = type(own).__name__
+            # A fault of the program, which the model alone would otherwise hear of.
+            _log.warning("tool %s raised %s", tool.name, kind, exc_info=own)
+            return Returned(f"Error: {tool.name} failed with {kind}.", error=own)
         return task.result()
 
 

@@ -227,7 +227,8 @@ async def best_of_n(
         pairs: list[tuple[int, int]] = []
         if isinstance(evaluator, Pairwise):
             pairs = await _compare_all(evaluator, task, candidates, run, max_concurrency)
-        return _result(candidates, pairs, run.usage, tuple(failures), is_reached=is_reached)
+        result = _result(candidates, pairs, run.usage, tuple(failures), is_reached=is_reached)
+        return run.shows(result)
 
 
 def _judging_calls(evaluator: Scorer | Pairwise, count: int) -> int:

@@ -209,7 +209,7 @@ async def consensus(
         if key is not None and max_tokens > _ONLY_AN_ANSWER:
             _warn_of_truncation(samples, max_tokens)
         _require_a_winner(votes, len(samples.replies), has_key=key is not None, is_unanimous=is_unanimous)
-        return _result(votes, samples, num_samples, run.usage)
+        return run.shows(_result(votes, samples, num_samples, run.usage))
 
 
 # In tokens. A reply cut off after so few was meant to be: they hold a label, and no reasons.

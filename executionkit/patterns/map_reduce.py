@@ -280,7 +280,7 @@ async def map_reduce(
     async with Run("map_reduce", provider, max_cost=max_cost, retry=retry, salvage=job.salvage) as run:
         run.require(calls=len(job.inputs) + 1)
         reply = await job.reduce(run, await job.map(run))
-        return MapReduceResult(
+        result = MapReduceResult(
             value=reply.content,
             cost=run.usage,
             map_count=len(job.inputs),
@@ -290,6 +290,7 @@ async def map_reduce(
             truncated_responses=job.truncated,
             finish_reason=reply.finish_reason,
         )
+        return run.shows(result)
 
 
 def _made(name: str, prompt: object) -> str:

@@ -21,10 +21,10 @@ from executionkit.events import EventCallback, RoundStarted
 from executionkit.patterns._approval import Desk, check_approvals
 from executionkit.patterns._closing import Closing, StopReason
 from executionkit.patterns._narrator import Narrator
-from executionkit.patterns._observing import Counters, Observer
 from executionkit.patterns._options import Options, checked_options
 from executionkit.patterns._repeats import Repeats
 from executionkit.patterns._result_types import Value_co
+from executionkit.patterns._running import Counters, ToolRunner
 from executionkit.patterns._text_calls import ANSWER_NOW, Described, TextCalls
 from executionkit.patterns._tool_choice import ToolChoice, ask_without_tools
 from executionkit.patterns._tools import Toolbox, tools_by_name
@@ -348,8 +348,8 @@ async def react_loop(
         toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
         desk = Desk(approve, approval_timeout, approvals, narrator, transcript)
         repeats = Repeats(max_repeats)
-        observer = Observer(
-            toolbox, final, desk, choice, repeats, transcript, counters, narrator, max_observation_chars
+        runner = ToolRunner(
+            run, toolbox, final, desk, choice, repeats, transcript, counters, narrator, max_observation_chars
         )
         last_tool = [] if final is None else [final.to_schema()]
         schemas = [*(tool.to_schema() for tool in by_name.values()), *last_tool] or None
@@ -358,7 +358,7 @@ async def react_loop(
         said_nothing = False
 
         if left_over:
-            await observer.observe(left_over)
+            await runner.run(left_over)
             if final is not None and final.settle():
                 return _result(LLMResponse(""), final, run, counters, transcript, narrator, closing)
         while counters.rounds < max_rounds:
@@ -409,7 +409,7 @@ async def react_loop(
                 transcript.add_user(ANSWER_NOW if final is None else final.answer_now)
                 continue
             if taken.tool_calls:
-                await observer.observe(transcript.add_reply(taken), is_cut_off=is_cut_off)
+                await runner.run(transcript.add_reply(taken), is_cut_off=is_cut_off)
                 if final is None or not final.settle():
                     continue
             elif final is not None and (call_request := final.take_text(reply, is_call=written.unread > 0)):
@@ -446,7 +446,7 @@ def _result(
     # lets the user speak after the result of a tool.
     is_said = final is None or reply.content == final.given
     transcript.add_answer(reply if final is None or is_said else LLMResponse(final.given))
-    return ReactResult(
+    result: ReactResult[Any] = ReactResult(
         value=reply.content if final is None else final.value,
         cost=run.usage,
         finish_reason=reply.finish_reason,
@@ -458,6 +458,7 @@ def _result(
         text="" if final is None else reply.content,
         **vars(counters),
     )
+    return run.shows(result)
 
 
 def _check_limits(

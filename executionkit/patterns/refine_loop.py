@@ -302,7 +302,7 @@ async def refine_loop(
             if on_budget == "raise" or not progress.replies:
                 raise
             stop_reason = "budget"
-        return _result(progress, run.usage, stop_reason, narrator.errors)
+        return run.shows(_result(progress, run.usage, stop_reason, narrator.errors))
 
 
 def _request(

@@ -227,7 +227,7 @@ async def structured(
             known = MEMORY.recall(run.target, schema) if schema_mode == "auto" else schema_mode
             attempts.mode = known or MODES[0]
         value = await attempts.make(conversation, run)
-        return StructuredResult(
+        result = StructuredResult(
             value=value,
             cost=run.usage,
             parse_attempts=attempts.parse_attempts,
@@ -239,3 +239,4 @@ async def structured(
             rung_costs=dict(attempts.rung_costs),
             text=attempts.last_text or "",
         )
+        return run.shows(result)

@@ -283,16 +283,21 @@ async def test_of_a_tool_error_the_model_sees_the_text() -> None:
         assert await observe(function) == "Error: no such file: a.txt"
 
 
-async def test_the_message_of_a_failure_is_for_the_debug_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_that_is_a_fault_of_the_program_is_logged_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def plain() -> str:
         raise ValueError("the details")
 
-    with caplog.at_level(logging.INFO, logger="executionkit.tools"):
-        await observe(plain)
-    assert not caplog.records
-    with caplog.at_level(logging.DEBUG, logger="executionkit.tools"):
-        await observe(plain)
-    assert "the details" in caplog.text
+    def refusing() -> str:
+        raise ToolError("no such file")
+
+    await observe(plain)
+    await observe(refusing)
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("executionkit.tools", logging.WARNING)
+    assert record.getMessage() == "tool t raised ValueError"
+    assert "raise ValueError" in caplog.text
 
 
 class Outcry(BaseException):

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from executionkit._json import plain
 from executionkit.engine.parallel import reap, spawn
+from executionkit.engine.run import Run
+from executionkit.engine.watch import ToolWatch
 from executionkit.events import Observation, ToolStarted
+from executionkit.observe import ToolInfo, observers
 from executionkit.patterns._approval import Desk, approved_call
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._repeats import Repeats
@@ -37,10 +40,11 @@ class Counters:
 
 
 @dataclass(slots=True, eq=False)
-class Observer:
+class ToolRunner:
     """Runs calls, and puts their observations into the transcript.
 
     Attributes:
+        loop: The run of the loop.
         toolbox: The tools.
         final: The tool that takes a typed answer, if there is one.
         desk: Where calls get their approval.
@@ -52,6 +56,7 @@ class Observer:
         limit: The most characters of an observation.
     """
 
+    loop: Run
     toolbox: Toolbox
     final: "FinalAnswer[Any] | None"
     desk: Desk
@@ -62,7 +67,7 @@ class Observer:
     narrator: Narrator
     limit: int
 
-    async def observe(self, calls: Sequence[ToolCall], *, is_cut_off: bool = False) -> None:
+    async def run(self, calls: Sequence[ToolCall], *, is_cut_off: bool = False) -> None:
         """Run the calls, and append their observations in the order of the calls.
 
         Also when this fails or is cancelled, for the calls that are done by then: a tool that was run must
@@ -97,7 +102,7 @@ class Observer:
             if len(first) == 1:
                 await self._one(first[0], texts)
             elif first:
-                await self._run(first, texts)
+                await self._several(first, texts)
             for call in again:  # a result of this very round may be the one to repeat
                 if (former := self.repeats.former(call)) is not None:
                     self.counters.repeated_calls += 1
@@ -111,7 +116,7 @@ class Observer:
             self.transcript.add_results(calls, texts, self.toolbox.take_parts(calls))
         self.desk.settle([call for call in others if call.id not in texts] if len(texts) < len(calls) else [])
 
-    async def _run(self, calls: Sequence[ToolCall], texts: dict[str, str]) -> None:
+    async def _several(self, calls: Sequence[ToolCall], texts: dict[str, str]) -> None:
         tasks = spawn(*(self._one(call, texts) for call in calls))
         try:
             await asyncio.wait(tasks)
@@ -123,6 +128,7 @@ class Observer:
     async def _one(self, call: ToolCall, texts: dict[str, str]) -> None:
         # No await before the approval: calls ask for it in their order.
         ready = self.toolbox.prepared(call)
+        asked, error = call, None
         ran = was_declined = False
         remark = ""
         if isinstance(ready, Prepared) and self.desk.is_needed(self.counters.rounds, call, ready):
@@ -133,11 +139,18 @@ class Observer:
                 was_declined = True
                 ready = f"declined: {approval.reason}" if approval.reason else "declined"
             elif approval.arguments is not None:
-                ready, remark = self._edited(approved_call(call, approval))
+                asked = approved_call(call, approval)
+                ready, remark = self._edited(asked)
         if not was_declined and self.narrator.listens:
             await self.narrator.tell(ToolStarted(self.counters.rounds, call))
+        watch = self._watch(asked)
         if isinstance(ready, Prepared):
-            text, ran = await self.toolbox.run(ready)
+            try:
+                text, _, error, ran = await self.toolbox.run(ready)
+            except BaseException as exc:
+                if watch is not None:
+                    watch.break_off(exc)
+                raise
         else:
             text = ready
         self.counters.tool_calls_made += ran
@@ -146,8 +159,17 @@ class Observer:
             self.choice.met(call.name)
         self.repeats.note(call, text, counts=ran or was_declined)
         shown, shortened = self._kept(call, remark + text, texts)
+        if watch is not None:
+            watch.end(shown, error, ran=ran, truncated=shortened)
         if self.narrator.listens:
             await self.narrator.tell(Observation(self.counters.rounds, call, shown, ran, shortened))
+
+    def _watch(self, call: ToolCall) -> ToolWatch | None:
+        """Where observers are told of a call; None if there are none."""
+        watchers = observers()
+        if not watchers:
+            return None
+        return ToolWatch(watchers, ToolInfo(self.loop.info, call, self.toolbox.find(call.name)))
 
     def _edited(self, call: ToolCall) -> tuple[Prepared | str, str]:
         """A call with the approver's arguments, checked again, and a remark on it for the model."""
@@ -159,7 +181,10 @@ class Observer:
 
     async def _tell(self, call: ToolCall, text: str, texts: dict[str, str]) -> None:
         """Keep the observation of a call that was not run, and tell of it."""
+        watch = self._watch(call)
         shown, shortened = self._kept(call, text, texts)
+        if watch is not None:
+            watch.end(shown, None, ran=False, truncated=shortened)
         if self.narrator.listens:
             event = Observation(self.counters.rounds, call, shown, ran=False, truncated=shortened)
             await self.narrator.tell(event)
