@@ -186,7 +186,18 @@ FAILURES: Final[Counter[str]] = Counter()
 _lock = threading.Lock()
 _installed: tuple[Observer, ...] = ()
 _here: ContextVar[tuple[Observer, ...]] = ContextVar("executionkit.observers", default=())
-_is_used = False  # as long as no observer was ever given, a call need not look into the context
+
+
+class _Watch:
+    """Whether any observer was ever given: until then a call need not look into its context."""
+
+    __slots__ = ("is_on",)
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+
+WATCH: Final = _Watch()
 
 
 def install(observer: Observer) -> None:
@@ -200,10 +211,10 @@ def install(observer: Observer) -> None:
     Raises:
         TypeError: It lacks a method.
     """
-    global _installed, _is_used
+    global _installed
     _check(observer)
     with _lock:
-        _is_used = True
+        WATCH.is_on = True
         _installed = (*_without(_installed, observer), observer)
 
 
@@ -231,9 +242,8 @@ def observe(observer: Observer) -> Generator[None, None, None]:
     Raises:
         TypeError: It lacks a method.
     """
-    global _is_used
     _check(observer)
-    _is_used = True
+    WATCH.is_on = True
     token = _here.set((*_without(_here.get(), observer), observer))
     try:
         yield
@@ -243,7 +253,7 @@ def observe(observer: Observer) -> Generator[None, None, None]:
 
 def observers() -> tuple[Observer, ...]:
     """The observers that are told of what begins here and now, the outermost first."""
-    if not _is_used:
+    if not WATCH.is_on:
         return ()
     here = _here.get()
     if not here:

@@ -5,15 +5,15 @@ Nothing awaits between a check and its reservation, so two calls can't both pass
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 from weakref import WeakKeyDictionary
 
 from executionkit._prompt import PART_TOKENS, measured
 from executionkit._text import size_of
 from executionkit.cost import UNLIMITED, CostTracker, Tokens, estimates_of, remaining
-from executionkit.engine import bill
+from executionkit.engine import bill, call_log
 from executionkit.errors import BudgetExhaustedError
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN
@@ -23,6 +23,9 @@ Limit: TypeAlias = Literal["llm_calls", "output_tokens", "input_tokens"]
 
 _MOST_TOKENS_PER_BYTE: Final = 1.0
 """The upper bound for a tokenizer that works on bytes."""
+
+
+_NEVER_LOW: Final = TokenUsage(-1, -1, -1)
 
 
 class Request(NamedTuple):
@@ -141,6 +144,14 @@ def room_of(tracker: CostTracker) -> Room:
     return room
 
 
+def _tenth_of(max_cost: TokenUsage) -> TokenUsage:
+    """A tenth of each limit; -1 where there is none, because `Meter.left` has 0 there."""
+    if max_cost is UNLIMITED:
+        return _NEVER_LOW
+    limits = (max_cost.input_tokens, max_cost.output_tokens, max_cost.llm_calls)
+    return TokenUsage(*(ceiling // 10 if ceiling > 0 else -1 for ceiling in limits))
+
+
 class Meter:
     """One run's ledger, its ceiling, and the room in it.
 
@@ -157,6 +168,7 @@ class Meter:
         self.estimates: Tokens = estimates_of(self.tracker)
         self.room: Room = Room() if tracker is None else room_of(tracker)
         self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit] | None = None
+        self._low = _tenth_of(max_cost)
 
     @property
     def left(self) -> TokenUsage:
@@ -170,7 +182,15 @@ class Meter:
 
     def require_any(self, left: TokenUsage) -> None:
         """Refuse a call when nothing is left of some limit."""
+        low = self._low
+        if (
+            left.llm_calls > low.llm_calls
+            and left.output_tokens > low.output_tokens
+            and left.input_tokens > low.input_tokens
+        ):
+            return
         if left.llm_calls >= 0 and left.output_tokens >= 0 and left.input_tokens >= 0:
+            self._warn(left)
             return
         limit: Limit = "input_tokens" if left.output_tokens >= 0 else "output_tokens"
         limit = limit if left.llm_calls >= 0 else "llm_calls"
@@ -179,6 +199,14 @@ class Meter:
             self._refusals = WeakKeyDictionary()
         self._refusals[refusal] = limit
         raise refusal
+
+    def _warn(self, left: TokenUsage) -> None:
+        """Warn, once for each limit, that a call begins with no more than a tenth of it left."""
+        for limit in get_args(Limit):
+            if getattr(left, limit) <= getattr(self._low, limit):
+                ceiling = getattr(self.max_cost, limit)
+                call_log.nearly_spent(self.name, limit, ceiling - getattr(left, limit), ceiling)
+                self._low = replace(self._low, **{limit: -1})
 
     def require(self, limit: Limit, left: int, needed: int, noun: str) -> None:
         """Refuse a call that needs more of a limit than is left; 0 left is no limit."""

@@ -8,21 +8,22 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import partial
+from logging import DEBUG
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._prompt import measured
 from executionkit.cost import UNLIMITED, CostTracker
-from executionkit.engine import bill
+from executionkit.engine import bill, call_log
 from executionkit.engine.budget import Hold, Meter, Meters, Request, Room
+from executionkit.engine.call_log import is_logged, watchers_of_calls
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
 from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
 from executionkit.errors import PatternError
-from executionkit.observe import CallInfo, RunInfo, observers
+from executionkit.observe import WATCH, CallInfo, Observer, RunInfo, observers
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import ReplyStream, StreamEvent
@@ -84,11 +85,12 @@ class Run:
         self._target: LLMProvider = provider if parent is None else parent._target
         around = (*(parent._levels if parent else ()), *(within._levels if within else ()))
         self._levels: tuple[Run, ...] = tuple(dict.fromkeys((self, *around)))
-        # Others may charge a tracker that was given: the run's own spend needs a ledger of its own.
-        self._own = self._meter if tracker is None else Meter(name, UNLIMITED, None)
-        meters = [meter for level in self._levels for meter in level._ledgers]
-        self._meters = Meters(meters)
+        # Others may charge a tracker that was given: what the run spends itself is in a ledger of its own.
+        own = () if tracker is None else (Meter(name, UNLIMITED, None),)
+        self._ledgers: tuple[Meter, ...] = (*own, self._meter)
+        self._meters = Meters([meter for level in self._levels for meter in level._ledgers])
         self._watch: RunWatch | None = None
+        self._call: CallWatch | None = None
         self._result: PatternResult[Any] | None = None
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
@@ -127,10 +129,6 @@ class Run:
         return self._meter.left
 
     @property
-    def _ledgers(self) -> tuple[Meter, ...]:
-        return (self._meter,) if self._own is self._meter else (self._own, self._meter)
-
-    @property
     def info(self) -> RunInfo:
         """What observers know of the run: of the innermost one here that they are told of, or of this one."""
         for level in self._levels:
@@ -156,7 +154,7 @@ class Run:
         self._since = bill.now()
         if watchers := observers():
             info = info_of(self.name, self._target, self._meter.max_cost)
-            self._watch = RunWatch(watchers, info, self._own)
+            self._watch = RunWatch(watchers, info, self._ledgers[0])
         return self
 
     async def __aexit__(
@@ -238,12 +236,23 @@ class Run:
             ValueError: `max_tokens` is less than 1.
             TypeError: The provider's `complete` is not async, or did not return an LLMResponse.
         """
+        if (WATCH.is_on or is_logged(DEBUG)) and self._call is None and (watchers := watchers_of_calls()):
+            settings = (messages, temperature, max_tokens, tools, kwargs)
+            watched, call = self._watched(watchers, *settings, is_stream=False)
+            return await call.around(
+                lambda: watched.complete(
+                    messages,
+                    temperature=temperature,
+                    max_tokens=max_tokens,
+                    tools=tools,
+                    is_final=is_final,
+                    **kwargs,
+                )
+            )
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=False)
-        watch = self._watch_of_call(messages, temperature, max_tokens, tools, kwargs, is_stream=False)
-        meters = self._meters if watch is None else watch.meters
 
         async def attempt() -> LLMResponse:
-            hold = await self._admitted(request, watch)
+            hold = await self._admitted(request)
             try:
                 pending = self._target.complete(
                     messages, temperature=temperature, max_tokens=hold.max_tokens, tools=tools, **kwargs
@@ -253,20 +262,18 @@ class Run:
                     raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
                 reply = await pending
             except BaseException as exc:
-                give_back(meters, hold, exc)
+                give_back(self._meters, hold, exc)
                 raise
             if not isinstance(reply, LLMResponse):
-                meters.release(hold, dispatched=True)
+                self._meters.release(hold, dispatched=True)
                 kind = type(reply).__name__
                 raise TypeError(
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
-            meters.record(hold, reply)
+            self._meters.record(hold, reply)
             return reply
 
-        if watch is None:
-            return await self._retrying(attempt, is_final=is_final)
-        return await watch.around(lambda: self._retrying(attempt, watch, is_final))
+        return await self._retrying(attempt, is_final)
 
     def open_stream(
         self,
@@ -293,9 +300,13 @@ class Run:
             raise TypeError(
                 f"{self.name}: {type(self._target).__name__} has no `stream`: it can't stream replies"
             )
+        if (WATCH.is_on or is_logged(DEBUG)) and self._call is None and (watchers := watchers_of_calls()):
+            settings = (messages, temperature, max_tokens, tools, kwargs)
+            watched, _ = self._watched(watchers, *settings, is_stream=True)
+            return watched.open_stream(
+                messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+            )
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=True)
-        watch = self._watch_of_call(messages, temperature, max_tokens, tools, kwargs, is_stream=True)
-        meters = self._meters if watch is None else watch.meters
 
         def open_stream(hold: Hold) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
             target = cast("StreamingProvider", self._target)
@@ -304,20 +315,22 @@ class Run:
             )
 
         async def attempt() -> Opened:
-            hold = await self._admitted(request, watch)
-            return await opened(open_stream, hold, meters)
+            hold = await self._admitted(request)
+            return await opened(open_stream, hold, self._meters)
 
         return MeteredStream(
-            lambda: self._retrying(attempt, watch),
-            meters,
+            lambda: self._retrying(attempt),
+            self._meters,
             measured(messages).in_bytes,
             # An entered run attaches its bill itself, to the error that leaves it.
             _nothing if self._is_entered else self._attach_bill,
-            watch,
+            lambda exc: call_log.broke_off(self.name, where(self._target)[0], exc),
+            self._call,
         )
 
-    def _watch_of_call(
+    def _watched(
         self,
+        watchers: tuple[Observer, ...],
         messages: list[dict[str, Any]],
         temperature: float | None,
         max_tokens: int | None,
@@ -325,16 +338,17 @@ class Run:
         options: dict[str, Any],
         *,
         is_stream: bool,
-    ) -> CallWatch | None:
-        """Where observers are told of a call; None if there are none."""
-        watchers = observers()
-        if not watchers:
-            return None
+    ) -> tuple["Run", CallWatch]:
+        """This run for one call, with a ledger of the call's own, and what tells the observers of it."""
         model, base_url = where(self._target)
         info = CallInfo(
             self.info, model, base_url, messages, temperature, max_tokens, tools, options, is_stream
         )
-        return CallWatch(watchers, info, self._meters)
+        run = object.__new__(Run)
+        vars(run).update(vars(self))
+        run._call = CallWatch(watchers, info)
+        run._meters = self._meters.beside(run._call.meter)
+        return run, run._call
 
     def _request(
         self,
@@ -378,19 +392,16 @@ class Run:
         """Whether the budgets can pay for this call beside the calls that are kept back."""
         return self._meters.can_pay(self._request(messages, max_tokens, tools, 1, is_stream=False))
 
-    async def _admitted(self, request: Request, watch: CallWatch | None) -> Hold:
+    async def _admitted(self, request: Request) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
         if self._is_halted():
             await _leave()
-        meters = self._meters if watch is None else watch.meters
-        hold = meters.try_hold(request)
+        hold = self._meters.try_hold(request)
         if isinstance(hold, Hold):  # nearly always
             return hold
-        return await self._room_made(hold, lambda: meters.try_hold(request), watch)
+        return await self._room_made(hold, lambda: self._meters.try_hold(request))
 
-    async def _room_made(
-        self, room: Room, try_hold: Callable[[], Hold | Room], watch: CallWatch | None = None
-    ) -> Hold:
+    async def _room_made(self, room: Room, try_hold: Callable[[], Hold | Room]) -> Hold:
         """Wait in the queue of one room after the other until `try_hold` finds place in all."""
         hold: Hold | Room = room
         clock = asyncio.get_running_loop().time
@@ -405,19 +416,16 @@ class Run:
                 hold = try_hold()
         finally:
             room.wake_next()  # there may be room for one more
-        if watch is not None:
-            seconds = clock() - began
-            watch.tell(lambda span: span.waiting(seconds))
+        seconds = clock() - began
+        if self._call is not None:
+            self._call.tell(lambda span: span.waiting(seconds))
+        call_log.waited(self.name, seconds)
         return hold
 
     def _retrying(
-        self,
-        attempt: Callable[[], Awaitable[T]],
-        watch: CallWatch | None = None,
-        is_final: Callable[[Exception], bool] | None = None,
+        self, attempt: Callable[[], Awaitable[T]], is_final: Callable[[Exception], bool] | None = None
     ) -> Awaitable[T]:
-        pause = self._pause if watch is None else partial(self._pause, watch=watch)
-        return retrying(attempt, self._retry, pause=pause, stopped=self._is_halted, is_final=is_final)
+        return retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted, is_final=is_final)
 
     def _default_max_tokens(self) -> int:
         default = getattr(self._target, "default_max_tokens", None)
@@ -430,11 +438,11 @@ class Run:
                 return True
         return False
 
-    async def _pause(
-        self, seconds: float, attempt: int, error: Exception, watch: CallWatch | None = None
-    ) -> None:
-        if watch is not None:
-            watch.tell(lambda span: span.retrying(attempt, error, seconds))
+    async def _pause(self, seconds: float, attempt: int, error: Exception) -> None:
+        if self._call is not None:
+            self._call.tell(lambda span: span.retrying(attempt, error, seconds))
+        attempts = self._retry.max_retries + 1
+        call_log.retrying(self.name, where(self._target)[0], attempt, attempts, error, seconds)
         await self._park(waited(self._retry, seconds))
 
     async def _park(self, waiting: Awaitable[object]) -> None:

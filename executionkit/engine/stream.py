@@ -77,6 +77,7 @@ class MeteredStream(ReplyStream):
         meters: Where the call is charged.
         prompt_bytes: The size of the prompt, for the estimate where the stream ends before its usage.
         attach_bill: Puts what was spent on an error that leaves the stream.
+        report: Logs the error by which the provider's stream broke off.
         watch: Where observers are told of the call; None if there are none.
     """
 
@@ -90,13 +91,15 @@ class MeteredStream(ReplyStream):
         meters: Meters,
         prompt_bytes: int,
         attach_bill: Callable[[BaseException], object],
-        watch: CallWatch | None = None,
+        report: Callable[[BaseException], object],
+        watch: CallWatch | None,
     ) -> None:
         super().__init__()
         self._begin_source = begin
         self._meters = meters
         self._prompt_size = prompt_bytes
         self._attach_bill = attach_bill
+        self._report = report
         self._watch = watch
 
     async def _open(self) -> None:
@@ -125,6 +128,8 @@ class MeteredStream(ReplyStream):
                 event = await self._following(source)
             except BaseException as exc:
                 self._settle(source, why=exc)
+                if isinstance(exc, Exception):  # and not this task's end
+                    self._report(exc)
                 self._attach_bill(exc)
                 await self._leave(exc)
                 raise

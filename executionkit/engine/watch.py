@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from executionkit.cost import UNLIMITED, minus
-from executionkit.engine.budget import Meter, Meters
+from executionkit.engine.budget import Meter
 from executionkit.engine.spans import Spans
 from executionkit.observe import CallInfo, CallSpan, Observer, RunInfo, RunSpan, ToolInfo, ToolSpan
 from executionkit.responses import LLMResponse
@@ -99,19 +99,17 @@ class CallWatch:
     Args:
         watchers: The observers.
         info: The description of the call.
-        meters: The meters of the run.
 
     Attributes:
-        meters: The same, and one that counts the call alone.
+        meter: A ledger that the call alone is charged to.
     """
 
     _spans: Spans[CallSpan] | None = None
 
-    def __init__(self, watchers: tuple[Observer, ...], info: CallInfo, meters: Meters) -> None:
+    def __init__(self, watchers: tuple[Observer, ...], info: CallInfo) -> None:
         self._watchers = watchers
         self._info = info
-        self._meter = Meter(info.run.name, UNLIMITED, None)
-        self.meters: Meters = meters.beside(self._meter)
+        self.meter = Meter(info.run.name, UNLIMITED, None)
 
     def begin(self) -> None:
         """The call begins."""
@@ -129,7 +127,7 @@ class CallWatch:
         if spans is None:
             return
         exc = outcome if isinstance(outcome, BaseException) else None
-        usage = self._meter.tracker.to_usage()
+        usage = self.meter.tracker.to_usage()
         try:
             spans.tell(lambda span: span.spent(usage))
             if isinstance(outcome, LLMResponse):

@@ -11,7 +11,7 @@ from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.run import Run
 from executionkit.engine.watch import ToolWatch
 from executionkit.events import Observation, ToolStarted
-from executionkit.observe import ToolInfo, observers
+from executionkit.observe import WATCH, ToolInfo, observers
 from executionkit.patterns._approval import Desk, approved_call
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._repeats import Repeats
@@ -143,7 +143,7 @@ class ToolRunner:
                 ready, remark = self._edited(asked)
         if not was_declined and self.narrator.listens:
             await self.narrator.tell(ToolStarted(self.counters.rounds, call))
-        watch = self._watch(asked)
+        watch = self._watch(asked) if WATCH.is_on else None
         if isinstance(ready, Prepared):
             try:
                 text, _, error, ran = await self.toolbox.run(ready)
@@ -181,7 +181,7 @@ class ToolRunner:
 
     async def _tell(self, call: ToolCall, text: str, texts: dict[str, str]) -> None:
         """Keep the observation of a call that was not run, and tell of it."""
-        watch = self._watch(call)
+        watch = self._watch(call) if WATCH.is_on else None
         shown, shortened = self._kept(call, text, texts)
         if watch is not None:
             watch.end(shown, None, ran=False, truncated=shortened)
