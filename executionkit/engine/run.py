@@ -404,8 +404,8 @@ class Run:
     async def _room_made(self, room: Room, try_hold: Callable[[], Hold | Room]) -> Hold:
         """Wait in the queue of one room after the other until `try_hold` finds place in all."""
         hold: Hold | Room = room
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         place = room.join()
         try:
             while not isinstance(hold, Hold):
@@ -416,7 +416,7 @@ class Run:
                 hold = try_hold()
         finally:
             room.wake_next()  # there may be room for one more
-        seconds = clock() - began
+        seconds = loop.time() - began
         if self._call is not None:
             self._call.tell(lambda span: span.waiting(seconds))
         call_log.waited(self.name, seconds)

@@ -127,9 +127,9 @@ class MeteredStream(ReplyStream):
             try:
                 event = await self._following(source)
             except BaseException as exc:
-                self._settle(source, why=exc)
                 if isinstance(exc, Exception):  # and not this task's end
                     self._report(exc)
+                self._settle(source, why=exc)
                 self._attach_bill(exc)
                 await self._leave(exc)
                 raise

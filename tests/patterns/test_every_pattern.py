@@ -17,6 +17,7 @@ from typing import Any, get_origin, get_type_hints
 
 import pytest
 from fakes import NO_WAIT, ONCE, HeldProvider, idle
+from watching import Watcher, spent
 
 import executionkit
 from executionkit import (
@@ -46,6 +47,7 @@ from executionkit import (
 )
 from executionkit._json import plain
 from executionkit._prompt import in_words
+from executionkit.observe import observe
 from executionkit.parts import image
 from executionkit.testing import ChatRequest, Fault, Ledger, LocalEndpoint, MockCall, Model
 
@@ -628,6 +630,39 @@ async def test_inside_a_pipe_the_pipe_s_budget_holds(pattern: Pattern, declares_
 
         result = await pipe(provider, "q", step, step, max_budget=TokenUsage(llm_calls=needed))
         assert result.cost.llm_calls == needed
+
+
+# -- what observers are told -----------------------------------------------------------------------------
+
+
+@every_pattern
+@pytest.mark.parametrize("is_at_once", [False, True])
+async def test_an_observer_is_told_of_the_run_its_calls_and_its_figures(
+    pattern: Pattern, is_at_once: bool
+) -> None:
+    async def step(provider: LLMProvider, prompt: str) -> PatternResult[Any]:
+        return await pattern.run(provider, **(pattern.at_once if is_at_once else {}))
+
+    watcher = Watcher()
+    async with serving(flaky_model) as (endpoint, provider):
+        with observe(watcher):
+            result = await pipe(provider, "q", step)
+    outer, run = watcher.of("run")
+    assert (outer.info.name, run.info.name, run.parent) == ("pipe", pattern.name, outer)
+    assert (run.info.model, run.info.base_url) == ("simulated", provider.base_url)
+    inside = watcher.children(run)
+    assert all(node.left == [None] for node in watcher.nodes)
+    calls, tools = watcher.of("call"), watcher.of("tool")
+    assert set(inside) == {*calls, *tools}
+    assert (len(calls), len(tools)) == (pattern.calls, 2 if pattern.function is react_loop else 0)
+    assert sum(call.names.count("retrying") for call in calls) == pattern.calls
+    assert all(call.names[-2:] == ["spent", "answered"] for call in calls)
+    usage, error, figures = run.heard("ended")
+    assert usage == result.cost == endpoint.ledger.usage == spent(calls)
+    assert error is None
+    fields = {name for name, value in result.step_metadata[0].items() if isinstance(value, (int, float))}
+    words = {"stop_reason", "schema_mode"}  # out of a fixed set each; other texts are the model's
+    assert fields <= figures.keys() <= {"score", *fields, *words}
 
 
 # -- what goes wrong -------------------------------------------------------------------------------------

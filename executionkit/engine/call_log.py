@@ -1,0 +1,144 @@
+"""The log lines of calls: what was done and what it took, never what was said."""
+
+import logging
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+from executionkit.observe import (
+    CallInfo,
+    CallSpan,
+    LeftEarlyError,
+    Observer,
+    RunInfo,
+    RunSpan,
+    ToolInfo,
+    ToolSpan,
+    observers,
+)
+from executionkit.responses import LLMResponse
+
+_log = logging.getLogger("executionkit.calls")
+# Here alone: where logging is not set up, Python prints warnings, and those of other loggers are of faults in
+# the program.
+_log.addHandler(logging.NullHandler())
+
+is_logged: Final = _log.isEnabledFor
+
+LONG_WAIT: Final = 10.0
+"""Seconds. A longer wait is a warning."""
+
+
+def watchers_of_calls() -> tuple[Observer, ...]:
+    """The observers that are told of calls here and now, the log included if it takes their lines."""
+    told = observers()
+    return (*told, _LINES) if _log.isEnabledFor(logging.DEBUG) else told
+
+
+def retrying(run: str, model: str | None, attempt: int, attempts: int, error: Exception, wait: float) -> None:
+    """An attempt of a call failed, and another one follows after a wait."""
+    level = logging.WARNING if wait > LONG_WAIT else logging.INFO
+    if _log.isEnabledFor(level):
+        _log.log(
+            level,
+            "%s: %s from %s, attempt %d of %d, waiting %.1f s",
+            *(run, _code(error), model or "the model", attempt, attempts, wait),
+            extra={
+                **_extra("retry", run, model),
+                **_failure(error),
+                "ek_attempt": attempt,
+                "ek_attempts": attempts,
+                "ek_wait": wait,
+            },
+        )
+
+
+def waited(run: str, seconds: float) -> None:
+    """A call waited for room in a budget."""
+    if seconds > LONG_WAIT:
+        extra = {"ek_event": "wait", "ek_run": run, "ek_wait": seconds}
+        _log.warning("%s: waited %.1f s for room in a budget", run, seconds, extra=extra)
+
+
+def broke_off(run: str, model: str | None, error: BaseException) -> None:
+    """A streamed reply broke off after its first event."""
+    extra = {**_extra("broken stream", run, model), **_failure(error)}
+    _log.warning("%s: the reply of %s broke off: %s", run, model or "the model", _code(error), extra=extra)
+
+
+def nearly_spent(run: str, limit: str, spent: int, ceiling: int) -> None:
+    """A run has spent nine tenths of a limit."""
+    _log.warning(
+        "%s: %d %% of the budget of %s is spent, %s of %s",
+        *(run, 100 * spent // ceiling, limit, f"{spent:,}", f"{ceiling:,}"),
+        extra={
+            "ek_event": "budget",
+            "ek_run": run,
+            "ek_limit": limit,
+            "ek_spent": spent,
+            "ek_ceiling": ceiling,
+        },
+    )
+
+
+def _extra(event: str, run: str, model: str | None) -> dict[str, object]:
+    return {"ek_event": event, "ek_run": run, "ek_model": model}
+
+
+def _failure(error: BaseException) -> dict[str, object]:
+    return {"ek_error": type(error).__name__, "ek_status": getattr(error, "status_code", None)}
+
+
+def _code(error: BaseException) -> str:
+    """The status of an error, or its class. Its text may quote the request."""
+    status = getattr(error, "status_code", None)
+    return str(status) if isinstance(status, int) and status >= 400 else type(error).__name__
+
+
+class _Line(CallSpan):
+    """One call in the log."""
+
+    def __init__(self, info: CallInfo) -> None:
+        self._info = info
+        self._began = time.perf_counter()
+
+    def answered(self, response: LLMResponse, /) -> None:
+        tokens = response.input_tokens, response.output_tokens
+        self._write(
+            "answered", "%s + %s tokens", *tokens, ek_input_tokens=tokens[0], ek_output_tokens=tokens[1]
+        )
+
+    def failed(self, error: BaseException, /) -> None:
+        if isinstance(error, LeftEarlyError):
+            self._write("left", "its reader left the stream")
+        else:
+            self._write("failed", "%s", _code(error), **_failure(error))
+
+    def _write(self, event: str, what: str, *args: object, **extra: object) -> None:
+        run, model = self._info.run.name, self._info.model
+        took = (time.perf_counter() - self._began) * 1000
+        _log.debug(
+            f"%s: call of %s {event} after %.0f ms: {what}",
+            *(run, model or "the model", took, *args),
+            extra={**_extra(event, run, model), "ek_ms": took, **extra},
+        )
+
+
+class _Lines:
+    """The observer that writes a line where a call begins, and one where it ends."""
+
+    def run(self, _: RunInfo, /) -> AbstractContextManager[RunSpan]:
+        return nullcontext(RunSpan())
+
+    def tool(self, _: ToolInfo, /) -> AbstractContextManager[ToolSpan]:
+        return nullcontext(ToolSpan())
+
+    def call(self, info: CallInfo, /) -> AbstractContextManager[CallSpan]:
+        run, model = info.run.name, info.model
+        how = "streamed" if info.streamed else "sent"
+        extra = {**_extra("sent", run, model), "ek_streamed": info.streamed}
+        _log.debug("%s: call of %s is %s", run, model or "the model", how, extra=extra)
+        return nullcontext(_Line(info))
+
+
+_LINES: Final = _Lines()
