@@ -11,6 +11,21 @@ from typing import Any, Final, Protocol
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage, Tool
 
+__all__ = [
+    "FAILURES",
+    "CallInfo",
+    "CallSpan",
+    "LeftEarlyError",
+    "Observer",
+    "RunInfo",
+    "RunSpan",
+    "ToolInfo",
+    "ToolSpan",
+    "install",
+    "observe",
+    "uninstall",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:

@@ -14,7 +14,17 @@ import pytest
 from pages import MODULES, PAGES, ROOT, blocks, name_of, prose, spans, texts
 
 import executionkit
-from executionkit import ExecutionKitError, MockProvider, Provider, ToolError, answers, errors, mcp, testing
+from executionkit import (
+    ExecutionKitError,
+    MockProvider,
+    Provider,
+    ToolError,
+    answers,
+    errors,
+    mcp,
+    observe,
+    testing,
+)
 
 # The pages that state facts as they are now.
 SITE = [path for path in PAGES if "decisions" not in path.parts and path.name != "changelog.md"]
@@ -65,7 +75,7 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
 def test_every_export_is_in_the_reference_once() -> None:
     rendered = re.findall(r"^::: executionkit\.(\S+)", TEXT, re.MULTILINE)
     assert [name for name in set(rendered) if rendered.count(name) > 1] == []
-    modules = {"answers": answers, "mcp": mcp, "testing": testing}
+    modules = {"answers": answers, "mcp": mcp, "observe": observe, "testing": testing}
     own = {f"{prefix}.{name}" for prefix, module in modules.items() for name in module.__all__}
     # The page of errors renders the whole module.
     elsewhere = {*ERRORS, "ToolError", "testing.MockProvider", "__version__"}
@@ -104,8 +114,17 @@ def faults_in(span: str) -> list[str]:
     return found
 
 
+LOGGERS = {
+    logger
+    for path in MODULES
+    for logger in re.findall(r'getLogger\("([\w.]+)"\)', path.read_text(encoding="utf-8"))
+}
+
+
 def find(name: str) -> Any:
     """The object that a dotted name stands for, as far as it can be followed; None if it is not there."""
+    if name in LOGGERS:
+        return name
     first, *rest = name.split(".")
     ways = (follow(start, rest) for start in CALLED.get(first, [PUBLIC.get(first)]))
     return next((found for found in ways if found is not None), None)
