@@ -36,7 +36,7 @@ def extras(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name.startswith("ek_")}
 
 
-async def test_a_call_is_logged_when_it_is_sent_and_when_it_is_answered(
+async def test_a_call_is_logged_when_it_begins_and_when_it_is_answered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, CALLS)
@@ -44,8 +44,8 @@ async def test_a_call_is_logged_when_it_is_sent_and_when_it_is_answered(
         async with Provider(endpoint.base_url, "simulated") as provider:
             await consensus(provider, "The capital?", num_samples=1)
         usage = endpoint.ledger.usage
-    sent, answered = caplog.records
-    assert sent.getMessage() == "consensus: call of simulated is sent"
+    begun, answered = caplog.records
+    assert begun.getMessage() == "consensus: call of simulated begins"
     told = extras(answered)
     ms = told.pop("ek_ms")
     assert told == {
@@ -113,7 +113,7 @@ async def test_a_stream_that_breaks_off_is_a_warning_and_one_that_is_left_is_not
             await anext(stream)
             await stream.aclose()
     (_, first), broken, (_, failed), (_, second), (level, left) = lines(caplog)
-    assert first == second == "stream: call of simulated is streamed"
+    assert first == second == "stream: streamed call of simulated begins"
     assert broken == ("WARNING", "stream: the reply of simulated broke off: ProviderError")
     assert failed.startswith("stream: call of simulated failed after")
     assert (level, left.endswith("its reader left the stream")) == ("DEBUG", True)

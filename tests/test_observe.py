@@ -156,7 +156,7 @@ async def test_fifty_runs_at_once_keep_their_calls_apart() -> None:
         calls = watcher.children(run)
         assert all(call.info.run is run.info for call in calls)
         assert spent(calls) == run.heard("ended")[0] == TokenUsage(llm_calls=3)
-    assert (run.info.model, run.info.base_url) == ("simulated", "http://127.0.0.1:9/v1")
+    assert {(run.info.model, run.info.base_url) for run in runs} == {("simulated", "http://127.0.0.1:9/v1")}
 
 
 async def test_a_conversation_a_kit_and_a_judge_are_told_of_by_what_they_begin() -> None:
@@ -427,6 +427,15 @@ class Failing:
         if self.exc is not None and place == self.place:
             raise self.exc
 
+    def run(self, _info: object, /) -> Any:
+        return self._opened("run")
+
+    def call(self, _info: object, /) -> Any:
+        return self._opened("call")
+
+    def tool(self, _info: object, /) -> Any:
+        return self._opened("tool")
+
     def _opened(self, kind: str) -> Any:
         self._at(kind)
         return self
@@ -444,8 +453,6 @@ class Failing:
         return True  # as if it could suppress what leaves
 
     def __getattr__(self, name: str) -> Any:
-        if name in KINDS:
-            return lambda _info: self._opened(name)
         if name in TOLD:
             return lambda *_, **__: self._at(name)
         raise AttributeError(name)
@@ -472,6 +479,8 @@ async def test_an_observer_that_raises_breaks_nothing_and_is_logged_once(
     records = [record for record in caplog.records if record.name == "executionkit.observe"]
     assert [record.args for record in records] == [(name,)]
     assert FAILURES[name] >= 1
+    assert "mine" in caplog.text
+    assert "403" not in caplog.text  # the run's own error, whose text may quote the prompt
 
 
 @pytest.mark.parametrize("place", [*KINDS, "ended", "spent", "answered", "enter", "exit"])

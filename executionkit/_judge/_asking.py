@@ -149,6 +149,7 @@ class _RefusedError(Exception):
 
     def __init__(self, exc: Exception) -> None:
         super().__init__(str(exc))
+        self.status_code: object = getattr(exc, "status_code", None)  # for observers and the log
         self.is_final = not isinstance(exc, LLMError) or is_lasting(exc)
         # A provider raises these for a keyword that it doesn't know.
         is_own = isinstance(exc, (TypeError, ValueError, NotImplementedError))

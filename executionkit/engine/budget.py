@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from executionkit._prompt import PART_TOKENS, measured
@@ -25,6 +25,7 @@ _MOST_TOKENS_PER_BYTE: Final = 1.0
 """The upper bound for a tokenizer that works on bytes."""
 
 
+_COUNTED: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens")
 _NEVER_LOW: Final = TokenUsage(-1, -1, -1)
 
 
@@ -202,7 +203,7 @@ class Meter:
 
     def _warn(self, left: TokenUsage) -> None:
         """Warn, once for each limit, that a call begins with no more than a tenth of it left."""
-        for limit in get_args(Limit):
+        for limit in _COUNTED:
             if getattr(left, limit) <= getattr(self._low, limit):
                 ceiling = getattr(self.max_cost, limit)
                 call_log.nearly_spent(self.name, limit, ceiling - getattr(left, limit), ceiling)

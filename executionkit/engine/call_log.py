@@ -135,9 +135,9 @@ class _Lines:
 
     def call(self, info: CallInfo, /) -> AbstractContextManager[CallSpan]:
         run, model = info.run.name, info.model
-        how = "streamed" if info.streamed else "sent"
-        extra = {**_extra("sent", run, model), "ek_streamed": info.streamed}
-        _log.debug("%s: call of %s is %s", run, model or "the model", how, extra=extra)
+        how = "streamed call" if info.streamed else "call"
+        extra = {**_extra("begun", run, model), "ek_streamed": info.streamed}
+        _log.debug("%s: %s of %s begins", run, how, model or "the model", extra=extra)
         return nullcontext(_Line(info))
 
 
