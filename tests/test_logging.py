@@ -104,7 +104,7 @@ async def test_a_stream_that_breaks_off_is_a_warning_and_one_that_is_left_is_not
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, CALLS)
-    with LocalEndpoint([Fault.error_event("one two three"), "one two three"]) as endpoint:
+    with LocalEndpoint([Fault.error_event("one two three"), "one two three", Fault.stall()]) as endpoint:
         async with Provider(endpoint.base_url, "simulated") as provider:
             kit = Kit(provider)
             with pytest.raises(ProviderError):
@@ -112,7 +112,15 @@ async def test_a_stream_that_breaks_off_is_a_warning_and_one_that_is_left_is_not
             stream = kit.stream("q")
             await anext(stream)
             await stream.aclose()
-    (_, first), broken, (_, failed), (_, second), (level, left) = lines(caplog)
+            stream = kit.stream("q")
+            await anext(stream)
+            task = asyncio.ensure_future(anext(stream))
+            await idle()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    (_, first), broken, (_, failed), (_, second), (level, left), *others = lines(caplog)
+    assert [level for level, _ in others] == ["DEBUG", "DEBUG"]
     assert first == second == "stream: streamed call of simulated begins"
     assert broken == ("WARNING", "stream: the reply of simulated broke off: ProviderError")
     assert failed.startswith("stream: call of simulated failed after")
@@ -133,7 +141,7 @@ async def test_a_budget_that_is_nearly_spent_is_warned_of_once(
 ) -> None:
     provider = MockProvider(["a"], usage=TokenUsage(3, 5))
     run = Run("mine", Run("outer", provider, max_cost=TokenUsage(llm_calls=1000)), max_cost=budget)
-    for _ in range(19):
+    for _ in range(20):
         await run.complete(MESSAGES, max_tokens=5)
     assert lines(caplog) == [("WARNING", warning) for warning in warnings]
 

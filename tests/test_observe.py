@@ -175,11 +175,15 @@ async def test_a_conversation_a_kit_and_a_judge_are_told_of_by_what_they_begin()
 
 
 async def test_runs_on_one_tracker_each_tell_what_they_spent_themselves() -> None:
-    watcher, tracker = Watcher(), CostTracker()
-    provider = MockProvider(["a"], usage=TokenUsage(3, 2))
+    watcher, tracker, provider = Watcher(), CostTracker(), HeldProvider()
     with observe(watcher):
-        ask = partial(checked_complete, provider, MESSAGES, tracker, None, None)
-        await asyncio.gather(ask(), ask(), ask())
+        tasks = [
+            asyncio.create_task(checked_complete(provider, MESSAGES, tracker, None, None)) for _ in range(3)
+        ]
+        await provider.arrived(3)
+        for request in tuple(provider.waiting):
+            request.answer(usage={"prompt_tokens": 3, "completion_tokens": 2})
+        await asyncio.gather(*tasks)
     assert [run.heard("ended")[0] for run in watcher.of("run")] == [TokenUsage(3, 2, 1)] * 3
 
 

@@ -123,8 +123,8 @@ class CallWatch:
 
     def end(self, outcome: LLMResponse | BaseException) -> None:
         """The call has ended, with its reply or an error. Only the first end counts."""
-        spans, self._spans = self._spans, None
-        if spans is None:
+        spans = self._spans
+        if spans is None:  # a stream that was never entered
             return
         exc = outcome if isinstance(outcome, BaseException) else None
         usage = self.meter.tracker.to_usage()
