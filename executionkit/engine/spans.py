@@ -75,7 +75,6 @@ def _note(watcher: Observer, exc: BaseException) -> None:
     kind = f"{type(watcher).__qualname__}: {type(exc).__name__}"
     FAILURES[kind] += 1
     if FAILURES[kind] == 1:
-        exc.__suppress_context__ = (
-            True  # the run's own error, which has no place in the log: it may hold contents
-        )
+        # It was raised while the run's error was dealt with, and that may quote the prompt.
+        exc.__suppress_context__ = True
         _log.warning("an observer raised, which is logged once: %s", kind, exc_info=exc)
