@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
+from executionkit._display import Brief
 from executionkit._json import STRICT, plain
 from executionkit._threads import in_thread
 from executionkit.responses import ToolCall, rebuild
@@ -14,7 +15,7 @@ __all__ = ["Approval", "ApprovalRequest", "Approver", "ask_on_terminal"]
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Brief):
     """The answer to an `ApprovalRequest`.
 
     Example:
@@ -52,7 +53,7 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalRequest:
+class ApprovalRequest(Brief):
     """A tool call that needs approval. All of it is a copy: changing it changes nothing in the run.
 
     Attributes:
@@ -66,7 +67,7 @@ class ApprovalRequest:
     call: ToolCall
     tool: Tool
     round: int
-    messages: tuple[Mapping[str, Any], ...]
+    messages: tuple[Mapping[str, Any], ...] = field(repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuild, (type(self), {f.name: getattr(self, f.name) for f in fields(self)})

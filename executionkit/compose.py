@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
-from typing import Any, Protocol, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._callables import misfit, signature_of
@@ -19,6 +19,9 @@ from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.types import PatternResult, TokenUsage
+
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -65,6 +68,19 @@ class PipeResult(PatternResult[T_co]):
 
     step_count: int = 0
     step_metadata: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def _describe(self, card: "Card") -> None:
+        from executionkit._display._card import Entry, Fold
+        from executionkit._display._line import words
+
+        card.score(self.score)
+        card.count(self.step_count, "step")
+        figures = [
+            ", ".join(f"{key} {words(item)}" for key, item in told.items() if _is_figure(item))
+            for told in self.step_metadata
+        ]
+        steps = [Entry(f"step {number}", told) for number, told in enumerate(figures, 1)]
+        card.folds.append(Fold("Steps", steps))
 
 
 async def pipe(
@@ -255,6 +271,10 @@ async def _run_step(
         raise TypeError(f"pipe: a step must return a PatternResult, {taker.step!r} returned {result!r}")
     _charge_unmetered(run, before, result.cost)
     return result
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(value)
 
 
 def _is_result(value: object) -> TypeGuard[PatternResult[Any]]:

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Awaitable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import pairwise
 from types import UnionType
-from typing import Any, Final, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, overload
 
 from executionkit import _checks as checks
 from executionkit._blocking import runner_for
+from executionkit._display import Displayed
 from executionkit._json import an_object, plain
 from executionkit._keywords import refuse_keyword
 from executionkit._opening import Messages, checked_messages, opening, with_system
@@ -28,12 +30,15 @@ from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.tools._tool import Toolable
 from executionkit.types import TokenUsage
 
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
+
 T = TypeVar("T")
 
 _UNDER_WAY = "a turn is under way: a conversation takes one turn at a time"
 
 
-class Conversation:
+class Conversation(Displayed):
     """Turns with a model: it holds the messages, the tools, and one budget for all turns.
 
     A turn that fails, or is cancelled, leaves `messages` as they were before it. Its error has its
@@ -96,8 +101,22 @@ class Conversation:
             self._pending = given.messages
         self._turn = threading.Lock()
 
-    def __repr__(self) -> str:
-        return f"<Conversation of {len(self._messages)} messages, usage={self.usage}>"
+    def _card(self) -> "Card":
+        from executionkit._display._card import Card
+        from executionkit._display._glimpse import provider_line
+        from executionkit._display._line import rest_of
+
+        card = Card(type(self).__name__, has_value=False, cost=self.usage)
+        card.add("provider", shown := provider_line(self._run.target), shown)
+        roles = [message["role"] for message in self._messages]
+        # A user message right after tool results is a part of their turn.
+        turns = sum(role == "user" and before != "tool" for before, role in pairwise(["", *roles]))
+        card.count(turns, "turn")
+        card.count(len(self._messages), "message")
+        card.add("tools", ", ".join(tool.name for tool in self._tools))
+        card.add("unfinished turn", self._pending is not None, "an unfinished turn")
+        card.left = rest_of(self.left)
+        return card
 
     @property
     def messages(self) -> tuple[Mapping[str, Any], ...]:

@@ -8,6 +8,7 @@ from typing import cast
 
 from executionkit import _checks as checks
 from executionkit._callables import misfit, signature_of
+from executionkit._display import Brief
 from executionkit._prompt import Prompt
 from executionkit.engine.convergence import validate_score
 from executionkit.engine.run import Run
@@ -15,7 +16,7 @@ from executionkit.protocols import LLMProvider
 from executionkit.types import Evaluation, Scorer, Verdict
 
 
-class _Judge:
+class _Judge(Brief):
     """Settings of `Rubric` and `Pairwise`. Each declares the fields itself, to keep `criteria` positional."""
 
     criteria: str

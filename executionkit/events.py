@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from executionkit._display import Brief
 from executionkit.responses import ToolCall
 from executionkit.streaming import StreamEvent
 
@@ -20,7 +21,7 @@ class RoundStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolStarted:
+class ToolStarted(Brief):
     """A tool is about to be called.
 
     Attributes:
@@ -33,7 +34,7 @@ class ToolStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalAsked:
+class ApprovalAsked(Brief):
     """`react_loop` is about to ask whether a tool may run. One question is open at a time.
 
     Attributes:
@@ -46,7 +47,7 @@ class ApprovalAsked:
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalGiven:
+class ApprovalGiven(Brief):
     """There is an answer to whether a tool may run.
 
     Attributes:
@@ -63,7 +64,7 @@ class ApprovalGiven:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Brief):
     """A tool call has ended. The calls of one round end in any order.
 
     Attributes:
@@ -94,7 +95,7 @@ class DraftStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class DraftScored:
+class DraftScored(Brief):
     """`refine_loop` has scored a text.
 
     Attributes:

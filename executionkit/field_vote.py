@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
+from executionkit._display import Brief
 from executionkit._json import as_dicts, canonical_text, is_record, own_fields
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ _ABSENT: Final = object()
 
 
 @dataclass(frozen=True)
-class FieldVote(Generic[T]):
+class FieldVote(Brief, Generic[T]):
     """The outcome of a vote on structured values.
 
     Attributes:

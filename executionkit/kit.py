@@ -3,9 +3,10 @@
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack
 
 from executionkit import _checks as checks
+from executionkit._display import Displayed
 from executionkit._json import is_mapping, is_sequence
 from executionkit._opening import Messages, begins_with_instructions, with_system
 from executionkit._prompt import Prompt, brief, content_of
@@ -23,6 +24,9 @@ from executionkit.protocols import LLMProvider
 from executionkit.streaming import ReplyStream
 from executionkit.tools._tool import Toolable
 from executionkit.types import TokenUsage
+
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,7 +76,7 @@ def _with_self(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[this, *list(signature.parameters.values())[1:]])
 
 
-class Kit:
+class Kit(Displayed):
     """A session: the patterns as methods on one provider, with a running total of what they spent.
 
     The total includes failed and cancelled calls. A kit belongs to one event loop at a time.
@@ -118,8 +122,15 @@ class Kit:
         self.provider = provider
         self.system = system
 
-    def __repr__(self) -> str:
-        return f"Kit({self.provider!r}, usage={self.usage})"
+    def _card(self) -> "Card":
+        from executionkit._display._card import Card
+        from executionkit._display._glimpse import provider_line
+        from executionkit._display._line import rest_of
+
+        card = Card(type(self).__name__, has_value=False, cost=self.usage)
+        card.add("provider", shown := provider_line(self.provider), shown)
+        card.left = rest_of(self._run.left)
+        return card
 
     @property
     def metered(self) -> LLMProvider:

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from executionkit._display import Brief
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage, Tool
 
@@ -28,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class RunInfo:
+class RunInfo(Brief):
     """A pattern, a pipe or a `Run` that begins.
 
     Attributes:
@@ -45,7 +46,7 @@ class RunInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class CallInfo:
+class CallInfo(Brief):
     """A call of the model that begins, its retries included.
 
     Attributes:
@@ -64,16 +65,16 @@ class CallInfo:
     run: RunInfo
     model: str | None
     base_url: str | None
-    messages: Sequence[Mapping[str, Any]]
+    messages: Sequence[Mapping[str, Any]] = field(repr=False)
     temperature: float | None
     max_tokens: int | None
-    tools: Sequence[Mapping[str, Any]] | None
-    options: Mapping[str, Any]
+    tools: Sequence[Mapping[str, Any]] | None = field(repr=False)
+    options: Mapping[str, Any] = field(repr=False)
     streamed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class ToolInfo:
+class ToolInfo(Brief):
     """A call of a tool that begins. Calls that are not run are told of too; see `ToolSpan.ended`.
 
     Attributes:

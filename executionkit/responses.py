@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+from executionkit._display import Brief
 from executionkit._json import STRICT, is_mapping, plain
 
 _T = TypeVar("_T")
@@ -93,7 +94,7 @@ def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Brief):
     """One tool call that the model asks for.
 
     `arguments` also accepts JSON text, as servers send it. If the text is not a JSON object, no error is
@@ -123,7 +124,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLogprob:
+class TokenLogprob(Brief):
     """A token of a reply, with the logarithm of its probability.
 
     Attributes:
@@ -138,7 +139,7 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
-class LLMResponse:
+class LLMResponse(Brief):
     """One reply of a model.
 
     Example:
@@ -175,7 +176,7 @@ class LLMResponse:
     tool_calls: Sequence[ToolCall] = ()
     finish_reason: str = "stop"
     usage: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    raw: Any = None
+    raw: Any = field(default=None, repr=False)
     reasoning: str = field(default="", kw_only=True)
     refusal: str = field(default="", kw_only=True)
     alternatives: Sequence["LLMResponse"] = field(default=(), kw_only=True)

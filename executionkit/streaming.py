@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Never, Self, SupportsIndex, TypeAlias
 
+from executionkit._display import Brief
 from executionkit._text import size_of
 from executionkit.responses import LLMResponse, ToolCall
 
@@ -21,7 +22,7 @@ _ELSEWHERE = "this stream was opened in another event loop: read and close it in
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(Brief):
     """A piece of the answer.
 
     Attributes:
@@ -32,7 +33,7 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(Brief):
     """A piece of the reasoning, from servers that send it in a field of its own.
 
     Attributes:
@@ -43,7 +44,7 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusalDelta:
+class RefusalDelta(Brief):
     """A piece of a refusal.
 
     Attributes:
@@ -54,7 +55,7 @@ class RefusalDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallDelta:
+class ToolCallDelta(Brief):
     """A piece of a tool call. The whole call follows as `ToolCallDone`.
 
     Attributes:
@@ -71,7 +72,7 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallDone:
+class ToolCallDone(Brief):
     """A whole tool call. Whole calls come at the end, in the order of the response's `tool_calls`.
 
     Attributes:
@@ -82,7 +83,7 @@ class ToolCallDone:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageEvent:
+class UsageEvent(Brief):
     """The reply's token counts.
 
     Attributes:
@@ -97,7 +98,7 @@ class UsageEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Brief):
     """The last event of a stream: the reply is complete.
 
     Attributes:

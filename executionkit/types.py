@@ -5,12 +5,16 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from executionkit._display import Brief, Displayed
 from executionkit._json import as_dicts, copied, plain
 from executionkit.protocols import LLMProvider
 from executionkit.responses import rebuild
 from executionkit.tools._tool import Tool as Tool
+
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -19,7 +23,7 @@ Evaluator: TypeAlias = Callable[[str, LLMProvider], Awaitable[float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Brief):
     """An evaluator's verdict on a text.
 
     Example:
@@ -121,10 +125,11 @@ class TokenUsage:
 # Frozen but not slotted: on CPython 3.11.2 to 3.11.7 and 3.12.1 a frozen, slotted, generic dataclass raises
 # TypeError when it is constructed subscripted, `PatternResult[str](...)`.
 @dataclass(frozen=True)
-class PatternResult(Generic[T_co]):
+class PatternResult(Displayed, Generic[T_co]):
     """The result of a pattern; `str(result)` is `str(result.value)`.
 
-    Patterns return subclasses with their figures as typed fields; `metadata` mirrors those fields.
+    Patterns return subclasses with their figures as typed fields; `metadata` mirrors those fields. A result
+    shows itself as a line in `repr`, and as a card of its figures in notebooks and by rich.
 
     Example:
         ```python
@@ -158,6 +163,22 @@ class PatternResult(Generic[T_co]):
 
     def __str__(self) -> str:
         return str(self.value)
+
+    def _card(self) -> "Card":
+        from executionkit._display._card import Card
+
+        card = Card(type(self).__name__, self.value, cost=self.cost)
+        self._describe(card)
+        return card
+
+    def _describe(self, card: "Card") -> None:
+        """Add what the result has to show beside value and cost: of a user's own class, all its figures."""
+        from executionkit._display._card import add_fields
+
+        card.score(self.score)
+        names = [spec.name for spec in fields(self) if spec.name not in _RESULT_FIELDS]
+        own = {name: getattr(self, name) for name in names}
+        add_fields(card, {**self.metadata, **own}, own)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A MappingProxyType can't be pickled; the fields can.

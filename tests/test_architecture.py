@@ -15,7 +15,7 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_warning", "_threads"}
+GROUND = {"_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_display", "_warning", "_threads"}
 VALUES = GROUND | {
     *("_schema", "responses", "_messages", "_opening"),
     *("streaming", "events", "protocols", "tools", "approval", "types", "errors"),
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_carried": set(),
     "_json": {"_text", "_carried"},
     "_shown": {"_text", "_prompt"},
+    "_display": {"_text"},
     "_prompt": {"_text", "_json"},
     "_schema": {"_text", "_json"},
     "responses": GROUND,
@@ -48,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_opening": GROUND | {"responses"},
     "streaming": GROUND | {"responses"},
     "protocols": {"responses", "streaming"},
-    "events": {"responses", "streaming"},
+    "events": GROUND | {"responses", "streaming"},
     "_warning": set(),
     "_threads": set(),
     "approval": GROUND | {"responses", "tools"},
@@ -88,6 +89,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Outside the standard library, these alone, and only inside a function: importing us must not import them.
 OPTIONAL = {
     "provider": {"httpx", "httpx2"},
+    "_display": {"rich"},
     "_output": {"pydantic"},
     "_pydantic": {"typing_extensions"},
     "tools": {"pydantic", "pydantic_core"},

@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._prompt import measured
+from executionkit._text import shorten
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import bill, call_log
 from executionkit.engine.budget import Hold, Meter, Meters, Request, Room
@@ -111,7 +112,7 @@ class Run:
         return getattr(self._target, name)
 
     def __repr__(self) -> str:
-        return f"<Run {self.name}: {self.usage}>"
+        return f"<Run {shorten(self.name, 60)}: {self.usage}>"
 
     @property
     def target(self) -> LLMProvider:

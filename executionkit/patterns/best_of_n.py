@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
@@ -19,6 +19,9 @@ from executionkit.patterns._options import Options, checked_options, for_sample
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Verdict
+
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,24 @@ class BestOfNResult(PatternResult[str]):
     truncated_responses: int = 0
     failed: int = 0
     failures: tuple[str, ...] = ()
+
+    def _describe(self, card: "Card") -> None:
+        from executionkit._display._card import Bars, Entry, Fold
+
+        card.score(self.score)
+        card.add("candidates", len(self.candidates), f"best of {len(self.candidates)}")
+        card.add("stopped by", self.stop_reason)
+        card.add("undecided", self.undecided, "undecided")
+        card.add("comparisons", self.comparisons)
+        card.add("disagreements", self.disagreements)
+        card.add("empty", self.empty_responses)
+        card.add("truncated", self.truncated_responses)
+        card.add("failed", self.failed, f"{self.failed} failed")
+        rows = list(zip(self.candidates, self.scores, strict=False))
+        card.charts.append(Bars("Scores", rows, marked=self.best_index, most=1.0))
+        pairs = zip(self.candidates, self.feedback, strict=False)
+        card.folds.append(Fold("Feedback", [Entry(text, note) for text, note in pairs if note]))
+        card.folds.append(Fold("Failures", [Entry(failure) for failure in self.failures]))
 
 
 class _TargetReached(Exception):  # noqa: N818 - a signal, not an error

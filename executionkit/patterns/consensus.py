@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
@@ -18,6 +18,9 @@ from executionkit.patterns._sampling import Samples
 from executionkit.patterns._voting import Reader, Votes, certainty, check_key, check_stop, stop_rule
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage, VotingStrategy
+
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
 
 _NO_ANSWER: Final[Any] = None
 
@@ -67,6 +70,23 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
     samples_saved: int = 0
     failed: int = 0
     failures: tuple[str, ...] = ()
+
+    def _describe(self, card: "Card") -> None:
+        from executionkit._display._card import Bars, Entry, Fold
+
+        most = self.votes[0][1] if self.votes else 0
+        if self.samples_used:
+            share = f"{most}/{self.samples_used}"
+            card.add("agreement", f"{share} ({self.agreement_ratio:.0%})", f"agreement {share}")
+        card.add("tie", f"{self.tie_count} answers" if self.tie_count > 1 else "", f"{self.tie_count} tied")
+        card.add("margin", self.margin)
+        card.add("confidence", self.confidence)
+        card.add("abstained", self.abstained)
+        card.add("truncated", self.truncated_responses)
+        card.add("saved samples", self.samples_saved)
+        card.add("failed", self.failed, f"{self.failed} failed")
+        card.charts.append(Bars("Votes", self.votes))
+        card.folds.append(Fold("Failures", [Entry(failure) for failure in self.failures]))
 
 
 @checked_keywords

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._json import is_array
@@ -22,6 +22,9 @@ from executionkit.patterns._options import Options, checked_options
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage
+
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -79,6 +82,20 @@ class MapReduceResult(PatternResult[str]):
     failed: list[FailedInput] = field(default_factory=list)
     truncated_responses: int = 0
     finish_reason: str = "stop"
+
+    def _describe(self, card: "Card") -> None:
+        from executionkit._display._card import Entry, Fold
+
+        card.count(self.map_count, "input")
+        card.add("skipped", len(self.failed), f"{len(self.failed):,} skipped")
+        card.count(self.reduce_calls, "reduction")
+        card.add("truncated", self.truncated_responses)
+        card.add("finish reason", self.finish_reason if self.finish_reason != "stop" else "")
+        results = [Entry(f"input {index}", text or "skipped") for index, text in enumerate(self.map_results)]
+        card.folds.append(Fold("Results", results))
+        card.folds.append(
+            Fold("Skipped", [Entry(f"input {each['index']}", each["error"]) for each in self.failed])
+        )
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ from executionkit.tools._tool import Tool, Toolable
 from executionkit.types import PatternResult, TokenUsage
 
 if TYPE_CHECKING:
+    from executionkit._display._card import Card
     from executionkit.patterns._final_answer import FinalAnswer
 
 T = TypeVar("T")
@@ -102,6 +103,24 @@ class ReactResult(PatternResult[Value_co]):
     stop_reason: StopReason = "answer"
     messages: tuple[Mapping[str, Any], ...] = field(default=(), metadata={"copied": False})
     text: str = field(default="", metadata={"mirrored": False})
+
+    def _describe(self, card: "Card") -> None:
+        from executionkit._display._card import Fold
+        from executionkit.patterns._call_list import calls_in
+
+        card.count(self.rounds, "round")
+        card.count(self.tool_calls_made, "tool call")
+        card.add("stopped by", self.stop_reason, self.stop_reason if self.stop_reason != "answer" else "")
+        card.add("truncated", self.truncated_responses)
+        card.add("cut observations", self.truncated_observations)
+        card.add("messages left out", self.messages_trimmed)
+        card.add("finish reason", self.finish_reason if self.finish_reason != "stop" else "")
+        card.add("refusal", self.refusal)
+        card.add("callback errors", self.callback_errors)
+        card.add("unread tool calls", self.unread_tool_calls, f"{self.unread_tool_calls} unread tool calls")
+        card.add("declined", self.declined)
+        card.add("repeated calls", self.repeated_calls)
+        card.folds.append(Fold("Tool calls in the conversation", calls_in(self.messages)))
 
 
 class LoopOptions(ReactOptions, total=False):

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
@@ -22,6 +22,9 @@ from executionkit.patterns._options import Options, checked_options
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage
+
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
 
 StopReason: TypeAlias = Literal["target", "plateau", "max_iterations", "budget"]
 
@@ -81,6 +84,26 @@ class RefineResult(PatternResult[str]):
     finish_reason: str = "stop"
     callback_errors: int = 0
     attempts: list[Attempt] = field(default_factory=list, metadata={"mirrored": False})
+
+    def _describe(self, card: "Card") -> None:
+        from executionkit._display._card import Entry, Fold, Series
+
+        card.score(self.score)
+        card.count(self.iterations, "iteration")
+        card.add("stopped by", self.stop_reason, self.stop_reason)
+        card.add("truncated", self.truncated_responses)
+        card.add("echoed", self.echoed_responses)
+        card.add("finish reason", self.finish_reason if self.finish_reason != "stop" else "")
+        card.add("callback errors", self.callback_errors)
+        card.charts.append(Series("Scores", self.score_history))
+        entries = [
+            Entry(
+                " ".join(["not scored" if score is None else f"{score:.2f}", feedback]).strip(),
+                text,
+            )
+            for text, score, feedback in self.attempts
+        ]
+        card.folds.append(Fold("Attempts", entries))
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, get_args, overload
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
@@ -17,6 +17,9 @@ from executionkit.errors import ProviderError
 from executionkit.patterns._options import Options
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
+
+if TYPE_CHECKING:
+    from executionkit._display._card import Card
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -67,6 +70,21 @@ class StructuredResult(PatternResult[T_co]):
         default_factory=dict[Rung, TokenUsage], metadata={"mirrored": False}
     )
     text: str = field(default="", metadata={"mirrored": False})
+
+    def _describe(self, card: "Card") -> None:
+        from executionkit._display._card import Entry, Fold
+        from executionkit._display._line import spent
+
+        card.add("replies read", self.parse_attempts)
+        card.count(self.repair_attempts, "further request")
+        card.add("validated", self.validated)
+        card.add("mended", self.mended, "mended")
+        card.add("truncated", self.truncated_responses)
+        card.add("schema mode", self.schema_mode if self.schema_mode != "none" else "")
+        if len(self.rung_costs) > 1:
+            for rung, cost in self.rung_costs.items():
+                card.add(f"cost of {rung}", spent(cost) if cost.llm_calls else "")
+        card.folds.append(Fold("Reply", [Entry("", self.text)] if self.text else []))
 
 
 @overload

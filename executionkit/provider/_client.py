@@ -341,7 +341,9 @@ class Provider:
             shown["headers"] = headers
         if values["http_client"] is not None:
             shown["http_client"] = values["http_client"]
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        from executionkit._display._line import call_line
+
+        return call_line(type(self).__name__, shown)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Provider) or type(self) is not type(other):

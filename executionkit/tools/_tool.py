@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 from executionkit._callables import misfit, misfit_of_names, signature_of
+from executionkit._display import Brief
 from executionkit._json import plain
 from executionkit._schema import check_schema, find_errors, sendable, with_integers
 from executionkit._warning import warn_the_caller
@@ -36,7 +37,7 @@ def _read_only(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Brief):
     """A function the model may call.
 
     Example:
