@@ -75,12 +75,12 @@ class PipeResult(PatternResult[T_co]):
 
         card.score(self.score)
         card.count(self.step_count, "step")
-        figures = [
+        figures = (
             ", ".join(f"{key} {words(item)}" for key, item in told.items() if _is_figure(item))
             for told in self.step_metadata
-        ]
-        steps = [Entry(f"step {number}", told) for number, told in enumerate(figures, 1)]
-        card.folds.append(Fold("Steps", steps))
+        )
+        steps = (Entry(f"step {number}", told) for number, told in enumerate(figures, 1))
+        card.folds.append(Fold("Steps", len(self.step_metadata), steps))
 
 
 async def pipe(

@@ -1,7 +1,9 @@
 """`Card`: what a value shows of itself, for every renderer. It holds the values; the renderers cut them."""
 
-from collections.abc import Container, Mapping, Sequence, Sized
+from collections.abc import Container, Iterable, Mapping, Sequence, Sized
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 from executionkit._display._glimpse import finite
 
@@ -64,10 +66,24 @@ class Entry:
 
 @dataclass(slots=True)
 class Fold:
-    """A list that is folded where that is possible."""
+    """A list that is folded where that is possible.
+
+    Attributes:
+        title: Its name.
+        total: The number of its entries.
+        entries: The entries, of which the first are made and shown.
+    """
 
     title: str
-    entries: Sequence[Entry]
+    total: int
+    entries: Iterable[Entry]
+
+    def first(self, most: int) -> list[Entry]:
+        """The first entries, up to one that can't be described."""
+        found: list[Entry] = []
+        with suppress(Exception):
+            found.extend(islice(self.entries, most))
+        return found
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType
 from typing import Any, Final, cast
 
-from executionkit._text import shorten, well_formed
+from executionkit._text import one_line, shorten, well_formed
 
 _MOST_ITEMS: Final = 8
 _DEPTH: Final = 4
@@ -108,7 +108,7 @@ def _simple(value: object, room: int) -> str:
         return repr(value) if value.bit_length() <= 200 else f"<an int of {value.bit_length():,} bits>"
     if isinstance(value, str):
         if kind.__repr__ is not str.__repr__:
-            return repr(value)
+            return one_line(repr(value)[: room + 1])
         text = str.__str__(value)
         # Cut inside the quotes.
         return repr(text) if len(text) <= room - 2 else repr(shorten(text[: room * 2], max(room - 2, 1)))
@@ -140,8 +140,7 @@ def _walked(value: object, room: int, depth: int) -> str:
         if not items and len(brackets[0]) == 1 and isinstance(value, set):
             return "set()"
         return _joined(*brackets, ((None, item) for item in items), len(items), room, depth, "")
-    text = repr(value)
-    return _named(value) if kind.__repr__ is object.__repr__ else well_formed(text[: room + 1])
+    return _named(value) if kind.__repr__ is object.__repr__ else one_line(repr(value)[: room + 1])
 
 
 def _joined(

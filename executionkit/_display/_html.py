@@ -41,7 +41,7 @@ class _Page:
         parts.extend(
             self._bars(chart) if isinstance(chart, Bars) else self._series(chart) for chart in card.charts
         )
-        parts.extend(self._fold(fold) for fold in card.folds if fold.entries)
+        parts.extend(self._fold(fold) for fold in card.folds if fold.total)
         inner = "".join(parts)
         # No colours: text and drawings have those of the notebook's theme.
         return f'<div class="executionkit" style="max-width:60em;line-height:1.4;">{inner}</div>'
@@ -91,6 +91,8 @@ class _Page:
         return f'<table aria-label="{label}" style="margin:0.4em 0;"><tbody>{lines}</tbody></table>'
 
     def _bars(self, bars: Bars) -> str:
+        if not bars.rows:
+            return ""
         lengths = bars.lengths()
         lines: list[str] = []
         for index, (label, each) in enumerate(bars.rows[:_MOST_BARS]):
@@ -135,16 +137,15 @@ class _Page:
         )
 
     def _fold(self, fold: Fold) -> str:
-        entries = fold.entries[:_MOST_ENTRIES]
         lines: list[str] = []
-        for entry in entries:
+        for entry in fold.first(_MOST_ENTRIES):
             body = entry.body if isinstance(entry.body, str) else glimpse(entry.body, 400)
             shown = f'<div style="{_PROSE}" dir="auto">{self.text(body, 400)}</div>' if body else ""
             head = f'<div style="{_MUTED}{_PROSE}">{self.text(entry.head, 160)}</div>'
             lines.append(f'<li style="margin:0.3em 0;">{head}{shown}</li>')
-        if (more := len(fold.entries) - len(entries)) > 0:
+        if (more := fold.total - _MOST_ENTRIES) > 0:
             lines.append(f"<li>… {more:,} more</li>")
-        summary = f"{self.text(fold.title, 80)} ({len(fold.entries):,})"
+        summary = f"{self.text(fold.title, 80)} ({fold.total:,})"
         return (
             f'<details style="margin:0.3em 0;"><summary style="cursor:pointer;">{summary}</summary>'
             f"<ol>{''.join(lines)}</ol></details>"

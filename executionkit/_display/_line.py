@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from executionkit._display._card import Card
 from executionkit._display._glimpse import glimpse
-from executionkit._text import shorten
+from executionkit._text import one_line, shorten
 
 _MOST: Final = 399
 _MOST_BRIEFS: Final = 5
@@ -24,7 +24,9 @@ def card_of(shown: object, describe: Callable[[], Card]) -> Card:
 
 def line(card: Card) -> str:
     """The `repr` of a value: its answer, the figures that tell most, and the cost."""
-    briefs = [shorten(figure.brief, 40) for figure in card.figures if figure.brief][:_MOST_BRIEFS]
+    briefs = [shorten(one_line(figure.brief[:80]), 40) for figure in card.figures if figure.brief][
+        :_MOST_BRIEFS
+    ]
     shown = [glimpse(card.value)] if card.has_value else []
     cost = [spent(card.cost)] if card.cost is not None else []
     left = [f"{card.left} left"] if card.left else []

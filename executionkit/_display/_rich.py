@@ -49,9 +49,12 @@ class _Pen:
         if table.row_count:
             yield table
         for chart in card.charts:
-            yield self._bars(chart) if isinstance(chart, Bars) else self._series(chart)
+            if isinstance(chart, Series):
+                yield self._series(chart)
+            elif chart.rows:
+                yield self._bars(chart)
         for fold in card.folds:
-            if fold.entries:
+            if fold.total:
                 yield from self._fold(fold)
 
     def _bars(self, bars: Bars) -> "Table":
@@ -80,11 +83,11 @@ class _Pen:
 
     def _fold(self, fold: Fold) -> "Iterator[Text]":
         arrow = " -> " if self._ascii else " → "
-        yield _text(f"{fold.title} ({len(fold.entries):,})", style="dim")
-        for entry in fold.entries[:_MOST_ROWS]:
+        yield _text(f"{fold.title} ({fold.total:,})", style="dim")
+        for entry in fold.first(_MOST_ROWS):
             body = entry.body if isinstance(entry.body, str) else glimpse(entry.body)
             yield _line(arrow.join(part for part in (entry.head, body) if part), indent="  ")
-        if (more := len(fold.entries) - _MOST_ROWS) > 0:
+        if (more := fold.total - _MOST_ROWS) > 0:
             yield _text(f"  … {more:,} more", style="dim")
 
 

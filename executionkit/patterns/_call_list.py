@@ -4,20 +4,21 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from executionkit._display._card import Entry
+from executionkit._display._card import Entry, Fold
 from executionkit._json import an_object
 from executionkit._opening import raw_calls_of
 from executionkit.responses import text_of
 
 
-def calls_in(messages: Sequence[Mapping[str, Any]]) -> list[Entry]:
+def calls_of(messages: Sequence[Mapping[str, Any]]) -> Fold:
     """The calls in their order; one without a result is shown without."""
-    results = {each.get("tool_call_id"): text_of(each.get("content")) for each in _of(messages, "tool")}
-    return [
-        Entry(_written(an_object(call.get("function")) or {}), results.get(call.get("id"), ""))
-        for message in _of(messages, "assistant")
-        for call in raw_calls_of(message)
-    ]
+    calls = [call for message in _of(messages, "assistant") for call in raw_calls_of(message)]
+    results = {each.get("tool_call_id"): each.get("content") for each in _of(messages, "tool")}
+    entries = (
+        Entry(_written(an_object(call.get("function")) or {}), text_of(results.get(call.get("id"), "")))
+        for call in calls
+    )
+    return Fold("Tool calls in the conversation", len(calls), entries)
 
 
 def _of(messages: Sequence[Mapping[str, Any]], role: str) -> Iterator[Mapping[str, Any]]:

@@ -76,8 +76,9 @@ class BestOfNResult(PatternResult[str]):
         rows = list(zip(self.candidates, self.scores, strict=False))
         card.charts.append(Bars("Scores", rows, marked=self.best_index, most=1.0))
         pairs = zip(self.candidates, self.feedback, strict=False)
-        card.folds.append(Fold("Feedback", [Entry(text, note) for text, note in pairs if note]))
-        card.folds.append(Fold("Failures", [Entry(failure) for failure in self.failures]))
+        notes = (Entry(text, note) for text, note in pairs if note)
+        card.folds.append(Fold("Feedback", sum(map(bool, self.feedback)), notes))
+        card.folds.append(Fold("Failures", len(self.failures), map(Entry, self.failures)))
 
 
 class _TargetReached(Exception):  # noqa: N818 - a signal, not an error

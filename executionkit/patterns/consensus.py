@@ -86,7 +86,7 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
         card.add("saved samples", self.samples_saved)
         card.add("failed", self.failed, f"{self.failed} failed")
         card.charts.append(Bars("Votes", self.votes))
-        card.folds.append(Fold("Failures", [Entry(failure) for failure in self.failures]))
+        card.folds.append(Fold("Failures", len(self.failures), map(Entry, self.failures)))
 
 
 @checked_keywords

@@ -91,11 +91,10 @@ class MapReduceResult(PatternResult[str]):
         card.count(self.reduce_calls, "reduction")
         card.add("truncated", self.truncated_responses)
         card.add("finish reason", self.finish_reason if self.finish_reason != "stop" else "")
-        results = [Entry(f"input {index}", text or "skipped") for index, text in enumerate(self.map_results)]
-        card.folds.append(Fold("Results", results))
-        card.folds.append(
-            Fold("Skipped", [Entry(f"input {each['index']}", each["error"]) for each in self.failed])
-        )
+        results = (Entry(f"input {index}", text or "skipped") for index, text in enumerate(self.map_results))
+        card.folds.append(Fold("Results", len(self.map_results), results))
+        skipped = (Entry(f"input {each['index']}", each["error"]) for each in self.failed)
+        card.folds.append(Fold("Skipped", len(self.failed), skipped))
 
 
 @dataclass(slots=True)

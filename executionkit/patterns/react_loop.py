@@ -105,8 +105,7 @@ class ReactResult(PatternResult[Value_co]):
     text: str = field(default="", metadata={"mirrored": False})
 
     def _describe(self, card: "Card") -> None:
-        from executionkit._display._card import Fold
-        from executionkit.patterns._call_list import calls_in
+        from executionkit.patterns._call_list import calls_of
 
         card.count(self.rounds, "round")
         card.count(self.tool_calls_made, "tool call")
@@ -120,7 +119,7 @@ class ReactResult(PatternResult[Value_co]):
         card.add("unread tool calls", self.unread_tool_calls, f"{self.unread_tool_calls} unread tool calls")
         card.add("declined", self.declined)
         card.add("repeated calls", self.repeated_calls)
-        card.folds.append(Fold("Tool calls in the conversation", calls_in(self.messages)))
+        card.folds.append(calls_of(self.messages))
 
 
 class LoopOptions(ReactOptions, total=False):

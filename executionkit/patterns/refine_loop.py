@@ -96,14 +96,11 @@ class RefineResult(PatternResult[str]):
         card.add("finish reason", self.finish_reason if self.finish_reason != "stop" else "")
         card.add("callback errors", self.callback_errors)
         card.charts.append(Series("Scores", self.score_history))
-        entries = [
-            Entry(
-                " ".join(["not scored" if score is None else f"{score:.2f}", feedback]).strip(),
-                text,
-            )
+        entries = (
+            Entry(f"{'not scored' if score is None else f'{score:.2f}'} {feedback}".rstrip(), text)
             for text, score, feedback in self.attempts
-        ]
-        card.folds.append(Fold("Attempts", entries))
+        )
+        card.folds.append(Fold("Attempts", len(self.attempts), entries))
 
 
 @dataclass(slots=True)

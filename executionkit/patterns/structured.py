@@ -84,7 +84,7 @@ class StructuredResult(PatternResult[T_co]):
         if len(self.rung_costs) > 1:
             for rung, cost in self.rung_costs.items():
                 card.add(f"cost of {rung}", spent(cost) if cost.llm_calls else "")
-        card.folds.append(Fold("Reply", [Entry("", self.text)] if self.text else []))
+        card.folds.append(Fold("Reply", 1 if self.text else 0, [Entry("", self.text)]))
 
 
 @overload
