@@ -171,7 +171,7 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
     if origin in (Union, types.UnionType):
         return st.one_of(*map(of, args))
     if origin is Sequence:
-        return of(list[args[0]])
+        return st.lists(of(args[0]), max_size=3).map(lambda items: items * 400)
     if origin is list or (origin is tuple and args[-1] is ...):
         return st.lists(of(args[0]), max_size=3).map(lambda items: origin(items * 400))
     if origin is tuple:

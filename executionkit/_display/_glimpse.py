@@ -7,11 +7,11 @@ import inspect
 import math
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from executionkit._text import one_line, shorten, well_formed
 
@@ -35,11 +35,17 @@ _MAPPINGS: Final = (
     collections.defaultdict.__repr__,
     collections.Counter.__repr__,
 )
+
+
+class _Empty(NamedTuple):
+    """Has the `repr` that all named tuples have."""
+
+
 _GENERATED: Final = frozenset(
     code.co_filename
     for code in (
         reprlib.recursive_repr()(repr).__code__,  # that of dataclasses
-        cast("FunctionType", collections.namedtuple("_", "").__repr__).__code__,
+        cast("FunctionType", _Empty.__repr__).__code__,
     )
 )
 
@@ -136,7 +142,7 @@ def _walked(value: object, room: int, depth: int) -> str:
         mapping = cast("Mapping[object, object]", value)
         return _joined("{", "}", mapping.items(), len(mapping), room, depth, ": ")
     if brackets := _BRACKETS.get(kind.__repr__):
-        items = cast("collections.abc.Collection[object]", value)
+        items = cast("Collection[object]", value)
         if not items and len(brackets[0]) == 1 and isinstance(value, set):
             return "set()"
         return _joined(*brackets, ((None, item) for item in items), len(items), room, depth, "")

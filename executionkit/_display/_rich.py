@@ -34,7 +34,7 @@ class _Pen:
         self._bar = max(4, min(_WIDEST_BAR, options.max_width // 3))
 
     def card(self, card: Card) -> "Iterator[RenderableType]":
-        heading = _text(card.name, 60, "bold")
+        heading = _text("").append_text(_text(card.name, 60, "bold"))
         if card.cost is not None:
             heading.append(f"  {spent(card.cost)}", style="dim")
         yield heading
@@ -62,8 +62,8 @@ class _Pen:
         table.title, table.title_justify = _text(bars.title, 80, "dim"), "left"
         lengths = bars.lengths()
         for index, (label, each) in enumerate(bars.rows[:_MOST_ROWS]):
-            style = "bold" if index == bars.marked else ""
-            bar = _text(("#" if self._ascii else "█") * round(self._bar * lengths[index]), style=style)
+            style, shade = ("bold", "") if index == bars.marked else ("", "dim")
+            bar = _text(("#" if self._ascii else "█") * round(self._bar * lengths[index]), style=shade)
             bar.no_wrap = True
             count = _text("not judged" if each is None else words(each))
             name = _line(label if isinstance(label, str) else glimpse(label, 60), 60, style)
@@ -76,7 +76,7 @@ class _Pen:
     def _series(self, series: Series) -> "Text":
         points = [finite(point) for point in islice(series.points, _MOST_POINTS)]
         steps = _STEPS_IN_ASCII if self._ascii else _STEPS
-        shown = _text(f"{series.title}  ", 80, "dim")
+        shown = _text("").append_text(_text(f"{series.title}  ", 80, "dim"))
         shown.append("".join(steps[round(7 * min(max(point, 0.0), 1.0))] for point in points))
         shown.append("  " + ", ".join(f"{point:.2f}" for point in points[:8]))
         return shown
