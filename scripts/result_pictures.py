@@ -9,6 +9,7 @@ terminal is drawn by rich. Replies come from a script, so the pictures say the s
 
 import argparse
 import asyncio
+import io
 import re
 import shutil
 import subprocess
@@ -22,13 +23,15 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from rich.console import Console
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME
+from rich.text import Text
 
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 WIDTH, HEIGHT = 760, 890
 MOST_BYTES = 100_000
 
 SETTING = '''
-from executionkit import Kit, LLMResponse, MockProvider, TokenUsage, ToolCall, consensus, react_loop, refine_loop, tool
+from executionkit import LLMResponse, MockProvider, TokenUsage, ToolCall
+from executionkit import consensus, react_loop, refine_loop, tool
 
 USAGE = TokenUsage(input_tokens=44, output_tokens=6)
 
@@ -52,7 +55,9 @@ asked = LLMResponse(
 )
 voting = answering("Canberra", "Sydney", "Canberra", "Canberra", "Melbourne", "Canberra", "Sydney")
 writing = answering(
-    "A quiet house where tea is poured without haste.", "Tea, poured without any haste.", "Time, poured slowly."
+    "A quiet house where tea is poured without haste.",
+    "Tea, poured without any haste.",
+    "Time, poured slowly.",
 )
 waiting = answering(asked, "Tea and a scone cost 6.00 together.")
 '''
@@ -80,11 +85,8 @@ def photograph(page: str, picture: Path, chromium: str) -> None:
         source = Path(folder, "page.html")
         source.write_text(page, encoding="utf-8")
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        subprocess.run(
-            [chromium, *options, f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={picture}", source.as_uri()],
-            check=True,
-            capture_output=True,
-        )
+        options += [f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={picture}"]
+        subprocess.run([chromium, *options, source.as_uri()], check=True, capture_output=True)
 
 
 async def results() -> list[Any]:
@@ -96,9 +98,9 @@ async def results() -> list[Any]:
 
 def terminal(shown: list[Any], theme: Any) -> str:
     """The results as rich draws them."""
-    console = Console(record=True, width=72, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(record=True, width=72, file=io.StringIO())
     for cell, result in zip(CELLS, shown, strict=True):
-        console.print(f">>> print({cell.partition('(')[0]}(...))", markup=False, highlight=False, style="cyan")
+        console.print(Text(f">>> print({cell.partition('(')[0]}(...))", style="cyan"))
         console.print(result)
         console.print()
     svg = console.export_svg(title="rich", theme=theme, unique_id="results")

@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 
 import executionkit
 from executionkit import (
+    BestOfNResult,
     ConsensusResult,
     Conversation,
     Evaluation,
@@ -41,6 +42,7 @@ from executionkit import (
     Provider,
     RefineResult,
     Rubric,
+    StructuredResult,
     TokenUsage,
     Tool,
     ToolCall,
@@ -57,6 +59,7 @@ from executionkit._display import Brief, Displayed
 from executionkit._display._glimpse import glimpse
 from executionkit._prompt import Data
 from executionkit.engine.run import Run
+from executionkit.patterns.refine_loop import Attempt
 
 LIMIT = 400
 KEY = "sk-0123456789abcdef"
@@ -385,6 +388,19 @@ def test_dollars_are_shown_where_there_are_any() -> None:
     assert repr(result) == "PatternResult('x', 5 calls, 220+10 tokens, $0.0004)"
     assert "dollars$0.0004" in "".join(page(result).itertext())
     assert "$0.0004" in recorded(result, 80)
+
+
+@pytest.mark.parametrize("letter", ["&", '"', "\U0001f600"])
+def test_a_card_is_small_whatever_is_in_it(letter: str) -> None:
+    text = letter * 10_000
+    many = [text] * 100
+    page(
+        BestOfNResult(
+            text, candidates=many, scores=[0.5] * 100, feedback=many, failures=tuple(many), failed=100
+        )
+    )
+    page(RefineResult(text, score_history=[0.5] * 1_000, attempts=[Attempt(text, 0.5, text)] * 100))
+    page(StructuredResult({f"{letter * 200}{n}": text for n in range(100)}, text=text))
 
 
 @dataclass(frozen=True)

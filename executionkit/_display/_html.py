@@ -9,7 +9,7 @@ from executionkit._display._card import Bars, Card, Fold, Series
 from executionkit._display._glimpse import finite, glimpse, printable, rows_of
 from executionkit._display._line import dollars, number, spent, words
 
-_ROOM: Final = 36_000
+_ROOM: Final = 32_000
 """The most bytes of text in one card. A notebook is saved with everything it shows."""
 
 _ANSWER: Final = 3_000
@@ -51,7 +51,7 @@ class _Page:
         cut = printable(text[:limit])
         shown = escape(cut)
         if len(shown.encode()) > self._left:
-            shown = escape(cut[: self._left // 6])  # the longest that a character becomes
+            shown = escape(cut[: max(self._left, 0) // 6])  # the longest that a character becomes
         self._left -= len(shown.encode())
         rest = len(text) - limit
         return f"{shown}…" if rest > 0 else shown
@@ -97,6 +97,7 @@ class _Page:
         lines: list[str] = []
         for index, (label, each) in enumerate(bars.rows[:_MOST_BARS]):
             shown = self.text(label if isinstance(label, str) else glimpse(label, 60), 60)
+            self._left -= 2 * len(shown.encode())  # it is in the drawing's two labels as well
             count = "not judged" if each is None else number(each)
             weight, opacity = ("bold", 1) if index == bars.marked else ("normal", 0.45)
             size = f'width="{100 * lengths[index]:.1f}" height="10"'
