@@ -237,7 +237,7 @@ def printed(text: str) -> None:
     assert not [c for c in text if c != "\n" and (c < " " or "\x7f" <= c <= "\x9f" or c in "\u202e\ufffe")]
 
 
-SOME = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("kind", RESULTS, ids=lambda kind: kind.__name__)
@@ -378,6 +378,7 @@ def test_a_long_answer_says_how_much_is_missing() -> None:
     assert "998,000 more characters" in recorded(result, 80)
     many = ConsensusResult("0", votes=tuple((str(n), 1) for n in range(1_000)), samples_used=1_000)
     assert "agreement 1/1000" in repr(many)
+    assert "StructuredResult{}" in "".join(page(StructuredResult[Any]({})).itertext())
     assert "… 990 more" in "".join(page(many).itertext())
 
 

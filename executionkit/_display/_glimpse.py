@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import functools
-import inspect
 import math
 import re
 import reprlib
@@ -77,13 +76,13 @@ def provider_line(provider: object) -> str:
 
 
 def rows_of(value: object) -> tuple[list[tuple[str, object]], int] | None:
-    """The fields of a value that has fields, at most 20, and how many more there are; None without fields."""
+    """The fields of a value, at most 20, and how many more there are; None if there are none."""
     try:
         pairs = _pairs(value)
         if pairs is None:
             return None
         found = [(key if isinstance(key, str) else glimpse(key), item) for key, item in islice(pairs, 20)]
-        return found, sum(1 for _ in pairs)
+        return (found, sum(1 for _ in pairs)) if found else None
     except Exception:  # noqa: BLE001 - a model's own code may raise anything
         return None
 
@@ -177,7 +176,7 @@ def _joined(
 def _fields(value: object) -> list[tuple[str, object]] | None:
     """The fields of a value whose `repr` was generated; None of any other."""
     kind = type(value)
-    code = getattr(inspect.unwrap(kind.__repr__, stop=lambda f: hasattr(f, "__code__")), "__code__", None)
+    code = getattr(kind.__repr__, "__code__", None)
     if code is not None and code.co_filename in _GENERATED:
         if dataclasses.is_dataclass(value):
             return [
