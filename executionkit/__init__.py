@@ -47,12 +47,22 @@ if TYPE_CHECKING or not install(__name__):
     from executionkit.events import (
         ApprovalAsked as ApprovalAsked,
         ApprovalGiven as ApprovalGiven,
+        CandidateScored as CandidateScored,
         DraftScored as DraftScored,
         DraftStarted as DraftStarted,
         EventCallback as EventCallback,
+        InputDone as InputDone,
         Observation as Observation,
+        PairCompared as PairCompared,
+        PatternEnded as PatternEnded,
         PatternEvent as PatternEvent,
+        PatternStarted as PatternStarted,
+        Reducing as Reducing,
+        Rejected as Rejected,
         RoundStarted as RoundStarted,
+        SampleDone as SampleDone,
+        StepDone as StepDone,
+        StepStarted as StepStarted,
         ToolStarted as ToolStarted,
     )
     from executionkit.field_vote import (

@@ -206,7 +206,7 @@ _ELSEWHERE: Final = (
         "on_tool_call on_tool_start on_tool_end step_callback step_callbacks event_handler event_callback "
         "listener observers",
         "on_event",
-        "only react_loop and refine_loop report events (on_event)",
+        "patterns report events (on_event)",
     ),
     (
         "n k samples n_samples num_candidates num_generations num_choices num_return_sequences best_of",

@@ -30,6 +30,7 @@ class TurnStream:
         self._events: asyncio.Queue[PatternEvent | None] = asyncio.Queue()
         self._result: ReactResult | None = None
         self._is_dealt_with = True
+        self._is_left = False
 
     @property
     def result(self) -> ReactResult:
@@ -56,6 +57,7 @@ class TurnStream:
     ) -> None:
         if self._task is None or self._held is None:
             return
+        self._is_left = True
         try:
             await reap([self._task])
         finally:
@@ -85,5 +87,7 @@ class TurnStream:
             self._events.put_nowait(None)
 
     async def _tell(self, event: PatternEvent) -> None:
+        if self._is_left:
+            return  # the turn's end comes when nobody iterates any more
         self._events.put_nowait(event)
         await self._events.join()

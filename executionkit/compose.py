@@ -17,6 +17,8 @@ from executionkit.cost import minus, tighter
 from executionkit.engine import bill
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
+from executionkit.events import EventCallback, StepDone, StepStarted
+from executionkit.patterns._narrator import Narrator
 from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.types import PatternResult, TokenUsage
 
@@ -59,15 +61,17 @@ class PatternStep(Protocol[T_co]):
 class PipeResult(PatternResult[T_co]):
     """The last step's `value` and `score`, and the `cost` of all steps.
 
-    `metadata` holds the last step's metadata and the two fields below.
+    `metadata` holds the last step's metadata and the three fields below.
 
     Attributes:
         step_count: Number of steps run.
         step_metadata: The metadata of each step, in order.
+        callback_errors: How often the pipe's `on_event` raised an exception.
     """
 
     step_count: int = 0
     step_metadata: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    callback_errors: int = 0
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Entry, Fold
@@ -88,6 +92,7 @@ async def pipe(
     prompt: Prompt,
     *steps: PatternStep[T],
     max_budget: TokenUsage | None = None,
+    on_event: EventCallback | None = None,
     **shared_kwargs: object,
 ) -> PipeResult[T]:
     """Run steps one after the other, on one budget. The value of each is the prompt of the next.
@@ -122,6 +127,10 @@ async def pipe(
             model, or a dataclass without a `__str__` of its own, and as `str(value)` otherwise.
         max_budget: Maximum calls and tokens for all steps together, retries included. The rest of it goes
             to each step as `max_cost`; a negative field means that nothing is left. Defaults to no limit.
+        on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: the beginning,
+            each step, the end; and the events of each step that has a parameter `on_event` and did not preset
+            it. It is called with one event at a time, and the pipe waits for it. An exception that it raises
+            is logged and counted. Defaults to none.
         **shared_kwargs: Keywords for every step that has a parameter of that name and did not preset it with
             `functools.partial`. `retry` also holds for the calls of steps that don't take it. `max_cost` is a
             ceiling for each step by itself, also for a step that has no such parameter; without
@@ -131,7 +140,7 @@ async def pipe(
 
     Returns:
         A `PipeResult`. Without steps its value is the prompt, at no cost. `metadata` keys: those of the last
-        step, `step_count` and `step_metadata`.
+        step, `step_count`, `step_metadata` and `callback_errors`.
 
     Raises:
         ValueError: `max_budget` is not a TokenUsage, or a shared keyword is out of a step's range.
@@ -148,6 +157,9 @@ async def pipe(
     retry = shared_kwargs.get("retry")
     own_retry = retry if isinstance(retry, RetryConfig) else None  # for steps that know nothing of retries
     _check_keywords(takers, shared_kwargs)
+    narrator = Narrator("pipe", on_event)
+    if narrator.listens:
+        shared_kwargs = {**shared_kwargs, "on_event": narrator.pass_on}
     for taker in takers:
         taker.check(shared_kwargs, has_budget=max_budget is not None)
     if max_budget is None and "max_cost" in shared_kwargs and len(steps) > 1:
@@ -163,10 +175,16 @@ async def pipe(
             "value": done[-1].value if done else None,
         }
 
-    async with Run("pipe", provider, max_cost=max_budget, retry=own_retry, salvage=salvage) as run:
-        for taker in takers:
+    async with narrator.run(
+        provider, len(steps), max_cost=max_budget, retry=own_retry, salvage=salvage
+    ) as run:
+        for index, taker in enumerate(takers):
             given = _as_prompt(done[-1].value) if done else prompt
+            if narrator.listens:
+                await narrator.tell(StepStarted(index, taker.title, cost=run.usage))
             done.append(await _run_step(taker, run, given, max_budget, shared_kwargs))
+            if narrator.listens:
+                await narrator.tell(StepDone(index, taker.title, cost=run.usage))
         last: PatternResult[Any] = done[-1] if done else PatternResult(prompt)
         result = PipeResult(
             value=last.value,
@@ -175,6 +193,7 @@ async def pipe(
             metadata=last.metadata,
             step_count=len(done),
             step_metadata=[copied(result.metadata) for result in done],
+            callback_errors=narrator.errors,
         )
         return run.shows(result)
 
@@ -218,6 +237,7 @@ class _Taker:
         while isinstance(inner, functools.partial):
             preset = {**inner.keywords, **preset}
             inner = inner.func
+        self.title: str = getattr(inner, "__name__", type(inner).__name__)
         signature = signature_of(step)
         parameters = list(signature.parameters.values()) if signature else []
         positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -243,8 +243,8 @@ class Conversation(Displayed):
             prompt: The user message: a text, or a list of texts and parts.
             output: The form of the value, as in `structured`.
             validator: A check that no type can express, as in `structured`.
-            **options: Further parameters of `structured`. `retry`, `options` and `max_tokens` are the
-                conversation's by default.
+            **options: Further parameters of `structured`. `retry`, `options`, `max_tokens` and `on_event` are
+                the conversation's by default.
 
         Raises:
             RuntimeError: A turn is under way.
@@ -363,7 +363,7 @@ class Conversation(Displayed):
 _HELD: Final = ("max_cost", "system", "messages", "tools")
 """Parameters of the conversation, for all turns."""
 
-_SHARED: Final = ("retry", "options", "max_tokens")
+_SHARED: Final = ("retry", "options", "max_tokens", "on_event")
 """Parameters of turns that `ask` takes over; its temperature is that of data."""
 
 

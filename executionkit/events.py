@@ -1,12 +1,186 @@
 """The events that a pattern sends to its `on_event` callback."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from executionkit._display import Brief
 from executionkit.responses import ToolCall
 from executionkit.streaming import StreamEvent
+from executionkit.types import TokenUsage, Verdict
+
+_NOTHING = TokenUsage()
+
+
+@dataclass(frozen=True, slots=True)
+class PatternStarted:
+    """A pattern begins. Its arguments have been checked, and no call was made yet.
+
+    Attributes:
+        pattern: The pattern's name, such as "consensus".
+        total: How many samples, inputs, drafts or steps there will be at most; None if that can't be known.
+        depth: 0 for the pattern that was given the callback; 1 for a step of that pipe, and so on.
+    """
+
+    pattern: str
+    total: int | None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PatternEnded:
+    """A pattern has ended: it succeeded, failed or was cancelled. It is the pattern's last event.
+
+    When a run is cancelled, an async callback can't wait in this event: it runs up to its first wait. An
+    exception that the callback raises here is logged, and not counted: the result exists already.
+
+    Attributes:
+        pattern: The pattern's name.
+        error: The exception that leaves the pattern; None if it succeeded.
+        depth: 0 for the pattern that was given the callback; 1 for a step of that pipe, and so on.
+        cost: The cost of the pattern.
+    """
+
+    pattern: str
+    error: BaseException | None
+    depth: int = 0
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDone:
+    """A sample of `consensus` or `best_of_n` has come back, or failed for good.
+
+    Samples end in any order, and these events come in that order.
+
+    Attributes:
+        index: Number of the sample, from 0.
+        answer: In `consensus`, the answer that it votes for: the value that `key` read, or the text with its
+            whitespace collapsed. In `best_of_n`, the text. None if it has no answer, or failed.
+        votes: How many samples so far gave this answer, this one included; 0 without an answer, and in
+            `best_of_n`.
+        failed: Whether it failed.
+        cost: The spend of the pattern so far.
+    """
+
+    index: int
+    answer: object
+    votes: int
+    failed: bool
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateScored:
+    """A candidate of `best_of_n` has a score. With a `Pairwise`, the scores come when all are compared.
+
+    Attributes:
+        index: Number of the candidate, from 0.
+        score: The score, in [0, 1].
+        cost: The spend of the pattern so far.
+    """
+
+    index: int
+    score: float
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PairCompared:
+    """Two candidates of `best_of_n` have been compared in one order.
+
+    Attributes:
+        first: Number of the candidate that was shown first.
+        second: Number of the other candidate.
+        verdict: Which one was better: "first", "second" or "tie".
+        done: Number of comparisons so far.
+        total: Number of all comparisons.
+        cost: The spend of the pattern so far.
+    """
+
+    first: int
+    second: int
+    verdict: Verdict
+    done: int
+    total: int
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InputDone:
+    """An input of `map_reduce` has been mapped, or failed for good. Inputs end in any order.
+
+    Attributes:
+        index: Position of the input.
+        done: Number of inputs that have ended so far, failed ones included.
+        total: Number of all inputs.
+        failed: Whether it failed.
+        cost: The spend of the pattern so far.
+    """
+
+    index: int
+    done: int
+    total: int
+    failed: bool
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reducing:
+    """`map_reduce` is about to reduce a level of results.
+
+    Attributes:
+        level: Number of the level, from 1.
+        groups: Number of groups. Each becomes one result; 1 is the last level.
+        cost: The spend of the pattern so far.
+    """
+
+    level: int
+    groups: int
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A reply to `structured` was not what was asked for.
+
+    Attributes:
+        errors: The faults of the reply, each with its place.
+        cost: The spend of the pattern so far.
+    """
+
+    errors: tuple[str, ...]
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A step of a `pipe` is about to be called.
+
+    Attributes:
+        index: Number of the step, from 0.
+        name: The name of the step's function.
+        cost: The spend of the pipe so far.
+    """
+
+    index: int
+    name: str
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A step of a `pipe` has returned.
+
+    Attributes:
+        index: Number of the step, from 0.
+        name: The name of the step's function.
+        cost: The spend of the pipe so far.
+    """
+
+    index: int
+    name: str
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +189,11 @@ class RoundStarted:
 
     Attributes:
         round: Number of the round, from 1.
+        cost: The spend of the pattern so far.
     """
 
     round: int
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +279,28 @@ class DraftScored(Brief):
         text: The text.
         score: The score, in [0, 1].
         is_best: Whether it is the best text so far.
+        cost: The spend of the pattern so far.
     """
 
     iteration: int
     text: str
     score: float
     is_best: bool
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
 
 
 PatternEvent: TypeAlias = (
-    RoundStarted
+    PatternStarted
+    | PatternEnded
+    | SampleDone
+    | CandidateScored
+    | PairCompared
+    | InputDone
+    | Reducing
+    | Rejected
+    | StepStarted
+    | StepDone
+    | RoundStarted
     | ApprovalAsked
     | ApprovalGiven
     | ToolStarted
@@ -121,7 +309,7 @@ PatternEvent: TypeAlias = (
     | DraftScored
     | StreamEvent
 )
-"""An event of a pattern, or of a reply of the model in between."""
+"""An event of a pattern, or of a reply of the model in between. Later versions may add events."""
 
 EventCallback: TypeAlias = Callable[[PatternEvent], Awaitable[object] | object]
 """A function of one event, sync or async. Its return value is ignored."""

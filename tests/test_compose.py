@@ -58,7 +58,7 @@ async def test_no_steps_give_the_prompt_back_at_no_cost() -> None:
     result: PipeResult[str] = await pipe(provider, "as it was", max_budget=TokenUsage(llm_calls=1))
     assert isinstance(result, PipeResult)
     assert (result.value, result.score, result.cost) == ("as it was", None, TokenUsage())
-    assert dict(result.metadata) == {"step_count": 0, "step_metadata": []}
+    assert dict(result.metadata) == {"step_count": 0, "step_metadata": [], "callback_errors": 0}
     assert provider.call_count == 0
 
 

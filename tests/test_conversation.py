@@ -19,7 +19,9 @@ from executionkit import (
     LLMResponse,
     MockProvider,
     Observation,
+    PatternEnded,
     PatternError,
+    PatternEvent,
     PatternResult,
     Provider,
     ProviderError,
@@ -276,8 +278,8 @@ async def test_the_events_of_a_turn_come_one_at_a_time() -> None:
         told = [event async for event in events]
         assert [event async for event in events] == []
     assert [type(event).__name__ for event in told] == [
-        *("RoundStarted", "ToolCallDone", "Finish", "ToolStarted", "Observation"),
-        *("RoundStarted", "TextDelta", "Finish"),
+        *("PatternStarted", "RoundStarted", "ToolCallDone", "Finish", "ToolStarted", "Observation"),
+        *("RoundStarted", "TextDelta", "Finish", "PatternEnded"),
     ]
     assert (told, events.result.value) == (heard, "3.")
     assert chat.messages == events.result.messages
@@ -293,8 +295,9 @@ async def test_the_turn_waits_while_an_event_is_dealt_with_and_ends_when_it_is_l
         ran.append(item)
         return 3
 
+    heard: list[PatternEvent] = []
     provider = MockProvider([asks("tea"), "3."])
-    chat = Conversation(provider, tools=[price])
+    chat = Conversation(provider, tools=[price], on_event=heard.append)
     before = asyncio.all_tasks()
     async with chat.stream("Tea?") as events:
         async for event in events:
@@ -302,6 +305,8 @@ async def test_the_turn_waits_while_an_event_is_dealt_with_and_ends_when_it_is_l
             if isinstance(event, ToolStarted):
                 break
     assert asyncio.all_tasks() == before
+    assert isinstance(heard[-1], PatternEnded)
+    assert isinstance(heard[-1].error, asyncio.CancelledError)
     assert (ran, chat.messages, provider.call_count) == ([], (), 1)
     assert (await chat.resume()).value == "3."
     assert (ran, provider.call_count) == (["tea"], 2)
@@ -311,10 +316,10 @@ async def test_what_ends_a_streamed_turn_comes_after_its_events() -> None:
     replies: list[str | LLMResponse | BaseException] = [asks("tea"), ProviderError("503"), "3."]
     chat = Conversation(MockProvider(replies), tools=[price], retry=ONCE)
     async with chat.stream("Tea?") as events:
-        told = [await anext(events) for _ in range(6)]
+        told = [await anext(events) for _ in range(8)]
         with pytest.raises(ProviderError, match="503") as caught:
             await anext(events)
-    assert [type(event) for event in told[-2:]] == [Observation, RoundStarted]
+    assert [type(event) for event in told[-3:]] == [Observation, RoundStarted, PatternEnded]
     assert caught.value.cost.llm_calls == 2
     assert chat.messages == ()
     await chat.resume()

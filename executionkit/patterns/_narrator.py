@@ -4,12 +4,15 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
 
 from executionkit import _checks as checks
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.run import Run
-from executionkit.events import EventCallback, PatternEvent
+from executionkit.events import EventCallback, PatternEnded, PatternEvent, PatternStarted
+from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import events_of
 
@@ -51,8 +54,47 @@ class Narrator:
             except (Exception, asyncio.CancelledError) as exc:  # the run is paid for
                 if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                     raise
-                self.errors += 1
-                _log.warning("%s: on_event raised for %s", self._name, type(event).__name__, exc_info=True)
+                self._count(event)
+
+    async def pass_on(self, event: PatternEvent) -> None:
+        """Tell an event of a pattern within this one; the `on_event` of a pipe's steps."""
+        if isinstance(event, (PatternStarted, PatternEnded)):
+            event = replace(event, depth=event.depth + 1)
+        await self.tell(event)
+
+    def run(self, provider: LLMProvider, total: int | None, **settings: Any) -> Run:
+        """Make the pattern's run; with a callback, its beginning and its end are events.
+
+        Args:
+            provider: As in `Run`.
+            total: As in `PatternStarted`.
+            **settings: As in `Run`.
+        """
+        if self._on_event is None:
+            return Run(self._name, provider, **settings)
+        return _ToldRun(self._name, provider, self, total, **settings)
+
+    def tell_at_once(self, event: PatternEvent) -> None:
+        """Call the callback where nothing may wait: one that is async runs up to its first wait.
+
+        The run is being cancelled. A callback that waits for somebody who has gone would keep it for ever.
+        """
+        if self._on_event is None:
+            return
+        try:
+            outcome = self._on_event(event)
+            if inspect.iscoroutine(outcome):
+                try:
+                    outcome.send(None)
+                except StopIteration:
+                    return
+                outcome.close()
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the run is paid for
+            self._count(event)
+
+    def _count(self, event: PatternEvent) -> None:
+        self.errors += 1
+        _log.warning("%s: on_event raised for %s", self._name, type(event).__name__, exc_info=True)
 
     def ask(
         self, run: Run, messages: list[dict[str, Any]], **settings: Any
@@ -75,3 +117,39 @@ class Narrator:
             async for event in events:
                 await self.tell(event)
         return events.response
+
+
+class _ToldRun(Run):
+    """A run whose beginning and end are events."""
+
+    def __init__(
+        self, name: str, provider: LLMProvider, narrator: Narrator, total: int | None, **settings: Any
+    ) -> None:
+        super().__init__(name, provider, **settings)
+        self._narrator = narrator
+        self._total = total
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        try:
+            await self._narrator.tell(PatternStarted(self.name, self._total))
+        except BaseException as exc:  # a cancellation; `async with` would not tell the end of it
+            await self.__aexit__(type(exc), exc, exc.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        left = exc
+        try:
+            await super().__aexit__(kind, exc, traceback)
+        except BaseException as replacement:
+            left = replacement
+            raise
+        finally:
+            ended = PatternEnded(self.name, left, cost=self.usage)
+            if left is None or isinstance(left, Exception):
+                await self._narrator.tell(ended)
+            else:
+                self._narrator.tell_at_once(ended)

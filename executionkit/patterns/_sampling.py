@@ -1,5 +1,6 @@
 """Sampling replies to one conversation: bounded, in sample order, several to a request where it can be."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,6 +30,7 @@ class Samples:
         replies: The replies, by sample number.
         failures: The errors of samples that failed for good, by sample number.
         asked: The number of samples requested so far.
+        on_done: Called with the number of each sample that has come back or failed for good.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Samples:
         self.replies: dict[int, LLMResponse] = {}
         self.failures: dict[int, BaseException] = {}
         self.asked: int = 0
+        self.on_done: Callable[[int], Awaitable[None]] | None = None
         self._messages: Final = messages
         self._temperature: Final = temperature
         self._max_tokens: Final = max_tokens
@@ -131,6 +134,8 @@ class Samples:
             if isinstance(exc, PermanentError) and not concerns_one_request(exc):
                 self._refusal = exc  # every sample would be refused, and need not be sent for that
             self.failures.update(dict.fromkeys(samples, exc))
+            if self.on_done is not None:
+                await self._tell(samples)
             if len(self.failures) > self._may_fail or not _is_failure(run, exc):
                 raise
             return
@@ -138,8 +143,15 @@ class Samples:
             MOST_CHOICES.learn(run.target, self._kind, self._most_taken)
         choices = (reply, *reply.alternatives)
         self.replies.update(zip(samples, choices, strict=False))
+        if self.on_done is not None:
+            await self._tell(samples[: len(choices)])
         if len(choices) < wanted:
             self._per_request = min(self._per_request, len(choices))
+
+    async def _tell(self, samples: list[int]) -> None:
+        for sample in samples:
+            if self.on_done is not None:
+                await self.on_done(sample)
 
 
 def _fewer(exc: BaseException, wanted: int) -> int | None:

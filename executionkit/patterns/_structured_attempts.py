@@ -20,6 +20,8 @@ from executionkit._schema_modes import (
 from executionkit.cost import minus
 from executionkit.engine.run import Run
 from executionkit.errors import LLMError, PatternError
+from executionkit.events import Rejected
+from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options
 from executionkit.patterns._structured_reply import read_json, validate
 from executionkit.responses import LLMResponse
@@ -52,6 +54,7 @@ class Attempts(Generic[T]):
         mode: The schema mode in use.
         is_fixed: Whether the caller chose `mode`; then it is never given up.
         options: Further fields of every request.
+        narrator: Tells of each reply that is rejected.
         is_certain: Whether every mode given up was surely refused; else `mode` is not remembered.
         is_without_system: Whether the server refused the system message.
         parse_attempts: Replies read.
@@ -72,6 +75,7 @@ class Attempts(Generic[T]):
     mode: SchemaMode
     is_fixed: bool
     options: Options
+    narrator: Narrator
     is_certain: bool = True
     is_without_system: bool = False
     parse_attempts: int = 0
@@ -113,6 +117,8 @@ class Attempts(Generic[T]):
                 value = await self._read(reply)
             except UnfitError as exc:
                 self.errors = exc.errors
+                if self.narrator.listens:
+                    await self.narrator.tell(Rejected(tuple(exc.errors), cost=run.usage))
             else:
                 self.errors = []
                 return value

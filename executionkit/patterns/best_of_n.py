@@ -15,6 +15,8 @@ from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import PatternError
 from executionkit.evaluators import Pairwise, Rubric, for_task
+from executionkit.events import CandidateScored, EventCallback, PairCompared, SampleDone
+from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options, for_sample
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
@@ -46,6 +48,7 @@ class BestOfNResult(PatternResult[str]):
         truncated_responses: Samples cut off by `max_tokens`. They are judged like any other.
         failed: Samples that failed, or whose judging failed, while another one reached the target.
         failures: The error of each failed sample, in sample order.
+        callback_errors: How often `on_event` raised an exception.
     """
 
     best_index: int = 0
@@ -60,6 +63,7 @@ class BestOfNResult(PatternResult[str]):
     truncated_responses: int = 0
     failed: int = 0
     failures: tuple[str, ...] = ()
+    callback_errors: int = 0
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Bars, Entry, Fold
@@ -134,6 +138,7 @@ async def best_of_n(
     options: Options | None = None,
     messages: Messages | None = None,
     system: str | None = None,
+    on_event: EventCallback | None = None,
 ) -> BestOfNResult:
     """Write several candidates in parallel, judge each, and return the best.
 
@@ -185,11 +190,14 @@ async def best_of_n(
             have its result. Defaults to none.
         system: The system message, sent first, but never to a judge. It must be None if `messages`
             begin with a system or developer message. Defaults to none.
+        on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: the beginning,
+            each candidate, its score, each comparison, the end. It is called with one event at a time, and
+            the pattern waits for it. An exception that it raises is logged and counted. Defaults to none.
 
     Returns:
         A `BestOfNResult`, which explains the `metadata` keys: `best_index`, `candidates`, `scores`,
         `feedback`, `stop_reason`, `undecided`, `comparisons`, `disagreements`, `empty_responses`,
-        `truncated_responses`, `failed`, `failures`.
+        `truncated_responses`, `failed`, `failures`, `callback_errors`.
 
     Raises:
         ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the
@@ -216,21 +224,35 @@ async def best_of_n(
             raise ValueError(f"target_score must be None with a Pairwise evaluator, got {target_score!r}")
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     fields = checked_options(options)
+    narrator = Narrator("best_of_n", on_event)
     candidates = _Field()
     evaluate = None if isinstance(evaluator, Pairwise) else for_task(evaluator, task)
 
-    async with Run("best_of_n", provider, max_cost=max_cost, retry=retry, salvage=candidates.salvage) as run:
+    async with narrator.run(
+        provider, num_samples, max_cost=max_cost, retry=retry, salvage=candidates.salvage
+    ) as run:
 
         async def sample(index: int) -> None:
-            reply = candidates.replies[index] = await run.complete(
-                list(conversation),
-                temperature=temperature,
-                max_tokens=max_tokens,
-                **for_sample(fields, index),
-            )
-            if evaluate is None or not reply.content.strip() or reply.was_filtered:
+            try:
+                reply = candidates.replies[index] = await run.complete(
+                    list(conversation),
+                    temperature=temperature,
+                    max_tokens=max_tokens,
+                    **for_sample(fields, index),
+                )
+            except Exception:
+                if narrator.listens:
+                    await narrator.tell(SampleDone(index, None, 0, failed=True, cost=run.usage))
+                raise
+            is_answer = bool(reply.content.strip()) and not reply.was_filtered
+            if narrator.listens:
+                text = reply.content if is_answer else None
+                await narrator.tell(SampleDone(index, text, 0, failed=False, cost=run.usage))
+            if evaluate is None or not is_answer:
                 return
             evaluation = candidates.evaluations[index] = await evaluate(reply.content, run)
+            if narrator.listens:
+                await narrator.tell(CandidateScored(index, evaluation.score, cost=run.usage))
             if target_score is not None and evaluation.score >= target_score:
                 raise _TargetReached
 
@@ -248,8 +270,9 @@ async def best_of_n(
             )
         pairs: list[tuple[int, int]] = []
         if isinstance(evaluator, Pairwise):
-            pairs = await _compare_all(evaluator, task, candidates, run, max_concurrency)
-        result = _result(candidates, pairs, run.usage, tuple(failures), is_reached=is_reached)
+            pairs = await _compare_all(evaluator, task, candidates, run, max_concurrency, narrator)
+        errors = narrator.errors
+        result = _result(candidates, pairs, run.usage, tuple(failures), errors, is_reached=is_reached)
         return run.shows(result)
 
 
@@ -260,7 +283,7 @@ def _judging_calls(evaluator: Scorer | Pairwise, count: int) -> int:
 
 
 async def _compare_all(
-    judge: Pairwise, task: Content, candidates: _Field, run: Run, max_concurrency: int
+    judge: Pairwise, task: Content, candidates: _Field, run: Run, max_concurrency: int, narrator: Narrator
 ) -> list[tuple[int, int]]:
     """Compare every two different candidates in both orders, and score them by what came of it."""
     texts = {index: candidates.replies[index].content for index in candidates.answered}
@@ -272,13 +295,19 @@ async def _compare_all(
 
     async def judge_pair(number: int) -> None:
         first, second = pairs[number]
-        candidates.verdicts[first, second] = await judge.compare(task, texts[first], texts[second], run)
+        verdict = await judge.compare(task, texts[first], texts[second], run)
+        candidates.verdicts[first, second] = verdict
+        if narrator.listens:
+            done = len(candidates.verdicts)
+            await narrator.tell(PairCompared(first, second, verdict, done, len(pairs), cost=run.usage))
 
     await fan_out_strict(judge_pair, len(pairs), max_concurrency, on_failure=run.halt)
     for indexes in twins.values() if len(different) > 1 else ():
         won = sum(_won(candidates.verdicts, indexes[0], other) for other in different if other != indexes[0])
         for index in indexes:
             candidates.evaluations[index] = Evaluation(won / (len(different) - 1))
+    for index, evaluation in sorted(candidates.evaluations.items()) if narrator.listens else ():
+        await narrator.tell(CandidateScored(index, evaluation.score, cost=run.usage))
     return [(first, second) for first, second in pairs if first < second]
 
 
@@ -293,6 +322,7 @@ def _result(
     pairs: list[tuple[int, int]],
     cost: TokenUsage,
     failures: tuple[str, ...],
+    callback_errors: int,
     *,
     is_reached: bool,
 ) -> BestOfNResult:
@@ -319,4 +349,5 @@ def _result(
         truncated_responses=sum(reply.was_truncated for reply in replies),
         failed=len(failures),
         failures=failures,
+        callback_errors=callback_errors,
     )

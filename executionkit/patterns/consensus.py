@@ -1,6 +1,6 @@
 """`consensus`: ask the same question several times in parallel and let the answers vote."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
@@ -12,11 +12,14 @@ from executionkit._warning import warn_the_caller
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import ConsensusFailedError
+from executionkit.events import EventCallback, SampleDone
+from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options
 from executionkit.patterns._result_types import Answer, Answer_co
 from executionkit.patterns._sampling import Samples
 from executionkit.patterns._voting import Reader, Votes, certainty, check_key, check_stop, stop_rule
 from executionkit.protocols import LLMProvider
+from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage, VotingStrategy
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
         samples_saved: Samples that an early stop made unnecessary. They were never sent.
         failed: Samples that failed for good; at most `num_samples - min_samples`.
         failures: The error of each failed sample, in sample order.
+        callback_errors: How often `on_event` raised an exception.
     """
 
     agreement_ratio: float = 0.0
@@ -70,6 +74,7 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
     samples_saved: int = 0
     failed: int = 0
     failures: tuple[str, ...] = ()
+    callback_errors: int = 0
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Bars, Entry, Fold
@@ -108,6 +113,7 @@ async def consensus(
     choices_per_request: int = 1,
     messages: Messages | None = None,
     system: str | None = None,
+    on_event: EventCallback | None = None,
 ) -> ConsensusResult[Answer]:
     """Ask the same question several times in parallel and return the most common answer.
 
@@ -171,11 +177,14 @@ async def consensus(
             have its result. Defaults to none.
         system: The system message, sent first. It must be None if `messages` begin with a
             system or developer message. Defaults to none.
+        on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: the beginning,
+            each sample, the end. It is called with one event at a time, and the vote waits for it. An
+            exception that it raises is logged and counted. Defaults to none.
 
     Returns:
         A `ConsensusResult`, which explains the `metadata` keys: `agreement_ratio`, `unique_responses`,
         `tie_count`, `abstained`, `truncated_responses`, `answer`, `votes`, `margin`, `is_majority`,
-        `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`.
+        `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`, `callback_errors`.
 
     Raises:
         ValueError: A parameter is out of range, or `messages` can't be sent. No call was made.
@@ -202,6 +211,7 @@ async def consensus(
         checks.between(1, num_samples, min_samples=min_samples)
     check_key(key)
     check_stop(stop)
+    narrator = Narrator("consensus", on_event)
     samples = Samples(
         conversation,
         temperature=temperature,
@@ -215,9 +225,15 @@ async def consensus(
     is_unanimous = strategy == VotingStrategy.UNANIMOUS
     needed = stop_rule(stop, unanimous=is_unanimous)
 
-    async with Run(
-        "consensus", provider, max_cost=max_cost, retry=retry, salvage=lambda: {"responses": samples.texts}
+    async with narrator.run(
+        provider,
+        num_samples,
+        max_cost=max_cost,
+        retry=retry,
+        salvage=lambda: {"responses": samples.texts},
     ) as run:
+        if narrator.listens:
+            samples.on_done = _Teller(narrator, run, samples, reader).tell
         # For all samples, early stop or not: half a vote costs money and gives no answer. An early stop may
         # end up with one sample to a request, however many a request could hold.
         choices = samples.recall(run)
@@ -229,7 +245,7 @@ async def consensus(
         if key is not None and max_tokens > _ONLY_AN_ANSWER:
             _warn_of_truncation(samples, max_tokens)
         _require_a_winner(votes, len(samples.replies), has_key=key is not None, is_unanimous=is_unanimous)
-        return run.shows(_result(votes, samples, num_samples, run.usage))
+        return run.shows(_result(votes, samples, num_samples, run.usage, narrator))
 
 
 # In tokens. A reply cut off after so few was meant to be: they hold a label, and no reasons.
@@ -259,7 +275,36 @@ def _require_a_winner(votes: Votes, count: int, *, has_key: bool, is_unanimous: 
         )
 
 
-def _result(votes: Votes, samples: Samples, num_samples: int, cost: TokenUsage) -> ConsensusResult[Any]:
+class _Teller:
+    """Tells each sample as it ends, with the votes in that order; the vote itself counts in sample order."""
+
+    def __init__(self, narrator: Narrator, run: Run, samples: Samples, reader: Reader) -> None:
+        self._narrator = narrator
+        self._run = run
+        self._samples = samples
+        self._reader = reader
+        self._votes: dict[Hashable, int] = {}
+
+    async def tell(self, sample: int) -> None:
+        reply = self._samples.replies.get(sample)
+        answer = None if reply is None else self._read(sample, reply)
+        votes = 0
+        if answer is not None:
+            votes = self._votes[answer] = self._votes.get(answer, 0) + 1
+        await self._narrator.tell(
+            SampleDone(sample, answer, votes, failed=reply is None, cost=self._run.usage)
+        )
+
+    def _read(self, sample: int, reply: LLMResponse) -> Hashable | None:
+        try:
+            return self._reader.answer(sample, reply)
+        except Exception:  # noqa: BLE001 - the key's own; the vote raises it when it comes to this sample
+            return None
+
+
+def _result(
+    votes: Votes, samples: Samples, num_samples: int, cost: TokenUsage, narrator: Narrator
+) -> ConsensusResult[Any]:
     replies = samples.replies
     share = votes.most / len(replies)
     return ConsensusResult(
@@ -280,4 +325,5 @@ def _result(votes: Votes, samples: Samples, num_samples: int, cost: TokenUsage) 
         samples_saved=num_samples - samples.asked,
         failed=len(samples.failures),
         failures=samples.reports,
+        callback_errors=narrator.errors,
     )

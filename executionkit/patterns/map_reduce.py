@@ -18,6 +18,8 @@ from executionkit.errors import (
     LLMError,
     PatternError,
 )
+from executionkit.events import EventCallback, InputDone, Reducing
+from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
@@ -74,6 +76,7 @@ class MapReduceResult(PatternResult[str]):
         failed: The inputs that were skipped, in input order, each with its error.
         truncated_responses: Replies cut off by `max_tokens`. They count like any other.
         finish_reason: Why the model stopped writing the value ("stop", "length", ...).
+        callback_errors: How often `on_event` raised an exception.
     """
 
     map_count: int = 0
@@ -82,6 +85,7 @@ class MapReduceResult(PatternResult[str]):
     failed: list[FailedInput] = field(default_factory=list)
     truncated_responses: int = 0
     finish_reason: str = "stop"
+    callback_errors: int = 0
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Entry, Fold
@@ -110,6 +114,8 @@ class _MapReduce(Generic[T]):
     temperature: float
     max_tokens: int
     options: Options
+    narrator: Narrator
+    ended: int = 0
     mapped: dict[int, str] = field(default_factory=dict[int, str])
     skipped: dict[int, ExecutionKitError] = field(default_factory=dict[int, ExecutionKitError])
     partial: dict[int, str] = field(default_factory=dict[int, str])
@@ -138,18 +144,34 @@ class _MapReduce(Generic[T]):
                 self.mapped[index] = (await self._ask(run, prompt, f"input {index}")).content
             except (LLMError, PatternError) as exc:
                 if not self.skips or not concerns_one_request(exc):
+                    if self.narrator.listens:
+                        await self._tell(index, run, failed=True)
                     raise
                 self.skipped[index] = exc
+            if self.narrator.listens:
+                await self._tell(index, run, failed=index in self.skipped)
 
         await fan_out_strict(map_one, len(self.inputs), self.max_concurrency, on_failure=run.halt)
         if not self.mapped:
             raise merged([self.skipped[index] for index in sorted(self.skipped)])
         return [spoken(self.mapped[index]) for index in sorted(self.mapped)]
 
+    async def _tell(self, index: int, run: Run, *, failed: bool) -> None:
+        self.ended += 1
+        await self.narrator.tell(
+            InputDone(index, self.ended, len(self.inputs), failed=failed, cost=run.usage)
+        )
+
     async def reduce(self, run: Run, results: list[str]) -> LLMResponse:
         """Reduce in groups of neighbours, level by level, until one request can hold what is left."""
+        level = 1
         while len(groups := _groups(results, self.max_reduce_chars)) > 1:
+            if self.narrator.listens:
+                await self.narrator.tell(Reducing(level, len(groups), cost=run.usage))
             results = await self._reduce_level(run, groups)
+            level += 1
+        if self.narrator.listens:
+            await self.narrator.tell(Reducing(level, 1, cost=run.usage))
         return await self._reduce_once(run, results)
 
     async def _reduce_level(self, run: Run, groups: list[list[str]]) -> list[str]:
@@ -198,6 +220,7 @@ async def map_reduce(
     retry: RetryConfig | None = None,
     max_cost: TokenUsage | None = None,
     options: Options | None = None,
+    on_event: EventCallback | None = None,
 ) -> MapReduceResult:
     """Put each input through one prompt, and all results through another.
 
@@ -248,10 +271,13 @@ async def map_reduce(
             limit.
         options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
             Fields that the pattern sets itself are refused. Defaults to none.
+        on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: the beginning,
+            each input, each level of reductions, the end. It is called with one event at a time, and the
+            pattern waits for it. An exception that it raises is logged and counted. Defaults to none.
 
     Returns:
         A `MapReduceResult`, which explains the `metadata` keys: `map_count`, `map_results`, `reduce_calls`,
-        `failed`, `truncated_responses`, `finish_reason`.
+        `failed`, `truncated_responses`, `finish_reason`, `callback_errors`.
 
     Raises:
         ValueError: A parameter is out of range. No call was made.
@@ -282,6 +308,7 @@ async def map_reduce(
     checks.at_least(1, max_reduce_chars=max_reduce_chars, max_concurrency=max_concurrency)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     fields = checked_options(options)
+    narrator = Narrator("map_reduce", on_event)
     job = _MapReduce(
         tuple(inputs),
         map_prompt,
@@ -292,8 +319,11 @@ async def map_reduce(
         temperature=temperature,
         max_tokens=max_tokens,
         options=fields,
+        narrator=narrator,
     )
-    async with Run("map_reduce", provider, max_cost=max_cost, retry=retry, salvage=job.salvage) as run:
+    async with narrator.run(
+        provider, len(job.inputs), max_cost=max_cost, retry=retry, salvage=job.salvage
+    ) as run:
         run.require(calls=len(job.inputs) + 1)
         reply = await job.reduce(run, await job.map(run))
         result = MapReduceResult(
@@ -305,6 +335,7 @@ async def map_reduce(
             failed=job.failed,
             truncated_responses=job.truncated,
             finish_reason=reply.finish_reason,
+            callback_errors=narrator.errors,
         )
         return run.shows(result)
 

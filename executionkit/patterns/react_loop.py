@@ -350,9 +350,9 @@ async def react_loop(
     choice = ToolChoice(tool_choice, parallel_tool_calls, by_name, answer)
     counters = Counters()
 
-    run = Run(
-        "react_loop",
+    run = narrator.run(
         provider,
+        None,
         max_cost=max_cost,
         retry=retry,
         salvage=lambda: {
@@ -389,7 +389,7 @@ async def react_loop(
                 room = max(1, room - 1)  # for the closing words
             request, counters.messages_trimmed = transcript.recent(room)
             if narrator.listens:
-                await narrator.tell(RoundStarted(counters.rounds + 1))
+                await narrator.tell(RoundStarted(counters.rounds + 1, cost=run.usage))
             fields: dict[str, Any] = {
                 **further,
                 "tools": offered,

@@ -12,7 +12,6 @@ from executionkit._prompt import Prompt, in_words
 from executionkit._text import collapsed
 from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
-from executionkit.engine.run import Run
 from executionkit.engine.thoughts import spoken
 from executionkit.errors import BudgetExhaustedError
 from executionkit.evaluators import Rubric, for_task
@@ -292,7 +291,9 @@ async def refine_loop(
     default = Rubric("", max_chars=max_eval_chars, max_tokens=max_tokens)
     evaluate = for_task(default if evaluator is None else evaluator, task)
 
-    async with Run("refine_loop", provider, max_cost=max_cost, retry=retry, salvage=progress.salvage) as run:
+    async with narrator.run(
+        provider, max_iterations + 1, max_cost=max_cost, retry=retry, salvage=progress.salvage
+    ) as run:
         stop_reason: StopReason = "max_iterations"
         try:
             while len(progress.replies) <= max_iterations:
@@ -314,7 +315,9 @@ async def refine_loop(
                 is_nothing = is_echo or reply.was_filtered
                 progress.scored(Evaluation(0.0) if is_nothing else await evaluate(reply.content, run))
                 score, is_best = progress.scores[-1], progress.best == iteration
-                await narrator.tell(DraftScored(iteration, reply.content, score, is_best))
+                if narrator.listens:
+                    scored = DraftScored(iteration, reply.content, score, is_best, cost=run.usage)
+                    await narrator.tell(scored)
                 if detector.should_stop(score):
                     stop_reason = detector.stop_reason or stop_reason
                     break

@@ -12,8 +12,8 @@ from executionkit._output import OutputAdapter, Rung, SchemaMode, Validator
 from executionkit._prompt import Prompt
 from executionkit._text import describe
 from executionkit.engine.retry import RetryConfig
-from executionkit.engine.run import Run
 from executionkit.errors import ProviderError
+from executionkit.events import EventCallback
 from executionkit.patterns._options import Options
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
@@ -41,6 +41,7 @@ class StructuredOptions(TypedDict, total=False):
     options: Options | None
     messages: Messages | None
     system: str | None
+    on_event: EventCallback | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class StructuredResult(PatternResult[T_co]):
         mended: Whether slips in the reply's JSON were mended without a further request.
         truncated_responses: Replies cut off by `max_tokens`. No value is read from them.
         schema_mode: The server's mode in use at the end; "none" if it has none or there is no schema.
+        callback_errors: How often `on_event` raised an exception.
         rung_costs: Cost of the first request ("ask"), of schema modes and system messages that the server
             refused ("fallback"), of requests with more room ("more_tokens") and of requests with the errors
             ("repair"). The sum is `cost`. Not in `metadata`.
@@ -66,6 +68,7 @@ class StructuredResult(PatternResult[T_co]):
     mended: bool = False
     truncated_responses: int = 0
     schema_mode: SchemaMode = "none"
+    callback_errors: int = 0
     rung_costs: dict[Rung, TokenUsage] = field(
         default_factory=dict[Rung, TokenUsage], metadata={"mirrored": False}
     )
@@ -131,6 +134,7 @@ async def structured(
     max_tokens_limit: int | None = None,
     messages: Messages | None = None,
     system: str | None = None,
+    on_event: EventCallback | None = None,
 ) -> StructuredResult[Any]:
     """Ask for an answer as data, and return a value that has been checked.
 
@@ -192,10 +196,13 @@ async def structured(
             have its result. Defaults to none.
         system: The system message, sent first; the form of the reply follows it in the same message. It must
             be None if `messages` begin with a system or developer message. Defaults to none.
+        on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: the beginning,
+            each reply that is rejected, the end. It is called with one event at a time, and the pattern waits
+            for it. An exception that it raises is logged and counted. Defaults to none.
 
     Returns:
         A `StructuredResult`, which explains the `metadata` keys: `parse_attempts`, `repair_attempts`,
-        `validated`, `mended`, `truncated_responses`, `schema_mode`.
+        `validated`, `mended`, `truncated_responses`, `schema_mode`, `callback_errors`.
 
     Raises:
         ValueError: A parameter is out of range, `output` can't be checked, or `messages` can't be sent. No
@@ -214,6 +221,7 @@ async def structured(
         from executionkit._output import output_for
         from executionkit._refusals import NO_SYSTEM_MESSAGES
         from executionkit._schema_modes import MEMORY, MODES
+        from executionkit.patterns._narrator import Narrator
         from executionkit.patterns._options import checked_options
         from executionkit.patterns._structured_attempts import Attempts
     except OSError as exc:  # no descriptor is left to read these modules with
@@ -227,6 +235,7 @@ async def structured(
     if max_tokens_limit is not None:
         checks.at_least(max_tokens, max_tokens_limit=max_tokens_limit)
     checks.called_with("value", validator=validator)
+    narrator = Narrator("structured", on_event)
     attempts = Attempts(
         output_for(output),
         validator,
@@ -237,8 +246,9 @@ async def structured(
         mode="none",
         is_fixed=schema_mode != "auto",
         options=checked_options(options),
+        narrator=narrator,
     )
-    async with Run("structured", provider, max_cost=max_cost, retry=retry, salvage=attempts.salvage) as run:
+    async with narrator.run(provider, None, max_cost=max_cost, retry=retry, salvage=attempts.salvage) as run:
         attempts.is_without_system = NO_SYSTEM_MESSAGES.recall(run.target, "") is True
         schema = attempts.output.schema
         if schema is not None:
@@ -254,6 +264,7 @@ async def structured(
             mended=attempts.mended,
             truncated_responses=attempts.truncated_responses,
             schema_mode=attempts.mode,
+            callback_errors=narrator.errors,
             rung_costs=dict(attempts.rung_costs),
             text=attempts.last_text or "",
         )

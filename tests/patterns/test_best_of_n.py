@@ -52,6 +52,7 @@ async def test_the_best_candidate_wins_and_all_are_kept_with_their_scores() -> N
         "truncated_responses": 0,
         "failed": 0,
         "failures": (),
+        "callback_errors": 0,
     }
     assert result.cost == TokenUsage(30, 15, 3)
     assert [call.messages for call in provider.calls] == [[{"role": "user", "content": "Write."}]] * 3

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import inspect
 import json
+import logging
 import math
 import pickle
 import re
@@ -28,8 +29,11 @@ from executionkit import (
     LLMResponse,
     MockProvider,
     Pairwise,
+    PatternEnded,
     PatternError,
+    PatternEvent,
     PatternResult,
+    PatternStarted,
     PermanentError,
     Provider,
     ProviderError,
@@ -132,7 +136,6 @@ PATTERNS = [
             "max_iterations": NO_COUNT,
             "patience": [0, *NO_COUNT],
             "delta_threshold": NO_SHARE,
-            "on_event": ["print", 1],
             "on_budget": ["ignore", "", None, True, ["return"]],
             "attempts_shown": [0, *NO_COUNT],
         },
@@ -203,7 +206,6 @@ PATTERNS = [
             "parallel_tool_calls": [0, 1, "yes"],
             "max_observation_chars": [0, *NO_COUNT],
             "tool_timeout": [0, -1, math.nan, math.inf, "1", True],
-            "on_event": ["print", 1],
             "max_history_messages": [0, *(value for value in NO_COUNT if value is not None)],
         },
     ),
@@ -216,6 +218,7 @@ WRONG_EVERYWHERE: dict[str, list[object]] = {
     "max_cost": [5, (1, 2, 3), {"llm_calls": 1}],
     "options": ["seed", [("seed", 1)], 3, {1: 2}, True],
     "retry": [3, "no", False, {}],
+    "on_event": ["print", 1],
 }
 # Those that a type decides about: test_react_loop.py and test_approval.py have what is wrong with them.
 CHECKED_ELSEWHERE = {"provider", "tools", "approvals", "_"}
@@ -714,6 +717,122 @@ async def test_truncation_is_noticed(pattern: Pattern) -> None:
         noticed = exc.metadata
     assert noticed["truncated_responses"] >= 1
     assert (await pattern.run(MockProvider(model))).metadata["truncated_responses"] == 0
+
+
+# -- events ----------------------------------------------------------------------------------------------
+
+
+def begins_and_ends(pattern: Pattern, seen: list[PatternEvent], error: BaseException | None) -> bool:
+    """Whether the events are those of one run, and the costs in them only grow."""
+    first, last = seen[0], seen[-1]
+    assert isinstance(first, PatternStarted)
+    assert isinstance(last, PatternEnded)
+    calls = [event.cost.llm_calls for event in seen if hasattr(event, "cost")]
+    ends = (first.pattern, first.depth, last.pattern, last.depth, last.error)
+    return ends == (pattern.name, 0, pattern.name, 0, error) and calls == sorted(calls)
+
+
+@every_pattern
+async def test_events_tell_of_a_run_from_beginning_to_end_and_change_nothing(pattern: Pattern) -> None:
+    seen: list[PatternEvent] = []
+    async with serving(flaky_model) as (endpoint, provider):
+        result = await pattern.run(provider, on_event=seen.append, **pattern.at_once)
+        assert result.cost == endpoint.ledger.usage
+    assert begins_and_ends(pattern, seen, None)
+    ended = seen[-1]
+    assert isinstance(ended, PatternEnded)
+    assert ended.cost == result.cost
+    assert len({type(event) for event in seen}) > 2
+    unheard = await pattern.run(MockProvider(model))
+    assert (result.value, result.metadata["callback_errors"]) == (unheard.value, 0)
+
+
+@every_pattern
+async def test_events_end_with_the_error_that_leaves_the_run(pattern: Pattern) -> None:
+    for budget in (TokenUsage(llm_calls=-1), TokenUsage(llm_calls=20)):
+        seen: list[PatternEvent] = []
+        async with serving(model_until(pattern.calls, Fault.status(403))) as (_, provider):
+            with pytest.raises(ExecutionKitError) as caught:
+                await pattern.run(provider, on_event=seen.append, max_cost=budget)
+        assert begins_and_ends(pattern, seen, caught.value)
+        ended = seen[-1]
+        assert isinstance(ended, PatternEnded)
+        assert ended.cost == caught.value.cost
+
+
+@every_pattern
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("raised", [RuntimeError("the screen is gone"), asyncio.CancelledError()])
+async def test_a_callback_that_raises_is_logged_and_counted(
+    pattern: Pattern, caplog: pytest.LogCaptureFixture, raised: BaseException, *, is_async: bool
+) -> None:
+    seen: list[PatternEvent] = []
+
+    def fail(event: PatternEvent) -> None:
+        seen.append(event)
+        raise raised
+
+    async def fail_later(event: PatternEvent) -> None:
+        await asyncio.sleep(0)
+        fail(event)
+
+    on_event = fail_later if is_async else fail
+    with caplog.at_level(logging.WARNING, "executionkit.events"):
+        result = await pattern.run(MockProvider(model), on_event=on_event, **pattern.at_once)
+    assert begins_and_ends(pattern, seen, None)
+    assert result.value == pattern.value
+    # The result exists already when its end is told.
+    assert (result.metadata["callback_errors"], len(caplog.records)) == (len(seen) - 1, len(seen))
+    assert f"{pattern.name}: on_event raised for PatternStarted" in caplog.text
+    assert str(raised) in caplog.text
+
+
+@every_pattern
+async def test_the_callback_is_called_with_one_event_at_a_time(pattern: Pattern) -> None:
+    inside = most = 0
+
+    async def slow(_event: PatternEvent) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await idle()
+        inside -= 1
+
+    await pattern.run(MockProvider(model), on_event=slow, **pattern.at_once)
+    assert most == 1
+
+
+class StuckFrom:
+    """A callback that waits for ever from the event of this number on."""
+
+    def __init__(self, number: int) -> None:
+        self.seen: list[PatternEvent] = []
+        self.reached = asyncio.Event()
+        self._number = number
+
+    async def __call__(self, event: PatternEvent) -> None:
+        self.seen.append(event)
+        if len(self.seen) >= self._number:
+            self.reached.set()
+            await asyncio.Event().wait()
+
+
+@every_pattern
+async def test_a_run_that_is_cancelled_in_its_callback_ends_at_once_and_says_so(pattern: Pattern) -> None:
+    told: list[PatternEvent] = []
+    await pattern.run(MockProvider(model), on_event=told.append)
+    for number in range(1, len(told)):
+        stuck = StuckFrom(number)
+        kit = Kit(MockProvider(model))
+        task = asyncio.create_task(pattern.run(kit.metered, on_event=stuck, **pattern.at_once))
+        await stuck.reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        assert begins_and_ends(pattern, stuck.seen, caught.value)
+        assert isinstance(stuck.seen[-1], PatternEnded)
+        assert stuck.seen[-1].cost == kit.usage
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 # -- the result ------------------------------------------------------------------------------------------

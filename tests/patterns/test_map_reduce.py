@@ -58,6 +58,7 @@ async def test_each_input_is_mapped_and_the_results_are_reduced_in_order() -> No
         "failed": [],
         "truncated_responses": 0,
         "finish_reason": "stop",
+        "callback_errors": 0,
     }
     assert {(call.temperature, call.max_tokens) for call in provider.calls} == {(0.3, 4096)}
 

@@ -71,6 +71,7 @@ async def test_a_reply_that_fits_at_once() -> None:
         "mended": False,
         "truncated_responses": 0,
         "schema_mode": "json_schema",
+        "callback_errors": 0,
     }
     assert result.rung_costs == {"ask": TokenUsage(10, 5, 1)}
     assert pickle.loads(pickle.dumps(result)) == result
