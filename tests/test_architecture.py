@@ -79,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kit": CORE | {"patterns", "compose", "conversation"},
     "sync": CORE | {"_blocking", "patterns", "compose"},
     "mcp": CORE | {"parts"},
+    "progress": VALUES | {"_checks"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "__init__"},
@@ -94,6 +95,7 @@ OPTIONAL = {
     "_pydantic": {"typing_extensions"},
     "tools": {"pydantic", "pydantic_core"},
     "mcp": {"mcp", "mcp_types", "pydantic"},
+    "progress": {"rich"},
     "patterns": {"typing_extensions"},
 }
 

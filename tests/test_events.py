@@ -134,7 +134,7 @@ async def test_best_of_n_tells_candidates_and_their_scores() -> None:
 
 async def test_best_of_n_tells_each_comparison_and_the_scores_at_the_end() -> None:
     ear = Ear()
-    script = ["bad", "good", "Better: second", "Better: first"]
+    script = ["bad", "good", "Better: B", "Better: A"]
     await best_of_n(
         MockProvider(script),
         "q",
