@@ -59,6 +59,7 @@ if TYPE_CHECKING or not install(__name__):
         PatternStarted as PatternStarted,
         Reducing as Reducing,
         Rejected as Rejected,
+        Retrying as Retrying,
         RoundStarted as RoundStarted,
         SampleDone as SampleDone,
         StepDone as StepDone,

@@ -48,6 +48,23 @@ class PatternEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrying:
+    """A call has failed, and is about to be made again after a wait. Calls of judges and tools count too.
+
+    Attributes:
+        attempt: Number of the attempt that failed, from 1.
+        wait: Seconds until the next attempt.
+        error: The error of the attempt.
+        cost: The spend of the pattern so far.
+    """
+
+    attempt: int
+    wait: float
+    error: Exception
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SampleDone:
     """A sample of `consensus` or `best_of_n` has come back, or failed for good.
 
@@ -292,6 +309,7 @@ class DraftScored(Brief):
 PatternEvent: TypeAlias = (
     PatternStarted
     | PatternEnded
+    | Retrying
     | SampleDone
     | CandidateScored
     | PairCompared

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from fakes import ONCE, HeldProvider, idle
+from fakes import NO_WAIT, ONCE, HeldProvider, idle
 
 from executionkit import (
     CandidateScored,
@@ -24,6 +24,9 @@ from executionkit import (
     ProviderError,
     Reducing,
     Rejected,
+    RetryConfig,
+    Retrying,
+    Rubric,
     SampleDone,
     StepDone,
     StepStarted,
@@ -264,6 +267,56 @@ def test_a_callback_that_raises_in_a_pipe_is_counted_by_the_pipe() -> None:
     result = pipe_sync(MockProvider(["a"]), "q", partial(consensus, num_samples=1), on_event=fail)
     # Seven events are told, the last one when the result exists already.
     assert (result.callback_errors, result.step_metadata[0]["callback_errors"]) == (6, 0)
+
+
+async def test_retries_of_steps_reach_the_pipe_once_or_the_step_s_own_callback() -> None:
+    async def silent(provider: LLMProvider, prompt: str) -> PatternResult[str]:
+        return await consensus(provider, prompt, num_samples=1, retry=NO_WAIT)
+
+    ear, own = Ear(), Ear()
+    failed = ProviderError("503")
+    script: list[Any] = [failed, "a", failed, failed, "b", failed, "c"]
+    steps = (silent, partial(consensus, num_samples=1), partial(consensus, num_samples=1, on_event=own))
+    await pipe(MockProvider(script), "q", *steps, on_event=ear, retry=NO_WAIT)
+    told = [event for event in ear if isinstance(event, (Retrying, StepDone))]
+    assert [(type(event), event.cost.llm_calls) for event in told] == [
+        *((Retrying, 1), (StepDone, 2)),
+        *((Retrying, 1), (Retrying, 2), (StepDone, 5)),
+        (StepDone, 7),
+    ]
+    assert [(e.attempt, e.wait) for e in told if isinstance(e, Retrying)] == [(1, 0.0), (1, 0.0), (2, 0.0)]
+    assert [str(event.error) for event in own if isinstance(event, Retrying)] == ["503"]
+
+
+async def test_retries_of_a_judge_on_a_provider_of_its_own_are_told() -> None:
+    ear = Ear()
+    judge = MockProvider([ProviderError("503"), "Score: 10"])
+    await refine_loop(
+        MockProvider(["a"]), "q", evaluator=Rubric("", judge=judge), on_event=ear, retry=NO_WAIT
+    )
+    assert [event.attempt for event in ear if isinstance(event, Retrying)] == [1]
+
+
+async def test_a_halt_while_a_retry_is_told_ends_the_wait() -> None:
+    told = asyncio.Event()
+
+    async def listen(event: PatternEvent) -> None:
+        if isinstance(event, Retrying):
+            told.set()
+            await idle()
+
+    async def wait_for_ever(_seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    provider = HeldProvider()
+    retry = RetryConfig(sleep=wait_for_ever)
+    run = asyncio.create_task(consensus(provider, "q", num_samples=2, retry=retry, on_event=listen))
+    await provider.arrived(2)
+    provider.requests[0].fail(ProviderError("503"))
+    await told.wait()
+    provider.requests[1].fail(PermanentError("403"))
+    with pytest.raises(PermanentError):
+        await run
 
 
 async def test_a_failed_step_ends_the_pipe_s_events_too() -> None:

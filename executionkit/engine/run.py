@@ -56,6 +56,11 @@ class Run:
         within: Another run to check and charge as well, for a provider that is not inside it: a judge's
             beside the model that is judged.
 
+    Attributes:
+        name: The pattern's name.
+        on_retry: Called before each wait for another attempt, with the number of the attempt that failed, the
+            seconds and the error. Of the runs around a call, only the innermost that has one calls it.
+
     Raises:
         TypeError: `provider` has no `complete` method.
         ValueError: `retry` is not a RetryConfig.
@@ -93,6 +98,7 @@ class Run:
         self._watch: RunWatch | None = None
         self._call: CallWatch | None = None
         self._result: PatternResult[Any] | None = None
+        self.on_retry: Callable[[int, float, Exception], Awaitable[None]] | None = None
         self._halted = False
         self._parked: set[asyncio.Task[Any]] = set()
         self._since = bill.now()
@@ -444,6 +450,12 @@ class Run:
             self._call.tell(lambda span: span.retrying(attempt, error, seconds))
         attempts = self._retry.max_retries + 1
         call_log.retrying(self.name, where(self._target)[0], attempt, attempts, error, seconds)
+        for level in self._levels:
+            if level.on_retry is not None:
+                await level.on_retry(attempt, seconds, error)
+                if self._is_halted():  # meanwhile
+                    await _leave()
+                break
         await self._park(waited(self._retry, seconds))
 
     async def _park(self, waiting: Awaitable[object]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from executionkit import _checks as checks
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.run import Run
-from executionkit.events import EventCallback, PatternEnded, PatternEvent, PatternStarted
+from executionkit.events import EventCallback, PatternEnded, PatternEvent, PatternStarted, Retrying
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import events_of
@@ -128,6 +128,10 @@ class _ToldRun(Run):
         super().__init__(name, provider, **settings)
         self._narrator = narrator
         self._total = total
+        self.on_retry = self._tell_retry
+
+    async def _tell_retry(self, attempt: int, wait: float, error: Exception) -> None:
+        await self._narrator.tell(Retrying(attempt, wait, error, cost=self.usage))
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from executionkit import _checks as checks
 from executionkit.events import ApprovalAsked, ApprovalGiven, PatternEvent
+from executionkit.progress._line import Line
+from executionkit.progress._rich import Row, is_drawn
 from executionkit.progress._tally import Figures, Tally
 
 if TYPE_CHECKING:
@@ -95,13 +97,10 @@ class _Nowhere:
 
 def _screen(console: "Console | None") -> Screen:
     try:
-        from executionkit.progress import _rich
+        return Row(console) if is_drawn(console) else _Nowhere()
     except ImportError:  # rich is not installed
-        from executionkit.progress._line import Line
-
         stream = sys.stderr
         return Line(stream) if stream is not None and stream.isatty() else _Nowhere()
-    return _rich.Row(console) if _rich.is_drawn(console) else _Nowhere()
 
 
 def bar(total: int | None = None, *, console: "Console | None" = None) -> ProgressBar:

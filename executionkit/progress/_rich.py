@@ -1,53 +1,62 @@
 """A progress bar drawn by rich: bars of one console share one display."""
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from executionkit.progress._line import clock
 from executionkit.progress._tally import Figures
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import ProgressColumn, Task, TaskID
+    from rich.text import Text
+
 _STYLES = {"running": "", "done": "green", "failed": "red", "cancelled": "yellow"}
 
 
-class _Said(ProgressColumn):
-    """A text out of the figures."""
+def _said(part: str) -> "ProgressColumn":
+    """A column with a text out of the figures."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
 
-    def __init__(self, part: str) -> None:
-        self._part = part
-        super().__init__()
+    class Said(ProgressColumn):
+        def render(self, task: "Task") -> "Text":
+            # A Text is no markup: a model's "[red]" stays as it is.
+            return Text(*_text(part, task.fields["figures"], task.elapsed or 0.0), no_wrap=True)
 
-    def render(self, task: Task) -> Text:
-        figures: Figures = task.fields["figures"]
-        style = _STYLES[figures.outcome]
-        # A Text is no markup: a model's "[red]" stays as it is.
-        if self._part == "title":
-            return Text(figures.title, style)
-        if self._part == "count":
-            return Text(figures.count, "progress.download", no_wrap=True)
-        if self._part == "details":
-            return Text("  ".join(figures.details), no_wrap=True)
-        if self._part == "note":
-            return Text(figures.note, style or "dim", no_wrap=True, overflow="ellipsis")
-        elapsed = task.elapsed or 0.0
-        left = figures.left(elapsed)
-        return Text(f"{clock(left)} left" if left is not None else clock(elapsed), "progress.elapsed")
+    return Said()
+
+
+def _text(part: str, figures: Figures, elapsed: float) -> tuple[str, str]:
+    """The text of a column, and its style."""
+    style = _STYLES[figures.outcome]
+    if part == "title":
+        return figures.title, style
+    if part == "count":
+        return figures.count, "progress.download"
+    if part == "details":
+        return "  ".join(figures.details), ""
+    if part == "note":
+        return figures.note, style or "dim"
+    left = figures.left(elapsed)
+    return f"{clock(left)} left" if left is not None else clock(elapsed), "progress.elapsed"
 
 
 class _Display:
     """What is drawn on one console as long as a bar is open there."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: "Console") -> None:
+        from rich.progress import BarColumn, Progress
+
         self.rows = 0
         self.progress = Progress(
-            _Said("title"),
+            _said("title"),
             BarColumn(bar_width=24),
-            *(_Said(part) for part in ("count", "details", "time", "note")),
+            *(_said(part) for part in ("count", "details", "time", "note")),
             console=console,
         )
 
 
-_displays: dict[Console | None, _Display] = {}
+_displays: "dict[Console | None, _Display]" = {}
 """By console; None is the one on stderr."""
 
 
@@ -58,7 +67,7 @@ class Row:
         console: Where to draw; None is stderr.
     """
 
-    def __init__(self, console: Console | None) -> None:
+    def __init__(self, console: "Console | None") -> None:
         self._console = console
         self._task: TaskID | None = None
         self._display: _Display | None = None
@@ -68,7 +77,7 @@ class Row:
         if self._display is None:
             display = _displays.get(self._console)
             if display is None:
-                display = _Display(self._console or Console(stderr=True))
+                display = _Display(self._console or _on_stderr())
                 _displays[self._console] = display
             display.rows += 1
             self._display = display
@@ -104,7 +113,17 @@ class Row:
             display.progress.stop()
 
 
-def is_drawn(console: Console | None) -> bool:
-    """Whether there is anybody to look at it: a terminal or a notebook."""
-    looked_at = console or Console(stderr=True)
+def is_drawn(console: "Console | None") -> bool:
+    """Whether there is anybody to look at it: a terminal or a notebook.
+
+    Raises:
+        ImportError: rich is not installed.
+    """
+    looked_at = console or _on_stderr()
     return looked_at.is_terminal or looked_at.is_jupyter
+
+
+def _on_stderr() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)

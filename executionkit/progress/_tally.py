@@ -19,6 +19,7 @@ from executionkit.events import (
     PatternStarted,
     Reducing,
     Rejected,
+    Retrying,
     RoundStarted,
     SampleDone,
     StepDone,
@@ -223,11 +224,14 @@ class Tally:
             case Rejected():
                 self._rejected += 1
                 return f"{self._rejected} rejected"
+            case Retrying():
+                return f"retry in {event.wait:.1f} s"
             case ToolStarted():
                 return shown(event.call.name)
             case PatternEnded(depth=0):
                 outcome = _outcome(event.error)
-                return type(event.error).__name__ if outcome == "failed" else outcome.removeprefix("done")
+                said = {"done": self._note, "failed": type(event.error).__name__}
+                return said.get(outcome, outcome)
             case PatternStarted():
                 return ""
             case _:

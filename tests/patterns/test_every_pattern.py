@@ -37,6 +37,7 @@ from executionkit import (
     PermanentError,
     Provider,
     ProviderError,
+    Retrying,
     Rubric,
     TokenUsage,
     Tool,
@@ -742,7 +743,9 @@ async def test_events_tell_of_a_run_from_beginning_to_end_and_change_nothing(pat
     ended = seen[-1]
     assert isinstance(ended, PatternEnded)
     assert ended.cost == result.cost
-    assert len({type(event) for event in seen}) > 2
+    retries = [event for event in seen if isinstance(event, Retrying)]
+    assert [type(event.error) for event in retries] == [ProviderError] * pattern.calls
+    assert len({type(event) for event in seen}) > 3
     unheard = await pattern.run(MockProvider(model))
     assert (result.value, result.metadata["callback_errors"]) == (unheard.value, 0)
 

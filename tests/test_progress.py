@@ -1,0 +1,358 @@
+"""The progress bar, on real terminals, by rich and without it."""
+
+import asyncio
+import builtins
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import pytest
+from fakes import NO_WAIT, ONCE, HeldProvider, idle
+
+from executionkit import (
+    Approval,
+    ApprovalRequest,
+    LLMProvider,
+    LLMResponse,
+    MockProvider,
+    PatternResult,
+    PermanentError,
+    ProviderError,
+    TokenUsage,
+    Tool,
+    ToolCall,
+    consensus,
+    consensus_sync,
+    map_reduce,
+    pipe,
+    react_loop,
+    refine_loop,
+    structured,
+)
+from executionkit.progress import bar
+
+
+def without_rich(name: str, *rest: Any, import_module: Callable[..., Any] = builtins.__import__) -> Any:
+    if name.partition(".")[0] == "rich":
+        raise ImportError(f"No module named {name!r}")
+    return import_module(name, *rest)
+
+
+class Terminal:
+    """A pseudo-terminal.
+
+    Attributes:
+        stream: Its writing end.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._reader, self._writer = pty.openpty()
+        termios.tcsetwinsize(self._writer, (24, columns))
+        self.stream = os.fdopen(self._writer, "w", encoding="utf-8")
+        self._read = ""
+
+    def text(self) -> str:
+        """Everything that was written."""
+        os.set_blocking(self._reader, False)
+        with suppress(BlockingIOError):
+            while part := os.read(self._reader, 1 << 16):
+                self._read += part.decode()
+        return self._read
+
+    def lines(self) -> list[str]:
+        """The states of the one line, without what was wiped away."""
+        return [line.rstrip() for line in self.text().split("\r") if line.strip()]
+
+    def is_wiped(self) -> bool:
+        """Whether the line is empty, as it would be seen."""
+        seen: list[str] = []
+        for part in self.text().split("\r"):
+            seen = [*part, *seen[len(part) :]]
+        return not "".join(seen).strip()
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self._reader)
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> Iterator[Terminal]:
+    """Stderr is a terminal, and rich is not installed."""
+    screen = Terminal(columns)
+    monkeypatch.setattr(builtins, "__import__", without_rich)
+    monkeypatch.setattr(sys, "stderr", screen.stream)
+    try:
+        yield screen
+    finally:
+        monkeypatch.undo()
+        screen.close()
+
+
+def plain(lines: list[str]) -> list[str]:
+    """Without the time left."""
+    return ["  ".join(part for part in line.split("  ") if not part.endswith(" left")) for line in lines]
+
+
+# -- a line of text --------------------------------------------------------------------------------------
+
+
+async def test_the_line_shows_what_is_done_what_failed_and_what_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script: list[Any] = ["Lyon", "Paris", ProviderError("503"), "Paris"]
+    with terminal(monkeypatch) as screen:
+        await consensus(
+            MockProvider(script),
+            "q",
+            num_samples=4,
+            min_samples=3,
+            max_concurrency=1,
+            retry=ONCE,
+            on_event=bar(),
+        )
+        assert plain(screen.lines()) == [
+            "consensus  0/4  0%",
+            "consensus  1/4  25%  1 call  Lyon ×1",
+            "consensus  2/4  50%  2 calls  Lyon ×1",
+            "consensus  3/4  75%  1 failed  3 calls  Lyon ×1",
+            "consensus  4/4  100%  1 failed  4 calls  Paris ×2",
+        ]
+        assert "left" not in screen.lines()[0]
+        assert all(" left" in line for line in screen.lines()[1:])
+        assert screen.is_wiped()
+
+
+async def test_the_line_never_outgrows_the_terminal_nor_lets_a_text_control_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nasty = "\x1b[2J\x9b31m\r\n\u202eabc" + "漢字" * 40
+    with terminal(monkeypatch, columns=60) as screen:
+        await consensus(MockProvider([nasty]), "q", num_samples=2, max_concurrency=1, on_event=bar())
+        text = screen.text()
+        assert not {"\x1b", "\x9b", "\n", "\u202e"} & set(text)
+        assert "漢" in text
+        widths = [sum(2 if char > "\u1100" else 1 for char in part) for part in text.split("\r")]
+        assert max(widths) in (58, 59)
+        assert screen.is_wiped()
+
+
+async def test_the_line_goes_when_the_run_fails_or_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as screen:
+        with pytest.raises(PermanentError):
+            await consensus(MockProvider([PermanentError("403")]), "q", num_samples=2, on_event=bar())
+        assert screen.lines()
+        assert screen.is_wiped()
+        provider = HeldProvider()
+        run = asyncio.create_task(consensus(provider, "q", num_samples=2, on_event=bar()))
+        await provider.arrived(2)
+        assert not screen.is_wiped()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert screen.is_wiped()
+
+
+async def said(_provider: LLMProvider, prompt: str) -> PatternResult[str]:
+    return PatternResult(prompt)
+
+
+async def test_a_pipe_shows_its_steps_and_costs_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    vote = partial(consensus, num_samples=2, max_concurrency=1)
+    with terminal(monkeypatch) as screen:
+        await pipe(MockProvider(["a"]), "q", vote, said, vote, on_event=bar())
+        lines = plain(screen.lines())
+    assert "pipe › consensus 1/2  0/3  0%  1 call  a ×1" in lines
+    assert "pipe › consensus 1/2  2/3  66%  3 calls  a ×1" in lines
+    assert lines[-1].startswith("pipe  3/3  100%  4 calls")
+
+
+async def test_inside_with_the_bar_counts_runs_one_after_the_other_and_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with terminal(monkeypatch) as screen:
+        with bar(total=4) as progress:
+            await consensus(MockProvider(["a"]), "q", num_samples=2, on_event=progress)
+            with pytest.raises(PermanentError):
+                await consensus(MockProvider([PermanentError("403")]), "q", on_event=progress)
+            assert not screen.is_wiped()
+            runs = [consensus(MockProvider(["a"]), "q", num_samples=2, on_event=progress) for _ in range(2)]
+            await asyncio.gather(*runs)
+        lines = plain(screen.lines())
+        assert screen.is_wiped()
+    assert lines[0] == "runs › consensus 0/2  0/4  0%"
+    assert "runs  4/4  100%  1 failed  7 calls" in lines[-1]
+    assert [line for line in lines if line.startswith("runs › consensus 4/4")]
+
+
+def test_other_patterns_say_what_they_are_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look() -> str:
+        return "a cat"
+
+    tool = Tool("look", "Look.", {"type": "object", "properties": {}}, look)
+    asks = LLMResponse("", [ToolCall("1", "look", {})])
+    schema = {"type": "object", "required": ["n"]}
+    retried: list[Any] = [ProviderError("503"), '{"n": 1}']
+
+    async def run_all() -> None:
+        await refine_loop(
+            MockProvider(["a", "b"]),
+            "q",
+            evaluator=lambda text, _provider: {"a": 0.25, "b": 1.0}[text],
+            max_iterations=1,
+            on_event=bar(),
+        )
+        await react_loop(MockProvider([asks, "a cat"]), "q", [tool], on_event=bar())
+        await structured(MockProvider(["{}", '{"n": 1}']), "q", schema, on_event=bar())
+        await structured(MockProvider(retried), "q", schema, retry=NO_WAIT, on_event=bar())
+        await map_reduce(
+            MockProvider(["12345"]),
+            ["a", "b", "c"],
+            map_prompt="M",
+            reduce_prompt="R",
+            max_reduce_chars=4,
+            max_concurrency=1,
+            on_event=bar(total=6),
+        )
+
+    with terminal(monkeypatch) as screen:
+        asyncio.run(run_all())
+        lines = plain(screen.lines())
+    assert "refine_loop  1/2  50%  1 call  best 0.25" in lines
+    assert "react_loop  1  0 calls  look" in lines
+    assert "structured  1 call  1 rejected" in lines
+    assert "structured  1 call  retry in 0.0 s" in lines
+    assert "map_reduce  3/6  50%  3 calls  reducing 2 groups" in lines
+
+
+async def test_the_line_makes_room_while_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    wiped: list[bool] = []
+    with terminal(monkeypatch) as screen:
+
+        async def approve(_request: ApprovalRequest) -> Approval | bool:
+            await idle()
+            wiped.append(screen.is_wiped())
+            return True
+
+        tools = [
+            Tool("ask", "", {"type": "object", "properties": {}}, lambda: "yes", needs_approval=True),
+            Tool("go", "", {"type": "object", "properties": {}}, lambda: "went"),
+        ]
+        calls = LLMResponse("", [ToolCall("1", "ask", {}), ToolCall("2", "go", {})])
+        provider = MockProvider([calls, "done"])
+        await react_loop(provider, "q", tools, approve=approve, on_event=bar())
+        assert (wiped, screen.is_wiped()) == ([True], True)
+        assert "ask" in screen.lines()[-2]
+
+
+def test_nothing_is_drawn_where_stderr_is_no_terminal() -> None:
+    code = (
+        "from executionkit import MockProvider, consensus_sync\n"
+        "from executionkit.progress import bar\n"
+        "assert consensus_sync(MockProvider(['a']), 'q', on_event=bar()).callback_errors == 0\n"
+        "import sys; sys.stderr = None\n"
+        "assert consensus_sync(MockProvider(['a']), 'q', on_event=bar()).callback_errors == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_progress_is_loaded_by_those_who_ask_for_it() -> None:
+    code = "import sys; from executionkit import *; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"executionkit.progress", "rich"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("total", [0, -1, 1.5, True, "3"])
+def test_a_total_is_a_count(total: Any) -> None:
+    with pytest.raises(ValueError, match=r"^total must be an integer >= 1"):
+        bar(total)
+
+
+# -- rich ------------------------------------------------------------------------------------------------
+
+
+class Drawn:
+    """A console of rich's, and what is on its screen."""
+
+    def __init__(self) -> None:
+        console = pytest.importorskip("rich.console")
+        self._file = io.StringIO()
+        self.console = console.Console(
+            file=self._file, force_terminal=True, width=100, color_system=None, legacy_windows=False
+        )
+
+    def rows(self) -> list[str]:
+        """The rows as they would be seen."""
+        rows, row = [""], 0
+        for part in re.split(r"(\n|\x1b\[1A|\x1b\[2K|\x1b\[\?25[lh]|\r)", self._file.getvalue()):
+            if part == "\n":
+                row += 1
+                rows += [""] * (row + 1 - len(rows))
+            elif part == "\x1b[1A":
+                row -= 1
+            elif part == "\x1b[2K":
+                rows[row] = ""
+            elif not part.startswith(("\x1b[?25", "\r")):
+                rows[row] += part
+        return [row.rstrip() for row in rows if row.strip()]
+
+
+def test_rich_draws_the_whole_bar_of_a_run_that_ended_early() -> None:
+    drawn = Drawn()
+    provider = MockProvider(["[red]Paris"])
+    consensus_sync(provider, "q", num_samples=20, stop="decided", on_event=bar(console=drawn.console))
+    assert drawn.rows() == ["consensus ━━━━━━━━━━━━━━━━━━━━━━━━ 10/20 10 calls 0:00 [red]Paris ×10"]
+
+
+def test_rich_says_how_a_run_failed_and_each_run_has_a_bar() -> None:
+    drawn = Drawn()
+    on_event = bar(console=drawn.console)
+    script: list[Any] = ["a", PermanentError("403")]
+    with pytest.raises(PermanentError):
+        consensus_sync(MockProvider(script), "q", num_samples=4, max_concurrency=1, on_event=on_event)
+    consensus_sync(MockProvider(["a"]), "q", num_samples=1, on_event=on_event)
+    assert drawn.rows() == [
+        f"consensus {'━' * 12}             2/4 1 failed  2 calls 0:00 PermanentError",
+        f"consensus {'━' * 24} 1/1 1 call 0:00 a ×1",
+    ]
+
+
+async def test_bars_of_runs_beside_each_other_are_rows_of_one_display() -> None:
+    drawn, provider = Drawn(), HeldProvider()
+    runs = [
+        asyncio.create_task(consensus(provider, "q", num_samples=count, on_event=bar(console=drawn.console)))
+        for count in (1, 2)
+    ]
+    await provider.arrived(3)
+    provider.requests[0].answer("a")
+    await idle()
+    assert len(drawn.rows()) == 2
+    for request in provider.waiting:
+        request.answer("b")
+    assert [result.callback_errors for result in await asyncio.gather(*runs)] == [0, 0]
+    assert [" ".join(row.split()[2:4]) for row in drawn.rows()] == ["1/1 1", "2/2 2"]
+
+
+def test_rich_draws_nothing_on_a_console_that_is_no_terminal() -> None:
+    console = pytest.importorskip("rich.console")
+    drawn = io.StringIO()
+    consensus_sync(MockProvider(["a"]), "q", on_event=bar(console=console.Console(file=drawn)))
+    assert drawn.getvalue() == ""
+
+
+def test_dollars_are_shown_where_they_are_known() -> None:
+    from executionkit.progress._tally import Figures
+
+    class Priced(TokenUsage):
+        usd = 0.0123
+
+    figures = Figures("consensus", 1, 2, 0, Priced(llm_calls=1), "", "running")
+    assert figures.details == ["1 call", "$0.0123"]
