@@ -58,10 +58,10 @@ clean: ## Remove everything made here
 
 # The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
 $(VENV)/.base: EXTRAS :=
-$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,mcp,test
+$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,mcp,cli,test
 $(VENV)/.dev: EXTRAS := dev
 $(VENV)/.look: EXTRAS := look
-$(VENV)/.mutants: EXTRAS := httpx,httpx2,aiohttp,mcp,test,mutants
+$(VENV)/.mutants: EXTRAS := httpx,httpx2,aiohttp,mcp,cli,test,mutants
 $(VENV)/.base $(VENV)/.test $(VENV)/.dev $(VENV)/.look $(VENV)/.mutants: $(VENV)/.made-with pyproject.toml
 	@scripts/install $(VENV) "$(EXTRAS)"
 	@touch $@

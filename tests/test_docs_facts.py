@@ -23,6 +23,7 @@ from executionkit import (
     errors,
     mcp,
     observe,
+    progress,
     testing,
 )
 
@@ -31,7 +32,7 @@ SITE = [path for path in PAGES if "decisions" not in path.parts and path.name !=
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in SITE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PUBLIC: dict[str, Any] = {
-    **{name: getattr(module, name) for module in (testing, mcp) for name in module.__all__},
+    **{name: getattr(module, name) for module in (testing, mcp, progress) for name in module.__all__},
     **{name: getattr(executionkit, name) for name in vars(executionkit)["__all__"]},
     "answers": answers,
     "errors": errors,
@@ -75,7 +76,13 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
 def test_every_export_is_in_the_reference_once() -> None:
     rendered = re.findall(r"^::: executionkit\.(\S+)", TEXT, re.MULTILINE)
     assert [name for name in set(rendered) if rendered.count(name) > 1] == []
-    modules = {"answers": answers, "mcp": mcp, "observe": observe, "testing": testing}
+    modules = {
+        "answers": answers,
+        "mcp": mcp,
+        "observe": observe,
+        "progress": progress,
+        "testing": testing,
+    }
     own = {f"{prefix}.{name}" for prefix, module in modules.items() for name in module.__all__}
     # The page of errors renders the whole module.
     elsewhere = {*ERRORS, "ToolError", "testing.MockProvider", "__version__"}

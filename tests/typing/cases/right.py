@@ -78,6 +78,7 @@ from executionkit.engine.parallel import gather_resilient, gather_strict
 from executionkit.engine.retry import with_retry
 from executionkit.mcp import mcp_tools
 from executionkit.parts import Prompt, file, image
+from executionkit.progress import bar
 
 # Providers: ours, the mock, and classes that know nothing of us.
 
@@ -530,6 +531,11 @@ async def streams() -> None:
     await react_loop(mock, "q", [look_tool], on_event=shown.append)
     await refine_loop(mock, "q", on_event=watch)
     await Kit(mock).react("q", [look_tool], on_event=watch)
+    await consensus(mock, "q", on_event=bar())
+    await Kit(mock).structured("q", on_event=watch)
+    await pipe(mock, "q", consensus, on_event=bar(20))
+    with bar(total=2) as progress:
+        await map_reduce(mock, ["q"], map_prompt="m", reduce_prompt="r", on_event=progress)
 
 
 shown: list[PatternEvent] = []

@@ -175,6 +175,8 @@ async def streams() -> None:
     await react_loop(p, "q", [tool], approvals={"call_1": "yes"})  # E: str
     await react_loop(p, "q", [tool], on_limit="stop")  # E: on_limit
     await refine_loop(p, "q", on_events=print)  # E: on_events
+    await consensus(p, "q", on_event=True)  # E: on_event
+    await pipe(p, "q", consensus, on_event="print")  # E: on_event
     await p.stream([])  # E: ReplyStream
 
 
