@@ -598,7 +598,8 @@ async def test_a_misspelt_ceiling_does_not_end_in_a_steps_further_keywords() -> 
 
     provider = MockProvider(["x"])
     for name in ("max_buget", "max_costs", "maxBudget"):
+        misspelt: dict[str, Any] = {name: TokenUsage(llm_calls=1)}
         with pytest.raises(TypeError, match=r"did you mean 'max_(budget|cost)'"):
-            await pipe(provider, "q", takes_all, **{name: TokenUsage(llm_calls=1)})
+            await pipe(provider, "q", takes_all, **misspelt)
     assert (await pipe(provider, "q", takes_all, colour="red")).value == "q ['colour']"
     assert provider.call_count == 0

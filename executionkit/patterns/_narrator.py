@@ -3,18 +3,21 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from executionkit import _checks as checks
 from executionkit.engine.parallel import is_being_cancelled
+from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.events import EventCallback, PatternEnded, PatternEvent, PatternStarted, Retrying
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import events_of
+from executionkit.types import TokenUsage
 
 _log = logging.getLogger("executionkit.events")
 
@@ -62,17 +65,26 @@ class Narrator:
             event = replace(event, depth=event.depth + 1)
         await self.tell(event)
 
-    def run(self, provider: LLMProvider, total: int | None, **settings: Any) -> Run:
+    def run(
+        self,
+        provider: LLMProvider,
+        total: int | None,
+        *,
+        max_cost: TokenUsage | None,
+        retry: RetryConfig | None,
+        salvage: Callable[[], Mapping[str, Any]],
+    ) -> Run:
         """Make the pattern's run; with a callback, its beginning and its end are events.
 
         Args:
             provider: As in `Run`.
             total: As in `PatternStarted`.
-            **settings: As in `Run`.
+            max_cost: As in `Run`.
+            retry: As in `Run`.
+            salvage: As in `Run`.
         """
-        if self._on_event is None:
-            return Run(self._name, provider, **settings)
-        return _ToldRun(self._name, provider, self, total, **settings)
+        run = Run if self._on_event is None else partial(_ToldRun, self, total)
+        return run(self._name, provider, max_cost=max_cost, retry=retry, salvage=salvage)
 
     def tell_at_once(self, event: PatternEvent) -> None:
         """Call the callback where nothing may wait: one that is async runs up to its first wait.
@@ -123,7 +135,7 @@ class _ToldRun(Run):
     """A run whose beginning and end are events."""
 
     def __init__(
-        self, name: str, provider: LLMProvider, narrator: Narrator, total: int | None, **settings: Any
+        self, narrator: Narrator, total: int | None, name: str, provider: LLMProvider, **settings: Any
     ) -> None:
         super().__init__(name, provider, **settings)
         self._narrator = narrator

@@ -86,7 +86,7 @@ class ProgressBar:
 
 
 class _Nowhere:
-    """A screen that nobody looks at."""
+    """Draws nothing."""
 
     def show(self, figures: Figures) -> None: ...
 

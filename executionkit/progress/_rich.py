@@ -114,7 +114,7 @@ class Row:
 
 
 def is_drawn(console: "Console | None") -> bool:
-    """Whether there is anybody to look at it: a terminal or a notebook.
+    """Whether the console is a terminal or a notebook.
 
     Raises:
         ImportError: rich is not installed.
