@@ -11,7 +11,9 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +28,6 @@ from executionkit import (
     PatternResult,
     PermanentError,
     ProviderError,
-    TokenUsage,
     Tool,
     ToolCall,
     consensus,
@@ -38,6 +39,7 @@ from executionkit import (
     structured,
 )
 from executionkit.progress import bar
+from executionkit.progress._tally import Figures
 
 
 def without_rich(name: str, *rest: Any, import_module: Callable[..., Any] = builtins.__import__) -> Any:
@@ -349,10 +351,7 @@ def test_rich_draws_nothing_on_a_console_that_is_no_terminal() -> None:
 
 
 def test_dollars_are_shown_where_they_are_known() -> None:
-    from executionkit.progress._tally import Figures
-
-    class Priced(TokenUsage):
-        usd = 0.0123
-
-    figures = Figures("consensus", 1, 2, 0, Priced(llm_calls=1), "", "running")
-    assert figures.details == ["1 call", "$0.0123"]
+    priced: Any = SimpleNamespace(llm_calls=1, usd=Decimal("0.0123"))
+    assert Figures("consensus", 1, 2, 0, priced, "", "running").details == ["1 call", "$0.0123"]
+    priced.usd = Decimal("12.345")
+    assert Figures("consensus", 1, 2, 1, priced, "", "running").details == ["1 failed", "1 call", "$12.34"]
