@@ -135,7 +135,7 @@ async def test_the_tree_has_runs_calls_tools_and_the_user_s_own_spans() -> None:
     )
     run = watcher.nodes[0]
     assert run.info == RunInfo("pipe", None, None, None)
-    assert run.heard("ended") == (result.cost, None, {"step_count": 3})
+    assert run.heard("ended") == (result.cost, None, {"step_count": 3, "callback_errors": 0})
     assert all(node.left == [None] for node in watcher.nodes)
     assert [call.info.run.name for call in watcher.of("call")] == [
         "consensus", "react_loop", "consensus", "react_loop", "mine",
