@@ -297,25 +297,35 @@ async def test_retries_of_a_judge_on_a_provider_of_its_own_are_told() -> None:
     assert [event.attempt for event in ear if isinstance(event, Retrying)] == [1]
 
 
-async def test_a_halt_while_a_retry_is_told_ends_the_wait() -> None:
-    told = asyncio.Event()
+async def test_a_run_that_is_halted_while_a_retry_is_told_waits_no_longer() -> None:
+    told, may_go_on = asyncio.Event(), asyncio.Event()
 
     async def listen(event: PatternEvent) -> None:
         if isinstance(event, Retrying):
             told.set()
-            await idle()
+            await may_go_on.wait()
 
-    async def wait_for_ever(_seconds: float) -> None:
+    async def for_ever(_seconds: float) -> None:
         await asyncio.Event().wait()
 
+    async def judge(text: str, provider: LLMProvider) -> float:
+        if text == "bad":
+            await told.wait()
+            raise ValueError("halts the other one")
+        retry = RetryConfig(sleep=for_ever)
+        await consensus(provider, "q", num_samples=1, retry=retry, on_event=listen)
+        return 1.0
+
     provider = HeldProvider()
-    retry = RetryConfig(sleep=wait_for_ever)
-    run = asyncio.create_task(consensus(provider, "q", num_samples=2, retry=retry, on_event=listen))
+    run = asyncio.create_task(best_of_n(provider, "q", evaluator=judge, num_samples=2))
     await provider.arrived(2)
-    provider.requests[0].fail(ProviderError("503"))
+    provider.requests[0].answer("good")
+    provider.requests[1].answer("bad")
+    (await provider.arrived(3)).fail(ProviderError("503"))
     await told.wait()
-    provider.requests[1].fail(PermanentError("403"))
-    with pytest.raises(PermanentError):
+    await idle()
+    may_go_on.set()
+    with pytest.raises(ValueError, match="halts the other one"):
         await run
 
 

@@ -25,9 +25,13 @@ from executionkit import (
     LLMProvider,
     LLMResponse,
     MockProvider,
+    PatternEnded,
     PatternResult,
+    PatternStarted,
     PermanentError,
     ProviderError,
+    SampleDone,
+    TokenUsage,
     Tool,
     ToolCall,
     consensus,
@@ -192,6 +196,25 @@ async def test_inside_with_the_bar_counts_runs_one_after_the_other_and_at_once(
     assert lines[0] == "runs › consensus 0/2  0/4  0%"
     assert "runs  4/4  100%  1 failed  7 calls" in lines[-1]
     assert [line for line in lines if line.startswith("runs › consensus 4/4")]
+
+
+def test_runs_beside_each_other_cost_what_they_told_at_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sample(calls: int) -> SampleDone:
+        return SampleDone(0, None, 0, failed=False, cost=TokenUsage(llm_calls=calls))
+
+    def end(calls: int) -> PatternEnded:
+        return PatternEnded("consensus", None, cost=TokenUsage(llm_calls=calls))
+
+    start = PatternStarted("consensus", 2)
+    with terminal(monkeypatch) as screen:
+        on_event = bar()
+        for event in (start, start, sample(5), sample(1), sample(6), end(6), sample(2), end(2)):
+            on_event(event)
+        lines = plain(screen.lines())
+    assert lines == [
+        *("consensus  0/2  0%", "consensus  0/4  0%", "consensus  1/4  25%", "consensus  2/4  50%"),
+        *("consensus  3/4  75%", "consensus  3/4  75%  6 calls", "consensus  4/4  100%  8 calls"),
+    ]
 
 
 def test_other_patterns_say_what_they_are_at(monkeypatch: pytest.MonkeyPatch) -> None:
