@@ -67,6 +67,8 @@ class ClientTransport(HttpxExchange):
             way.url,
             headers=way.headers_for(body),
             content=body,
+            # The client's own parameters would take the place of the URL's.
+            params=way.url.params if getattr(self._client, "params", None) else None,
             # No limit on waiting for a connection: how many there are is for the client to say.
             timeout=self._library.Timeout(**way.timeouts[True], pool=None),
             extensions={"trace": trace},
@@ -202,6 +204,8 @@ async def _in_scope(anyio: Any, dispatch: Dispatch, run: Callable[[], Awaitable[
         raise asyncio.CancelledError  # the scope has swallowed it
 
     task = asyncio.ensure_future(scoped())
+    # Where it fails in the moment in which it is cancelled, nobody asks why, and asyncio would log that.
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

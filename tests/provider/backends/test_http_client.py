@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import copy
+import gc
 import gzip
 import importlib
 import json
@@ -234,6 +235,44 @@ async def test_an_auth_may_send_the_request_again(server: Server, library: Any, 
         provider = Provider(server.url, "m", http_client=client)
         assert (await provider.complete([{"role": "user", "content": text}])).content == "hi"
     assert [request.json["messages"][0]["content"] == text for request in server.requests] == [True, True]
+
+
+async def test_parameters_of_the_client_and_of_the_url_are_sent(server: Server, library: Any) -> None:
+    server.script = http(json.dumps(completion()))
+    async with library.AsyncClient(params={"tenant": "t"}) as client:
+        provider = Provider(f"{server.url}?api-version=1", "m", http_client=client)
+        await provider.complete(USER, extra_query={"trace": "on"})
+    (request,) = server.requests
+    assert {"tenant=t", "api-version=1", "trace=on"} == set(request.target.partition("?")[2].split("&"))
+
+
+async def test_a_failure_in_the_moment_of_a_cancellation_is_not_logged(server: Server, library: Any) -> None:
+    logged: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    class Failing(library.AsyncBaseTransport):  # type: ignore[misc]  # the base is known at run time only
+        async def handle_async_request(self, request: Any) -> Any:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ended.set()
+                raise library.ReadTimeout("late", request=request) from None
+
+    async with library.AsyncClient(transport=Failing()) as client:
+        call = asyncio.ensure_future(Provider(server.url, "m", http_client=client).complete(USER))
+        await begun.wait()
+        call.cancel()
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises((asyncio.CancelledError, ProviderError)):
+            await call
+        del call
+        await ended.wait()
+        await asyncio.sleep(0)
+    gc.collect()
+    assert logged == []
 
 
 async def test_a_transport_may_send_the_request_again(server: Server, library: Any) -> None:
