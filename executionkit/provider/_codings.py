@@ -67,24 +67,20 @@ class Unpacker:
         headers: The reply's headers, names in lower case.
         limit: The most bytes that one piece may make.
 
-    Raises:
-        ValueError: The reply has a coding that can't be undone.
     """
 
     def __init__(self, headers: Mapping[str, str], limit: int) -> None:
         names = codings(headers)
-        foreign = next((name for name in names if name in _FOREIGN), None)
-        if foreign is not None:
-            raise ValueError(f"content-encoding {foreign!r}, which was not asked for")
         packed = [name for name in reversed(names) if name in _PACKED]  # the last one is undone first
-        self._layers = [_Layer(name, limit) for name in packed or [""]]
+        foreign = next((name for name in reversed(names) if name in _FOREIGN), None)
+        self._layers = [_Layer(name, limit) for name in ([foreign] if foreign else packed or [""])]
         self._is_plain = False
 
     def feed(self, piece: bytes) -> bytes:
         """Unpack the next piece.
 
         Raises:
-            ValueError: It makes too many bytes.
+            ValueError: It makes too many bytes, or has a coding that can't be undone.
             zlib.error: It can't be unpacked.
         """
         if self._is_plain:
@@ -98,7 +94,7 @@ class Unpacker:
         """Return what is still held of a body that ended before it was clear how it begins.
 
         Raises:
-            ValueError: The body is cut off.
+            ValueError: The body is cut off, or has a coding that can't be undone.
         """
         rest = b""
         for layer in self._layers:
@@ -143,6 +139,8 @@ class _Layer:
             return 0
         if len(beginning) < _TELLING and not is_whole:
             return None
+        if self._name in _FOREIGN:
+            raise ValueError(f"content-encoding {self._name!r}, which was not asked for")
         # Raw deflate is what some servers take "deflate" for; a head of zlib is a multiple of 31.
         has_head = int.from_bytes(beginning[:2]) % 31 == 0
         return -15 if self._name == "deflate" and not has_head else 47

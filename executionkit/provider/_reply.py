@@ -50,11 +50,16 @@ def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLM
         reply = reply._replace(body=body)
     if not 200 <= reply.status < 300:
         return report.status(reply)
+    return _interpreted(reply, limit, report, asked)
+
+
+def _interpreted(reply: Reply, limit: int, report: Reporter, asked: int) -> LLMResponse | LLMError:
+    """Read an unpacked reply whose status is 2xx."""
     bare = _without_marks(reply.body)
     if bare and not bare.startswith(NO_STREAM):
         events = EventParser(limit)
         with suppress(EventTooLargeError):
-            read = [*events.feed(reply.body), *filter(None, [events.finish()])]
+            read = [*events.feed(reply.body), *events.finish()]
             if read:
                 odd: deque[str] = deque(maxlen=4)
                 outcome = _from_events(reply, read, report, asked, odd)
@@ -65,8 +70,7 @@ def interpret(reply: Reply, limit: int, report: Reporter, asked: int = 1) -> LLM
         payload = opened(loads(bare))
     except (ValueError, RecursionError) as exc:
         if (rest := _without_marks(bare, is_sure=True)) != bare:
-            plain = {**reply.headers, "content-encoding": ""}
-            return interpret(reply._replace(body=rest, headers=plain), limit, report, asked)
+            return _interpreted(reply._replace(body=rest), limit, report, asked)
         if lines := _chunks_by_line(bare):
             return _from_events(reply, lines, report, asked, deque(maxlen=0))
         return report.unreadable(reply, "empty" if not reply.body.strip() else describe(exc))

@@ -8,9 +8,11 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 from collections import deque
 from typing import NamedTuple
 
+from executionkit._json import loads
+
 BOM = b"\xef\xbb\xbf"
 
-NO_STREAM = (b"{", b"[", b"<")
+NO_STREAM = (b"{", b"[", b"<", b'"')
 """The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
 
 _STRAY = 16_384
@@ -56,6 +58,7 @@ class EventParser:
         self._line: list[bytes] = []
         self._data: list[str] = []
         self._type = ""
+        self._next_type = ""
         self._size = 0
         self._after_cr = False
         self._at_start = True
@@ -92,11 +95,10 @@ class EventParser:
                     events.append(event)
         return events
 
-    def finish(self) -> ServerEvent | None:
-        """Return the last event if the stream ended without the empty line after it."""
-        if any(self._line):
-            self._end_line()
-        return self._dispatch()
+    def finish(self) -> list[ServerEvent]:
+        """Return what the stream ended with, without the empty line after it."""
+        ended = [self._end_line()] if any(self._line) else []
+        return [event for event in (*ended, self._dispatch()) if event is not None]
 
     def _end_line(self) -> ServerEvent | None:
         line = b"".join(self._line)
@@ -111,12 +113,33 @@ class EventParser:
             return None
         name, _, value = line.partition(b":")
         if name == b"data":
-            self._data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
-        elif name == b"event":
-            self._type = value.removeprefix(b" ").decode("utf-8", "replace")
+            data = value.removeprefix(b" ").decode("utf-8", "replace")
+            event = None
+            if self._data and self._begins_another(data):
+                event = ServerEvent(self._type, self._data.pop())
+                self._type, self._next_type = self._next_type, ""
+                self._size = len(line)
+            self._data.append(data)
+            return event
+        if name == b"event":
+            kind = value.removeprefix(b" ").decode("utf-8", "replace")
+            if self._data:
+                self._next_type = kind  # of these data, or of another event without an empty line between
+            else:
+                self._type = kind
         elif name not in (b"id", b"retry"):
             self._keep(line.decode("utf-8", "replace"))
         return None
+
+    def _begins_another(self, line: str) -> bool:
+        """Whether a line of data begins another event, without the empty line that belongs between them.
+
+        No JSON goes on like this after an object that is complete.
+        """
+        held = self._data[0] if len(self._data) == 1 else ""
+        if not (held.startswith("{") and held.rstrip().endswith("}")):
+            return False
+        return line.startswith(("{", "[DONE]")) and _is_json(held)
 
     def _keep(self, line: str) -> None:
         self._stray.append(line[:_STRAY])
@@ -125,8 +148,17 @@ class EventParser:
             self._stray_size -= len(self._stray.popleft())
 
     def _dispatch(self) -> ServerEvent | None:
-        event = ServerEvent(self._type, "\n".join(self._data)) if self._data else None
+        kind = self._next_type or self._type
+        event = ServerEvent(kind, "\n".join(self._data)) if self._data else None
         self._data.clear()
-        self._type = ""
+        self._type = self._next_type = ""
         self._size = 0
         return event
+
+
+def _is_json(text: str) -> bool:
+    try:
+        loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -234,8 +234,7 @@ class ProviderStream(ReplyStream):
             self._take_event(event)
 
     def _end(self) -> None:
-        last = self._parser.finish()
-        if last is not None:
+        for last in self._parser.finish():
             self._take_event(last, is_last=True)
         self._break_off(TransportError(_ENDED))
 

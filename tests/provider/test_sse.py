@@ -13,8 +13,7 @@ from executionkit.provider._sse import EventParser, EventTooLargeError, ServerEv
 def parsed(stream: bytes, size: int = 2**20, limit: int = 2**20) -> list[ServerEvent]:
     parser = EventParser(limit)
     events = [event for at in range(0, len(stream), size) for event in parser.feed(stream[at : at + size])]
-    last = parser.finish()
-    return events if last is None else [*events, last]
+    return [*events, *parser.finish()]
 
 
 def data(stream: bytes, size: int = 2**20) -> list[str]:
@@ -75,8 +74,7 @@ def test_any_chunking_gives_the_same_events(stream: bytes, cuts: list[int]) -> N
     parser = EventParser(2**20)
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     found = [event for begin, end in itertools.pairwise(places) for event in parser.feed(stream[begin:end])]
-    last = parser.finish()
-    assert [*found, *([] if last is None else [last])] == parsed(stream)
+    assert [*found, *parser.finish()] == parsed(stream)
 
 
 @given(payload=st.recursive(st.none() | st.text(), lambda inner: st.lists(inner, max_size=3)))
@@ -95,3 +93,12 @@ def test_an_event_has_a_largest_size_and_a_stream_has_none() -> None:
         parser.feed(b"x")
     with pytest.raises(EventTooLargeError):
         EventParser(100).feed(b"data: x\n" * 20)
+
+
+def test_objects_without_an_empty_line_between_them_are_events_of_their_own() -> None:
+    stream = b'data: {"a": 1}\nevent: error\ndata: {"b": 2}\nid: 3\ndata: {"c": 3}\ndata: [DONE]'
+    wanted = [("", '{"a": 1}'), ("error", '{"b": 2}'), ("", '{"c": 3}'), ("", "[DONE]")]
+    assert parsed(stream) == parsed(stream, 1) == [ServerEvent(*each) for each in wanted]
+    # What goes on is one object, however its lines begin and end.
+    assert data(b'data: {"a": {}\ndata: ,"b": [{}\ndata: ]}\n\n') == ['{"a": {}\n,"b": [{}\n]}']
+    assert data(b'data: {"a": {}\ndata: {"b": 1}\n\n') == ['{"a": {}\n{"b": 1}']

@@ -153,6 +153,21 @@ async def test_what_is_no_coding_does_no_harm(server: Server, make: MakeProvider
         assert await whole(provider) == "hi"
 
 
+@pytest.mark.parametrize("coding", ["br", "gzip, zstd"])
+async def test_a_coding_that_was_undone_may_still_be_named(
+    server: Server, make_one: MakeProvider, coding: str
+) -> None:
+    server.script = [
+        http(json.dumps(completion("hi")), "200 OK", f"Content-Encoding: {coding}"),
+        http(frames(chunk(content="hi"), chunk("stop")) + DONE, "200 OK", f"Content-Encoding: {coding}"),
+        http('{"error": {"message": "in words"}}', "400 Bad Request", f"Content-Encoding: {coding}"),
+    ]
+    async with make_one() as provider:
+        assert (await whole(provider), await streamed(provider)) == ("hi", "hi")
+        with pytest.raises(PermanentError, match="in words"):
+            await whole(provider)
+
+
 async def test_signs_of_life_hold_up_no_reply_that_is_finished(server: Server, make: MakeProvider) -> None:
     async def script(_: Request, connection: Connection) -> None:
         await connection.send(HEAD + frames(chunk(content="all"), chunk("stop")).encode())
@@ -187,9 +202,10 @@ async def test_signs_of_life_before_a_whole_reply(server: Server, make_one: Make
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "gzip, gzip", "foo"])
+@pytest.mark.parametrize("body", [b"\x0b\x02\x80\x01\x02\x03", bytes(range(200))])
 @pytest.mark.parametrize("ask", [whole, streamed])
 async def test_a_coding_that_can_t_be_undone_is_not_asked_for_again(
-    server: Server, make_one: MakeProvider, coding: str, ask: Any
+    server: Server, make_one: MakeProvider, coding: str, ask: Any, body: bytes
 ) -> None:
-    server.script = http(b"\x0b\x02\x80\x01\x02\x03", "200 OK", f"Content-Encoding: {coding}")
+    server.script = http(body, "200 OK", f"Content-Encoding: {coding}")
     assert isinstance(await failure(make_one(), ask), PermanentError)
