@@ -73,11 +73,21 @@ def joined(answers: Sequence[Answer]) -> list[Answer]:
             others.append((message, its_finish))
             continue
         calls = [*raw_calls(whole), *calls]
-        whole = {**message, **{name: value for name, value in whole.items() if value}}
+        thoughts = {name: _one_after_another(whole.get(name), message.get(name)) for name in REASONING}
+        whole = {**message, **{name: value for name, value in (*whole.items(), *thoughts.items()) if value}}
         if calls:
             whole["tool_calls"] = calls
         finish = telling(finish, its_finish)
     return [(whole, finish), *others]
+
+
+def _one_after_another(first: object, second: object) -> object:
+    if first and second and first != second:
+        if isinstance(first, str) and isinstance(second, str):
+            return first + second
+        if is_list(first) and is_list(second):
+            return [*first, *second]
+    return first or second
 
 
 def telling(finish: str, further: str) -> str:

@@ -86,6 +86,8 @@ def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
         return {}, json.dumps(given, default=repr)
     try:
         found: object = STRICT.decode(given)
+        if isinstance(found, str) and found.lstrip().startswith("{"):
+            found = STRICT.decode(found)  # some servers encode them twice
     except (ValueError, RecursionError):
         return {}, given
     if found is None or found == "":
@@ -99,7 +101,8 @@ class ToolCall(Brief):
 
     `arguments` also accepts JSON text, as servers send it. If the text is not a JSON object, no error is
     raised, because the reply is already paid for: the text is kept in `invalid_arguments`. Raw control
-    characters in its strings, such as line breaks, are read as what they are.
+    characters in its strings, such as line breaks, are read as what they are. Text that was encoded twice,
+    a JSON string that holds the object, is read too.
 
     Attributes:
         id: The server's identifier of the call; "" if the server sent none.

@@ -21,6 +21,10 @@ _PROSE: Final = (
     *("input", "code", "output", "refusal"),
 )
 
+# Words in the names of values that can't be read. An equal piece of one is the value once more, even where
+# the name has a word of prose as well (`thought_signature`).
+_OPAQUE: Final = ("signature", "encrypted", "opaque")
+
 
 class _Object(dict[str, Any]):
     """An object that is being put together."""
@@ -102,7 +106,7 @@ class _List:
 
 def _says_again(item: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
     """Whether a piece is the block once more, perhaps with further fields, and no piece of it."""
-    return all(name in item and item[name] == value for name, value in block.items())
+    return all(value is None or (name in item and item[name] == value) for name, value in block.items())
 
 
 def _differ(block: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
@@ -122,6 +126,10 @@ def _continues(block: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
         has_text = any(block.get(name) for name in _TEXTS)
         return has_text and bool(news) and all("signature" in name for name in news)
     return all(name in _TEXTS if block.get(name) else isinstance(value, str) for name, value in news.items())
+
+
+def _is_prose(name: str) -> bool:
+    return any(word in name for word in _PROSE) and not any(word in name for word in _OPAQUE)
 
 
 def _is_label(name: str) -> bool:
@@ -145,7 +153,7 @@ def merged(old: Any, new: Any, name: str = "", *, texts_grow: bool) -> Any:
         if not new:
             return old
         if isinstance(old, str):
-            return _Text(old, new, is_prose=any(word in name for word in _PROSE)) if old else new
+            return _Text(old, new, is_prose=_is_prose(name)) if old else new
         old.add(new)
         return old
     if is_object(new) and is_object(old):

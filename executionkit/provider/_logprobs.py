@@ -54,10 +54,13 @@ class SentLogprobs:
 
     def __init__(self) -> None:
         self._fields: dict[str, Any] = {}
+        self._bare: list[Any] = []
 
     def add(self, piece: object) -> int:
         """Take a piece; returns about how many bytes of it are kept."""
         size = 0
+        self._bare.extend(bare := a_list(piece))
+        size += len(repr(bare)) if bare else 0
         for name, value in (an_object(piece) or {}).items():
             held = self._fields.get(name)
             if isinstance(held, list) and isinstance(value, list):
@@ -69,4 +72,5 @@ class SentLogprobs:
 
     def settled(self) -> dict[str, Any]:
         """The field of a whole choice; empty if no piece came."""
-        return {"logprobs": self._fields} if self._fields else {}
+        held = self._fields or self._bare
+        return {"logprobs": held} if held else {}

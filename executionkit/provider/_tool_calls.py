@@ -277,8 +277,9 @@ def _begins_another(call: _Call, identifier: str, name: str, arguments: str, nam
     if call.number in named and identifier != (call.id or None):
         return True  # an entry of the same chunk
     if identifier and call.id:
-        # Some servers make a new id for each fragment.
-        return identifier != call.id and (latest.is_complete or not latest.size)
+        # Some servers make a new id for each fragment, and may repeat the name with it.
+        is_other = bool(latest.size) and not (name.startswith(call.name) or call.name.startswith(name))
+        return identifier != call.id and (latest.is_complete or not latest.size or is_other)
     if not latest.size and call.name and not name.startswith(call.name):
         return _is_object(arguments)  # the call before it has no arguments; a piece of a name has none either
     if not latest.is_complete:

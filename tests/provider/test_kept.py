@@ -274,6 +274,11 @@ P, R = '{"city": "Paris"}', '{"city": "Rome"}'
         ([call('{"a": "\\', "f"), call('"}"}')], [{"a": '"}'}]),
         ([call('{"a": ', "f"), call('{"a": 1}'), call("}")], [{"a": {"a": 1}}]),
         ([call('{"a": ', "f"), call("{}"), call("}")], [{"a": {}}]),
+        (
+            [call(P[:5], "f", id="1"), call(R[:5], "g", id="2"), call(P[5:], id="1"), call(R[5:], id="2")],
+            [PARIS, ROME],
+        ),
+        ([call(json.dumps(P)[:9], "f"), call(json.dumps(P)[9:])], [PARIS]),
     ],
 )
 def test_calls_that_are_cut_otherwise_than_in_the_book(
@@ -289,7 +294,7 @@ def test_calls_that_are_cut_otherwise_than_in_the_book(
     ("text", "arguments"),
     [
         *(("{}" + P, PARIS), (P + "\n" + P, PARIS), (P + " {}", PARIS), ("null" + P, PARIS)),
-        *(("null", {}), ('""', {}), ("{}" * 3, {})),
+        *(("null", {}), ('""', {}), ("{}" * 3, {}), (json.dumps(P), PARIS)),
     ],
 )
 async def test_arguments_said_twice_in_a_whole_reply(
@@ -360,9 +365,11 @@ async def test_one_answer_in_several_choices(
 
 
 async def test_a_split_turn_goes_back_whole(server: Server, make_one: MakeProvider) -> None:
-    choices = [SPLIT[0], {**SPLIT[1], "message": {"tool_calls": [SIGNED], "odd": 1}}]
+    second = {"tool_calls": [SIGNED], "odd": 1, "reasoning": "mm"}
+    first = {**SPLIT[0], "message": {"content": "Looking.", "reasoning": "hm"}}
+    choices = [first, {**SPLIT[1], "message": second}]
     turn = await turn_sent_back(server, make_one(), http(json.dumps({"choices": choices})), streamed=False)
-    assert turn == {"role": "assistant", "content": "Looking.", "tool_calls": [SIGNED], "odd": 1}
+    assert turn == {"role": "assistant", "content": "Looking.", **second, "reasoning": "hmmm"}
 
 
 @pytest.mark.parametrize("fields", [{"n": 3}, {"extra_body": {"n": 3}}, {"n": 1, "extra_body": {"n": 3}}])
@@ -556,11 +563,29 @@ def test_a_value_that_comes_with_each_chunk_is_one_value() -> None:
     same: dict[str, Any] = {
         "channel": "final",
         "signature": "s",
-        "extra": {"signature": "t"},
+        "extra": {"signature": "t", "thought_signature": "t"},
+        "reasoning_opaque": "o",
         "thinking": "ha",
     }
     (only,) = assembled(*[choice(content="a", **same)] * 3, choice(finish="stop")).raw["choices"]
     assert only["message"] == {"role": "assistant", "content": "aaa", **same, "thinking": "hahaha"}
+
+
+def test_a_block_said_again_with_its_result_is_one_block() -> None:
+    begun = {"index": 0, "type": "search", "arguments": "{}", "output": None}
+    done = {**begun, "output": "found"}
+    found = assembled(choice(executed_tools=[begun]), choice(executed_tools=[done]), choice(finish="stop"))
+    assert found.raw["choices"][0]["message"]["executed_tools"] == [done]
+
+
+def test_log_probabilities_without_an_object_around_them() -> None:
+    entries = [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -0.5}]
+    chunks = [choice(content=entry["token"]) for entry in entries]
+    for item, entry in zip(chunks, entries, strict=True):
+        item["choices"][0]["logprobs"] = [entry]
+    found = assembled(*chunks, choice(finish="stop"))
+    assert found.raw["choices"][0]["logprobs"] == entries
+    assert [each.token for each in found.logprobs] == ["a", "b"]
 
 
 def test_pieces_take_linear_time() -> None:
