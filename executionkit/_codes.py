@@ -13,11 +13,17 @@ OVERFLOW = "context_length_exceeded"
 
 # Parts of codes, compared without case and punctuation, in the order in which they decide.
 _PARTS: tuple[tuple[Meaning, str], ...] = (
-    ("generation", "failedgeneration|tooluse(?:failed|error)|jsonvalidatefailed|outputparsefailed"),
+    (
+        "generation",
+        "failedgeneration|tooluse(?:failed|error)|jsonvalidatefailed|outputparsefailed"
+        "|(?:malformed|unexpected)(?:function|tool)call",
+    ),
     (
         "funds",
         "insufficient(?:quota|balance|funds?|credits?)|exceededcurrentquota|billing|paymentrequired|arrear"
-        "|overdue|outofcredits?|credits?(?:exhausted|balance)|negativebalance|balancetoolow|spendinglimit",
+        "|overdue|outofcredits?|credits?(?:exhausted|balance)|negativebalance|balancetoolow|spendinglimit"
+        "|budget(?:limit)?exceeded|free(?:tier|trial|quota)(?:only|exhausted|ended|expired)"
+        "|(?:package|pack)exhausted|notpurchased",
     ),
     (
         "context",
@@ -28,19 +34,22 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
         "limit",
         "ratelimit|ratequota|toomany.{0,20}(?:request|call)|throttl|resourceexhausted|slowdown"
         "|(?:request|token)s?per(?:second|minute|hour|day)|quota(?:limit)?exceeded|exceededquota"
-        "|allocationquota|throughputexceeded|perminuteexceeded|[rt]p[md]exceeded|requestratetoolarge"
+        "|allocationquota|(?:throughput|rate)exceeded|perminuteexceeded|[rt]p[md]exceeded|requestratetoolarge"
         "|^limit(?:exceeded|reached|requests|burst)|(?:minute|hourly|daily|monthly).*limit"
         "|(?:requests?|usage|service|flow|qps|[rt]p[md]|concurren(?:cy|t)|burst|throughput)limits?(?:exceeded|reached)?",
     ),
     (
         "final",
-        r"invalid(?!.*(?:response|output|upstream|generat))|badrequest|validation|malformed"
-        "|authenticat|authoriz|permission|forbidden|accessdenied|notallowed|expiredtoken|tokenexpired"
+        r"(?:invalid|malformed)(?!.*(?:response(?!format)|output(?!schema|format)|upstream|generat))"
+        "|badrequest|validation|authenticat|authoriz|permission|forbidden|accessdenied|notallowed|expiredtoken|tokenexpired"
         "|notfound|notexist|nosuch|unknownmodel|unsupported|notsupported|unimplemented|notimplemented"
         "|failedprecondition|outofrange|contentfilter|contentpolicy|policyviolation|datainspection|moderation"
         "|responsibleai|toolarge|toolong|unprocessable|missing(?:required|param|field)|parametererror"
+        "|illegal(?:arg|param|value|request)"
         "|unrecognizedclient|signaturedoesnotmatch|suspended|deactivated|decommissioned|deprecated"
-        "|(?:account|key|organization|project|user)disabled|expired(?:api)?key|keyexpired|noaccess|maxlength"
+        "|(?<!temporarily)disabled|expired(?:api)?key|keyexpired|noaccess|maxlength|preconditionfailed"
+        "|(?:unknown|unrecognized|unexpected)(?:param|arg|field|option|property|keyword)|guardrail|blocked"
+        "|not(?:enabled|activated|subscribed|accepted|open$|availablein)|retired|endoflife"
         "|safety|sensitive|unsafe|accessterminated|apikeymissing"
         "|(?:wrong|incorrect|bad|missing|no)apikey",
     ),

@@ -78,16 +78,17 @@ MOST_CHOICES: Final[Memory[int]] = Memory()
 
 _PARAM: Final = re.compile(r'"param"\s*:\s*"n"|"loc"\s*:\s*\[\s*(?:"body"\s*,\s*)?"n"\s*\]')
 _CHOICES: Final = re.compile(
-    r"[\"'`‘“]n(?:_cmpl)?[\"'`’”]|\bn_cmpl\b|\bn\s*(?:[<>=!]|must|should|cannot|can't|has to|value|parameter)"
+    r"[\"'`‘“]n(?:_cmpl)?[\"'`’”]|\bn_cmpl\b"
+    r"|\bn\s*(?:[<>=!:]|must|should|cannot|can't|has to|value|parameter)"
     r"|\b(?:parameter|field|argument|value|support)\s+n\b|\bparameters?\b[^.:]{0,20}:\s*n\b|\bbody\.n\b"
-    r"|\bcandidate_?count|\b(?:one|single|1) (?:\w+ )?(?:choice|completion|candidate|generation)"
+    r"|参数\s*n\b|\bcandidate_?count|\b(?:one|single|1) (?:\w+ )?(?:choice|completion|candidate|generation)"
     r"|\bmulti(?:ple|-)?\s?(?:choice|completion|candidate|generation)"
     r"|\bnum(?:ber)?[ _](?:of[ _])?(?:return_sequences|choices|completions|candidates|generations)",
     re.IGNORECASE,
 )
 _DENIAL: Final = re.compile(
     r"\bnot?\b|n't\b|\bun(?:supported|expected|known|recogni[sz]ed)|invalid|must\b|\bonly\b|\bcannot\b|exceed"
-    r"|\bat most\b|maximum|out of range|greater|less than|不",
+    r"|\bat most\b|\bshould be\b|maximum|out of range|greater|less than|不",
     re.IGNORECASE,
 )
 _NO_CHOICES: Final = re.compile(r"support|\bone\b|\bsingle\b|unrecogni[sz]ed|unknown|不", re.IGNORECASE)

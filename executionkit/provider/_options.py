@@ -26,6 +26,14 @@ _ELSEWHERE = {
         "a single call has neither retries nor a budget; the patterns and Kit do",
     ),
     "idempotency_key": "use extra_headers={'Idempotency-Key': ...}",
+    "http_headers": "use extra_headers",
+    "organization": "use extra_headers={'OpenAI-Organization': ...}",
+    "api_version": "use extra_query={'api-version': ...}",
+    "timeout_ms": "use timeout, in seconds",
+    **dict.fromkeys(("server_url", "api_url"), "set base_url on the provider, with dataclasses.replace()"),
+    "request_options": "use timeout, extra_headers, extra_query and extra_body",
+    "retries": "a single call has no retries; the patterns and Kit do",
+    "response_model": "a single call has no model to read the reply with; structured() does",
 }
 """Options of other clients, which servers don't know as fields. In the body they were ignored or refused."""
 

@@ -46,7 +46,7 @@ _PART = re.compile(
 _ISO = re.compile(r"PT(?=[0-9])((?:[0-9.]{1,15}[HMS]){1,3})", re.IGNORECASE)
 _ADVICE = re.compile(
     r"(?:"
-    r"(?:try again|retry(?:ing)?|retried|wait|available again|resets?)(?: again)?(?: your request)? "
+    r"(?:try again|retry(?:ing)?|retried|wait|available|resets?)(?: again)?(?: your request)? "
     r"(?:in|after|for|(?P<at>at)):?"
     r"|(?:please|must|should|need to|have to) wait|(?:^|[.,;:!(]\s{0,2})wait"
     # A field of a body that is quoted in a text, which need not be JSON: `"retryDelay": "39s"`.
@@ -65,7 +65,7 @@ _STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{4,20} ?(?:[Zz]|[+-]
 
 # The names of fields that hold a wait, squashed: retryDelay, retry_after_ms, nextRetryAt, quotaResetDelay.
 _NAME = re.compile(
-    r"(?:(?P<first>ms|milliseconds|secs|seconds)(?:until|to|before))?"
+    r"(?:(?:(?P<first>ms|milliseconds|secs|seconds)|time)(?:until|to|before))?"
     r"(?:x|next|quota|ratelimit|limits?|usage|window|requests?|tokens?)*"
     r"(?P<kind>retry|resets?|wait|cooldown|backoff|available)"
     r"(?P<rest>(?:delay|after|in|at|on|time|timestamp|date)*)(?P<unit>ms|millis|milliseconds|s|secs?|seconds)?"

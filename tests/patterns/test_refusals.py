@@ -95,6 +95,9 @@ def test_other_errors_say_nothing_of_system_messages(exc: LLMError) -> None:
         ("unknown field: parameter 'num_generations' is not a valid field", 5, 1),  # Cohere
         ("Model m supports at most 4 choices per request (n <= 4).", 8, 4),
         ("{'loc': ('body', 'n'), 'msg': 'Input should be less than or equal to 2', 'input': 5}", 5, 2),
+        ("Value error, n should be 1", 5, 1),
+        ("n: must be at most 2", 5, 2),
+        ("不支持参数 n 大于 1", 5, 1),
     ],
 )
 def test_the_number_of_choices_is_refused(words: str, asked: int, instead: int) -> None:

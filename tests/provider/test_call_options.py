@@ -99,7 +99,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"extra_body": {"x": float("nan")}}, ValueError),
     *(
         ({name: "a"}, TypeError)
-        for name in ("headers", "api_key", "max_retries", "request_timeout", "max_cost")
+        for name in ("headers", "api_key", "max_retries", "request_timeout", "max_cost", "api_version")
     ),
 ]
 

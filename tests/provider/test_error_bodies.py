@@ -40,7 +40,7 @@ LIMITS = [
         "ProvisionedThroughputExceededException",
         "QuotaLimitExceeded",
         "rpm_exceeded",
-        "AllocationQuota.FreeTierOnly",
+        "REQUEST_RATE_EXCEEDED",
     ),
     *("too_many_concurrent_requests", "tokens_per_minute", "RequestRateTooLarge", "qps_limit", "E429"),
 ]
@@ -68,7 +68,9 @@ FINAL = [
         "expired_api_key",
         "SensitiveContent",
     ),
-    *("wrong_api_key", "IncorrectAPIKey", "access_terminated_error", "err-400"),
+    *("wrong_api_key", "IncorrectAPIKey", "access_terminated_error", "err-400", "unknown_parameter"),
+    *("budget_exceeded", "AllocationQuota.FreeTierOnly", "SERVICE_DISABLED", "invalid_response_format"),
+    *("prompt_blocked", "guardrail_violation", "OperationDenied.ServiceNotOpen", "precondition_failed"),
 ]
 PASSING = [
     *(
@@ -79,7 +81,7 @@ PASSING = [
         "ServiceUnavailable",
     ),
     *("DEADLINE_EXCEEDED", "timeout", "ABORTED", "server_error", "ModelNotReadyException", "model_error"),
-    *("invalid_upstream_response", "unknown", "?"),
+    *("invalid_upstream_response", "unknown", "?", "temporarily_disabled", "malformed_response"),
 ]
 MEANINGS = [
     *((code, RateLimitError) for code in LIMITS),
@@ -326,6 +328,8 @@ WAITS: list[tuple[Any, dict[str, str], float]] = [
     ({"error": {"nextAvailableAt": "2026-03-01T12:00:15Z"}}, {}, 15.0),
     ({"error": {"message": "Too many requests, wait 6s. The request can be retried then."}}, {}, 6.0),
     ({"error": {"message": "It can be retried in 6 seconds."}}, {}, 6.0),
+    ({"error": {"message": "No capacity; available in 20 seconds."}}, {}, 20.0),
+    ({"error": {"time_until_reset": "25s"}}, {}, 25.0),
     ({"message": "请求过于频繁，请在30秒后重试"}, {}, 30.0),
     ({"message": "2分钟后再试"}, {}, 120.0),
     ({"message": "30秒後に再試行してください"}, {}, 30.0),
