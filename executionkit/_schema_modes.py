@@ -30,7 +30,9 @@ def request_fields(mode: SchemaMode, schema: Mapping[str, Any]) -> dict[str, Any
 
 _MODE_WORDS: Final = re.compile(
     # "Failed to initialize samplers": llama.cpp's server, of a grammar that it can't begin with.
-    r"response.?format|json.?(?:schema|object|mode)|structured.?output|grammar|guided|schema|samplers",
+    r"response.?format|json.?(?:schema|object|mode)|structured.?output|grammar|guided|schema|samplers"
+    # "No endpoints found that can handle the requested parameters": OpenRouter.
+    r"|(?:handle|support) the requested param",
     re.IGNORECASE,
 )
 _REFUSAL_WORDS: Final = re.compile(
@@ -61,7 +63,7 @@ def refuses_mode(exc: LLMError) -> bool:
         return False
     status = exc.status_code
     if isinstance(exc, PermanentError):
-        return status in (None, 400, 422, 500, 501) or is_success(status)
+        return status in (None, 400, 404, 422, 500, 501) or is_success(status)
     return status == 500 or is_success(status) or ((status is None or status > 500) and _says_so(exc))
 
 

@@ -32,13 +32,16 @@ _REASONS = 4
 _WORDS = frozenset(
     {"message", "msg", "errormessage", "errormsg", "errmsg", "detail", "description", "errordescription"}
     | {"reason", "reasons", "raw", "error", "errors", "details", "cause", "hint", "statusmsg", "explanation"}
+    | {"exception"}
 )
 """The names under which servers say in words what went wrong."""
 
 _WORD_ENDS = ("error", "message", "reason", "description")
 """The ends of further such names: `upstream_error`, `internalMessage`."""
 
-_MESSAGES = frozenset({"message", "msg", "detail", "errormessage", "errormsg", "errmsg", "statusmsg"})
+_MESSAGES = frozenset(
+    {"message", "msg", "detail", "errormessage", "errormsg", "errmsg", "statusmsg", "exception"}
+)
 """The names under which the words of an error stand, where nothing else says that it is one."""
 
 _ERROR_LINE = re.compile(

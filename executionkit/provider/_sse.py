@@ -15,6 +15,9 @@ BOM = b"\xef\xbb\xbf"
 NO_STREAM = (b"{", b"[", b"<", b'"')
 """The first bytes of JSON and HTML. No line of an event stream begins with one of them."""
 
+_BESIDE = BOM + b" \t"
+"""What some servers write before the name of a field: the mark of an encoding, or an indentation."""
+
 _STRAY = 16_384
 """The most characters that are kept of lines that belong to no event."""
 
@@ -112,6 +115,7 @@ class EventParser:
             self._size -= len(line)  # a comment: servers send them to show that they are alive
             return None
         name, _, value = line.partition(b":")
+        name = name.lstrip(_BESIDE)
         if name == b"data":
             data = value.removeprefix(b" ").decode("utf-8", "replace")
             event = None

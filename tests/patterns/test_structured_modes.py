@@ -186,6 +186,7 @@ def test_a_value_gets_its_type_and_keeps_null() -> None:
         PermanentError("json mode is not available here"),
         ProviderError("JSON schema conversion failed", status_code=500),
         PermanentError("structured outputs are not implemented", status_code=501),
+        PermanentError("No endpoints found that can handle the requested parameters.", status_code=404),
     ],
 )
 def test_a_refused_mode(exc: LLMError) -> None:
@@ -196,6 +197,7 @@ def test_a_refused_mode(exc: LLMError) -> None:
     "exc",
     [
         PermanentError("no such model", status_code=400),
+        PermanentError("no such model", status_code=404),
         PermanentError("wrong key: see the schema", status_code=401),
         RateLimitError("response_format", status_code=429),
         ProviderError("response_format", status_code=503),

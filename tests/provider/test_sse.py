@@ -33,6 +33,7 @@ def data(stream: bytes, size: int = 2**20) -> list[str]:
         (b"\xef\xbb\xbfdata: a\n\ndata: \xef\xbb\xbfb\n\n", ["a", "\ufeffb"]),
         ("data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\n\n".encode(), ["a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"]),
         (b"\n\n\r\n\rdata: a\n\n", ["a"]),
+        (b"data: a\n\n\xef\xbb\xbfdata: b\n\n  data: c\n\n", ["a", "b", "c"]),
         (b"id: 7\nretry: 10\nnothing\nDATA: b\nfield: c\n\ndata: a\n\n", ["a"]),
         (b"data: a\n\ndata: b\n", ["a", "b"]),
         (b"data: a\n\ndata: b", ["a", "b"]),

@@ -70,6 +70,7 @@ async def failure(provider: Provider, ask: Any = streamed) -> LLMError:
         ('data: {"error": {"message": "bad n", "http_code": "422"}}\n\n', PermanentError, "bad n"),
         ('data: {"error": {"message": "bad n", "code": "HTTP_400"}}\n\n', PermanentError, "bad n"),
         ("RuntimeError: out of memory\n", ProviderError, "out of memory"),
+        ('data: {"exception": "out of memory"}\n\n', ProviderError, "out of memory"),
         ("<html><head><title>502 Bad Gateway</title></head></html>", ProviderError, "502 Bad Gateway"),
         ('data: {"throttlingException": {"message": "slow down"}}\n\n', RateLimitError, "slow down"),
         (
