@@ -21,36 +21,39 @@ _PARTS: tuple[tuple[Meaning, str], ...] = (
     (
         "funds",
         "insufficient(?:quota|balance|funds?|credits?)|exceededcurrentquota|billing|paymentrequired|arrear"
-        "|overdue|outofcredits?|credits?(?:exhausted|balance)|negativebalance|balancetoolow|spendinglimit"
+        "|overdue|(?:outof|no)credits?|credits?balance|negativebalance|spendinglimit"
+        "|(?:balance|credits?|funds?)(?:insufficient|notenough|toolow|exhausted|depleted)"
         "|budget(?:limit)?exceeded|free(?:tier|trial|quota)(?:only|exhausted|ended|expired)"
         "|(?:package|pack)exhausted|notpurchased",
     ),
     (
         "context",
-        "context(?:length|size|window|limit|overflow)|maxcontext|(?:prompt|input)toolong"
+        "context(?:length|size|window|limit|overflow)|maxcontext|(?:prompt|input)(?:toolong|(?:length|size|tokens?)(?:limit)?exceeded)"
         "|^tokens?limit(?:reached|exceeded)|max(?:prompt|input)?tokens?exceeded|maxmodellen",
     ),
     (
         "limit",
         "ratelimit|ratequota|toomany.{0,20}(?:request|call)|throttl|resourceexhausted|slowdown"
         "|(?:request|token)s?per(?:second|minute|hour|day)|quota(?:limit)?exceeded|exceededquota"
-        "|allocationquota|(?:throughput|rate)exceeded|perminuteexceeded|[rt]p[md]exceeded|requestratetoolarge"
+        "|allocationquota|(?:throughput|rate)exceeded|perminuteexceeded|[rt]p[dhms]exceeded|requestratetoolarge"
         "|^limit(?:exceeded|reached|requests|burst)|(?:minute|hourly|daily|monthly).*limit"
-        "|(?:requests?|usage|service|flow|qps|[rt]p[md]|concurren(?:cy|t)|burst|throughput)limits?(?:exceeded|reached)?",
+        "|(?:requests?|usage|service|flow|qps|[rt]p[dhms]|concurren(?:cy|t)|burst|throughput)limits?(?:exceeded|reached)?"
+        "|concurren(?:cy|t).{0,12}exceeded",
     ),
     (
         "final",
         r"(?:invalid|malformed)(?!.*(?:response(?!format)|output(?!schema|format)|upstream|generat))"
-        "|badrequest|validation|authenticat|authoriz|permission|forbidden|accessdenied|notallowed|expiredtoken|tokenexpired"
+        "|bad(?:request|param|input|arg)|validation|authenticat|authoriz|auth(?:error|fail)|permission|notpermitted"
+        "|forbidden|accessdenied|notallowed|expiredtoken|(?:token|credentials?|licen[cs]e|subscription)expired"
         "|notfound|notexist|nosuch|unknownmodel|unsupported|notsupported|unimplemented|notimplemented"
         "|failedprecondition|outofrange|contentfilter|contentpolicy|policyviolation|datainspection|moderation"
-        "|responsibleai|toolarge|toolong|unprocessable|missing(?:required|param|field)|parametererror"
+        "|responsibleai|too(?:large|long|big)|unprocessable|missing(?:required|param|field)|parametererror"
         "|illegal(?:arg|param|value|request)"
         "|unrecognizedclient|signaturedoesnotmatch|suspended|deactivated|decommissioned|deprecated"
         "|(?<!temporarily)disabled|expired(?:api)?key|keyexpired|noaccess|maxlength|preconditionfailed"
         "|(?:unknown|unrecognized|unexpected)(?:param|arg|field|option|property|keyword)|guardrail|blocked"
         "|not(?:enabled|activated|subscribed|accepted|open$|availablein)|retired|endoflife"
-        "|safety|sensitive|unsafe|accessterminated|apikeymissing"
+        "|safety|sensitive|unsafe|prohibited|nsfw|accessterminated|apikeymissing"
         "|(?:wrong|incorrect|bad|missing|no)apikey",
     ),
 )

@@ -70,6 +70,7 @@ FINAL = [
     ),
     *("wrong_api_key", "IncorrectAPIKey", "access_terminated_error", "err-400", "unknown_parameter"),
     *("budget_exceeded", "AllocationQuota.FreeTierOnly", "SERVICE_DISABLED", "invalid_response_format"),
+    *("AuthFailure", "subscription_expired", "no_credits", "prohibited_content", "bad_parameter"),
     *("prompt_blocked", "guardrail_violation", "OperationDenied.ServiceNotOpen", "precondition_failed"),
 ]
 PASSING = [
