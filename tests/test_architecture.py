@@ -80,9 +80,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE | {"_blocking", "patterns", "compose"},
     "mcp": CORE | {"parts"},
     "progress": VALUES | {"_checks"},
+    "_screen": set(),
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
-    "_demo": APPLICATION | {"provider", "testing", "__init__"},
+    "_demo": APPLICATION | {"provider", "testing", "_screen", "__init__"},
     "__init__": APPLICATION | {"provider", "_lazy", "_version"},
     "__main__": {"_demo"},
 }

@@ -15,7 +15,7 @@ from executionkit import LLMResponse
 from executionkit.__main__ import main
 from executionkit._demo.model import NAME, SimulatedModel
 from executionkit._demo.scenes import DAYS_BETWEEN
-from executionkit._demo.screen import GREEN, Screen
+from executionkit._screen import GREEN, Screen
 from executionkit.errors import ToolError
 from executionkit.testing import ChatRequest, Fault, LocalEndpoint
 from executionkit.testing._ledger import Books

@@ -11,7 +11,7 @@ from executionkit import ExecutionKitError, Kit, Provider, TokenUsage, __version
 from executionkit._demo.model import NAME, SimulatedModel
 from executionkit._demo.recorder import Recorder
 from executionkit._demo.scenes import SCENES, Stage, spelt
-from executionkit._demo.screen import GREEN, RED, YELLOW, Screen, clean
+from executionkit._screen import GREEN, RED, YELLOW, Screen, clean
 from executionkit.testing import LocalEndpoint
 
 TITLE = f"ExecutionKit {__version__}"

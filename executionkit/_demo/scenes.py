@@ -21,7 +21,7 @@ from executionkit import (
     refine_loop,
 )
 from executionkit._demo.recorder import Recorder
-from executionkit._demo.screen import BOLD, GREEN, RED, YELLOW, Screen
+from executionkit._screen import BOLD, GREEN, RED, YELLOW, Screen
 from executionkit._text import collapsed
 
 PUZZLE = (

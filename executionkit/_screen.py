@@ -1,4 +1,4 @@
-"""The look of the demo: sections, labelled rows and bars, in colour where a terminal takes it."""
+"""The look of the command line: sections, rows, bars and trees, in colour where a terminal takes it."""
 
 import os
 import shutil
@@ -9,11 +9,14 @@ from typing import TextIO
 BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 
 _LABEL, _BAR = 12, 10
-_PLAIN = str.maketrans({"─": "-", "█": "#", "░": ".", "→": "->", "≠": "!=", "✓": "+", "✗": "x"})
+_PLAIN = str.maketrans(
+    {"─": "-", "█": "#", "░": ".", "→": "->", "≠": "!=", "✓": "+", "✗": "x"}
+    | {"├": "|", "│": "|", "└": "`", "…": "~"}
+)
 
 
 class Screen:
-    """Writes the demo's output.
+    """Writes the output of a command.
 
     Args:
         out: Where to.
@@ -39,6 +42,11 @@ class Screen:
             sys.stdout, colour=is_terminal and can_colour and not os.environ.get("NO_COLOR"), width=width
         )
 
+    @property
+    def width(self) -> int:
+        """The columns to fill."""
+        return self._width
+
     def blank(self) -> None:
         """An empty line."""
         self._write("")
@@ -60,6 +68,15 @@ class Screen:
         for number, line in enumerate(lines):
             head = self._styled(f"{'' if number else label:<{_LABEL}}", DIM)
             self._write(f"  {head}{self._styled(line, style)}".rstrip())
+
+    def pieces(self, *pieces: tuple[str, str]) -> None:
+        """A line of pieces, each a text and its style."""
+        self._write("".join(self._styled(text, style) for text, style in pieces).rstrip())
+
+    def paragraph(self, text: str, style: str = "") -> None:
+        """A text, wrapped."""
+        for line in textwrap.wrap(clean(text), self._width):
+            self._write(self._styled(line, style))
 
     def bar(self, label: str, share: float, text: str, style: str = "") -> None:
         """A bar of `share`, in [0, 1], with a text after it."""
