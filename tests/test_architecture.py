@@ -80,12 +80,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE | {"_blocking", "patterns", "compose"},
     "mcp": CORE | {"parts"},
     "progress": VALUES | {"_checks"},
+    "run_log": VALUES | {"observe", "provider._redaction", "_version"},
     "_screen": set(),
+    "_show": {"_text", "_screen", "_version", "run_log"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "_screen", "__init__"},
     "__init__": APPLICATION | {"provider", "_lazy", "_version"},
-    "__main__": {"_demo"},
+    "__main__": {"_demo", "_show"},
 }
 
 # Outside the standard library, these alone, and only inside a function: importing us must not import them.

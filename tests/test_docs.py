@@ -62,7 +62,10 @@ def finish(outcome: object) -> None:
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name_of)
-def test_the_examples_run(path: Path, endpoint: LocalEndpoint) -> None:
+def test_the_examples_run(
+    path: Path, endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # an example may write files
     if any(block.runs and "executionkit.mcp" in block.code for block in blocks(path)):
         pytest.importorskip("mcp")
     names: dict[str, Any] = {"__name__": "page"}

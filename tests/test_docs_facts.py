@@ -24,6 +24,7 @@ from executionkit import (
     mcp,
     observe,
     progress,
+    run_log,
     testing,
 )
 
@@ -32,7 +33,9 @@ SITE = [path for path in PAGES if "decisions" not in path.parts and path.name !=
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in SITE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PUBLIC: dict[str, Any] = {
-    **{name: getattr(module, name) for module in (testing, mcp, progress) for name in module.__all__},
+    **{
+        name: getattr(module, name) for module in (testing, mcp, progress, run_log) for name in module.__all__
+    },
     **{name: getattr(executionkit, name) for name in vars(executionkit)["__all__"]},
     "answers": answers,
     "errors": errors,
@@ -81,6 +84,7 @@ def test_every_export_is_in_the_reference_once() -> None:
         "mcp": mcp,
         "observe": observe,
         "progress": progress,
+        "run_log": run_log,
         "testing": testing,
     }
     own = {f"{prefix}.{name}" for prefix, module in modules.items() for name in module.__all__}

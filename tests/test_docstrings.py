@@ -7,11 +7,11 @@ import re
 from typing import Any, is_typeddict
 
 import executionkit
-from executionkit import answers, errors, parts, testing
+from executionkit import answers, errors, parts, run_log, testing
 
 OBJECTS: dict[str, Any] = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (executionkit, answers, parts, testing)
+    for module in (executionkit, answers, parts, run_log, testing)
     for name in module.__all__
     if name != "__version__"
 }
@@ -32,7 +32,8 @@ FUNCTIONS = {
 # Users make objects of these classes. The others they receive.
 MADE_BY_USERS = {
     *("CostTracker", "ConvergenceDetector", "Evaluation", "Fault", "Kit", "LLMResponse", "LocalEndpoint"),
-    *("MockProvider", "Pairwise", "Provider", "RetryConfig", "Rubric", "TokenUsage", "Tool", "ToolError"),
+    *("MockProvider", "Pairwise", "Provider", "RetryConfig", "Rubric", "RunLog", "TokenUsage", "Tool"),
+    "ToolError",
 }
 
 

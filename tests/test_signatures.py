@@ -12,14 +12,21 @@ from typing import get_type_hints
 import pytest
 
 import executionkit
-from executionkit import answers, mcp, progress, react_loop, structured, testing
+from executionkit import answers, mcp, progress, react_loop, run_log, structured, testing
 from executionkit.engine import parallel, retry
 from executionkit.patterns.react_loop import LoopOptions
 from executionkit.patterns.structured import StructuredOptions
 
 WRITTEN = Path(__file__).with_name("signatures.txt")
 
-MODULES = {"": executionkit, "answers.": answers, "mcp.": mcp, "progress.": progress, "testing.": testing}
+MODULES = {
+    "": executionkit,
+    "answers.": answers,
+    "mcp.": mcp,
+    "progress.": progress,
+    "run_log.": run_log,
+    "testing.": testing,
+}
 FURTHER = {
     "engine.parallel.gather_strict": parallel.gather_strict,
     "engine.parallel.gather_resilient": parallel.gather_resilient,
