@@ -8,8 +8,10 @@ much again. The garbage collector is off while the clock runs, as in timeit, bec
 of every call. Each figure is the median of several repetitions. Bare and pattern take turns, so that a
 machine that slows down affects both alike. `added` is the median of the differences, with its middle half.
 
-In the last table `bare` is the pattern without an observer, and `pattern` the same with one. The aim is 40
-microseconds. Until an observer is given, a call tests one flag, so that table comes last.
+In the last tables `bare` is the pattern without an observer, and `pattern` the same with one. The aim is 40
+microseconds. Until an observer is given, a call tests one flag, so that table comes last. With opentelemetry-sdk
+there is another: what spans add, and metrics, which have no aim. Nothing is exported. Half of what a span adds,
+and nearly all that metrics add, is work of the SDK.
 
 Not shown: HTTP, JSON and TLS, which cost a real call milliseconds; memory; the time that calls wait for each
 other under a budget on tokens; the threads that run plain functions given as tools.
@@ -39,7 +41,7 @@ from executionkit import (
     refine_loop,
     structured,
 )
-from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan, observe
+from executionkit.observe import CallInfo, CallSpan, Observer, RunInfo, RunSpan, ToolInfo, ToolSpan, observe
 
 AIM_US = 15.0
 OBSERVED_AIM_US = 40.0
@@ -183,9 +185,9 @@ class Idle:
         return nullcontext(ToolSpan())
 
 
-def observed(job: Job) -> Job:
+def observed(job: Job, observer: Observer | None = None) -> Job:
     async def watched(provider: MockProvider) -> None:
-        with observe(Idle()):
+        with observe(Idle() if observer is None else observer):
             await job(provider)
 
     return watched
@@ -298,6 +300,27 @@ OBSERVED = [
 ]
 
 
+def traced_cases() -> list[Case]:
+    """What tracing adds; nothing without the SDK."""
+    try:
+        from opentelemetry.metrics import NoOpMeterProvider
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from opentelemetry.sdk.trace import TracerProvider
+    except ImportError:
+        return []
+    from executionkit.otel import OTelObserver
+
+    job, tracers = voting(1000, 5), TracerProvider()
+    meters = MeterProvider(metric_readers=[InMemoryMetricReader()])
+    spans = OTelObserver(tracer_provider=tracers, meter_provider=NoOpMeterProvider())
+    both = OTelObserver(tracer_provider=tracers, meter_provider=meters)
+    return [
+        Case("consensus, spans", 1000, one("42"), job, observed(job, spans)),
+        Case("consensus, spans and metrics", 1000, one("42"), job, observed(job, both), aims=False),
+    ]
+
+
 # -- measuring -------------------------------------------------------------------------------------------
 
 
@@ -351,6 +374,7 @@ async def main() -> int:
         await table("consensus: flat in the number of samples", SAMPLES),
         await table("consensus: flat in the length of the reply", TEXTS),
         await table("What an observer adds that does nothing", OBSERVED, OBSERVED_AIM_US),
+        await table("What tracing by OpenTelemetry adds", traced_cases(), OBSERVED_AIM_US),
     ]
     print(
         "\nThree kinds of lines have no aim. A tool run is compared with asyncio's task and time limit;\n"

@@ -83,6 +83,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run_log": VALUES | {"observe", "provider._redaction", "_version"},
     "_screen": set(),
     "_show": {"_text", "_screen", "_version", "run_log"},
+    # The one thing of the client that it needs is what takes credentials out of texts.
+    "otel": CORE | {"observe", "provider._redaction", "_version"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "_screen", "__init__"},
@@ -99,6 +101,7 @@ OPTIONAL = {
     "tools": {"pydantic", "pydantic_core"},
     "mcp": {"mcp", "mcp_types", "pydantic"},
     "progress": {"rich"},
+    "otel": {"opentelemetry"},
     "patterns": {"typing_extensions"},
 }
 

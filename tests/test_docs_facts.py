@@ -23,6 +23,7 @@ from executionkit import (
     errors,
     mcp,
     observe,
+    otel,
     progress,
     run_log,
     testing,
@@ -34,7 +35,9 @@ TEXT = "\n".join(path.read_text(encoding="utf-8") for path in SITE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PUBLIC: dict[str, Any] = {
     **{
-        name: getattr(module, name) for module in (testing, mcp, progress, run_log) for name in module.__all__
+        name: getattr(module, name)
+        for module in (testing, mcp, otel, progress, run_log)
+        for name in module.__all__
     },
     **{name: getattr(executionkit, name) for name in vars(executionkit)["__all__"]},
     "answers": answers,
@@ -60,6 +63,9 @@ CALLED: dict[str, list[Any]] = {
     "error": [PUBLIC[name] for name in ERRORS],
 }
 
+ATTRIBUTES = re.compile(r"executionkit\.(usage|budget|retry|wait|tool|agreement_ratio|rounds)\b|error\.type$")
+"""The attributes and events of spans have names like those of modules."""
+
 
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     shown = [inspect.getdoc(errors) or "", *(block.code for path in SITE for block in blocks(path))]
@@ -83,6 +89,7 @@ def test_every_export_is_in_the_reference_once() -> None:
         "answers": answers,
         "mcp": mcp,
         "observe": observe,
+        "otel": otel,
         "progress": progress,
         "run_log": run_log,
         "testing": testing,
@@ -115,6 +122,7 @@ def faults_in(span: str) -> list[str]:
         if isinstance(node, ast.Attribute) and find(name := ast.unparse(node)) is None:
             # Not a file, and not a private module, such as `provider._secrets`.
             is_ours = name.partition(".")[0] in {*PUBLIC, *CALLED} and not re.search(r"\._|\.(py|md)$", name)
+            is_ours = is_ours and not ATTRIBUTES.match(name)
             found += [f"there is no {name}"] if is_ours else []
         if isinstance(node, ast.Call) and callable(about := find(ast.unparse(node.func))):
             # An exception may have the constructor of Exception, which has no signature.

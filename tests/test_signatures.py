@@ -12,7 +12,7 @@ from typing import get_type_hints
 import pytest
 
 import executionkit
-from executionkit import answers, mcp, progress, react_loop, run_log, structured, testing
+from executionkit import answers, mcp, otel, progress, react_loop, run_log, structured, testing
 from executionkit.engine import parallel, retry
 from executionkit.patterns.react_loop import LoopOptions
 from executionkit.patterns.structured import StructuredOptions
@@ -23,6 +23,7 @@ MODULES = {
     "": executionkit,
     "answers.": answers,
     "mcp.": mcp,
+    "otel.": otel,
     "progress.": progress,
     "run_log.": run_log,
     "testing.": testing,

@@ -161,6 +161,8 @@ class _Door:
 
     def __init__(self, target: LLMProvider) -> None:
         self._target = target
+        for name in ("prices", "model", "base_url"):  # what a run must know of it
+            setattr(self, name, getattr(target, name, None))
 
     async def complete(self, messages: list[dict[str, Any]], **options: Any) -> LLMResponse:
         try:

@@ -18,6 +18,7 @@ from typing import Any, get_origin, get_type_hints
 
 import pytest
 from fakes import NO_WAIT, ONCE, HeldProvider, idle
+from traces import total, traced
 from watching import Watcher, spent
 
 import executionkit
@@ -523,11 +524,18 @@ async def test_options_that_the_pattern_sets_itself_are_refused_before_any_call(
 
 
 @every_pattern
-async def test_every_attempt_on_the_wire_is_counted(pattern: Pattern) -> None:
+async def test_every_attempt_on_the_wire_is_counted_and_traced(pattern: Pattern) -> None:
     async with serving(flaky_model) as (endpoint, provider):
-        result = await pattern.run(provider)
+        with traced() as traces:
+            result = await pattern.run(provider)
     assert endpoint.ledger.calls == 2 * pattern.calls
     assert result.cost == endpoint.ledger.usage
+    root, *inside = traces.tree().splitlines()
+    assert root == f"invoke_{'agent' if pattern.name == 'react_loop' else 'workflow'} {pattern.name}"
+    chats = [line for line in inside if "execute_tool" not in line]
+    assert chats == ["  chat simulated [retry]"] * pattern.calls
+    assert total(traces.chats, "gen_ai.usage.input_tokens") == result.cost.input_tokens
+    assert total(traces.chats, "gen_ai.usage.output_tokens") == result.cost.output_tokens
 
 
 @every_pattern

@@ -1,0 +1,90 @@
+"""The attributes of requests, replies, spends and errors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from executionkit._json import is_array, is_mapping
+from executionkit.errors import LLMError
+from executionkit.observe import CallInfo
+from executionkit.otel import _names as names
+from executionkit.responses import LLMResponse
+from executionkit.types import TokenUsage
+
+
+def error_type(error: BaseException) -> str:
+    """The status code of a server, or the class of the error."""
+    status = error.status_code if isinstance(error, LLMError) else None
+    return type(error).__name__ if status is None else str(status)
+
+
+def add_usage(attributes: dict[str, Any], of: str, usage: TokenUsage, *, without_zeros: bool = False) -> None:
+    """Add the figures of a spend or a budget, under a name of our own: back ends add up those of `gen_ai`."""
+    figures = {
+        "llm_calls": usage.llm_calls,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    for name, value in figures.items():
+        if value or not without_zeros:
+            attributes[f"{names.OWN}{of}.{name}"] = value
+
+
+def add_request(attributes: dict[str, Any], info: CallInfo) -> None:
+    """Add what a request asks for."""
+    if info.temperature is not None:
+        attributes[names.TEMPERATURE] = info.temperature
+    if info.max_tokens is not None:
+        attributes[names.MAX_TOKENS] = info.max_tokens
+    if info.streamed:
+        attributes[names.STREAM] = True
+    if info.options:
+        add_options(attributes, info.options)
+
+
+def add_options(attributes: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """Add the options that the conventions have a name for. Their values are the caller's, and unchecked."""
+    for option, (name, types) in names.OPTIONS.items():
+        value = options.get(option)
+        if isinstance(value, types) and not isinstance(value, bool):
+            attributes[name] = value
+    choices = options.get("n")
+    if isinstance(choices, int) and choices != 1:
+        attributes[names.CHOICES] = choices
+    stop = options.get("stop")
+    stops = [stop] if isinstance(stop, str) else stop if is_array(stop) else []
+    if stops and all(isinstance(each, str) for each in stops):
+        attributes[names.STOP_SEQUENCES] = tuple(stops)
+    wanted = options.get("response_format")
+    if is_mapping(wanted):
+        attributes[names.OUTPUT_TYPE] = "text" if wanted.get("type") == "text" else "json"
+
+
+def add_spent(attributes: dict[str, Any], usage: TokenUsage) -> None:
+    """Add what was counted for a call, so that the spans of a run's calls add up to what it spent."""
+    attributes[names.INPUT_TOKENS] = usage.input_tokens
+    attributes[names.OUTPUT_TOKENS] = usage.output_tokens
+    usd = getattr(usage, "usd", None)
+    if usd is not None:
+        attributes.update(dict.fromkeys(names.COSTS, float(usd)))
+
+
+def add_reply(attributes: dict[str, Any], reply: LLMResponse) -> None:
+    """Add what a reply says of itself."""
+    attributes[names.FINISH_REASONS] = (
+        (reply.finish_reason, *(each.finish_reason for each in reply.alternatives))
+        if reply.alternatives
+        else (reply.finish_reason,)
+    )
+    found = {
+        names.RESPONSE_ID: in_body(reply, "id"),
+        names.RESPONSE_MODEL: in_body(reply, "model"),
+        names.CACHE_READ_TOKENS: reply.cached_tokens,
+        names.REASONING_TOKENS: reply.reasoning_tokens,
+    }
+    attributes.update({name: value for name, value in found.items() if value})
+
+
+def in_body(reply: LLMResponse, name: str) -> str | None:
+    """A text in the body of a reply."""
+    value = reply.raw.get(name) if is_mapping(reply.raw) else None
+    return value if isinstance(value, str) and value else None
