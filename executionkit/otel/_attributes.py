@@ -19,14 +19,18 @@ def error_type(error: BaseException) -> str:
 
 def add_usage(attributes: dict[str, Any], of: str, usage: TokenUsage, *, without_zeros: bool = False) -> None:
     """Add the figures of a spend or a budget, under a name of our own: back ends add up those of `gen_ai`."""
-    figures = {
-        "llm_calls": usage.llm_calls,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-    }
-    for name, value in figures.items():
+    for name in ("llm_calls", "input_tokens", "output_tokens"):
+        value = getattr(usage, name)
         if value or not without_zeros:
             attributes[f"{names.OWN}{of}.{name}"] = value
+    if (usd := usd_of(usage)) is not None:
+        attributes[f"{names.OWN}{of}.usd"] = usd
+
+
+def usd_of(usage: TokenUsage) -> float | None:
+    """The dollars in a spend or a budget; None if they are not known."""
+    usd = getattr(usage, "usd", None)
+    return None if usd is None else float(usd)
 
 
 def add_request(attributes: dict[str, Any], info: CallInfo) -> None:
@@ -63,9 +67,8 @@ def add_spent(attributes: dict[str, Any], usage: TokenUsage) -> None:
     """Add what was counted for a call, so that the spans of a run's calls add up to what it spent."""
     attributes[names.INPUT_TOKENS] = usage.input_tokens
     attributes[names.OUTPUT_TOKENS] = usage.output_tokens
-    usd = getattr(usage, "usd", None)
-    if usd is not None:
-        attributes.update(dict.fromkeys(names.COSTS, float(usd)))
+    if (usd := usd_of(usage)) is not None:
+        attributes.update(dict.fromkeys(names.COSTS, usd))
 
 
 def add_reply(attributes: dict[str, Any], reply: LLMResponse) -> None:
