@@ -9,9 +9,9 @@ of every call. Each figure is the median of several repetitions. Bare and patter
 machine that slows down affects both alike. `added` is the median of the differences, with its middle half.
 
 In the last tables `bare` is the pattern without an observer, and `pattern` the same with one. The aim is 40
-microseconds. Until an observer is given, a call tests one flag, so that table comes last. With opentelemetry-sdk
-there is another: what spans add, and metrics, which have no aim. Nothing is exported. Half of what a span adds,
-and nearly all that metrics add, is work of the SDK.
+microseconds. Until an observer is given, a call tests one flag, so these tables come last. Where
+opentelemetry-sdk is installed, there is one of what spans add, and metrics, which have no aim. Nothing is
+exported. Half of what a span adds, and nearly all that metrics add, is work of the SDK.
 
 Not shown: HTTP, JSON and TLS, which cost a real call milliseconds; memory; the time that calls wait for each
 other under a budget on tokens; the threads that run plain functions given as tools.

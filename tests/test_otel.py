@@ -203,7 +203,7 @@ def test_a_run_without_an_event_loop_nests_in_the_span_of_its_caller() -> None:
 async def test_a_call_has_the_attributes_of_the_conventions() -> None:
     usage = {
         **USAGE,
-        "prompt_tokens_details": {"cached_tokens": 64},
+        "prompt_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 16},
         "completion_tokens_details": {"reasoning_tokens": 8},
     }
     options: dict[str, Any] = {
@@ -243,10 +243,13 @@ async def test_a_call_has_the_attributes_of_the_conventions() -> None:
         "gen_ai.usage.input_tokens": 100,
         "gen_ai.usage.output_tokens": reply.output_tokens,
         "gen_ai.usage.cache_read.input_tokens": 64,
+        "gen_ai.usage.cache_write.input_tokens": 16,
         "gen_ai.usage.reasoning.output_tokens": 8,
         "server.address": "127.0.0.1",
         "server.port": urlsplit(url).port,
     }
+    counted = {name for name in traces.metrics if name.startswith("gen_ai.client.inference.usage.")}
+    assert len(counted) == 5
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from executionkit._json import is_array, is_mapping
 from executionkit.errors import LLMError
 from executionkit.observe import CallInfo
 from executionkit.otel import _names as names
-from executionkit.responses import LLMResponse
+from executionkit.responses import LLMResponse, token_count
 from executionkit.types import TokenUsage
 
 
@@ -82,6 +82,7 @@ def add_reply(attributes: dict[str, Any], reply: LLMResponse) -> None:
         names.RESPONSE_ID: in_body(reply, "id"),
         names.RESPONSE_MODEL: in_body(reply, "model"),
         names.CACHE_READ_TOKENS: reply.cached_tokens,
+        names.CACHE_WRITE_TOKENS: written_tokens(reply),
         names.REASONING_TOKENS: reply.reasoning_tokens,
     }
     attributes.update({name: value for name, value in found.items() if value})
@@ -91,3 +92,12 @@ def in_body(reply: LLMResponse, name: str) -> str | None:
     """A text in the body of a reply."""
     value = reply.raw.get(name) if is_mapping(reply.raw) else None
     return value if isinstance(value, str) and value else None
+
+
+def written_tokens(reply: LLMResponse) -> int:
+    """The part of the prompt that was written to a cache."""
+    written = token_count(reply.usage.get("cache_creation_input_tokens"))
+    details = reply.usage.get("prompt_tokens_details")
+    if not written and details is not None and is_mapping(details):
+        written = token_count(details.get("cache_write_tokens"))
+    return written or 0

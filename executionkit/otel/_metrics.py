@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from executionkit.otel import _names as names
+from executionkit.otel._attributes import written_tokens
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 
@@ -42,6 +43,9 @@ class Instruments:
         self._input = tokens(names.INFERENCE_INPUT, "{token}", "Tokens of prompts.")
         self._output = tokens(names.INFERENCE_OUTPUT, "{token}", "Tokens of replies.")
         self._cached = tokens(names.INFERENCE_CACHE_READ, "{token}", "Tokens of prompts read from a cache.")
+        self._written = tokens(
+            names.INFERENCE_CACHE_WRITE, "{token}", "Tokens of prompts written to a cache."
+        )
         self._reasoned = tokens(names.INFERENCE_REASONING, "{token}", "Tokens of replies spent on reasoning.")
 
     def call(
@@ -62,6 +66,8 @@ class Instruments:
         if reply is not None:
             if cached := reply.cached_tokens:
                 self._cached.add(cached, counted)
+            if written := written_tokens(reply):
+                self._written.add(written, counted)
             if reasoned := reply.reasoning_tokens:
                 self._reasoned.add(reasoned, counted)
 
