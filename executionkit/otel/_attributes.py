@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from executionkit._json import is_array, is_mapping
+from executionkit._json import is_array, is_mapping, is_object
 from executionkit.errors import LLMError
 from executionkit.observe import CallInfo
 from executionkit.otel import _names as names
@@ -90,7 +90,7 @@ def add_reply(attributes: dict[str, Any], reply: LLMResponse) -> None:
 
 def in_body(reply: LLMResponse, name: str) -> str | None:
     """A text in the body of a reply."""
-    value = reply.raw.get(name) if is_mapping(reply.raw) else None
+    value = reply.raw.get(name) if is_object(reply.raw) else None
     return value if isinstance(value, str) and value else None
 
 

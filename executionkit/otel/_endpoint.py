@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from executionkit.otel import _names as names
@@ -16,12 +15,12 @@ def endpoint_of(base_url: str | None) -> Mapping[str, str | int]:
         url = urlsplit(base_url or "")
         host, port = url.hostname, url.port
     except ValueError:
-        return MappingProxyType(found)
+        return found
     if host:
         found[names.PROVIDER] = provider_at(host)
         found[names.SERVER_ADDRESS] = host
         found[names.SERVER_PORT] = port or (80 if url.scheme == "http" else 443)
-    return MappingProxyType(found)
+    return found
 
 
 def provider_at(host: str) -> str:
