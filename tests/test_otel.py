@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -487,7 +488,8 @@ with traced() as traces:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_a_forked_process_goes_on_tracing() -> None:
+    here = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, "-c", FORKED], cwd="tests", capture_output=True, text=True, check=False
+        [sys.executable, "-c", FORKED], cwd=here, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")

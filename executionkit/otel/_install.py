@@ -28,7 +28,7 @@ def instrument(
 ) -> None:
     """Tell OpenTelemetry of every run, call and tool of this process from now on.
 
-    A second call replaces the settings of the first. Runs that are under way keep to theirs.
+    A second call replaces the settings of the first. A span that has begun keeps to those of its time.
 
     Args:
         tracer_provider: Makes the spans. Defaults to the global one, which may be set later.

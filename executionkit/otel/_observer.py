@@ -1,8 +1,9 @@
 """`OTelObserver`: tells OpenTelemetry of runs, calls and tools."""
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from executionkit.observe import CallInfo, RunInfo, ToolInfo
+from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan
 from executionkit.otel._names import Conventions
 from executionkit.otel._scopes import CallScope, RunScope, ToolScope
 from executionkit.otel._telemetry import ConversationId, Telemetry
@@ -43,14 +44,14 @@ class OTelObserver:
             raise ValueError(f'conventions must be "2026-11", got {conventions!r}')
         self._telemetry = Telemetry(tracer_provider, meter_provider, conversation_id, content=content)
 
-    def run(self, info: RunInfo, /) -> RunScope:
+    def run(self, info: RunInfo, /) -> AbstractContextManager[RunSpan]:
         """Begin the span of a run."""
         return RunScope(self._telemetry, info)
 
-    def call(self, info: CallInfo, /) -> CallScope:
+    def call(self, info: CallInfo, /) -> AbstractContextManager[CallSpan]:
         """Begin the span of a call of the model."""
         return CallScope(self._telemetry, info)
 
-    def tool(self, info: ToolInfo, /) -> ToolScope:
+    def tool(self, info: ToolInfo, /) -> AbstractContextManager[ToolSpan]:
         """Begin the span of a call of a tool."""
         return ToolScope(self._telemetry, info)
