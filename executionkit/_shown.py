@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta
 from enum import Enum
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from executionkit._prompt import Data
@@ -140,9 +141,11 @@ def _content(value: object) -> object:
 
 
 def _field_names(value: object) -> list[str] | None:
-    """The fields of a dataclass, an attrs class or a msgspec struct that its `repr` has."""
+    """The fields of a dataclass, an attrs class, a msgspec struct or a namespace that its `repr` has."""
     if is_dataclass(value):
         return None if isinstance(value, type) else [spec.name for spec in fields(value) if spec.repr]
+    if isinstance(value, SimpleNamespace):
+        return list(vars(value))
     kind: Any = type(value)
     if isinstance(attributes := getattr(kind, "__attrs_attrs__", None), tuple):
         return [spec.name for spec in attributes if spec.repr is not False]

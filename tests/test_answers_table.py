@@ -1452,6 +1452,54 @@ Die Antwort ist der 3. Mai.
 Ответ: больше 3.
 """,
     ),
+    (
+        None,
+        r"""
+I don't think the answer is 42.
+It is not true that the answer is 42.
+Suppose the answer is 42.
+One might think the answer is 42.
+A common mistake is that the answer is 42.
+Some people say the answer is 42, but that is wrong.
+The answer is 42. Wait, that's wrong.
+The answer is 42. Wait, let me recheck: 6 * 8 = 48.
+The answer is 42... actually, 43.
+The answer is 42, I mean 43.
+\boxed{42}⏎⏎Hold on, let me recount.
+<answer>42</answer> Correction: 43
+It is 42. Oops, I forgot one.
+~~42~~
+The answer is 42. But that can't be right.
+答案：42。抱歉，是43。
+The answer is Ann: 42, Bob: 43.
+Answer:⏎- Ann: 42⏎- Bob: 43
+The answer is 42, give or take 3.
+The answer is iPhone 42.
+答案是42。等等，应该是43。
+如果答案是42，那么x是偶数。
+答えは42を超えます。
+答えは3番目です。
+정답은 42보다 큽니다.
+정답은 1990년대입니다.
+""",
+    ),
+    (
+        42,
+        r"""
+Wait, I forgot the tax. The answer is 42.
+I'm not sure, but the answer is 42.
+There is no doubt that the answer is 42.
+The answer is 42. No further steps are needed.
+The answer is 42. Actually, that is also what the book gives.
+The answer is 42. Wait for it to cool.
+If x = 2, then the answer is 42.
+41. Wait, that's wrong.⏎⏎42
+First I get 2 + 2 = 4. Wait, no.⏎Let me redo it.⏎⏎**42**
+~~41~~ 42
+Final answer (in km): 42
+""",
+    ),
+    (2000, "2000\nThe answer is 2000."),
 ]
 
 
@@ -1570,6 +1618,25 @@ en az 3
 최대 3
 """,
     ),
+    (
+        None,
+        r"""
+La respuesta es la página 12.
+La réponse est l'étape 12.
+Ответ: глава 12.
+A resposta é no mínimo 12.
+La réponse est 12 au maximum.
+La respuesta es inferior a 12.
+Die Antwort übersteigt 12.
+La réponse est la moitié de 12.
+Die Antwort ist 12 zum Quadrat.
+Je ne pense pas que la réponse est 12.
+Si la respuesta es 12, x es primo.
+Die Antwort ist 12, nein, 13.
+La réponse est 12. Attendez, c'est 13.
+""",
+    ),
+    (12, "Das Maximum ist 12.\nSi on compte bien, la réponse est 12.\nDie Antwort ist 12, nicht 13."),
 ]
 
 
@@ -2133,6 +2200,36 @@ Answer: C? or D?
 Answer: C as well as D
 The answer is C as well as D.
 1. A⏎2. C
+""",
+    ),
+    (
+        "ABCD",
+        None,
+        r"""
+The answer is B. Wait, actually it's C.
+Answer: B⏎⏎Correction: C
+B — no wait
+Some would say the answer is B, but that's wrong.
+Is the answer B?
+~~B~~
+A. 3 B. 4 C. 5 D. 6
+Formula: A = πr²
+x = A
+答案是B。等等，应该是C。
+如果答案是B，则A错。
+""",
+    ),
+    (
+        "ABCD",
+        "B",
+        r"""
+Answer (A-D): B
+~~C~~ B
+Answer: B = 12
+A resposta correta é a letra B.
+I don't know much about it, but the answer is B.
+The answer is B because that is wrong for A.
+Maybe C. Wait, the capital moved.⏎⏎B
 """,
     ),
 ]
@@ -2786,6 +2883,35 @@ If the customer were happy it would be positive.
 If true, then so.
 """,
     ),
+    # Labels that are taken back, spoken of, part of a word, or a bound; "no" of other languages.
+    (
+        ("yes", "no"),
+        "no",
+        "No. That's wrong.\nAnswer (yes or no): no\n~~yes~~ no\nThe answer is no. Wait times are longer.",
+    ),
+    (
+        ("yes", "no"),
+        None,
+        "The answer is yes. Wait, no.\nI don't think the answer is yes.\nIf the answer is yes, go on."
+        "\n~~yes~~\nAlmost yes.",
+    ),
+    (
+        ("low", "medium", "high"),
+        None,
+        "at least medium\nhigher than low\nbelow high\nsemi-high\nHardly, rarely high.\nabove medium",
+    ),
+    (
+        ("low", "medium", "high"),
+        "high",
+        "The answer is high, more than expected.\nHigh: more than 5 failures.",
+    ),
+    (("sim", "não"), None, "A resposta não é sim.\nNão sei."),
+    (("нет", "да"), None, "Нет данных.\nЗдесь нет ошибки."),
+    (("нет", "да"), "нет", "Нет, оно делится на 7.\nОтвет: нет"),
+    (("はい", "いいえ"), "いいえ", "いいえ、素数ではありません。\n正解：いいえ"),
+    (("はい", "いいえ"), None, "はい、いいえのどちらとも言えません。"),
+    (("是", "否"), "否", "否，91 = 7 × 13。\n答案是：否"),
+    (("positivo", "negativo"), None, "nada positivo\nmenos positivo\nnunca positivo"),
 ]
 
 

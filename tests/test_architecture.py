@@ -15,7 +15,10 @@ assert _SPEC is not None
 assert _SPEC.origin is not None
 PACKAGE = Path(_SPEC.origin).parent
 
-GROUND = {"_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_display", "_warning", "_threads"}
+GROUND = {
+    *("_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_display", "_warning", "_threads"),
+    "_corrections",
+}
 VALUES = GROUND | {
     *("_schema", "responses", "_messages", "_opening"),
     *("streaming", "events", "protocols", "tools", "approval", "types", "errors"),
@@ -36,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_text": set(),
     "_callables": set(),
     "_codes": set(),
+    "_corrections": set(),
     "_lazy": set(),
     "_version": set(),
     "_carried": set(),

@@ -206,6 +206,10 @@ CERTAIN = [
 ]
 
 UNCERTAIN = [
+    # Taken back.
+    "Score: 8. Wait, no: 6.",
+    "Score: 8\n\nActually, 6.",
+    "I'd give it 8/10. My mistake, 6/10.",
     "",
     "   ",
     "I can't rate this.",

@@ -15,6 +15,7 @@ from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple, TypedDict
 from unittest.mock import Mock
 
@@ -141,6 +142,7 @@ PRICE = {"amount": "1.50", "at": "2024-01-01T00:00:00+02:00", "key": "**********
         (Prices([Price()]), [PRICE]),
         (Loose(ratio=Fraction(1, 3), other=Plain()), {"ratio": "1/3", "other": "<Plain object>"}),
         ([Point(1, 2)], [{"x": 1, "y": 2}]),
+        (SimpleNamespace(a={1}), {"a": [1]}),
         (Film(title="M"), {"title": "M"}),
         (Cat("Tom"), {"name": "Tom", "colour": "red"}),
         (Row((1, 2)), {"a": 1, "b": 2}),

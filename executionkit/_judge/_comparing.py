@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from executionkit._corrections import is_taken_back
 from executionkit._judge._asking import Question, fence_for, request_about
 from executionkit._judge._replies import json_object, spoken
 from executionkit._judge._scoring import schema_of, shown
@@ -63,6 +64,7 @@ _LINE: Final = re.compile(
     r" ?(?:[.!;]?$|[.!;] |[-–—(] ?|,? (?:because|since|as it)\b.*)",
     re.IGNORECASE,
 )
+_NAMED: Final = re.compile(r"\b(?:[AB]|tie)\b")
 _SENTENCE: Final = re.compile(
     rf"{LEAD}{_SIDE} is (?:the )?(?:better|winner)(?: answer| one)?[.!]?", re.IGNORECASE
 )
@@ -140,4 +142,15 @@ def read_comparison(reply: str, cut_off: bool = False) -> Verdict | None:  # noq
     lines = [match for line in text.split("\n") for match in [_LINE.match(line)] if match]
     lines = lines or [match for match in [_SENTENCE.fullmatch(text.rpartition("\n")[2])] if match]
     sides = {match["side"].lower() for match in ([whole] if whole else lines)}
+    if (
+        not whole
+        and lines
+        and is_taken_back(_after(lines[-1], text), lambda piece: bool(_NAMED.search(piece)))
+    ):
+        return None
     return _VERDICTS[sides.pop()] if len(sides) == 1 else None
+
+
+def _after(last: re.Match[str], text: str) -> str:
+    """The text after the side that the last match names."""
+    return last.string[last.end("side") :] + text[text.rfind(last.string) + len(last.string) :]

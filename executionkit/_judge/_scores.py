@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
+from executionkit._corrections import is_taken_back
 from executionkit._judge._replies import json_object, reasons_in_json, spoken
 from executionkit._judge._shapes import plain_text, shapes_of_scores
 from executionkit.types import Evaluation
@@ -41,9 +42,9 @@ def read_score(reply: str, *, cut_off: bool = False) -> float | None:
     if whole := shapes_of_scores().bare.fullmatch(text):
         return _value(whole)
     lines = text.split("\n")
-    for scores in _lines_of_score(text, lines):
+    for scores, end in _lines_of_score(text, lines):
         if scores:
-            return _agreed(scores)
+            return None if _is_taken_back(text[end:]) else _agreed(scores)
     return None if cut_off else _agreed([score for line in lines for score in _in_prose(line)])
 
 
@@ -124,23 +125,33 @@ def _stated(value: object, label: re.Match[str]) -> float | None:
 # -- lines and prose ---------------------------------------------------------------------------------------
 
 
-def _lines_of_score(text: str, lines: list[str]) -> Iterator[list[float | None]]:
-    """The scores that have a line of their own: final ones, then others."""
+def _lines_of_score(text: str, lines: list[str]) -> Iterator[tuple[list[float | None], int]]:
+    """The scores that have a line of their own, and where the last ends: final ones, then others."""
     shapes = shapes_of_scores()
-    joined = [
-        f"{one} {two}"
-        for one, two in pairwise(lines)
-        if shapes.heading.fullmatch(one) and shapes.bare.fullmatch(two)
+    ends = [*accumulate(len(line) + 1 for line in lines)]
+    placed = [
+        *zip(lines, ends, strict=True),
+        *(
+            (f"{one} {two}", end)
+            for (one, two), end in zip(pairwise(lines), ends[1:], strict=True)
+            if shapes.heading.fullmatch(one) and shapes.bare.fullmatch(two)
+        ),
     ]
-    matches = [match for line in [*lines, *joined] for match in [shapes.line.fullmatch(line)] if match]
-    matches = [match for match in matches if _is_label(match)]
-    is_final = [bool(match["final"] or match["overall"] or match["doubtful"]) for match in matches]
-    alone = [match for match in [shapes.boxed.fullmatch(lines[-1])] if match]
-    yield [
-        *(_value(match) for match, final in zip(matches, is_final, strict=True) if final),
-        *map(_value, [*shapes.tag.finditer(text), *alone]),
-    ]
-    yield [_value(match) for match, final in zip(matches, is_final, strict=True) if not final]
+    found = [(match, end) for line, end in placed for match in [shapes.line.fullmatch(line)] if match]
+    final: list[tuple[float | None, int]] = []
+    others: list[tuple[float | None, int]] = []
+    for match, end in found:
+        if _is_label(match):
+            is_final = match["final"] or match["overall"] or match["doubtful"]
+            (final if is_final else others).append((_value(match), end))
+    final += [(_value(match), match.end()) for match in shapes.tag.finditer(text)]
+    final += [(_value(match), len(text)) for match in [shapes.boxed.fullmatch(lines[-1])] if match]
+    for scores in (final, others):
+        yield [score for score, _ in scores], max((end for _, end in scores), default=0)
+
+
+def _is_taken_back(after: str) -> bool:
+    return is_taken_back(after, lambda piece: re.search(r"\d", piece) is not None)
 
 
 def _in_prose(line: str) -> Iterator[float | None]:
@@ -151,6 +162,8 @@ def _in_prose(line: str) -> Iterator[float | None]:
     if not given:
         return
     yield from map(_value, given)
+    if _is_taken_back(line[max(match.end() for match in given) :]):
+        yield None
     # Another share in the same line, or a score for a part and a number for another.
     yield from map(_value, shapes.share.finditer(line))
     for match in given:

@@ -27,7 +27,7 @@ _FOLLOWS: Final = (
     r"|şık\w*|seçene\w*|ist|sind|war|est|es|è|é|weil|denn|car|porque"
 )
 _LEADS: Final = (
-    "option|choice|letter|answer|cevap|yanıt|alternative|candidate|item|possibility|response|assistant|model|summary"
+    "option|choice|letter|letra|lettre|lettera|buchstabe|буква|вариант|alternativa|answer|cevap|yanıt|alternative|candidate|item|possibility|response|assistant|model|summary"
     "|output|text|story"
     "|essay|translation|solution|system|reply|completion|proposal|design|draft|document|statement|sentence"
     "|passage"
@@ -112,7 +112,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     )
     # Letters with the texts of their options, and letters that are called options.
     items = re.compile(
-        rf"(?<![A-Za-z0-9_(])({either})\)(?=\s)|(?<![A-Za-z0-9_.'’-])([{upper}])[.)]\*{{0,2}}\s+(?=[A-Z])"
+        rf"(?<![A-Za-z0-9_(])({either})\)(?=\s)|(?<![A-Za-z0-9_.'’-])([{upper}])[.)]\*{{0,2}}\s+(?=\S)"
         rf"|(?i:\b(?:options?|choices?)\s+|选项|選項|選択肢)\(?([{upper}])(?![A-Za-z0-9_'’])"
     )
     small = re.compile(rf"(?<![\w'’(.])(?!a)[{upper.lower()}](?![\w'’.]\w)(?![\w'’])")
@@ -146,6 +146,8 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
             return None
         if not any(one[1] or _is_chosen(one) for one in found):
             return None
+        if any(_is_of_a_formula(one) or _ASKED.match(text, one.end()) for one in found):
+            return None
         if any(_DENIED_REST.match(text, one.end()) for one in found):
             return None
         if any(more.match(text, one.end()) or is_denied(text, *one.span()) for one in found):
@@ -164,6 +166,9 @@ _DENIED_REST: Final = re.compile(
     r"|true))\W*\Z)|\W*[✗✘❌✖]",
     re.IGNORECASE,
 )
+_ASKED: Final = re.compile(r"[\s*_`)\]\"'”]*\?")
+_EQUALS: Final = re.compile(r"\s*=[^=]")
+_VARIABLE_BEFORE: Final = re.compile(r"(?<!\w)[A-Za-z]\s*=\s*\Z")
 _BEFORE: Final = re.compile(rf"(?:\A|[^\w\s°]|(?<!\w)(?:{_LEADS}))[\s*_`\"'“(\[]*\Z|\n\s*\Z", re.IGNORECASE)
 _AFTER: Final = re.compile(
     rf"[*_`\"'”)\]]*(?:\s+(?!{_MUSIC})(?:[A-Z0-9(\"'“]|(?:{_FOLLOWS})\b)|\s*(?:[^\w\s]|\Z)|\s*\n)"
@@ -181,6 +186,14 @@ def _is_marked(text: str, start: int, end: int) -> bool:
 def _ends_a_name(letter: re.Match[str]) -> bool:
     text, start = letter.string, letter.start()
     return not _BEFORE.search(text[max(0, start - 40) : start])
+
+
+def _is_of_a_formula(letter: re.Match[str]) -> bool:
+    """Whether a letter is a variable: "the area A = 5", "x = A". An option may begin "B = 5"."""
+    text, (start, end) = letter.string, letter.span()
+    before = text[max(0, start - 40) : start]
+    is_defined = _EQUALS.match(text, end) is not None and before.strip(" \n(*") != ""
+    return is_defined or _VARIABLE_BEFORE.search(before) is not None
 
 
 def _is_chosen(letter: re.Match[str]) -> bool:

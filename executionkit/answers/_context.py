@@ -29,6 +29,12 @@ _MULTIPLES: Final = (
     "times|twice|double|triple|(?:roots?|square|cube|factorial|log(?:arithm)?|sum|product|difference"
     "|hal(?:f|ves)|thirds?"
     "|quarters?|fourths?|fifths?|tenths?) of|added to|subtracted from"
+    # The same in other languages
+    r"|(?:hälfte|doppelte|\w+fache|wurzel|quadrat|drittel|viertel|moitié|double|triple|tiers|quart"
+    r"|racine(?: carrée)?|carré|mitad|doble|tercio|cuarto|raíz(?: cuadrada)?|cuadrado|metade|dobro|triplo"
+    r"|terço|raiz(?: quadrada)?|quadrado|metà|doppio|terzo|radice(?: quadrata)?|quadrato|половин[аы]"
+    r"|корень|квадрат)"
+    r" (?:von|aus|de|di|из|от)"
 )
 _RATIOS: Final = "per|out of|(?:for )?every|in every"
 _BOUNDS: Final = (
@@ -39,10 +45,13 @@ _BOUNDS: Final = (
     "|except(?: for)?|excluding|no longer|without|instead of|rather than|far from|nowhere near"
     "|(?:just )?shy of|anything but|all but|bounded (?:above |below )?by|every \\w+ from|thrice|no"
     "|supérieure? à|inférieure? à|hasta|tot"
+    "|(?:aller)?(?:mindestens|höchstens)|wenigstens|übersteigt|überschreitet|dépasse|supera|excede|sous|bajo|sotto"
+    "|(?:inf[eé]rior|sup[eé]rior|minor|maggior|menor|mayor|maior)\\w{0,2} (?:a|à|di|de|que|do que)|превышает"
     "|ab|bis|halb|viertel (?:vor|nach)|a las?|alle|às|до|от|свыше|выше|ниже|более|больше|менее|меньше|минимум"
     "|максимум|minst|högst|mindst|højst|(?:co )?naj(?:mniej|wyżej)|powyżej|poniżej|en (?:az|fazla|çok)"
     "|ít nhất|nhiều nhất|hơn|paling (?:sedikit|banyak)"
-    "|capped at|anywhere from|north of|short of|(?:max|min)(?:imum|imal)?(?: of)?|(?:max|min)\\."
+    "|capped at|anywhere from|north of|short of|m(?:[aáàâ]x|[iíî]n)(?:im\\w*)?(?: (?:of|de|d[ie]|von))?"
+    "|(?:max|min)\\."
 )
 _FRACTIONS: Final = (
     "hal(?:f|ves)|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?"
@@ -54,6 +63,11 @@ _REFERENCES: Final = (
     r"|no\.|pp?\.|eqn?s?\.|figs?\."
     r"|sec\.|ch\.|vol\.|art\.|nr\.?|n[°º]|núm\.|abs\.|kap\.|ver"
     r"|weeks?|day|room|flight|stage|phase|round|type|rule|route|highway|row|column|lesson|season|episode"
+    # The same in other languages
+    r"|seite|kapitel|abschnitt|frage|aufgabe|schritt|tag|jahrhundert|zimmer|raum|zeile|pages?|chapitre|étape"
+    r"|exercice|siècle|chambre|ligne|página|capítulo|paso|pregunta|ejercicio|siglo|etapa|questão|século"
+    r"|pagina|capitolo|passo|domanda|esercizio|secolo|bladzijde|hoofdstuk|глава|страница|вопрос|задача|шаг"
+    r"|номер|век|пункт"
 )
 _MORE: Final = (
     "more|less|fewer|greater|higher|lower|larger|smaller|bigger|over|above|under|below|up|upwards?|down"
@@ -86,12 +100,13 @@ UNSURE: Final = re.compile(
     r"|almeno|al massimo|(?:più|meno) d[ie]|fino a|pelo menos|no máximo|até|non|não|niet|geen|minstens"
     r"|hoogstens"
     r"|(?:meer|minder) dan"
-    r"|не|нет|нельзя|между|(?:более|больше|менее|меньше) чем|no (?:es|son|era|fue|hay|está|puede)"
+    r"|не|нет|нельзя|между|(?:более|больше|менее|меньше) чем"
+    r"|no (?:es|son|era|fue|hay|está|puede|creo|pienso|sé|se)"
     r"|inte|ikke|mellan|mellem|mellom|(?:mer|mere|mindre) (?:än|end|enn)|nie|między|(?:więcej|mniej) niż"
     r"|değil|arasında|không|bukan|tidak|(?:lebih|kurang) dari)\b|n['’]t\b|\\infty|[≠<>≤≥±√∛∜∞⩽⩾≦≧≪≫≲≳∈∓]|!="
     r"|不[是为為到超足小大多少]|并非|並非|错误|錯誤|至少|至多|最多|最少|超过|超過|多于|少于|大于|小于|低于|高于|多於|少於|大於|小於|介于|之间"
     r"|(?:最[大小高低]|최[대소])\s?(?=[0-9])|少なくとも|多くとも|多くて|적어도|많아야|아닙|않"
-    r"|ではな|じゃな|ありません|未満|未满|以上|以下|以内|より(?:大|小|多|少)|아니|이상|이하|미만|초과",
+    r"|ではな|じゃな|ありません|未満|未满|以上|以下|以内|より(?:大|小|多|少)|아니|이상|이하|미만|초과|보다|を(?:超|上回|下回)",
     re.IGNORECASE,
 )
 # Right before a number, its sign and its currency.
@@ -115,7 +130,7 @@ NOT_AFTER: Final = re.compile(
 # The same, where upper and lower case differ: dates, and names that hold a number.
 NAME_BEFORE: Final = re.compile(
     rf"(?<!\w)(?:[123]?[0-9](?:st|nd|rd|th)?\s+)?{_MONTHS}\.?\s+(?:the\s+)?\Z|(?:AD|BC)\s+\Z"
-    r"|[a-z],?\s+[A-Z][a-z]+[A-Z]?\w*\s+\Z"
+    r"|[a-z],?\s+[A-Z][a-z]+[A-Z]?\w*\s+\Z|\b[a-z]+[A-Z]\w*\s+\Z"  # "iPhone 15"
 )
 # A text that is nothing but capital words and a number, unless they are words that lead to it.
 _NAME: Final = re.compile(r"\W*(?!(?:{_LEADING})\b)(?:[A-Z][A-Za-z]*\s+)+\Z".replace("{_LEADING}", _LEADING))
@@ -124,14 +139,17 @@ _END: Final = re.compile(r"\W*\Z")
 # Right after a number and its scale or sign of percent.
 NOT_BEFORE: Final = re.compile(
     r"[\s)*_\"'”]*\(?[?？]|\s*(?:[+*×÷·^√±<>≤≥≠=\\]|/(?![^\W\d_])|/(?!(?-i:[smhglLVWAJN])\b)[^\W\d_](?!\w))"
-    r"|:[a-z](?!\w)|\.x\b|\s*(?:minimum|maximum|max\b|tops|odd|noon|midnight|in the (?:morning|afternoon"
+    r"|:[a-z](?!\w)|\.x\b|\s*(?:(?:(?:as|at|au|como|come|als|no|im|de)\s+(?:an?\s+|the\s+)?)?"
+    r"(?:max|m(?:[aáàâ]x|[iíî]n)im\w*)\b|tops|odd|noon|midnight|in the (?:morning|afternoon"
     r"|evening)|at night)\b"
     r"|\s*(?:over|(?:percent\s+)?(?:of|von|de|di)|to\s+the)\s+[b-z](?!\w)|\.?[ºª]|\s*的(?:倍数|倍數|平方|立方|阶乘)"
     r"|\s*(?:bis\s|(?:and\s+)?(?:up|on)wards?\b)"
     r"|\s*[-–—]\s?\(|\s*[-–—]\s?[A-Za-z](?!\w|\s+[a-z])"
     r"|\s*[-–—][\s.]*\Z|-[^\W\d_]|\([A-Za-z]\s*[-+*/^=)]|\s*!\s*[.!$\\)=]|['’]s\b"
     r"|[^\S\n]*[^\W\d_]*\+(?!\w)|\s*(?:,|and|;)\s*[A-Za-z]\s?="
-    rf"|\s*-?(?:(?:{_ARITHMETIC}|minus|squared|cubed|factorial|choose|pi|tau|phi|theta|alpha|beta|lambda"
+    rf"|\s*-?(?:(?:{_ARITHMETIC}|minus|squared|cubed"
+    rf"|(?:zum|im) quadrat|au (?:carré|cube)|al (?:cuadrado|cubo|quadrato)|ao (?:quadrado|cubo)"
+    rf"|в (?:квадрате|кубе)|factorial|choose|pi|tau|phi|theta|alpha|beta|lambda"
     rf"|roots?)(?!\w)"
     rf"|(?:and\s+(?:a|one|{_COUNTS})\s+)?(?:{_FRACTIONS})(?!\w)(?!\s+of an? (?:hour|minute|million)))"
     rf"|\s*and\s+a\s+(?:{_FRACTIONS})|\s+{_COUNTS}\b"
@@ -150,7 +168,7 @@ NOT_BEFORE: Final = re.compile(
     rf"|(?:\s+\w+)?\s*(?:(?:out\s+)?of|in(?:\s+every)?)\s+(?:every\s+)?{_COUNTS}\b"
     rf"|\s*to\s+the\s+(?:power|\w+\s+power)\b"
     r"|(?:\W{1,3}\w+)?\W{1,3}(?:below|under|unter|sous|sotto|bajo)\s+(?:zero|freezing|null|zéro|cero)\b"
-    r"|\s?(?:[年]?\s?[月日号號時时点點월일시](?!間|间)|[多余餘]|倍?[或和到至、~～]\s*[一二三四五六七八九十])",
+    r"|\s?(?:[年]?\s?[月日号號時时点點월일시](?!間|间)|\s?(?:番目|번째|年代|년대)|[多余餘]|倍?[或和到至、~～]\s*[一二三四五六七八九十])",
     re.IGNORECASE,
 )
 NAME_AFTER: Final = re.compile(

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
+from executionkit._corrections import is_taken_back, without_struck
+from executionkit.answers._denial import without_idioms
 from executionkit.engine.thoughts import without_thoughts
 
 T = TypeVar("T")
@@ -17,13 +19,17 @@ class Declared(NamedTuple):
         start: Where it begins.
         text: The text it declares; for a phrase, everything up to the end of its clause.
         is_marked: Whether it is a box, tag or mark, made to hold the answer and nothing else.
+        at: Where its text begins.
         rest: What follows it, up to the end of a sentence, line or item.
+        is_spoken_of: Whether a phrase is only spoken of: supposed, doubted, or said by others.
     """
 
     start: int
     text: str
     is_marked: bool
+    at: int
     rest: str = ""
+    is_spoken_of: bool = False
 
 
 _BOX: Final = re.compile(r"\\f?box(?:ed)?\s*\{")
@@ -41,10 +47,10 @@ def boxes(text: str) -> Iterator[Declared]:
             depth += {"{": 1, "}": -1}.get(brace[0], 0)
             if not depth:
                 end = brace.end()
-                yield Declared(box.start(), text[box.end() : brace.start()], is_marked=True)
+                yield Declared(box.start(), text[box.end() : brace.start()], is_marked=True, at=box.end())
                 break
         else:
-            yield Declared(box.start(), "", is_marked=True)
+            yield Declared(box.start(), "", is_marked=True, at=box.end())
             return
 
 
@@ -56,15 +62,16 @@ def tags(text: str, tag: str) -> Iterator[Declared]:
         if not found[1]:
             start, inner = found.start(), found.end()
         elif start is not None:
-            yield Declared(start, text[inner : found.start()], is_marked=True)
+            yield Declared(start, text[inner : found.start()], is_marked=True, at=inner)
             start = None
     if start is not None:
-        yield Declared(start, "", is_marked=True)
+        yield Declared(start, "", is_marked=True, at=inner)
 
 
 _MARK: Final = re.compile(r"^[ \t]*####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
 _PHRASE: Final = re.compile(
     r"\banswers?\b(?:[^\S\n]+(?:to|for)(?:[^\S\n]+[\w'’-]+){1,8}?)?"
+    r"(?:[*_`]*[^\S\n]?\([^()\n]{1,60}\)(?=[*_`]*[^\S\n]?[:：]))?"
     r"(?:[*_`]*[^\S\n]*(?:[:=：]|\b(?:is|are|(?:should|would|must|will)[^\S\n]+be)\b)|[*_`]*[^\S\n]*\n)"
     r"[\s*_`\"'“:=]*(?:(?<=\n)[-+•][^\S\n]+)?",
     re.IGNORECASE,
@@ -112,7 +119,8 @@ _END: Final = re.compile(
 )
 # After a comma or an open bracket, what goes on with the answer: an alternative, or a further item.
 _JOINED: Final = re.compile(
-    r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|also|but also|if not|oder|und|ou|et|o|y|e|of|en)\b"
+    r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|also|but also|if not|give or take|plus or minus"
+    r"|oder|und|ou|et|o|y|e|of|en)\b"
     r"|[或和及と])",
     re.IGNORECASE,
 )
@@ -152,6 +160,10 @@ _OTHERWISE: Final = {
     "for": _OTHER_CASE,
     "but": re.compile(r"\s*(?:it\s+)?(?:could|may|might|can|also)\b", re.IGNORECASE),
 }
+# A list whose items have names: "Ann: 5, Bob: 6".
+_NAMED_ITEM: Final = re.compile(
+    r"[\s*_•-]*(?:(?:and|und|et|y|e|и)\s+)?[^\W\d][\w '’*_-]{0,40}[:=]\s*[*_$€£-]*(?:\d|[A-Z]\b)"
+)
 _VARIABLE: Final = re.compile(r"[b-hj-z](?![A-Za-z])|no\b")
 # After a sentence, one more that takes it back.
 _SECOND: Final = re.compile(
@@ -189,8 +201,48 @@ def phrases(text: str) -> Iterator[Declared]:
             if end is not None or len(rest) < _CLAUSE_AT_MOST:
                 after = "" if end is None else _AFTER.split(rest[end:].lstrip(_BETWEEN), maxsplit=1)[0]
                 yield Declared(
-                    phrase.start(), rest[:end], is_marked=False, rest=_ALSO.sub("", after, count=1)
+                    phrase.start(),
+                    rest[:end],
+                    is_marked=False,
+                    at=phrase.end(),
+                    rest=_ALSO.sub("", after, count=1),
+                    is_spoken_of=_is_spoken_of(text, phrase.start()),
                 )
+
+
+# Right before "the answer is": words after which the clause is no statement of the reply's own.
+_SPEAKS_OF: Final = re.compile(
+    r"(?:\b(?:if|unless|whether|suppos(?:e|ing)|assum(?:e|ing)|imagin(?:e|ing)|pretend(?:ing)?|doubts?"
+    r"|den(?:y|ies|ied)|dis(?:agree|pute|believe)[ds]?"
+    r"|(?:tempting|tempted|easy) to (?:say|think|believe|assume)"
+    r"|thought|believed|guessed"
+    r"|(?:mistake|error|misconception|fallacy|myth|trap|misreading|assumption)(?: (?:here|is|was|would be))*"
+    r"|wenn|falls|ob|angenommen|si|se|supposons|supongamos|suponiendo|supponiamo|suponha|если|предположим)"
+    r"|(?:\b(?:not|never|cannot|hardly|nobody|no one|few|some|many|most|people|others?|someone|anyone"
+    r"|everyone|students?|one|you|they|he|she|un(?:true|likely)|false|wrong|incorrect|mistaken)\b|n['’]t\b)"
+    r"(?:\s+[\w'’]+){0,4}?\s+(?:say|think|believe|claim|mean|true|case|sure|certain|agree|conclude|suggest|imply"
+    r"|feel|argue|guess|assume|assert|state|answer|insist|convinced|likely|possible|expect|said|stated|concluded"
+    r"|claimed|argued|assumed|answered)s?"
+    r"|\b(?:untrue|unlikely|false|wrong|incorrect|impossible|mistaken|claim|can(?:no|['’])t be)"
+    r"|\b(?:pas|no|non|não|nicht|niet|не)(?:\s+\w+)?(?=\s+(?:que|che|dass|dat|что)\b))"
+    r"(?:\s+(?:that|dass|que|che|что))?"
+    r"(?:\s+(?:the|my|your|his|her|our|their|this|an?|correct|right|final|best|real|only|die|la|o))*\s*\Z"
+    r"|(?:如果|假设|假設|假如|若|要是|不认为|不覺得|不觉得|もし|만약)[^，。,\n]{0,4}\Z",
+    re.IGNORECASE,
+)
+_SPOKEN_AT_MOST: Final = 120
+
+
+def _is_spoken_of(text: str, at: int) -> bool:
+    """Whether the clause before a declaration makes it one that the reply only speaks of."""
+    before = without_idioms(text[max(0, at - _SPOKEN_AT_MOST) : at])
+    # A word that begins with one of these is found whole, because the window may begin within it.
+    return (
+        _SPEAKS_OF.search(
+            re.split(r"[.,;:!?\n。，；]|\b(?:but|so|therefore|hence|thus|because|since)\b", before)[-1]
+        )
+        is not None
+    )
 
 
 _BETWEEN: Final = " \t\n.,;:!?…。，、；！？-–—()"
@@ -220,6 +272,8 @@ def _clause(text: str) -> int | None:
             going_on = [_OTHERWISE[end[0].lower()]]
         else:
             going_on = []
+        if kind in ("comma", "stop") and end[0] in ",;\n，、；" and _NAMED_ITEM.match(text):
+            going_on.append(_NAMED_ITEM)
         if end[0] == ".":
             going_on.append(_SECOND)
         if end[0] in "?;；":
@@ -242,7 +296,9 @@ def read(
     text: str,
     only: Callable[[str], T | None],
     bare: Callable[[str], T | None],
-    mentions: Callable[[str], object],
+    mentions: Callable[[str], re.Match[str] | None],
+    *,
+    can_be_wrong: bool = True,
 ) -> T | None:
     """Read the one answer of a reply.
 
@@ -250,40 +306,63 @@ def read(
         text: The reply.
         only: Reads a text that holds one answer, among words; None when it may hold another.
         bare: Reads a line that is an answer and nothing else.
-        mentions: Whether a text has anything in it that looks like an answer.
+        mentions: Finds the first thing in a text that looks like an answer.
+        can_be_wrong: Whether "that is wrong" takes an answer back. After "no" it is the reason.
     """
-    text = without_thoughts(text).strip()
+    text = without_struck(without_thoughts(text)).strip()
     if not text.isascii():
         text = text.translate(_WIDE)
-    marks = (Declared(mark.start(), mark[1], is_marked=True) for mark in _MARK.finditer(text))
+    marks = (
+        Declared(mark.start(), mark[1], is_marked=True, at=mark.start(1)) for mark in _MARK.finditer(text)
+    )
     declared = [*boxes(text), *tags(text, "answer"), *marks, *phrases(text)]
+
+    def is_kept(answer: T, after: str) -> bool:
+        """Whether the text after an answer doesn't take it back."""
+        return not is_taken_back(
+            after,
+            lambda piece: mentions(piece) is not None and only(piece.strip()) != answer,
+            can_be_wrong=can_be_wrong,
+        )
+
     for place in sorted(declared, reverse=True):
+        if place.is_spoken_of:
+            continue
         answer = only(place.text.strip())
         if answer is not None:
             # "The answer is yes, no": another answer and nothing else is a second one.
             second = bare(place.rest) if place.rest else None
-            return answer if second in (None, answer) else None
+            named = mentions(place.text)
+            after = text[place.at + (named.end() if named else len(place.text)) :]
+            return answer if second in (None, answer) and is_kept(answer, after) else None
         if place.is_marked or _DENIAL.match(place.text):
             return None
         if mentions(place.text):
             # Earlier declarations were taken back.
             is_last = text.rstrip(".。!！*_ ").endswith(place.text.rstrip(".。!！*_ "))
-            return None if is_last else _bare_line(text.splitlines(), bare)
+            return None if is_last else _bare_line(text.splitlines(), bare, is_kept)
+    named = mentions(text)
     # With a line break in front, because only a line can begin with a bullet.
-    answer = only(f"\n{text}")
-    return _bare_line(text.splitlines(), bare) if answer is None else answer
+    answer = None if any(place.is_spoken_of for place in declared) else only(f"\n{text}")
+    if answer is None:
+        return _bare_line(text.splitlines(), bare, is_kept)
+    return answer if named is None or is_kept(answer, text[named.end() :]) else None
 
 
 _CONNECTOR: Final = re.compile(r"\W*(?:and|or|und|oder|et|ou|y|o|e)\W*|\s*&\s*", re.IGNORECASE)
 
 
-def _bare_line(lines: list[str], bare: Callable[[str], T | None]) -> T | None:
+def _bare_line(
+    lines: list[str], bare: Callable[[str], T | None], is_kept: Callable[[T, str], bool]
+) -> T | None:
     """The answer that stands alone on the last line, or on the first with nothing on the second."""
     if len(lines) < 2:
         return None
     if _CONNECTOR.fullmatch(lines[-2]):
         return None
     opening = None if lines[1].strip() else bare(lines[0])
+    if opening is not None and not is_kept(opening, "\n".join(lines[1:])):
+        opening = None
     closing = bare(lines[-1])
     if closing is None or opening == closing:
         return opening

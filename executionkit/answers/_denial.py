@@ -15,7 +15,7 @@ DENIED: Final = re.compile(
 )
 # In the clause of the answer.
 _DENIED_NEARBY: Final = re.compile(
-    r"\b(?:no|non|without|hardly|scarcely|nowhere near|far from|anything but|all but|other than"
+    r"\b(?:no|non|without|hardly|scarcely|rarely|seldom|nowhere near|far from|anything but|all but|other than"
     r"|rather than|instead of"
     r"|as opposed to|opposite of|contrary|unlike|lack(?:s|ed|ing)?|absen(?:t|ce)|devoid|free|missing"
     r"|fail(?:s|ed|ing)?"
@@ -23,8 +23,12 @@ _DENIED_NEARBY: Final = re.compile(
     r"|doubt\w*"
     r"|zero|(?<!a )little|nothing|none|nobody|disagree\w*|no longer|avoid\w*|mistake\w*|short of|less than"
     r"|questionable|implausible|impossible|hesita\w+|reluctan\w+|barely|(?:is|are) out"
-    r"|(?:hard|difficult) to|overstat\w+|exaggerat\w+|too strong)\b"
-    r"|\b(?:un|anti|pseudo)-",
+    r"|(?:hard|difficult) to|kaum|weniger?|niemals|nada|nunca|jamás|menos|pouco|poco|jamais|peu|moins|loin"
+    r"|mai|meno|мало|никогда|едва|weinig|nooit|minder|overstat\w+|exaggerat\w+|too strong)\b"
+    r"|\w-\Z"  # "half-true", "anti-": the end of a word before a label
+    # Another degree than that of the label, or a bound.
+    r"|\b(?:than|(?:almost|nearly|partly|partially|half|less|semi|quasi|not quite|below|above|under|beyond"
+    r"|at (?:the )?(?:very )?(?:least|most)|up to|too \w+ to be))(?:\s+(?:an?|the|as))?\s+\Z",
     re.IGNORECASE,
 )
 _CONDITION: Final = re.compile(r"\b(?:if|unless|whether)\b", re.IGNORECASE)

@@ -1,28 +1,35 @@
 """Reading which of a few given labels a reply gives."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from executionkit.answers._declared import read
 from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied, without_idioms
 from executionkit.answers._markup import without_tags
 
-_NO: Final = frozenset(("no", "non", "não", "nao"))
+# In these languages, "no" is also the "not" or the "there is no" of a sentence.
+_NO: Final = frozenset(("no", "non", "não", "nao", "нет", "nie", "ne", "không"))
 # Labels that answer a question and don't describe anything: after one, a text goes on with its reason.
-_NEGATIVE: Final = _NO | {"false", "incorrect", "wrong", "invalid", "nein", "nee", "нет", "f", "n"}
+_NEGATIVE: Final = (
+    _NO
+    | {"false", "incorrect", "wrong", "invalid", "nein", "nee", "nej", "f", "n"}
+    | {*("否", "不", "不是", "错", "错误", "いいえ", "아니요", "아니오", "hayır", "tidak")}
+)
 _POLAR: Final = _NEGATIVE | {
-    *("yes", "true", "correct", "right", "valid", "ja", "oui", "sí", "si", "sì", "sim", "да", "t", "y")
+    *("yes", "true", "correct", "right", "valid", "ja", "oui", "sí", "si", "sì", "sim", "да", "t", "y"),
+    *("tak", "ano", "evet", "ya", "có", "是", "对", "正确", "はい", "예", "네"),
 }
 # A "no" before anything else belongs to a noun: "no doubt", "no one", "no problem".
 _ENDS_NO: Final = re.compile(
-    r"[\"'”’*`)\]}$\\_]+|\s*(?:\Z|[.,;:!?)(\n。，；]|[-–—](?=\s|\Z))"
+    r"[\"'”’*`)\]}$\\_]+|\s*(?:\Z|[.,;:!?)(\n。，、；！]|[-–—](?=\s|\Z))"
     r"|\s+(?:to|in|for|at|on|by|with|without|from|under|here|then|since|because|as|based|given|due|if"
     r"|unless|until|when|otherwise"
     r"|and|or|but|according|after|before|is|was|it|this|that|these|those|he|she|they|we|i|you|the"
     r"|i['’]m)(?![\w-])",
     re.IGNORECASE,
 )
+_WIDE: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _AFTER_OR: Final = re.compile(r"(?:\b(?:or|and|nor)\W{1,3}|/\W{0,2})\Z", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"\.?[^\S\n]*#?\d")
 _DENIED_FIELD: Final = re.compile(
@@ -42,9 +49,8 @@ _UNCERTAIN: Final = re.compile(
     r"|clear)|\b(?:unsure|uncertain|unclear|unknown|maybe|perhaps)\b|\bI do not know\b",
     re.IGNORECASE,
 )
-_TAKES_BACK: Final = re.compile(
-    r"\b(?:wait|actually|correction|scratch that|sorry|oops|on second thought|my mistake)\b", re.IGNORECASE
-)
+# Before the reason of the other answer: "No, actually it is prime."
+_TAKES_BACK: Final = re.compile(r"\b(?:actually|sorry)\b", re.IGNORECASE)
 _TURNS: Final = re.compile(r"\W*(?:but|however|though|although|yet|or)\b", re.IGNORECASE)
 
 
@@ -78,7 +84,7 @@ def label(*labels: str) -> Callable[[str], str | None]:
     if not labels or len(names) < len(labels) or "" in names:
         raise ValueError(f"labels must be different texts, with a letter or digit each, got {labels!r}")
     found = _Labels(names)
-    return lambda text: read(text, found.only, found.bare, found.mentions)
+    return lambda text: read(text, found.only, found.bare, found.first, can_be_wrong=False)
 
 
 class _Labels:
@@ -93,10 +99,12 @@ class _Labels:
         longest_first = sorted(names, key=len, reverse=True)
         either = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in longest_first)
         self._words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])(?!-ish\b)", re.IGNORECASE)
+        # Without blanks between words, a label can stand anywhere.
+        self._wide = [name for name in names if not name.isascii() and _WIDE.search(name)]
         # At the start, or after a few words and a comma ("Well, no: ...").
         self._first = re.compile(
             rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*)?({either})(?![^\W_])[\"'”’*`)\]]*"
-            r"(?:\s*(?:\Z|[.,;!\n(])|(\s*(?::|[-–—](?=\s))|\s+(?:it|this|that|there|he|she|they|we)\b)"
+            r"(?:\s*(?:\Z|[.,;!\n(。，、；！])|(\s*(?::|[-–—](?=\s))|\s+(?:it|this|that|there|he|she|they|we)\b)"
             r"|\s+(?:because|since|as|given|due)\b)",
             re.IGNORECASE,
         )
@@ -111,6 +119,10 @@ class _Labels:
         """Where labels stand that are no part of another phrase."""
         return [found for found in self._words.finditer(text) if not _belongs_to_a_noun(found)]
 
+    def first(self, text: str) -> re.Match[str] | None:
+        """Where the first of these labels stands."""
+        return next(iter(self.mentions(text)), None)
+
     def only(self, text: str) -> str | None:
         """The one label that a text gives as its answer."""
         text = without_idioms(without_tags(text))
@@ -124,6 +136,8 @@ class _Labels:
         start = self._first.match(text)
         if start and start.start(1) == found[0].start():
             rest = text[start.end(1) :]
+            if any(other != name and other in rest for other in self._wide):
+                return None
             if _TAKES_BACK.search(rest) or (name in _POLAR and _UNCERTAIN.search(rest)):
                 return None
             if (name in _POLAR or not start[2]) and self._begins_with(name, rest, found):
@@ -132,7 +146,7 @@ class _Labels:
             return None
         if self._last.search(text):
             return self._names[name]
-        if DENIED.search(self._words.sub("", text)) or any(is_denied(text, *one.span()) for one in found):
+        if DENIED.search(_without(found)) or any(is_denied(text, *one.span()) for one in found):
             return None
         return self._names[name]
 
@@ -161,6 +175,16 @@ def _belongs_to_a_noun(found: re.Match[str]) -> bool:
     if _folded(found[0]) not in _NO or _AFTER_OR.search(text[max(0, start - 12) : start]):
         return False
     return not _ENDS_NO.match(text, end) or _NUMBER.match(text, end) is not None
+
+
+def _without(found: Sequence[re.Match[str]]) -> str:
+    """The text without the labels found in it, of which there is at least one."""
+    text, at = found[0].string, 0
+    pieces: list[str] = []
+    for one in found:
+        pieces.append(text[at : one.start()])
+        at = one.end()
+    return "".join([*pieces, text[at:]])
 
 
 def _is_asked(found: re.Match[str]) -> bool:

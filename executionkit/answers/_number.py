@@ -45,6 +45,7 @@ _BEFORE_DIGITS_AT_MOST: Final = 16
 
 _SQUARED: Final = r"(?:\^?\{?[23]\}?(?![0-9])|[²³])?"
 _DIGIT: Final = re.compile(r"[0-9]")
+_FIGURE: Final = re.compile(r"[0-9](?:[0-9.,'’_/]*[0-9])?")
 
 
 def _token(decimal: str, groups: str, scales: Iterable[str]) -> re.Pattern[str]:
@@ -115,7 +116,7 @@ class _Notation:
         ]
 
     def number(self, text: str) -> int | float | None:
-        return read(text, self._only, self._bare, _DIGIT.search)
+        return read(text, self._only, self._bare, _FIGURE.search)
 
     def _only(self, text: str) -> int | float | None:
         """The one number of a text, or the right-hand side where all of it is one calculation."""
@@ -168,7 +169,7 @@ class _Notation:
             return None
         if token["divisor"] and (divisor.startswith("0") or re.match("0[0-9]", figures)):
             return None  # a date, or no number at all
-        if _YEAR.fullmatch(figures) and str(int(figures) + 1).endswith(divisor.zfill(2)):
+        if token["divisor"] and _YEAR.fullmatch(figures) and str(int(figures) + 1).endswith(divisor.zfill(2)):
             return None  # a school year or a season: 2024/25
         value = Fraction(figures) * Fraction(10) ** int(power) / int(divisor) + int(mixed)
         for word in re.findall(r"[^\W\d_\u3400-\u9fff]+|[^\W\d_]", token["scale"] or "", re.IGNORECASE):

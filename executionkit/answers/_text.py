@@ -78,7 +78,7 @@ def _last(places: Iterable[Declared]) -> str:
     return max(places, default=_NOWHERE).text
 
 
-_NOWHERE: Final = Declared(-1, "", is_marked=True)
+_NOWHERE: Final = Declared(-1, "", is_marked=True, at=-1)
 _RULE: Final = re.compile(r"[\s*_=#>~-]*|\s*(?:`{3,}|~{3,}).*")
 _PREFIX: Final = re.compile(r"\A\s*(?:[>#]+\s+)*")
 

@@ -154,8 +154,11 @@ def rank_of(value: dict[str, Any] | list[Any]) -> int:
 # Quotes of any kind: what stands in these can't be parsed.
 _QUOTE: Final = r"""(?:["'“”‘’`«»„「」＂]|&quot;|\\")"""
 _QUOTED: Final = rf"{_QUOTE}[^\n{{}}]{{0,80}}?{_QUOTE}"
+_COMMENT: Final = r"(?:(?:(?://|\#)[^\n]{0,200}\n|/\*[^*]{0,200}\*/)\s{0,80})?"
 _BEFORE_PART: Final = re.compile(
-    rf"(?:\[|[}}\]]\s*[,，]|(?:[{{,]\s*{_QUOTED}|\{{\s*[\w$-]{{1,80}})\s*:(?:\s*\{{)?"
+    rf"(?:\[\s*{_COMMENT}|[}}\]]\s*[,，]"
+    rf"|(?:[{{,]\s*{_QUOTED}|\{{[^{{}}\[\]:\n]{{0,80}}\n?[^{{}}\[\]:\n]{{1,80}})\s*:(?:\s*\{{)?"
+    rf"|\{{\s*(?:{_QUOTED}|[\w$-]{{1,80}})\s*(?:=>?)?"
     rf"""|(?:[\[(]|{_QUOTED}\s*:)(?:\s*(?:"[^"\n]*"|'[^'\n]*'|[-+\w.]+)\s*,)+)\s*\Z"""
 )
 _AFTER_PART: Final = re.compile(
@@ -169,10 +172,14 @@ _MAYBE_PART: Final = (
 _WINDOW: Final = 250
 # An object as opposed to braces in prose.
 _OBJECT: Final = re.compile(rf"\{{\s{{0,80}}{_QUOTED}\s{{0,80}}:")
-# Brackets with JSON after them; those of prose have words.
-_BEGINNING: Final = re.compile(r"""\{\s*+["{]|\[\s*+(?:["\[{\d-]|(?:true|false|null)\b)""")
+# Brackets with JSON after them, perhaps with a comment between; those of prose have words.
+_BEGINNING: Final = re.compile(
+    rf"""\{{\s*+{_COMMENT}["{{]|\[\s*+{_COMMENT}(?:["\[{{\d-]|(?:true|false|null)\b)"""
+)
 _ITEM_AFTER: Final = re.compile(
-    r"""[\s}\]]{0,80},\s{0,80}(?:["\[{]|-?[0-9]|(?:true|false|null|True|False|None)\b)"""
+    rf"""[\s}}\]]{{0,80}}(?:,\s{{0,80}}(?:["\[{{]|-?[0-9]|(?:true|false|null|True|False|None)\b)
+    |{_QUOTED}\s{{0,80}}:)""",
+    re.VERBOSE,
 )
 # Instead of an array of scalars any object would have been taken, and instead of a citation any array.
 _BETTER: Final = (
@@ -211,6 +218,8 @@ def _is_within(before: str, after: str) -> bool:
     """Whether an object or array that ends after a value begins before it, or has another item after it."""
     begins = _BEGINNING.search(before)
     is_open = begins is not None and brackets(before[begins.start() :])[0]
+    if is_open and before.rstrip().endswith((",", ":")):
+        return True
     return (is_open or _ITEM_AFTER.match(after) is not None) and brackets(after)[1]
 
 

@@ -14,18 +14,29 @@ class _Notation(NamedTuple):
         closing: The mark after it. Without an opening mark, all text before it is thought: some servers cut
             the opening mark off with the prompt it belongs to.
         ending: Another mark after it. Without an opening mark, it is a frame around the answer.
+        partner: A mark that is one only after the opening mark, and is text elsewhere.
+        is_pair: Whether an opening mark without another after it is text.
     """
 
     opening: str = "(?!)"
     closing: str = "(?!)"
     ending: str = "(?!)"
+    partner: str = "(?!)"
+    is_pair: bool = False
 
 
 # Names of tags, with what models put around them: <seed:think>, <antThinking>, <thought_process>.
 _TAGS: Final = tuple(
     rf"(?:[a-z]{{1,20}}[:_-]|ant|inner_|self_){{0,2}}(?:{name})(?::[a-z]{{1,20}}|[_-](?:process|content"
     rf"|steps?|trace|block|text|tokens?|log|fast(?:er)?|slow))?"
-    for name in ("think(?:ing)?", "thoughts?|cot", "reason(?:ing)?", "reflections?", "scratch_?pad|monologue")
+    for name in (
+        "think(?:ing)?",
+        "thoughts?|cot",
+        "reason(?:ing)?",
+        "reflections?",
+        "scratch_?pad|monologue",
+        "思考(?:过程|過程|プロセス)?|推理(?:过程|過程)?",
+    )
 )
 _WORDS: Final = "(?:thinking|thoughts?|reasoning)"
 
@@ -34,14 +45,22 @@ _NOTATIONS: Final = (
     # DeepSeek, Qwen, GLM and most others: <think>; Seed: <seed:think>; LongCat: <longcat_think>.
     *(
         _Notation(
-            rf"(?i:<(?:{name})(?:\s[^<>]{{0,200}})?(?<!/)>)",
-            rf"(?i:</(?:{name})\s*>)",
+            rf"(?i:<(?!end[:_-])(?:{name})(?:\s[^<>]{{0,200}})?(?<!/)>)",
+            rf"(?i:</(?:{name})\s*>|<end[:_-](?:of[:_-])?(?:{name})>)",
             rf"(?i:<(?:{name})\s?/>)",
         )
         for name in _TAGS
     ),
     _Notation("◁think▷", "◁/think▷"),  # Kimi
     _Notation(r"\[(?:THINK(?:ING)?|REASONING)\]", r"\[/(?:THINK(?:ING)?|REASONING)\]"),  # Mistral
+    # The same in lower case, of which the opening mark may be a heading; a fenced block; Open WebUI.
+    _Notation(
+        r"\[(?i:think(?:ing)?|thoughts?|reasoning)\]",
+        r"\[/(?i:think(?:ing)?|thoughts?|reasoning)\]",
+        is_pair=True,
+    ),
+    _Notation(r"(?m:^```(?:think(?:ing)?|thoughts?|reasoning)[ \t]*$)", partner=r"(?m:^```[ \t]*$)"),
+    _Notation(r"<details\s[^<>]{0,200}?type=[\"']?reasoning\b[^<>]{0,200}>", partner="</details>"),
     _Notation("<unused94>(?:thought)?", "<unused95>"),  # MedGemma
     _Notation(ending=r"<\|(?:begin|end)_of_box\|>"),  # GLM's frame around an answer
     _Notation(r"<\|channel>thought", r"<channel\|>"),  # Gemma
@@ -50,8 +69,8 @@ _NOTATIONS: Final = (
         r"<\|START_THINKING\|>", r"<\|END_THINKING\|>", r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>"
     ),
     _Notation(  # OpenThoughts, Sky-T1
-        rf"<\|(?:begin_of_|begin_|start_)?{_WORDS}\|>",
-        rf"<\|(?:end_of_|end_|/){_WORDS}\|>",
+        rf"<[|｜](?:(?:begin|start)[_▁](?:of[_▁])?)?{_WORDS}(?:[_▁](?:start|begin))?[|｜]>",
+        rf"<[|｜](?:(?:end[_▁](?:of[_▁])?|/){_WORDS}|{_WORDS}[_▁]end)[|｜]>",
         r"<\|(?:begin|end)_of_solution\|>",
     ),
     _Notation(  # gpt-oss, Solar
@@ -70,9 +89,10 @@ _ANY: Final = "|".join(
     f"(?P<{part}_{kind}>{expression})"
     for kind, notation in enumerate(_NOTATIONS)
     for part, expression in notation._asdict().items()
+    if isinstance(expression, str)
 )
-_MARK: Final = re.compile(rf"(?=<[|/A-Za-z]|\[/?[TR]|◁|\A)(?:{_ANY})")  # the first part saves time
-_SIGN: Final = re.compile(r"<[|/A-Za-z]|\[/?[TR]|◁|\A\s*+(?:analysis|Here|Thinking\.)")
+_MARK: Final = re.compile(rf"(?=<[|｜/A-Za-z思推]|\[/?[TtRr]|◁|`|\A)(?:{_ANY})")  # the first part saves time
+_SIGN: Final = re.compile(r"<[|｜/A-Za-z思推]|\[/?[TtRr]|◁|```[tr]|\A\s*+(?:analysis|Here|Thinking\.)")
 """What every text with a mark has; most texts have none, and are told apart by this much faster."""
 
 
@@ -99,6 +119,8 @@ def thoughts(text: str) -> list[Span]:
         if part == "opening":
             opened = opened or (kind, start)
         elif opened is None:
+            if part == "partner":
+                continue
             if part == "closing":
                 spans.clear()
                 start = 0
@@ -106,6 +128,8 @@ def thoughts(text: str) -> list[Span]:
         elif opened[0] == kind:
             spans.append((opened[1], end))
             opened = None
+    if opened is not None and _NOTATIONS[int(opened[0])].is_pair:
+        opened = None
     if opened is not None and not _MENTIONED.search(text, max(0, opened[1] - 2), opened[1] + _MARK_AT_MOST):
         spans.append((opened[1], len(text)))
     return spans

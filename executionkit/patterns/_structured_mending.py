@@ -200,7 +200,7 @@ class _Reader:
                 self._refuse("a comment is not closed")
             is_line = comment[1] is not None
             words = comment[1] if is_line else comment[2]
-            if _TELLING_COMMENT.search(words):
+            if _TELLING_COMMENT.search(words) or words.count('"') % 2:
                 self._refuse("a comment may stand for a part of the JSON")
             if is_line and before not in ",{}[]" and not before.isspace():
                 self._refuse("unexpected //")
