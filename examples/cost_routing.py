@@ -1,14 +1,14 @@
 """Ask a cheap model several times. If its samples disagree, ask a strong one.
 
-Each model has its own kit, so that the cost of each is known at the end. EXECUTIONKIT_CHEAP_MODEL and
-EXECUTIONKIT_STRONG_MODEL name two models of one endpoint.
+Each model has its own kit with a ceiling in dollars, so that the cost of each is known at the end.
+EXECUTIONKIT_CHEAP_MODEL and EXECUTIONKIT_STRONG_MODEL name two models of one endpoint.
 """
 
 import asyncio
 
 from endpoint import endpoint
 
-from executionkit import Kit, Provider, TokenUsage, answers
+from executionkit import Kit, Provider, Rates, TokenUsage, answers
 from executionkit.testing import ChatRequest
 
 QUESTIONS = [
@@ -18,8 +18,9 @@ QUESTIONS = [
 ]
 FORM = "Think first, then end with: The answer is ..."
 
-# Dollars for a million tokens: input, output.
-PRICES = {"cheap": (0.15, 0.60), "strong": (2.50, 10.00)}
+# Dollars for a million tokens; `prices="genai"` knows those of public models.
+PRICES = {"cheap": Rates(input="0.15", output="0.60"), "strong": Rates(input="2.50", output="10.00")}
+CEILING = TokenUsage(usd="0.25")
 
 
 async def answer(question: str, cheap: Kit, strong: Kit) -> str:
@@ -32,21 +33,16 @@ async def answer(question: str, cheap: Kit, strong: Kit) -> str:
     return f"{final.answer} (strong: the cheap one said {[number for number, _ in draft.votes]})"
 
 
-def dollars(usage: TokenUsage, tier: str) -> float:
-    price_in, price_out = PRICES[tier]
-    return (usage.input_tokens * price_in + usage.output_tokens * price_out) / 1_000_000
-
-
 async def main() -> None:
     async with (
-        Provider(*endpoint(sometimes_wrong, role="cheap")) as small,
-        Provider(*endpoint(right, role="strong")) as large,
+        Provider(*endpoint(sometimes_wrong, role="cheap"), prices=PRICES["cheap"]) as small,
+        Provider(*endpoint(right, role="strong"), prices=PRICES["strong"]) as large,
     ):
-        cheap, strong = Kit(small), Kit(large)
+        cheap, strong = Kit(small, max_cost=CEILING), Kit(large, max_cost=CEILING)
         for question in QUESTIONS:
             print(f"{question:<56} {await answer(question, cheap, strong)}")
     for tier, kit in [("cheap", cheap), ("strong", strong)]:
-        print(f"{tier:<7} ${dollars(kit.usage, tier):.6f}  {kit.usage}")
+        print(f"{tier:<7} {kit.usage}")
 
 
 def right(request: ChatRequest) -> str:

@@ -101,6 +101,10 @@ if TYPE_CHECKING or not install(__name__):
         StructuredResult as StructuredResult,
         structured as structured,
     )
+    from executionkit.prices import (
+        PriceBook as PriceBook,
+        Rates as Rates,
+    )
     from executionkit.protocols import (
         LLMProvider as LLMProvider,
         StreamingProvider as StreamingProvider,

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeGuard
 from executionkit._json import plain
 from executionkit._prompt import measured, veiled
 from executionkit._text import words_of
+from executionkit.prices import PriceBook, is_price_book
 from executionkit.responses import LLMResponse
 from executionkit.streaming import (
     ReasoningDelta,
@@ -92,13 +93,16 @@ class MockProvider:
         exception: Raised on every call. Each call raises a fresh copy if the exception can be copied, so
             that attributes set on one don't show on the next.
         usage: The token counts of replies given as text. Defaults to no usage.
+        prices: The price book of `result.cost.usd` and of ceilings in dollars, such as `Rates`. Defaults to
+            no prices.
         strict: Raise `ScriptExhaustedError` when the list runs out, instead of starting over.
 
     Attributes:
         calls: Every call in order, including those that raised.
 
     Raises:
-        TypeError: A reply is not a text, a response or an exception, or `usage` is not a mapping.
+        TypeError: A reply is not a text, a response or an exception, `usage` is not a mapping, or `prices` is
+            no price book.
         ValueError: `strict` is used without a list that could run out, or `usage` has no token count.
     """
 
@@ -110,6 +114,7 @@ class MockProvider:
         exception: BaseException | type[BaseException] | None = None,
         *,
         usage: TokenUsage | Mapping[str, Any] | None = None,
+        prices: PriceBook | None = None,
         strict: bool = False,
     ) -> None:
         is_no_list = isinstance(responses, (str, Mapping, LLMResponse, BaseException, type))
@@ -117,7 +122,10 @@ class MockProvider:
             raise TypeError(f"responses must be a list of replies or a function, got {responses!r}")
         if exception is not None and not _is_exception(exception):
             raise TypeError(f"exception must be an exception or None, got {exception!r}")
+        if prices is not None and not is_price_book(prices):
+            raise TypeError(f"prices must be a price book or None, got {prices!r}")
         self.calls: list[MockCall] = []
+        self.prices = prices
         self._usage = _usage_mapping(usage)
         self._exception = exception
         self._responder: Responder | None = None

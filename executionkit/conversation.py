@@ -4,7 +4,6 @@ import inspect
 import threading
 from collections.abc import Awaitable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from itertools import pairwise
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, overload
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, overl
 from executionkit import _checks as checks
 from executionkit._blocking import runner_for
 from executionkit._display import Displayed
+from executionkit._dollars import ZERO
 from executionkit._json import an_object, plain
 from executionkit._keywords import refuse_keyword
 from executionkit._opening import Messages, checked_messages, opening, with_system
@@ -19,7 +19,7 @@ from executionkit._output import OutputAdapter, Validator
 from executionkit._prompt import Prompt, brief
 from executionkit._turn_stream import TurnStream
 from executionkit.approval import Approval
-from executionkit.cost import CostTracker, estimates_of
+from executionkit.cost import CostTracker, Tokens, estimates_of
 from executionkit.engine.run import Run
 from executionkit.events import EventCallback, PatternEvent
 from executionkit.patterns._tools import tools_by_name
@@ -279,13 +279,13 @@ class Conversation(Displayed):
 
         Returns:
             `messages`; `pending`, the transcript that `resume` goes on from, or None; `usage`; and
-            `estimated`, the tokens assumed for replies whose server reported none.
+            `estimated`, the tokens and dollars assumed for replies whose server reported none.
         """
         return {
             "messages": plain(self._messages),
             "pending": plain(self._pending),
-            "usage": asdict(self.usage),
-            "estimated": asdict(estimates_of(self._tracker)),
+            "usage": self.usage.to_dict(),
+            "estimated": _as_usage(estimates_of(self._tracker)),
         }
 
     @classmethod
@@ -324,6 +324,7 @@ class Conversation(Displayed):
             raise ValueError(f"data must be what Conversation.to_dict returned: {exc}") from None
         assumed = estimates_of(chat._tracker)
         assumed.input_tokens, assumed.output_tokens = before.input_tokens, before.output_tokens
+        assumed.usd = before.usd or ZERO
         return chat
 
     @contextmanager
@@ -358,6 +359,11 @@ class Conversation(Displayed):
             raise
         self._messages, self._pending = plain(list(result.messages)), None
         return result
+
+
+def _as_usage(estimates: Tokens) -> dict[str, Any]:
+    counted = {"input_tokens": estimates.input_tokens, "output_tokens": estimates.output_tokens}
+    return {**counted, "usd": str(estimates.usd)} if estimates.usd else counted
 
 
 _HELD: Final = ("max_cost", "system", "messages", "tools")

@@ -1,34 +1,68 @@
 """`CostTracker`, the ledger behind every run, and the arithmetic of usage and budgets."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
+from executionkit._dollars import EXACT, ZERO
 from executionkit._text import size_of
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN
-from executionkit.types import TokenUsage
+from executionkit.types import TokenUsage, usd_of
 
 UNLIMITED: Final = TokenUsage()
 
 
 @dataclass(slots=True, eq=False)
 class Tokens:
-    """Two counts of tokens that go up and down.
+    """Counts of tokens, and their price, that go up and down.
 
     Attributes:
         input_tokens: Prompt tokens.
         output_tokens: Completion tokens.
+        usd: Dollars.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    usd: Decimal = ZERO
+
+
+@dataclass(slots=True, eq=False)
+class Dollars:
+    """The prices of what a tracker has counted.
+
+    Attributes:
+        known: The sum of the known prices; None before the first.
+        is_complete: Whether everything counted has a price.
+        is_bounded: Whether the estimates of the tracker hold at least the price of everything that has none.
+    """
+
+    known: Decimal | None = None
+    is_complete: bool = True
+    is_bounded: bool = True
+
+    def add(self, usd: Decimal) -> None:
+        """Count a known price."""
+        self.known = usd if self.known is None else EXACT.add(self.known, usd)
+
+    def begin(self) -> None:
+        """Note that calls are priced from here on: without a reply they cost nothing, which is known."""
+        if self.known is None:
+            self.known = ZERO
+
+    def add_unknown(self, *, is_bounded: bool) -> None:
+        """Note that something has no price."""
+        self.is_complete = False
+        self.is_bounded = self.is_bounded and is_bounded
 
 
 class CostTracker:
-    """A running total of tokens and calls, as providers reported them.
+    """A running total of tokens, calls and dollars, as providers reported and priced them.
 
     The tokens of a reply without usage are unknown. They count as zero here; against a token budget they
-    count by an estimate. Several runs may share a tracker, within one event loop at a time.
+    count by an estimate. Runs record their replies with a price, if the provider has prices. A reply that is
+    recorded by hand has none. Several runs may share a tracker, within one event loop at a time.
 
     Example:
         ```python
@@ -44,13 +78,14 @@ class CostTracker:
         ```
     """
 
-    __slots__ = ("__weakref__", "_calls", "_estimates", "_input", "_output")
+    __slots__ = ("__weakref__", "_calls", "_dollars", "_estimates", "_input", "_output")
 
     def __init__(self) -> None:
         self._calls = 0
         self._input = 0
         self._output = 0
         self._estimates = Tokens()
+        self._dollars = Dollars()
 
     def __repr__(self) -> str:
         return f"CostTracker({self.to_usage()})"
@@ -66,8 +101,9 @@ class CostTracker:
         return self._input + self._output
 
     def to_usage(self) -> TokenUsage:
-        """The totals as a value."""
-        return TokenUsage(self._input, self._output, self._calls)
+        """The totals as a value; its `usd` is None unless every reply was priced."""
+        usd = self._dollars.known if self._dollars.is_complete else None
+        return TokenUsage(self._input, self._output, self._calls, usd=usd)
 
     def record(self, response: LLMResponse) -> None:
         """Add the tokens of a response, and one call."""
@@ -76,6 +112,10 @@ class CostTracker:
 
     def record_without_call(self, response: LLMResponse) -> None:
         """Add the tokens of a response whose call was reserved before."""
+        self._dollars.is_complete = self._dollars.is_bounded = False
+        self._count(response)
+
+    def _count(self, response: LLMResponse) -> None:
         spent_in, spent_out = response.reported_input_tokens, response.reported_output_tokens
         if spent_in is None:
             self._estimates.input_tokens += response.input_tokens
@@ -83,7 +123,7 @@ class CostTracker:
             self._input += spent_in
         if spent_out is None:
             known = response.output_tokens
-            self._estimates.output_tokens += known or -(-_reply_size(response) // BYTES_PER_TOKEN)
+            self._estimates.output_tokens += known or estimated_tokens(response)
         else:
             self._output += spent_out
 
@@ -96,7 +136,11 @@ class CostTracker:
         self._calls = max(0, self._calls - 1)
 
     def add_usage(self, usage: TokenUsage) -> None:
-        """Add tokens and calls spent elsewhere. Negative fields add nothing."""
+        """Add tokens, calls and dollars spent elsewhere. Negative fields add nothing."""
+        if usage.usd is not None:
+            self._dollars.add(max(ZERO, usage.usd))
+        elif usage.input_tokens > 0 or usage.output_tokens > 0 or usage.llm_calls > 0:
+            self._dollars.add_unknown(is_bounded=False)
         self._input += max(0, usage.input_tokens)
         self._output += max(0, usage.output_tokens)
         self._calls += max(0, usage.llm_calls)
@@ -107,6 +151,37 @@ def estimates_of(tracker: CostTracker) -> Tokens:
     return tracker._estimates  # pyright: ignore[reportPrivateUsage]  # not for users, so no public attribute
 
 
+def dollars_of(tracker: CostTracker) -> Dollars:
+    """The prices of what a tracker has counted."""
+    return tracker._dollars  # pyright: ignore[reportPrivateUsage]  # as above
+
+
+def record_priced(
+    tracker: CostTracker, response: LLMResponse, usd: Decimal | None, bound: Decimal | None
+) -> None:
+    """Add the tokens of a response whose call was reserved before, and its price.
+
+    Args:
+        tracker: The ledger.
+        response: The response.
+        usd: Its price; None if it has none.
+        bound: The most that it may cost, which is taken for its price against a budget; None if not known.
+    """
+    tracker._count(response)  # pyright: ignore[reportPrivateUsage]  # as above
+    dollars = dollars_of(tracker)
+    if usd is not None:
+        dollars.add(usd)
+        return
+    dollars.add_unknown(is_bounded=bound is not None)
+    estimates = estimates_of(tracker)
+    estimates.usd = EXACT.add(estimates.usd, bound or ZERO)
+
+
+def estimated_tokens(response: LLMResponse) -> int:
+    """The output tokens of a reply, estimated from the length of everything in it."""
+    return -(-_reply_size(response) // BYTES_PER_TOKEN)
+
+
 def _reply_size(response: LLMResponse) -> int:
     calls = sum(size_of(f"{call.name}{call.arguments}") for call in response.tool_calls)
     others = sum(map(_reply_size, response.alternatives))
@@ -114,27 +189,50 @@ def _reply_size(response: LLMResponse) -> int:
 
 
 def minus(after: TokenUsage, before: TokenUsage) -> TokenUsage:
-    """The usage between two readings, field by field."""
+    """The usage between two readings, field by field; without `usd` if one of them has an unknown part."""
     return TokenUsage(
         after.input_tokens - before.input_tokens,
         after.output_tokens - before.output_tokens,
         after.llm_calls - before.llm_calls,
+        usd=usd_of(EXACT.subtract, after, before),
     )
 
 
-def remaining(budget: TokenUsage, spent: TokenUsage) -> TokenUsage:
-    """The rest of a budget, as a budget: 0 stays "no limit", and a field used up becomes -1."""
+def remaining(budget: TokenUsage, tracker: CostTracker, kept_calls: int = 0) -> TokenUsage:
+    """The rest of a budget, as a budget: 0 stays "no limit", and a field used up becomes -1.
 
-    def left(limit: int, used: int) -> int:
-        if limit == 0:
-            return 0
-        return limit - used if limit > used else -1
-
+    Estimates and calls that are kept back count as spent. Dollars are used up as well where some of the spend
+    has no bound.
+    """
+    # Several times a call under a budget, so it makes one object only.
+    estimates = estimates_of(tracker)
     return TokenUsage(
-        left(budget.input_tokens, spent.input_tokens),
-        left(budget.output_tokens, spent.output_tokens),
-        left(budget.llm_calls, spent.llm_calls),
+        _left(budget.input_tokens, tracker._input + estimates.input_tokens),  # pyright: ignore[reportPrivateUsage]
+        _left(budget.output_tokens, tracker._output + estimates.output_tokens),  # pyright: ignore[reportPrivateUsage]
+        _left(budget.llm_calls, tracker.call_count + kept_calls),
+        usd=_usd_left(budget.usd, tracker) if budget.usd else None,
     )
+
+
+def _left(limit: int, used: int) -> int:
+    if limit == 0:
+        return 0
+    return limit - used if limit > used else -1
+
+
+def _usd_left(limit: Decimal, tracker: CostTracker) -> Decimal:
+    spent = usd_at_most(tracker)
+    rest = None if spent is None else EXACT.subtract(limit, spent)
+    return rest if rest is not None and rest > 0 else _USED_UP
+
+
+def usd_at_most(tracker: CostTracker) -> Decimal | None:
+    """The dollars spent, with those assumed; None where some have no bound."""
+    dollars = dollars_of(tracker)
+    return EXACT.add(dollars.known or ZERO, estimates_of(tracker).usd) if dollars.is_bounded else None
+
+
+_USED_UP: Final = Decimal(-1)
 
 
 def tighter(one: TokenUsage, other: TokenUsage) -> TokenUsage:
@@ -147,4 +245,5 @@ def tighter(one: TokenUsage, other: TokenUsage) -> TokenUsage:
         smaller(one.input_tokens, other.input_tokens),
         smaller(one.output_tokens, other.output_tokens),
         smaller(one.llm_calls, other.llm_calls),
+        usd=min(one.usd, other.usd) if one.usd and other.usd else one.usd or other.usd or None,
     )

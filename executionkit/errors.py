@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from executionkit._codes import meaning_of
-from executionkit.responses import ToolCall
+from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage
 
 
@@ -226,15 +226,15 @@ def mark_not_dispatched(exc: BaseException) -> None:
     vars(exc)["dispatched"] = False
 
 
-def mark_spent(exc: BaseException, usage: TokenUsage) -> None:
-    """Note on an exception the tokens that the server reports for the reply it stands for."""
-    vars(exc)[_SPENT] = usage
+def mark_spent(exc: BaseException, reply: LLMResponse) -> None:
+    """Note on an exception the reply that it stands for, whose tokens the server reports."""
+    vars(exc)[_SPENT] = reply
 
 
-def take_spent(exc: BaseException) -> TokenUsage:
-    """Take the tokens off an exception that `mark_spent` has put there, so that they are counted once."""
+def take_spent(exc: BaseException) -> LLMResponse | None:
+    """Take the reply off an exception that `mark_spent` has put there, so that it is counted once."""
     found = vars(exc).pop(_SPENT, None)
-    return found if isinstance(found, TokenUsage) else TokenUsage()
+    return found if isinstance(found, LLMResponse) else None
 
 
 def was_dispatched(exc: BaseException) -> bool:

@@ -160,6 +160,18 @@ class Pairwise(_Judge):
         )
 
 
+async def require_prices(evaluator: object, run: Run) -> None:
+    """Refuse a judge of another provider without prices where the run has a ceiling in dollars.
+
+    Raises:
+        ValueError: It has none, or none for its model.
+    """
+    if isinstance(evaluator, _Judge):
+        door = evaluator._metered(run)  # pyright: ignore[reportPrivateUsage]  # of this module
+        if isinstance(door, Run):
+            await door.require_prices()
+
+
 def for_task(scorer: Scorer, task: Prompt) -> Callable[[str, LLMProvider], Awaitable[Evaluation]]:
     """Make `scorer` an async function that returns a checked `Evaluation`; it is given the task if it asks.
 

@@ -4,10 +4,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from executionkit._display import Brief
+from executionkit._dollars import EXACT, dollars
 from executionkit._json import STRICT, is_mapping, plain
 
 _T = TypeVar("_T")
@@ -76,6 +78,17 @@ def token_count(value: object) -> int | None:
     if isinstance(value, float) and math.isfinite(value) and value >= 0:
         return int(value)
     return None
+
+
+def _amount(value: object) -> Decimal | None:
+    """Read an amount of dollars as servers send it; None if it is none."""
+    if value is None:
+        return None
+    try:
+        amount = dollars(value, "")
+    except ValueError:
+        return None
+    return amount if amount >= 0 else None
 
 
 def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
@@ -297,6 +310,28 @@ class LLMResponse(Brief):
         """The part of `output_tokens` that was spent on reasoning."""
         details = self._detail(("completion_tokens_details", "output_tokens_details"), "reasoning_tokens")
         return details or token_count(self.usage.get("reasoning_tokens")) or 0
+
+    @property
+    def reported_usd(self) -> Decimal | None:
+        """The price in dollars, as the server reported it; None if it did not.
+
+        It stands in the usage (`cost` of OpenRouter and others, `cost_in_usd_ticks` of xAI), or in the header
+        that LiteLLM sends. A zero in that header means that LiteLLM does not know the model.
+        """
+        if (told := self.usage.get("cost_in_usd_ticks")) is not None:
+            ticks = _amount(told)
+            return None if ticks is None else ticks.scaleb(-10, EXACT)
+        if (told := self.usage.get("cost", self.usage.get("estimated_cost"))) is not None:
+            cost = _amount(told.get("total_cost") if isinstance(told, Mapping) else told)
+            if cost is not None and self.usage.get("is_byok") is True:
+                # The fee of OpenRouter alone: the model is paid for on the user's own account with its maker.
+                details = self.usage.get("cost_details")
+                own = details.get("upstream_inference_cost") if isinstance(details, Mapping) else None
+                upstream = _amount(own)
+                return None if upstream is None else EXACT.add(cost, upstream)
+            if cost is not None:
+                return cost
+        return _amount(self.headers.get("x-litellm-response-cost")) or None
 
     @property
     def has_tool_calls(self) -> bool:

@@ -1,13 +1,15 @@
 """The frozen values of the public interface: usage, results, tools, strategies."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from executionkit._display import Brief, Displayed
+from executionkit._dollars import EXACT, ZERO, Amount, dollars, shown
 from executionkit._json import as_dicts, copied, plain
 from executionkit.protocols import LLMProvider
 from executionkit.responses import rebuild
@@ -80,12 +82,15 @@ class VotingStrategy(StrEnum):
     UNANIMOUS = "unanimous"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class TokenUsage:
-    """Tokens and calls, spent or allowed; `a + b` adds field by field.
+    """Tokens, calls and dollars, spent or allowed; `a + b` adds field by field.
 
-    As a budget (`max_cost`, `max_budget`): 0 on a field means no limit, a positive number is the ceiling,
-    and a negative number means that the field was limited and nothing is left.
+    As a budget (`max_cost`, `max_budget`): 0 or None on a field means no limit, a positive number is the
+    ceiling, and a negative number means that the field was limited and nothing is left.
+
+    A sum has `usd` only if all its parts have: the sum with an unknown amount is unknown. A usage without any
+    tokens, calls and dollars, such as `TokenUsage()`, changes no sum.
 
     Example:
         ```python
@@ -94,23 +99,42 @@ class TokenUsage:
         spent = TokenUsage(input_tokens=12, output_tokens=3, llm_calls=1)
         assert spent + spent == TokenUsage(24, 6, 2)
         budget = TokenUsage(llm_calls=10)  # ten calls, any number of tokens
+
+        spent = TokenUsage(220, 10, 6, usd="0.0004")
+        assert str(spent) == "6 calls, 220 + 10 tokens, $0.0004"
         ```
 
     Attributes:
         input_tokens: Prompt tokens as the server counts them.
         output_tokens: Completion tokens as the server counts them.
         llm_calls: Attempts sent to the provider, failed ones included.
+        usd: The price in US dollars, exact; None if it is not known. It is given as a Decimal, an int, a text
+            or a float; a float is read as it is written.
+
+    Raises:
+        ValueError: A count is no int, or `usd` no finite number.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     llm_calls: int = 0
+    _: KW_ONLY
+    usd: Decimal | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("input_tokens", "output_tokens", "llm_calls"):
-            value = getattr(self, name)
-            if type(value) is not int:
-                raise ValueError(f"{name} must be an int, got {value!r}")
+    def __init__(
+        self, input_tokens: int = 0, output_tokens: int = 0, llm_calls: int = 0, *, usd: Amount | None = None
+    ) -> None:
+        # Made several times a call under a budget, so the checks are those of one look each.
+        if type(input_tokens) is not int:
+            raise ValueError(f"input_tokens must be an int, got {input_tokens!r}")
+        if type(output_tokens) is not int:
+            raise ValueError(f"output_tokens must be an int, got {output_tokens!r}")
+        if type(llm_calls) is not int:
+            raise ValueError(f"llm_calls must be an int, got {llm_calls!r}")
+        object.__setattr__(self, "input_tokens", input_tokens)
+        object.__setattr__(self, "output_tokens", output_tokens)
+        object.__setattr__(self, "llm_calls", llm_calls)
+        object.__setattr__(self, "usd", usd if usd is None else dollars(usd, "usd"))
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         if not isinstance(other, TokenUsage):
@@ -119,7 +143,47 @@ class TokenUsage:
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.llm_calls + other.llm_calls,
+            usd=usd_of(EXACT.add, self, other),
         )
+
+    def __str__(self) -> str:
+        calls = f"{self.llm_calls:,} call{'' if self.llm_calls == 1 else 's'}"
+        price = "" if self.usd is None else f", {shown(self.usd)}"
+        return f"{calls}, {self.input_tokens:,} + {self.output_tokens:,} tokens{price}"
+
+    def __repr__(self) -> str:
+        counts = f"input_tokens={self.input_tokens}, output_tokens={self.output_tokens}"
+        price = "" if self.usd is None else f", usd={str(self.usd)!r}"
+        return f"TokenUsage({counts}, llm_calls={self.llm_calls}{price})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The usage as plain data, ready for `json.dumps`; `TokenUsage(**data)` makes an equal one.
+
+        Returns:
+            The counts, and where it is known `usd` as a text, because JSON has no exact decimals.
+        """
+        counts: dict[str, Any] = {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "llm_calls": self.llm_calls,
+        }
+        return counts if self.usd is None else {**counts, "usd": str(self.usd)}
+
+
+def usd_of(
+    of_both: Callable[[Decimal, Decimal], Decimal], one: TokenUsage, other: TokenUsage
+) -> Decimal | None:
+    """The dollars of two usages, added or subtracted; None if those of one are not known."""
+    a, b = one.usd, other.usd
+    if a is None and b is None:
+        return None
+    a = ZERO if a is None and _is_nothing(one) else a
+    b = ZERO if b is None and _is_nothing(other) else b
+    return None if a is None or b is None else of_both(a, b)
+
+
+def _is_nothing(usage: TokenUsage) -> bool:
+    return not (usage.input_tokens or usage.output_tokens or usage.llm_calls)
 
 
 # Frozen but not slotted: on CPython 3.11.2 to 3.11.7 and 3.12.1 a frozen, slotted, generic dataclass raises
@@ -194,11 +258,10 @@ class PatternResult(Displayed, Generic[T_co]):
         Dataclasses and pydantic models become dicts, however deep. Other values that JSON does not have, such
         as a date in a dataclass, stay as they are.
         """
-        cost = {f.name: getattr(self.cost, f.name) for f in fields(self.cost)}
         return {
             "value": as_dicts(self.value),
             "score": self.score,
-            "cost": cost,
+            "cost": self.cost.to_dict(),
             "metadata": plain(self.metadata),
         }
 

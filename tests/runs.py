@@ -61,8 +61,8 @@ def holds_nothing(*runs: Ledgered) -> bool:
 
 
 def is_empty(room: Room) -> bool:
-    held = [(tokens.input_tokens, tokens.output_tokens) for tokens in (room.calls, room.streams)]
-    return held == [(0, 0), (0, 0)] and not room.kept_calls
+    held = (room.calls, room.streams)
+    return not room.kept_calls and not any(t.input_tokens or t.output_tokens or t.usd for t in held)
 
 
 class Pauses:

@@ -18,10 +18,11 @@ PACKAGE = Path(_SPEC.origin).parent
 GROUND = {
     *("_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_display", "_warning", "_threads"),
     "_corrections",
+    "_dollars",
 }
 VALUES = GROUND | {
     *("_schema", "responses", "_messages", "_opening"),
-    *("streaming", "events", "protocols", "tools", "approval", "types", "errors"),
+    *("streaming", "events", "protocols", "tools", "approval", "types", "errors", "prices", "_genai_prices"),
 }
 CORE = VALUES | {"_checks", "_keywords", "cost", "engine"}
 JUDGES = {"_judge", "evaluators"}
@@ -43,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_lazy": set(),
     "_version": set(),
     "_carried": set(),
+    "_dollars": set(),
     "_json": {"_text", "_carried"},
     "_shown": {"_text", "_prompt"},
     "_display": {"_text"},
@@ -53,6 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_opening": GROUND | {"responses"},
     "streaming": GROUND | {"responses"},
     "protocols": {"responses", "streaming"},
+    "prices": {"_dollars", "responses"},
+    "_genai_prices": {"prices", "responses"},
     "events": GROUND | {"responses", "streaming", "types"},
     "_warning": set(),
     "_threads": set(),

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, TypeVarTuple
 
@@ -30,6 +31,7 @@ from executionkit import (
     Provider,
     ProviderError,
     RateLimitError,
+    Rates,
     RetryConfig,
     StreamEvent,
     TextDelta,
@@ -56,13 +58,20 @@ DEFAULT_MAX_TOKENS = 40
 calls_allowed = st.sampled_from([5, 8, 13, 20, 1, 2, 3, -1])
 output_allowed = st.sampled_from([100, 250, 400, 60, 40, 7, 1, -1])
 input_allowed = st.sampled_from([400, 1000, 2500, 150, 60, 1, -1])
+usd_allowed = st.sampled_from(["2", "5", "0.7", "11", "0.2", "0.01", "-1"])
 budgets = st.one_of(
     st.just(TokenUsage()),
     st.builds(TokenUsage, llm_calls=calls_allowed),
     st.builds(TokenUsage, output_tokens=output_allowed),
     st.builds(TokenUsage, input_tokens=input_allowed),
+    st.builds(TokenUsage, usd=usd_allowed),
+    st.builds(TokenUsage, output_tokens=output_allowed, usd=usd_allowed),
     st.builds(TokenUsage, input_allowed, output_allowed, calls_allowed),
+    st.builds(TokenUsage, input_allowed, output_allowed, calls_allowed, usd=usd_allowed),
 )
+
+PRICES = Rates(input="0.003", output="0.02", per=1)
+"""A prompt costs about as much as a reply, so that either can use up a ceiling."""
 
 
 @dataclass(eq=False)
@@ -79,6 +88,7 @@ class Entry:
         arrived: False for a request that turned out never to have left the client.
         has_begun: Whether a stream has brought its first event.
         is_read: Whether a stream was read to its end.
+        told: Whether its usage was reported, or will be: its price is known then, and not estimated.
     """
 
     tag: int
@@ -93,6 +103,7 @@ class Entry:
     arrived: bool = True
     has_begun: bool = False
     is_read: bool = False
+    told: bool = True
 
     @property
     def is_open(self) -> bool:
@@ -105,11 +116,18 @@ class Entry:
             return self.most
         return self.most if self.has_begun and not self.is_read else self.output
 
+    @property
+    def worst_usd(self) -> Decimal:
+        """What the server bills for it, or may bill; nothing where it failed or says nothing."""
+        prompt = self.prompt if self.is_open or (self.has_begun and not self.is_read) else self.input
+        return PRICES.at_most(input_tokens=prompt, output_tokens=self.worst)
+
     def answer(self, reply: LLMResponse, used: int, *, told: bool = True) -> None:
         if self.begins is not None and not self.begins.done():
             self.begins.set_result(None)
             self.has_begun = True
             return
+        self.told = told
         if told:
             if self.begins is None:
                 self.input, self.output = self.prompt, used
@@ -139,6 +157,7 @@ class Endpoint:
 
     supports_tools: Literal[True] = True
     default_max_tokens = DEFAULT_MAX_TOKENS
+    prices = PRICES
 
     def __init__(self) -> None:
         self._ledger: dict[int, list[Entry]] = {}
@@ -219,6 +238,7 @@ class Endpoint:
             sum(entry.input for entry in mine),
             sum(entry.output for entry in mine),
             sum(entry.arrived for entry in mine),
+            usd=sum((PRICES.at_most(input_tokens=e.input, output_tokens=e.output) for e in mine), Decimal(0)),
         )
         limit = ceiling or TokenUsage()
         if limit.llm_calls:
@@ -230,9 +250,30 @@ class Endpoint:
             largest = max((entry.prompt for entry in mine), default=1)
             prompts = used.input_tokens + sum(entry.prompt for entry in coming)
             assert prompts < max(0, limit.input_tokens) + largest
-        if min(limit.input_tokens, limit.output_tokens, limit.llm_calls) < 0:
+        if limit.usd:
+            # Exactly, because no prompt here has more tokens than bytes. Only a first prompt that would use up
+            # the whole ceiling is taken for shorter than it may be.
+            largest = max((entry.prompt for entry in mine), default=0)
+            most = max(Decimal(0), limit.usd)
+            if PRICES.at_most(input_tokens=largest, output_tokens=3) > most > 0:
+                most += PRICES.at_most(input_tokens=largest, output_tokens=0)
+            assert sum((entry.worst_usd for entry in mine), Decimal(0)) <= most
+        if min(limit.input_tokens, limit.output_tokens, limit.llm_calls, limit.usd or 0) < 0:
             assert mine == []
         return used
+
+    def agrees(self, tags: set[int], told: TokenUsage, ceiling: TokenUsage | None = None) -> None:
+        """Require that what was told is what was served, to the last digit."""
+        served = self.checked(tags, ceiling)
+        assert replace(told, usd=None) == replace(served, usd=None)
+        assert served.usd is not None
+        assert (told.usd is None) == (not any(tag in self._ledger for tag in tags))
+        if all(
+            e.told and not (e.has_begun and not e.is_read) for tag in tags for e in self._ledger.get(tag, ())
+        ):
+            assert (told.usd or 0) == served.usd
+        else:  # what the server does not say is estimated
+            assert (told.usd or 0) >= served.usd
 
 
 def tag_of(messages: list[dict[str, Any]]) -> int:
@@ -502,7 +543,7 @@ class NestedRuns(Interleaving):
     @invariant()
     def every_ceiling_holds_and_every_ledger_agrees_with_the_endpoint_s(self) -> None:
         for node in self.nodes:
-            assert node.tracker.to_usage() == self.endpoint.checked(node.below, node.ceiling)
+            self.endpoint.agrees(node.below, node.tracker.to_usage(), node.ceiling)
 
     @invariant()
     def nothing_is_held_for_what_is_not_open(self) -> None:
@@ -617,15 +658,16 @@ class NestedPatterns(Interleaving):
     @invariant()
     def every_ceiling_holds_and_what_is_done_tells_what_it_cost(self) -> None:
         for job in self.jobs:
-            served = self.endpoint.checked({job.number}, job.ceiling)
+            self.endpoint.checked({job.number}, job.ceiling)
             if job.task.done() and not job.task.cancelled():
                 error = job.task.exception()
                 assert error is None or isinstance(error, (ExecutionKitError, OSError))
-                assert served == (job.task.result().cost if error is None else vars(error)["cost"])
+                told = job.task.result().cost if error is None else vars(error)["cost"]
+                self.endpoint.agrees({job.number}, told)
 
     @invariant()
     def the_kit_s_total_is_the_endpoint_s(self) -> None:
-        assert self.kit.usage == self.endpoint.checked({job.number for job in self.jobs})
+        self.endpoint.agrees({job.number for job in self.jobs}, self.kit.usage)
 
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -640,6 +682,11 @@ TestNestedPatterns = NestedPatterns.TestCase
 
 
 # -- the same over real HTTP -----------------------------------------------------------------------------
+
+
+def billed(usage: TokenUsage) -> Decimal:
+    return PRICES.at_most(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+
 
 FAULTS = {
     "busy": Fault.rate_limited(0),
@@ -670,7 +717,7 @@ def test_over_real_http_no_ceiling_is_passed_and_the_ledgers_agree(
 
     async def scenario() -> None:
         with LocalEndpoint(model) as endpoint:
-            async with Provider(endpoint.base_url, "simulated") as provider:
+            async with Provider(endpoint.base_url, "simulated", prices=PRICES) as provider:
                 kit = Kit(provider)
                 run = asyncio.create_task(kit.pipe("q", *steps, max_budget=ceiling, retry=AT_ONCE))
                 hung = asyncio.create_task(endpoint.wait_until(hangs))
@@ -684,11 +731,16 @@ def test_over_real_http_no_ceiling_is_passed_and_the_ledgers_agree(
             assert ledger.calls <= max(0, ceiling.llm_calls)
         if ceiling.output_tokens:
             assert ledger.output_tokens <= max(0, ceiling.output_tokens)
+        if ceiling.usd:
+            assert billed(ledger.usage) <= max(Decimal(0), ceiling.usd)
         if cancelled:  # what was on its way then may not have arrived, nor its reply
             assert sum(request.body is not None for request in ledger.requests) <= kit.usage.llm_calls
             assert kit.usage.output_tokens <= ledger.output_tokens
+            assert (kit.usage.usd or 0) <= billed(ledger.usage)
         else:
-            assert kit.usage == ledger.usage == outcome.cost
+            assert replace(kit.usage, usd=None) == ledger.usage
+            assert kit.usage == outcome.cost
+            assert (kit.usage.usd or 0) == billed(ledger.usage)
         assert ledger.in_flight == 0
 
     def hangs(ledger: Ledger) -> bool:

@@ -173,13 +173,20 @@ async def test_a_budget_counts_the_estimate_of_a_reply_recorded_by_hand() -> Non
 
 # -- budgets ---------------------------------------------------------------------------------------------
 
+
+def left_of(budget: TokenUsage, spent: TokenUsage) -> TokenUsage:
+    tracker = CostTracker()
+    tracker.add_usage(spent)
+    return remaining(budget, tracker)
+
+
 LIMITS = st.integers(-3, 12)
 SPENT = st.integers(0, 15)
 
 
 @given(LIMITS, SPENT)
 def test_what_is_left_of_a_budget(limit: int, spent: int) -> None:
-    left = remaining(TokenUsage(limit, limit, limit), TokenUsage(spent, spent, spent))
+    left = left_of(TokenUsage(limit, limit, limit), TokenUsage(spent, spent, spent))
     assert left.input_tokens == left.output_tokens == left.llm_calls
     if limit == 0:
         assert left.llm_calls == 0
@@ -190,7 +197,7 @@ def test_what_is_left_of_a_budget(limit: int, spent: int) -> None:
 
 
 def test_a_budget_spent_to_the_last_is_not_taken_for_unlimited() -> None:
-    assert remaining(TokenUsage(10, 10, 1), TokenUsage(10, 11, 1)) == TokenUsage(-1, -1, -1)
+    assert left_of(TokenUsage(10, 10, 1), TokenUsage(10, 11, 1)) == TokenUsage(-1, -1, -1)
 
 
 def allows(budget: int, spending: int) -> bool:
@@ -207,7 +214,7 @@ def test_the_tighter_of_two_budgets_allows_what_both_allow(a: int, b: int, spend
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "llm_calls"])
 def test_fields_of_a_budget_do_not_mix(name: str) -> None:
     assert tighter(TokenUsage(**{name: 3}), TokenUsage()) == TokenUsage(**{name: 3})
-    assert remaining(TokenUsage(**{name: 3}), TokenUsage(**{name: 1})) == TokenUsage(**{name: 2})
+    assert left_of(TokenUsage(**{name: 3}), TokenUsage(**{name: 1})) == TokenUsage(**{name: 2})
 
 
 def test_the_usage_between_two_readings() -> None:

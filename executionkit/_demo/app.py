@@ -5,13 +5,14 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from executionkit import ExecutionKitError, Kit, Provider, TokenUsage, __version__
 from executionkit._demo.model import NAME, SimulatedModel
 from executionkit._demo.recorder import Recorder
 from executionkit._demo.scenes import SCENES, Stage, spelt
 from executionkit._screen import GREEN, RED, YELLOW, Screen, clean
+from executionkit.cost import minus
 from executionkit.testing import LocalEndpoint
 
 TITLE = f"ExecutionKit {__version__}"
@@ -123,7 +124,7 @@ async def _play(
         except ExecutionKitError as error:
             failure, cost = error, error.cost
         before, served = served, endpoint.ledger.usage if endpoint else served
-        rows.append(Row(name, cost, _less(served, before) if endpoint else None))
+        rows.append(Row(name, cost, minus(served, before) if endpoint else None))
         if failure is not None:
             break
     rows.append(Row("together", kit.usage, endpoint.ledger.usage if endpoint else None))
@@ -159,7 +160,3 @@ def _cells(row: Row) -> list[str]:
             theirs: int = getattr(row.theirs, name)
             cells.append(f"{ours:,} {'=' if ours == theirs else '≠'} {theirs:,}")
     return cells
-
-
-def _less(one: TokenUsage, other: TokenUsage) -> TokenUsage:
-    return TokenUsage(*(getattr(one, f.name) - getattr(other, f.name) for f in fields(TokenUsage)))

@@ -7,6 +7,7 @@ time, and a run takes the bills of earlier runs off an error before it adds its 
 from itertools import count
 from typing import Any, Final, cast
 
+from executionkit._dollars import shown
 from executionkit.errors import ExecutionKitError
 from executionkit.types import TokenUsage
 
@@ -62,7 +63,8 @@ def attach(exc: BaseException, name: str, usage: TokenUsage, paid: dict[str, Any
         # Such an error keeps its type. Its cost must be as easy to find as on one of ours, in a log too.
         tokens = usage.input_tokens + usage.output_tokens
         calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
-        add_note(exc, f"{name}: spent {calls}, {tokens} tokens")
+        price = "" if usage.usd is None else f", {shown(usage.usd)}"
+        add_note(exc, f"{name}: spent {calls}, {tokens} tokens{price}")
     metadata = facts.setdefault("metadata", {})
     if isinstance(metadata, dict):
         _add(cast("dict[str, Any]", metadata), paid, is_from_inside=is_from_inside)

@@ -6,26 +6,39 @@ Nothing awaits between a check and its reservation, so two calls can't both pass
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from heapq import heappop, heappush
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
+from executionkit._dollars import EXACT, ZERO, in_full
 from executionkit._prompt import PART_TOKENS, measured
 from executionkit._text import size_of
-from executionkit.cost import UNLIMITED, CostTracker, Tokens, estimates_of, remaining
+from executionkit.cost import (
+    UNLIMITED,
+    CostTracker,
+    Dollars,
+    Tokens,
+    dollars_of,
+    estimates_of,
+    record_priced,
+    remaining,
+    usd_at_most,
+)
 from executionkit.engine import bill, call_log
+from executionkit.engine.tariff import BrokenPricesError, Tariff
 from executionkit.errors import BudgetExhaustedError
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN
 from executionkit.types import TokenUsage
 
-Limit: TypeAlias = Literal["llm_calls", "output_tokens", "input_tokens"]
+Limit: TypeAlias = Literal["llm_calls", "output_tokens", "input_tokens", "usd"]
 
 _MOST_TOKENS_PER_BYTE: Final = 1.0
 """The upper bound for a tokenizer that works on bytes."""
 
 
-_COUNTED: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens")
+_COUNTED: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens", "usd")
 _NEVER_LOW: Final = TokenUsage(-1, -1, -1)
 
 
@@ -40,13 +53,35 @@ class Request(NamedTuple):
     is_stream: bool
 
 
+class Prompt(NamedTuple):
+    """The size of a prompt.
+
+    Attributes:
+        tokens: The tokens to set aside for it under a ceiling on input tokens; 0 where there is none.
+        size: The bytes of its texts.
+        parts: The number of its other parts.
+        most: The most tokens that it is expected to come to.
+        likely: The tokens that it likely comes to; less than `most` before the first reply.
+    """
+
+    tokens: int = 0
+    size: int = 0
+    parts: int = 0
+    most: int = 0
+    likely: int = 0
+
+
+_NO_PROMPT: Final = Prompt()
+
+
 class Hold(NamedTuple):
-    """The tokens a call has set aside in every ledger while it runs, and the `max_tokens` it is sent with.
+    """The tokens and dollars a call has set aside in every ledger while it runs, and its `max_tokens`.
 
     Attributes:
         since: The time at which the call began; see `bill.now`.
         overrun: The part of `output_tokens` that is beyond what the call may write.
         parts: The pictures and other parts of the prompt that `prompt_bytes` doesn't count.
+        usd: The most that the call may cost; None where nothing limits dollars.
     """
 
     max_tokens: int | None
@@ -57,6 +92,7 @@ class Hold(NamedTuple):
     since: int
     overrun: int = 0
     parts: int = 0
+    usd: Decimal | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -92,12 +128,16 @@ class Room:
         held = self.streams if hold.is_stream else self.calls
         held.input_tokens += hold.input_tokens
         held.output_tokens += hold.output_tokens
+        if hold.usd:
+            held.usd = EXACT.add(held.usd, hold.usd)
 
     def settle(self, hold: Hold) -> None:
         """Give back the tokens of a call that has ended, and wake the first in line."""
         held = self.streams if hold.is_stream else self.calls
         held.input_tokens -= hold.input_tokens
         held.output_tokens -= hold.output_tokens
+        if hold.usd:
+            held.usd = EXACT.subtract(held.usd, hold.usd)
         if self._line:
             self.wake_next()
 
@@ -150,7 +190,9 @@ def _tenth_of(max_cost: TokenUsage) -> TokenUsage:
     if max_cost is UNLIMITED:
         return _NEVER_LOW
     limits = (max_cost.input_tokens, max_cost.output_tokens, max_cost.llm_calls)
-    return TokenUsage(*(ceiling // 10 if ceiling > 0 else -1 for ceiling in limits))
+    usd = max_cost.usd
+    low = EXACT.divide(usd, Decimal(10)) if usd and usd > 0 else None if not usd else usd
+    return TokenUsage(*(ceiling // 10 if ceiling > 0 else -1 for ceiling in limits), usd=low)
 
 
 class Meter:
@@ -167,33 +209,36 @@ class Meter:
         self.max_cost = max_cost
         self.tracker: CostTracker = CostTracker() if tracker is None else tracker
         self.estimates: Tokens = estimates_of(self.tracker)
+        self.dollars: Dollars = dollars_of(self.tracker)
         self.room: Room = Room() if tracker is None else room_of(tracker)
         self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit] | None = None
         self._low = _tenth_of(max_cost)
 
     @property
     def left(self) -> TokenUsage:
-        """The rest of the ceiling, as a budget; estimated tokens and calls kept back count as spent."""
-        spent, estimates = self.tracker.to_usage(), self.estimates
-        if self.room.kept_calls:
-            spent += TokenUsage(llm_calls=self.room.kept_calls)
-        if estimates.input_tokens or estimates.output_tokens:
-            spent += TokenUsage(estimates.input_tokens, estimates.output_tokens)
-        return remaining(self.max_cost, spent)
+        """The rest of the ceiling, as a budget; estimates and calls kept back count as spent."""
+        return remaining(self.max_cost, self.tracker, self.room.kept_calls)
 
     def require_any(self, left: TokenUsage) -> None:
         """Refuse a call when nothing is left of some limit."""
-        low = self._low
+        low, usd = self._low, left.usd
         if (
             left.llm_calls > low.llm_calls
             and left.output_tokens > low.output_tokens
             and left.input_tokens > low.input_tokens
+            and (usd is None or low.usd is None or usd > low.usd)
         ):
             return
-        if left.llm_calls >= 0 and left.output_tokens >= 0 and left.input_tokens >= 0:
+        if (
+            left.llm_calls >= 0
+            and left.output_tokens >= 0
+            and left.input_tokens >= 0
+            and (usd is None or usd >= 0)
+        ):
             self._warn(left)
             return
-        limit: Limit = "input_tokens" if left.output_tokens >= 0 else "output_tokens"
+        limit: Limit = "input_tokens" if left.input_tokens < 0 else "usd"
+        limit = "output_tokens" if left.output_tokens < 0 else limit
         limit = limit if left.llm_calls >= 0 else "llm_calls"
         refusal = BudgetExhaustedError(self._used_up(limit))
         if self._refusals is None:
@@ -204,9 +249,10 @@ class Meter:
     def _warn(self, left: TokenUsage) -> None:
         """Warn, once for each limit, that a call begins with no more than a tenth of it left."""
         for limit in _COUNTED:
-            if getattr(left, limit) <= getattr(self._low, limit):
+            rest, low = getattr(left, limit), getattr(self._low, limit)
+            if rest is not None and rest <= low:
                 ceiling = getattr(self.max_cost, limit)
-                call_log.nearly_spent(self.name, limit, ceiling - getattr(left, limit), ceiling)
+                call_log.nearly_spent(self.name, limit, ceiling - rest, ceiling)
                 self._low = replace(self._low, **{limit: -1})
 
     def require(self, limit: Limit, left: int, needed: int, noun: str) -> None:
@@ -239,6 +285,40 @@ class Meter:
                 return self.room
         return reply
 
+    def affordable(
+        self, free: Decimal, tariff: Tariff, prompt: Prompt, reply: int, choices: int
+    ) -> int | Room:
+        """The output tokens that the dollars left pay for beside calls in flight, or the room to wait for.
+
+        Args:
+            free: The dollars left.
+            tariff: The prices.
+            prompt: The prompt.
+            reply: The output tokens to pay for.
+            choices: The fewest that are of use.
+        """
+        calls, streams = self.room.calls.usd, self.room.streams.usd
+        if calls or streams:
+            free = EXACT.subtract(free, EXACT.add(calls, streams))
+        most = reply + self.room.overrun
+        if tariff.at_most(prompt.most, most) <= free:
+            return reply
+        if calls:
+            return self.room
+        bought = tariff.buys(free, prompt.most, most)
+        if bought < choices and prompt.likely < prompt.most and not streams:
+            bought = tariff.buys(free, prompt.likely, most)  # an upper bound is no reason to refuse
+        if bought >= choices:
+            return min(reply, bought)
+        if streams:
+            others = " and closing answers" if self.room.kept_calls else ""
+            problem = f"open streams{others} have set aside the last {in_full(streams)}"
+            advice = "read them to their end first, or open them with a smaller max_tokens"
+        else:
+            problem = f"{in_full(free)} don't pay for a prompt of about {prompt.likely:,} tokens and a reply"
+            advice = "allow more usd or send a shorter prompt"
+        raise BudgetExhaustedError(self._message(problem, "usd", advice))
+
     def update_message(self, exc: BaseException) -> None:
         """Bring a refusal of this meter up to date: calls in flight when it was raised have ended since."""
         if self._refusals and isinstance(exc, BudgetExhaustedError) and exc in self._refusals:
@@ -249,20 +329,33 @@ class Meter:
         return self._message(f"the budget of {limit} is used up", limit, advice)
 
     def _message(self, problem: str, limit: Limit, advice: str) -> str:
+        return f"{self.name}: {problem}: {self._figures(limit)}; {advice}"
+
+    def _figures(self, limit: Limit) -> str:
         ceiling = getattr(self.max_cost, limit)
-        usage, estimates = self.tracker.to_usage(), self.estimates
-        estimated = 0 if limit == "llm_calls" else getattr(estimates, limit)
-        spent = getattr(usage, limit) + estimated
-        figures = f"spent {spent:,} of {ceiling:,}" if ceiling > 0 else "nothing was left of it to begin with"
+        if ceiling <= 0:
+            return "nothing was left of it to begin with"
+        if limit == "usd":
+            spent = usd_at_most(self.tracker)
+            if spent is None:
+                return f"a part of the spend has no price, so the ceiling of {in_full(ceiling)} can't be kept"
+            assumed = self.estimates.usd
+            return _of(in_full(spent), in_full(ceiling), in_full(assumed) if assumed else "")
+        estimated = 0 if limit == "llm_calls" else getattr(self.estimates, limit)
+        counted = getattr(self.tracker.to_usage(), limit) + estimated
+        figures = _of(f"{counted:,}", f"{ceiling:,}", f"{estimated:,}" if estimated else "")
         if limit == "llm_calls" and self.room.kept_calls:
             figures += f", and {self.room.kept_calls:,} kept back for closing answers"
-        if estimated:
-            figures += f", {estimated:,} of that assumed because replies came without usage"
-        return f"{self.name}: {problem}: {figures}; {advice}"
+        return figures
 
-    def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool) -> None:
-        """Count the tokens of a reply, or of part of one, and learn from it how large prompts are."""
-        self.tracker.record_without_call(reply)
+    def record_priced(self, hold: Hold, reply: LLMResponse, usd: Decimal | None, *, unfinished: bool) -> None:
+        """Count a reply with its price; None if it has none."""
+        record_priced(self.tracker, reply, usd, hold.usd)
+        if unfinished and hold.usd is not None and usd is not None and usd < hold.usd:
+            self.estimates.usd = EXACT.add(self.estimates.usd, EXACT.subtract(hold.usd, usd))
+
+    def learn(self, hold: Hold, reply: LLMResponse, *, unfinished: bool) -> None:
+        """Learn from a reply that was counted, or from a part of one, how large replies and prompts are."""
         if hold.output_tokens:
             beyond = reply.output_tokens - hold.output_tokens + hold.overrun
             self.room.overrun = max(self.room.overrun, beyond)
@@ -273,8 +366,17 @@ class Meter:
         if hold.prompt_bytes:
             reported = reply.reported_input_tokens
             if reported is None and not reply.input_tokens:
-                self.estimates.input_tokens += hold.prompt_bytes // BYTES_PER_TOKEN + hold.parts * PART_TOKENS
+                self.estimates.input_tokens += _likely_tokens(hold.prompt_bytes, hold.parts)
             self.room.learn(hold, reported)
+
+
+def _of(spent: str, ceiling: str, assumed: str) -> str:
+    figures = f"spent {spent} of {ceiling}"
+    return f"{figures}, {assumed} of that assumed because replies came without usage" if assumed else figures
+
+
+def _likely_tokens(size: int, parts: int) -> int:
+    return size // BYTES_PER_TOKEN + parts * PART_TOKENS
 
 
 class Meters:
@@ -285,20 +387,27 @@ class Meters:
 
     Args:
         meters: The innermost first.
+        tariff: The prices of the provider; None if it has none.
 
     Attributes:
         are_limited: Whether any of them has a ceiling.
+        limit_dollars: Whether any of them has one in dollars.
+        tariff: The prices of the provider; None if it has none.
     """
 
-    def __init__(self, meters: Sequence[Meter]) -> None:
+    def __init__(self, meters: Sequence[Meter], tariff: Tariff | None = None) -> None:
         self._meters: tuple[Meter, ...] = tuple(reversed(meters))
         self.are_limited: bool = any(meter.max_cost != UNLIMITED for meter in self._meters)
-        self._limit_replies = any(meter.max_cost.output_tokens for meter in self._meters)
+        self._limit_replies = any(
+            meter.max_cost.output_tokens or meter.max_cost.usd for meter in self._meters
+        )
         self._limit_prompts = any(meter.max_cost.input_tokens for meter in self._meters)
+        self.limit_dollars: bool = any(meter.max_cost.usd for meter in self._meters)
+        self.tariff = tariff
 
     def beside(self, meter: Meter) -> "Meters":
         """These meters, and one that only counts."""
-        return Meters([meter, *reversed(self._meters)])
+        return Meters([meter, *reversed(self._meters)], self.tariff)
 
     def require(self, calls: int, replies: int) -> None:
         """Refuse `calls` calls for `replies` texts that some budget can't pay for; see `Run.require`."""
@@ -318,9 +427,13 @@ class Meters:
             BudgetExhaustedError: Nothing is left of some budget, or open streams leave nothing of it.
         """
         if not self.are_limited:
-            for meter in self._meters:
-                meter.tracker.reserve_call()
-            return Hold(request.max_tokens, 0, 0, 0, request.is_stream, bill.now())
+            if self.tariff is None:
+                for meter in self._meters:
+                    meter.tracker.reserve_call()
+                return Hold(request.max_tokens, 0, 0, 0, request.is_stream, bill.now())
+            self._reserve_call()
+            size, parts = _size_of(request)  # for the price of a reply without usage
+            return Hold(request.max_tokens, 0, 0, size, request.is_stream, bill.now(), 0, parts)
         lefts = [(meter, meter.left) for meter in self._meters]
         for meter, left in lefts:
             meter.require_any(left)
@@ -329,19 +442,60 @@ class Meters:
             if left.output_tokens:
                 meter.require("output_tokens", left.output_tokens, request.choices, "choices")
                 reply = min(reply, left.output_tokens)
-        prompt, size, parts = self._prompt(request, lefts) if self._limit_prompts else (0, 0, 0)
+        prompt = self._prompt(request, lefts)
         for meter, left in lefts:
-            fitting = meter.fitting(left, prompt, reply, request.choices)
+            fitting = meter.fitting(left, prompt.tokens, reply, request.choices)
             if isinstance(fitting, Room):
                 return fitting
             reply = fitting
+        overrun, usd = max(meter.room.overrun for meter in self._meters), None
+        if self.limit_dollars:
+            paid = self._paid_for(lefts, prompt, reply, request.choices)
+            if isinstance(paid, Room):
+                return paid
+            reply = paid
+            usd = self._tariff.at_most(prompt.most, reply + overrun)
         max_tokens = reply // request.choices if self._limit_replies else request.max_tokens
-        overrun = max(meter.room.overrun for meter in self._meters)
-        hold = Hold(max_tokens, prompt, reply + overrun, size, request.is_stream, bill.now(), overrun, parts)
+        hold = Hold(
+            max_tokens,
+            prompt.tokens,
+            reply + overrun,
+            prompt.size,
+            request.is_stream,
+            bill.now(),
+            overrun,
+            prompt.parts,
+            usd,
+        )
         for meter in self._meters:
             meter.tracker.reserve_call()
             meter.room.hold(hold)
+            if self.tariff is not None:
+                meter.dollars.begin()
         return hold
+
+    def _reserve_call(self) -> None:
+        for meter in self._meters:
+            meter.tracker.reserve_call()
+            meter.dollars.begin()
+
+    @property
+    def _tariff(self) -> Tariff:
+        if self.tariff is None:  # pragma: no cover - a run with a ceiling in dollars is not made without
+            raise RuntimeError("there are no prices")
+        return self.tariff
+
+    def _paid_for(
+        self, lefts: list[tuple[Meter, TokenUsage]], prompt: Prompt, reply: int, choices: int
+    ) -> int | Room:
+        """The output tokens that every ceiling in dollars pays for, or the room to wait for."""
+        for meter, left in lefts:
+            if left.usd:
+                paid = meter.affordable(left.usd, self._tariff, prompt, reply, choices)
+                if isinstance(paid, Room):
+                    return paid
+                reply = paid
+        return reply
 
     def try_keep(self, max_tokens: int) -> Hold | Room:
         """Keep back one call for later, and its output tokens; or return the room that has to be waited for.
@@ -361,7 +515,14 @@ class Meters:
             if isinstance(fitting, Room):
                 return fitting
             reply = fitting
-        hold = Hold(reply, 0, reply, 0, is_stream=True, since=bill.now())
+        usd = None
+        if self.limit_dollars:
+            paid = self._paid_for(lefts, _NO_PROMPT, reply, 1)
+            if isinstance(paid, Room):
+                return paid
+            reply = paid
+            usd = self._tariff.at_most(0, reply)
+        hold = Hold(reply, 0, reply, 0, is_stream=True, since=bill.now(), usd=usd)
         for meter in self._meters:
             meter.room.kept_calls += 1
             meter.room.hold(hold)
@@ -383,31 +544,44 @@ class Meters:
             return True
         lefts = [(meter, meter.left) for meter in self._meters]
         is_rated = self._limit_prompts and any(meter.room.tokens_per_byte for meter in self._meters)
-        prompt = self._prompt(request, lefts)[0] if is_rated else 0
+        measured_prompt = self._prompt(request, lefts)
+        prompt = measured_prompt.tokens if is_rated else 0
         reply = request.max_tokens or request.default_max_tokens
+        usd = ZERO
+        if self.limit_dollars:
+            # The prompt of the call that is kept back has this one's prompt and reply in it.
+            most = measured_prompt.likely
+            usd = EXACT.add(self._tariff.at_most(most, reply), self._tariff.at_most(most + reply, 0))
         for meter, left in lefts:
             free = left.output_tokens - meter.room.streams.output_tokens
             if min(left.llm_calls, left.output_tokens, left.input_tokens) < 0 or (
                 (left.output_tokens and free < reply) or (left.input_tokens and left.input_tokens <= prompt)
             ):
                 return False
+            if left.usd and EXACT.subtract(left.usd, meter.room.streams.usd) < usd:
+                return False
         return True
 
-    def _prompt(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> tuple[int, int, int]:
-        """The tokens a prompt may come to, the bytes of its texts, and the number of its other parts.
+    def _prompt(self, request: Request, lefts: list[tuple[Meter, TokenUsage]]) -> Prompt:
+        """The size of a prompt, and the tokens it may come to, where some ceiling limits them.
 
         The rates are learnt from the replies seen. Before the first one a prompt may have any size, so all
-        that is left is set aside for it: it goes alone.
+        the input tokens that are left are set aside for it: it goes alone. Of dollars the price of a token
+        for each byte is set aside, which is the most that texts come to.
         """
-        size, parts = measured(request.messages)
-        size += size_of(repr(request.tools)) if request.tools else 0
+        if not (self._limit_prompts or self.limit_dollars):
+            return _NO_PROMPT
+        size, parts = _size_of(request)
         rates = [meter.room.tokens_per_byte for meter in self._meters]
         known = [rate for rate in rates if rate is not None]
         if not known:
-            return max(left.input_tokens for _, left in lefts), size, parts
+            tokens = max(left.input_tokens for _, left in lefts)
+            most = int(size * _MOST_TOKENS_PER_BYTE) + parts * PART_TOKENS
+            return Prompt(tokens, size, parts, most, _likely_tokens(size, parts))
         each = [meter.room.tokens_per_part for meter in self._meters] if parts else []
         taken = max((tokens for tokens in each if tokens is not None), default=PART_TOKENS)
-        return int(size * max(known) + parts * taken) + 1, size, parts
+        most = int(size * max(known) + parts * taken) + 1
+        return Prompt(most if self._limit_prompts else 0, size, parts, most, most)
 
     def release(self, hold: Hold, *, dispatched: bool) -> None:
         """End a call that brought no reply: its tokens are unknown and count as zero."""
@@ -416,13 +590,44 @@ class Meters:
                 meter.tracker.release_call()
             meter.room.settle(hold)
 
-    def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool = False) -> None:
-        """End a call that brought a reply, or part of one."""
+    def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool = False) -> BrokenPricesError | None:
+        """End a call that brought a reply, or part of one; returns the error to raise if prices failed."""
+        if self.tariff is None:
+            for meter in self._meters:
+                meter.room.settle(hold)
+                meter.tracker.record_without_call(reply)
+                meter.learn(hold, reply, unfinished=unfinished)
+            return None
+        usd, fault = self._priced(reply, _likely_tokens(hold.prompt_bytes, hold.parts))
         for meter in self._meters:
             meter.room.settle(hold)
-            meter.record(hold, reply, unfinished=unfinished)
+            meter.record_priced(hold, reply, usd, unfinished=unfinished)
+            meter.learn(hold, reply, unfinished=unfinished)
+        return fault
+
+    def charge_failed(self, reply: LLMResponse | None) -> BrokenPricesError | None:
+        """Count the tokens that the server reports for a call that failed; returns as `record` does."""
+        if reply is None:
+            return None
+        usd, fault = (None, None) if self.tariff is None else self._priced(reply, 0)
+        self.charge(TokenUsage(reply.input_tokens, reply.output_tokens, usd=usd))
+        return fault
+
+    def _priced(
+        self, reply: LLMResponse, prompt_tokens: int
+    ) -> tuple[Decimal | None, BrokenPricesError | None]:
+        try:
+            return self._tariff.price(reply, prompt_tokens), None
+        except BrokenPricesError as exc:
+            return None, exc
 
     def charge(self, usage: TokenUsage) -> None:
         """Count what was spent without passing the meters."""
         for meter in self._meters:
             meter.tracker.add_usage(usage)
+
+
+def _size_of(request: Request) -> tuple[int, int]:
+    """The bytes of a prompt's texts and tools, and the number of its other parts."""
+    size, parts = measured(request.messages)
+    return size + (size_of(repr(request.tools)) if request.tools else 0), parts

@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
+from decimal import Decimal
 from typing import Final
 
 from executionkit.observe import (
@@ -66,17 +67,18 @@ def broke_off(run: str, model: str | None, error: BaseException) -> None:
     _log.warning("%s: the reply of %s broke off: %s", run, model or "the model", _code(error), extra=extra)
 
 
-def nearly_spent(run: str, limit: str, spent: int, ceiling: int) -> None:
+def nearly_spent(run: str, limit: str, spent: int | Decimal, ceiling: int | Decimal) -> None:
     """A run has spent nine tenths of a limit."""
+    share = int(100 * Decimal(spent) / Decimal(ceiling))
     _log.warning(
         "%s: %d %% of the budget of %s is spent, %s of %s",
-        *(run, 100 * spent // ceiling, limit, f"{spent:,}", f"{ceiling:,}"),
+        *(run, share, limit, f"{spent:,}", f"{ceiling:,}"),
         extra={
             "ek_event": "budget",
             "ek_run": run,
             "ek_limit": limit,
-            "ek_spent": spent,
-            "ek_ceiling": ceiling,
+            "ek_spent": spent if isinstance(spent, int) else str(spent),
+            "ek_ceiling": ceiling if isinstance(ceiling, int) else str(ceiling),
         },
     )
 

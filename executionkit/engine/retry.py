@@ -9,10 +9,14 @@ from typing import Final, ParamSpec, TypeVar
 
 from executionkit import _checks as checks
 from executionkit.engine.bill import add_note
+from executionkit.engine.tariff import BrokenPricesError
 from executionkit.errors import BudgetExhaustedError, LLMError, PermanentError, ProviderError, RateLimitError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_NEVER_RETRIED: Final = (BudgetExhaustedError, BrokenPricesError)
+"""They would come again, and the second after another reply was paid for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class RetryConfig:
 
     def should_retry(self, exc: BaseException) -> bool:
         """Whether to retry after `exc`. Cancellation and a spent budget are never retried."""
-        return isinstance(exc, self.retryable) and not isinstance(exc, BudgetExhaustedError)
+        return isinstance(exc, self.retryable) and not isinstance(exc, _NEVER_RETRIED)
 
     def get_delay(self, attempt: int) -> float:
         """Seconds to wait before retry number `attempt` (from 1), with full jitter.
@@ -215,4 +219,4 @@ def concerns_one_request(exc: BaseException) -> bool:
     """Whether another request may succeed: not with a wrong key, an unknown model or a spent budget."""
     if isinstance(exc, PermanentError):
         return exc.dispatched and exc.status_code not in (401, 402, 403, 404)
-    return not isinstance(exc, BudgetExhaustedError)
+    return not isinstance(exc, _NEVER_RETRIED)

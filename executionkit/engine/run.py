@@ -22,6 +22,7 @@ from executionkit.engine.call_log import is_logged, watchers_of_calls
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
+from executionkit.engine.tariff import no_prices_of, tariff_of
 from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
 from executionkit.errors import PatternError
 from executionkit.observe import WATCH, CallInfo, Observer, RunInfo, observers
@@ -63,7 +64,8 @@ class Run:
 
     Raises:
         TypeError: `provider` has no `complete` method.
-        ValueError: `retry` is not a RetryConfig.
+        ValueError: `retry` is not a RetryConfig, or there is a ceiling in dollars and the provider has no
+            prices.
     """
 
     stream: Callable[..., ReplyStream]
@@ -94,7 +96,11 @@ class Run:
         # Others may charge a tracker that was given: what the run spends itself is in a ledger of its own.
         own = () if tracker is None else (Meter(name, UNLIMITED, None),)
         self._ledgers: tuple[Meter, ...] = (*own, self._meter)
-        self._meters = Meters([meter for level in self._levels for meter in level._ledgers])
+        # A provider that a run wraps has its prices already, loaded or not.
+        tariff = tariff_of(self._target) if parent is None else parent._meters.tariff
+        self._meters: Meters = Meters([meter for level in self._levels for meter in level._ledgers], tariff)
+        if tariff is None and self._meters.limit_dollars:
+            raise ValueError(f"{name}: {no_prices_of(self._target)}")
         self._watch: RunWatch | None = None
         self._call: CallWatch | None = None
         self._result: PatternResult[Any] | None = None
@@ -205,6 +211,17 @@ class Run:
         """
         self._meters.require(calls, calls if replies is None else replies)
 
+    async def require_prices(self) -> None:
+        """Refuse a ceiling in dollars, here or around it, on a model without a price.
+
+        Raises:
+            ValueError: There is such a ceiling, and no price.
+        """
+        tariff = self._meters.tariff
+        if tariff is not None and self._meters.limit_dollars:
+            await tariff.get_ready()
+            tariff.at_most(1, 1)
+
     def charge(self, usage: TokenUsage) -> None:
         """Count usage that did not pass through the run, here and in every run around it."""
         self._meters.charge(usage)
@@ -277,7 +294,9 @@ class Run:
                 raise TypeError(
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
-            self._meters.record(hold, reply)
+            fault = self._meters.record(hold, reply)
+            if fault is not None:
+                raise fault
             return reply
 
         return await self._retrying(attempt, is_final)
@@ -388,6 +407,8 @@ class Run:
         """
         if self._is_halted():
             await _leave()
+        if (tariff := self._meters.tariff) is not None and not tariff.is_ready:
+            await self._park(tariff.get_ready())
         hold = self._meters.try_keep(max_tokens)
         if not isinstance(hold, Hold):
             hold = await self._room_made(hold, lambda: self._meters.try_keep(max_tokens))
@@ -403,6 +424,8 @@ class Run:
         """Wait until every budget has room for the request, and reserve it."""
         if self._is_halted():
             await _leave()
+        if (tariff := self._meters.tariff) is not None and not tariff.is_ready:
+            await self._park(tariff.get_ready())
         hold = self._meters.try_hold(request)
         if isinstance(hold, Hold):  # nearly always
             return hold

@@ -11,7 +11,7 @@ from executionkit.engine import bill
 from executionkit.engine.budget import Hold, Meters
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.watch import CallWatch
-from executionkit.errors import ProviderError, take_spent, was_dispatched
+from executionkit.errors import PatternError, ProviderError, take_spent, was_dispatched
 from executionkit.observe import LeftEarlyError
 from executionkit.streaming import Finish, ReplyStream, StreamEvent
 
@@ -54,8 +54,10 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, meters: Met
 def give_back(meters: Meters, hold: Hold, exc: BaseException) -> None:
     """End a call that the provider failed by `exc`: its tokens are free again, but those that it reports."""
     meters.release(hold, dispatched=was_dispatched(exc))
-    meters.charge(take_spent(exc))
+    fault = meters.charge_failed(take_spent(exc))
     _received(exc, hold)
+    if fault is not None:
+        raise fault from exc
 
 
 def _received(exc: BaseException, hold: Hold) -> None:
@@ -133,8 +135,10 @@ class MeteredStream(ReplyStream):
                 self._attach_bill(exc)
                 await self._leave(exc)
                 raise
-        if isinstance(event, Finish):
-            self._settle(source, event)
+        if isinstance(event, Finish) and (fault := self._settle(source, event)) is not None:
+            self._attach_bill(fault)
+            await self._leave(fault)
+            raise fault
         return event
 
     async def _following(self, source: Opened) -> StreamEvent | None:
@@ -149,27 +153,32 @@ class MeteredStream(ReplyStream):
 
     def _settle(
         self, source: Opened, finish: Finish | None = None, *, why: BaseException | None = None
-    ) -> None:
+    ) -> PatternError | None:
+        """Count the call; returns the error to raise if its price could not be told."""
         if self._settled:
-            return
+            return None
         self._settled = True
         reply = self._tally.partial(self._prompt_bytes) if finish is None else finish.response
-        self._meters.record(source.hold, reply, unfinished=finish is None)
+        fault = self._meters.record(source.hold, reply, unfinished=finish is None)
         if self._watch is not None:
             if finish is None:
                 self._watch.tell(lambda span: span.partial(reply))
             left = LeftEarlyError("the stream was left before its end")
-            self._watch.end(reply if finish is not None else why or left)
+            self._watch.end(fault or (reply if finish is not None else why or left))
+        return fault
 
     async def _leave(self, exc: BaseException | None) -> None:
         source, self._source = self._source, None
         if source is not None:
             if self._first is not None:
                 self._tally.add(self._first)
-            self._settle(source)
+            fault = self._settle(source)
             kind = None if exc is None else type(exc)
             trace: TracebackType | None = None if exc is None else exc.__traceback__
             await source.manager.__aexit__(kind, exc, trace)
+            if fault is not None and exc is None:
+                self._attach_bill(fault)
+                raise fault
 
     async def _close(self) -> None:
         await self._leave(None)

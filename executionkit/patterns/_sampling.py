@@ -9,6 +9,7 @@ from executionkit._refusals import MOST_CHOICES, fewer_choices
 from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
+from executionkit.engine.tariff import BrokenPricesError
 from executionkit.errors import ExecutionKitError, LLMError, PermanentError
 from executionkit.patterns._options import Options, for_sample
 from executionkit.responses import LLMResponse
@@ -160,4 +161,6 @@ def _fewer(exc: BaseException, wanted: int) -> int | None:
 
 def _is_failure(run: Run, exc: BaseException) -> bool:
     """Whether an exception is the failure of a request, and not a mistake in code."""
+    if isinstance(exc, BrokenPricesError):
+        return False
     return isinstance(exc, ExecutionKitError) or run.is_retryable(exc)

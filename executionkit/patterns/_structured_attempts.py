@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from executionkit._messages import with_remark, with_text, without_system
@@ -95,7 +95,7 @@ class Attempts(Generic[T]):
             "repair_attempts": self.repair_attempts,
             "validated": False,
             "truncated_responses": self.truncated_responses,
-            "rung_costs": {rung: asdict(cost) for rung, cost in self.rung_costs.items()},
+            "rung_costs": {rung: cost.to_dict() for rung, cost in self.rung_costs.items()},
         }
 
     async def make(self, messages: list[dict[str, Any]], run: Run) -> T:

@@ -14,7 +14,7 @@ from executionkit.engine.parallel import fan_out, fan_out_strict, told
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.errors import PatternError
-from executionkit.evaluators import Pairwise, Rubric, for_task
+from executionkit.evaluators import Pairwise, Rubric, for_task, require_prices
 from executionkit.events import CandidateScored, EventCallback, PairCompared, SampleDone
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options, for_sample
@@ -256,6 +256,7 @@ async def best_of_n(
             if target_score is not None and evaluation.score >= target_score:
                 raise _TargetReached
 
+        await require_prices(evaluator, run)
         run.require(calls=num_samples + _judging_calls(evaluator, num_samples))
         outcomes = await fan_out(sample, num_samples, max_concurrency, on_failure=run.halt)
         is_reached = any(isinstance(exc, _TargetReached) for exc in outcomes.failures.values())

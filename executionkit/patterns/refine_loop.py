@@ -14,7 +14,7 @@ from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.thoughts import spoken
 from executionkit.errors import BudgetExhaustedError
-from executionkit.evaluators import Rubric, for_task
+from executionkit.evaluators import Rubric, for_task, require_prices
 from executionkit.events import DraftScored, DraftStarted, EventCallback
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options
@@ -294,6 +294,7 @@ async def refine_loop(
     async with narrator.run(
         provider, max_iterations + 1, max_cost=max_cost, retry=retry, salvage=progress.salvage
     ) as run:
+        await require_prices(evaluator, run)
         stop_reason: StopReason = "max_iterations"
         try:
             while len(progress.replies) <= max_iterations:

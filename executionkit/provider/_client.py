@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from executionkit import _checks as checks
 from executionkit._json import plain
+from executionkit.prices import GENAI_MISSING, Prices, is_price_book
 from executionkit.provider import _settings as settings
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.backends import Backend
@@ -89,12 +90,16 @@ class Provider:
             for settings that Provider lacks (client certificates, transports, event hooks). Its own limits on
             connections hold. It belongs to the event loop that uses it first, and the provider never closes
             it.
+        prices: What replies cost: a price book, such as `Rates`, or "genai" for that of the package
+            genai-prices, which knows models by their names and `base_url`. It is loaded at the first call.
+            Then `cost.usd` of results and errors is the price, and a ceiling in dollars can be set. A price
+            that the server reports itself goes first. Defaults to none: `usd` is None.
         backend: The HTTP library: "httpx2", "httpx", "aiohttp" or "stdlib". "auto" takes the first of these
             that is installed. Results and errors are the same with each; "aiohttp" needs the least CPU time.
 
     Raises:
         ValueError: A setting is out of range. The message names it and shows no secret.
-        ImportError: The chosen `backend` is not installed.
+        ImportError: The chosen `backend`, or the package genai-prices, is not installed.
     """
 
     base_url: str
@@ -117,6 +122,7 @@ class Provider:
     max_response_bytes: int = 32 * 1024 * 1024
     http_client: InitVar[AsyncHTTPClient | None] = None
     backend: Backend = "auto"
+    prices: Prices | None = None
 
     if TYPE_CHECKING:  # not a field: fields(), asdict() and replace() must not find it
         _session: Session = field(init=False)
@@ -199,6 +205,11 @@ class Provider:
                 )
             if self.backend != "auto":
                 raise ValueError("http_client is used instead of a backend; leave backend at 'auto'")
+        if self.prices == "genai":
+            if importlib.util.find_spec("genai_prices") is None:
+                raise ImportError(GENAI_MISSING)
+        elif self.prices is not None and not is_price_book(self.prices):
+            raise ValueError(f"prices must be a price book, 'genai' or None, got {self.prices!r}")
         if self.backend not in ("auto", "stdlib") and importlib.util.find_spec(self.backend) is None:
             raise ImportError(f"backend {self.backend!r} is not installed: pip install {self.backend}")
 

@@ -23,7 +23,6 @@ from executionkit.provider._message import answer_in, failure_of, response_from
 from executionkit.provider._sse import BOM, NO_STREAM, EventParser, EventTooLargeError, ServerEvent
 from executionkit.provider._usage import real_usage, usage_in
 from executionkit.responses import LLMResponse, text_of
-from executionkit.types import TokenUsage
 
 _END = re.compile(rb"(?<=})\s*(?:data:\s*)?\[DONE\]$")
 """The end of a stream on the last line of a reply."""
@@ -128,7 +127,8 @@ def with_what_came(failure: LLMError, text: str, usage: Mapping[str, Any]) -> LL
     if text:
         failure.metadata["partial_text"] = text
     counted = LLMResponse("", usage=usage)
-    mark_spent(failure, TokenUsage(counted.input_tokens, counted.output_tokens))
+    if counted.total_tokens:
+        mark_spent(failure, counted)
     return failure
 
 

@@ -1,0 +1,44 @@
+"""Amounts of dollars: read, added exactly, and shown."""
+
+from decimal import Context, Decimal, InvalidOperation
+from typing import Final, TypeAlias
+
+Amount: TypeAlias = Decimal | int | str | float
+"""Everything that an amount may be given as."""
+
+ZERO: Final = Decimal(0)
+EXACT: Final = Context(prec=100)
+"""The arithmetic of amounts, which no setting of the program's own decimal context changes."""
+
+
+def dollars(value: object, name: str) -> Decimal:
+    """Read an amount; a float is read as it is written, so 0.1 is a tenth.
+
+    Raises:
+        ValueError: It is no finite number; the message names it.
+    """
+    amount = None
+    if not isinstance(value, bool) and isinstance(value, (Decimal, int, str, float)):
+        try:
+            amount = Decimal(str(value) if isinstance(value, float) else value)
+        except (InvalidOperation, ValueError):  # ValueError: an int or a text of absurdly many digits
+            amount = None
+    if amount is None or not amount.is_finite():
+        raise ValueError(f"{name} must be a finite number of dollars, such as '0.05', got {value!r}")
+    return amount
+
+
+def shown(usd: Decimal) -> str:
+    """An amount to read: in cents from a dollar on, to three digits that matter below."""
+    size = abs(usd)
+    places = 2 if size >= 1 or not size else 2 - size.adjusted()
+    text = f"{size:,.{places}f}"
+    if size < 1:
+        text = text.rstrip("0").rstrip(".")
+    return f"{'-' if usd < 0 else ''}${text}"
+
+
+def in_full(usd: Decimal) -> str:
+    """An amount with all its digits."""
+    text = f"{usd:,f}"
+    return "$" + (text.rstrip("0").rstrip(".") if "." in text else text)
