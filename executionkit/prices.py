@@ -1,6 +1,6 @@
 """Prices: the protocol of price books, and `Rates`, a book of a few numbers."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal, Protocol, TypeAlias, TypeGuard
 
@@ -72,10 +72,9 @@ class Rates:
 
     input: Decimal
     output: Decimal
-    _: KW_ONLY
-    cached: Decimal
-    reasoning: Decimal
-    per: int
+    cached: Decimal = field(kw_only=True)
+    reasoning: Decimal = field(kw_only=True)
+    per: int = field(kw_only=True)
 
     def __init__(
         self,

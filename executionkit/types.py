@@ -1,7 +1,7 @@
 """The frozen values of the public interface: usage, results, tools, strategies."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -118,8 +118,7 @@ class TokenUsage:
     input_tokens: int = 0
     output_tokens: int = 0
     llm_calls: int = 0
-    _: KW_ONLY
-    usd: Decimal | None = None
+    usd: Decimal | None = field(default=None, kw_only=True)
 
     def __init__(
         self, input_tokens: int = 0, output_tokens: int = 0, llm_calls: int = 0, *, usd: Amount | None = None

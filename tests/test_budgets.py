@@ -251,8 +251,8 @@ class Endpoint:
             prompts = used.input_tokens + sum(entry.prompt for entry in coming)
             assert prompts < max(0, limit.input_tokens) + largest
         if limit.usd:
-            # Exactly, because no prompt here has more tokens than bytes. Only a first prompt that would use up
-            # the whole ceiling is taken for shorter than it may be.
+            # Exactly, because no prompt here has more tokens than bytes. Only a first prompt that would use
+            # up the whole ceiling is taken for shorter than it may be.
             largest = max((entry.prompt for entry in mine), default=0)
             most = max(Decimal(0), limit.usd)
             if PRICES.at_most(input_tokens=largest, output_tokens=3) > most > 0:

@@ -191,7 +191,7 @@ def _tenth_of(max_cost: TokenUsage) -> TokenUsage:
         return _NEVER_LOW
     limits = (max_cost.input_tokens, max_cost.output_tokens, max_cost.llm_calls)
     usd = max_cost.usd
-    low = EXACT.divide(usd, Decimal(10)) if usd and usd > 0 else None if not usd else usd
+    low = EXACT.divide(usd, Decimal(10)) if usd and usd > 0 else usd
     return TokenUsage(*(ceiling // 10 if ceiling > 0 else -1 for ceiling in limits), usd=low)
 
 
@@ -253,7 +253,8 @@ class Meter:
             if rest is not None and rest <= low:
                 ceiling = getattr(self.max_cost, limit)
                 call_log.nearly_spent(self.name, limit, ceiling - rest, ceiling)
-                self._low = replace(self._low, **{limit: -1})
+                used: dict[str, Any] = {limit: -1}
+                self._low = replace(self._low, **used)
 
     def require(self, limit: Limit, left: int, needed: int, noun: str) -> None:
         """Refuse a call that needs more of a limit than is left; 0 left is no limit."""
