@@ -232,7 +232,7 @@ class ToolLoops(Interleaving):
     @invariant()
     def the_budget_holds(self) -> None:
         if self.tags:
-            assert self.tracker.to_usage() == self.endpoint.checked(self.tags, self.ceiling)
+            self.endpoint.agrees(self.tags, self.tracker.to_usage(), self.ceiling)
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
