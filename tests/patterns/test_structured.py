@@ -206,7 +206,7 @@ async def test_a_failure_keeps_what_was_paid() -> None:
         await structured(provider, "q", Movie, retry=ONCE)
     assert caught.value.cost == TokenUsage(llm_calls=2)
     assert caught.value.metadata["last_text"] == "{}"
-    one_call = asdict(TokenUsage(llm_calls=1))
+    one_call = TokenUsage(llm_calls=1).to_dict()
     assert caught.value.metadata["rung_costs"] == {"ask": one_call, "repair": one_call}
 
 

@@ -78,7 +78,7 @@ async def test_the_system_probes_a_silent_connection(server: Server, make: MakeP
         await provider.complete(USER)
         async with asyncio.timeout(5):
             # Until the last byte is acknowledged the system shows another timer.
-            while timers(server.port) != ["02"]:  # keep-alive
+            while timers(server.port) != ["02"]:  # noqa: ASYNC110 - keep-alive; the system tells of no change
                 await asyncio.sleep(0.01)
 
 
