@@ -1,4 +1,4 @@
-"""One failing, retried, nested run: the trace, the log, the events and the dollars tell what the endpoint saw."""
+"""One failing, retried, nested run: trace, log, events and dollars tell what the endpoint saw."""
 
 import logging
 from decimal import Decimal
@@ -26,11 +26,11 @@ from executionkit.events import PatternEvent, Retrying
 from executionkit.testing import Answer, ChatRequest, Fault, LocalEndpoint
 
 KEY = "sk-abcdefghijklmnop"
-PRICES = {"input": Decimal("0.15"), "output": Decimal("0.60")}
+INPUT, OUTPUT = Decimal("0.15"), Decimal("0.60")
 
 
 class Model:
-    """Fails two requests that are repeated, has a tool called that breaks, and then refuses the third round."""
+    """Fails two requests, which are repeated; has a tool called that breaks; refuses the third round."""
 
     def __init__(self) -> None:
         self.rounds = 0
@@ -73,7 +73,9 @@ async def test_trace_log_events_and_dollars_agree_with_the_endpoint(caplog: pyte
         partial(react_loop, tools=[broken, lookup]),
     )
     with traced() as traces, LocalEndpoint(Model()) as endpoint:
-        async with Provider(endpoint.base_url, "gpt-4o-mini", KEY, prices=Rates(**PRICES)) as provider:
+        async with Provider(
+            endpoint.base_url, "gpt-4o-mini", KEY, prices=Rates(input=INPUT, output=OUTPUT)
+        ) as provider:
             ceiling = TokenUsage(usd="0.05")
             with pytest.raises(PermanentError) as caught:
                 await pipe(
@@ -85,7 +87,7 @@ async def test_trace_log_events_and_dollars_agree_with_the_endpoint(caplog: pyte
     # The endpoint's own count is the measure.
     seen = ledger.usage
     assert sorted(ledger.statuses) == [200] * 8 + [400, 503, 503]
-    price = (seen.input_tokens * PRICES["input"] + seen.output_tokens * PRICES["output"]) / 1_000_000
+    price = (seen.input_tokens * INPUT + seen.output_tokens * OUTPUT) / 1_000_000
     assert spent == TokenUsage(seen.input_tokens, seen.output_tokens, seen.llm_calls, usd=price)
 
     # The trace: each attempt is a chat span or a retry in one; tokens and dollars stand on chat spans alone.
