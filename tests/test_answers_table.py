@@ -2822,9 +2822,9 @@ no doubt a bug
         None,
         r"""
 It's not a bug.
-not a bug but a feature
 """,
     ),
+    (("bug", "feature", "question"), "feature", "not a bug but a feature"),
     (
         ("yes", "no", "maybe"),
         "no",

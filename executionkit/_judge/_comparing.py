@@ -64,6 +64,8 @@ _LINE: Final = re.compile(
     r" ?(?:[.!;]?$|[.!;] |[-–—(] ?|,? (?:because|since|as it)\b.*)",
     re.IGNORECASE,
 )
+# Lines, and what a line ends with after a sentence.
+_PIECES: Final = re.compile(r"\n|(?<=[.!?]) (?=[^\w\n]{0,3}better ?:)", re.IGNORECASE)
 _NAMED: Final = re.compile(r"\b(?:[AB]|tie)\b")
 _SENTENCE: Final = re.compile(
     rf"{LEAD}{_SIDE} is (?:the )?(?:better|winner)(?: answer| one)?[.!]?", re.IGNORECASE
@@ -139,7 +141,7 @@ def read_comparison(reply: str, cut_off: bool = False) -> Verdict | None:  # noq
         text = text.rpartition("\n")[0]
     text = plain_text(text)
     whole = _WHOLE.fullmatch(text)
-    lines = [match for line in text.split("\n") for match in [_LINE.match(line)] if match]
+    lines = [match for line in _PIECES.split(text) for match in [_LINE.match(line)] if match]
     lines = lines or [match for match in [_SENTENCE.fullmatch(text.rpartition("\n")[2])] if match]
     sides = {match["side"].lower() for match in ([whole] if whole else lines)}
     if (

@@ -8,6 +8,7 @@ from typing import Any, Final
 from executionkit._corrections import is_taken_back
 from executionkit._judge._replies import json_object, reasons_in_json, spoken
 from executionkit._judge._shapes import plain_text, shapes_of_scores
+from executionkit._suppositions import is_supposed
 from executionkit.types import Evaluation
 
 
@@ -161,7 +162,7 @@ def _in_prose(line: str) -> Iterator[float | None]:
     given = [*labelled, *shapes.member.finditer(line), *shapes.verdict.finditer(line)]
     if not given:
         return
-    yield from map(_value, given)
+    yield from (None if is_supposed(line, *match.span("number")) else _value(match) for match in given)
     if _is_taken_back(line[max(match.end() for match in given) :]):
         yield None
     # Another share in the same line, or a score for a part and a number for another.

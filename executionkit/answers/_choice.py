@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from executionkit.answers._declared import read
-from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied
+from executionkit.answers._denial import MENTIONS_AT_MOST, holds_denial, is_denied
 from executionkit.answers._markup import without_tags
 
 # A letter is a choice in the company of these words. After other words it is the end of a name ("Vitamin C"),
@@ -24,7 +24,7 @@ _FOLLOWS: Final = (
     "|more|better|clearly|directly|fully|option|choice|answer|one|deserves|goes|comes|means|involves|lists"
     "|names|uses"
     r"|und|oder|et|ou|och|eller|lub|ve|veya|en|atau|dan|hoặc|và|equally|followed"
-    r"|şık\w*|seçene\w*|ist|sind|war|est|es|è|é|weil|denn|car|porque"
+    r"|şık\w*|seçene\w*|ist|sind|war|est|es|está|è|é|weil|denn|car|porque"
 )
 _LEADS: Final = (
     "option|choice|letter|letra|lettre|lettera|buchstabe|буква|вариант|alternativa|answer|cevap|yanıt|alternative|candidate|item|possibility|response|assistant|model|summary"
@@ -56,6 +56,19 @@ _OR: Final = (
     r"|as well as|along with"
     r"|together with|followed by|und|oder|et|ou|y|o|e|и|или|och|eller|i|lub|ve|veya|en|of|atau|dan|hoặc|và)\b"
     r"|[&/,+;、，或和与與及とかや와과]|または|および|또는|\\\\? |[-–—])\s*){1,4}"
+)
+# Before a letter, and after it where it is called right.
+_CALLED: Final = (
+    "option|choice|answer|letter|antwort|réponse|opción|opção|alternativa|resposta|respuesta|opzione|risposta"
+    "|l['’]option|la|die|a|вариант|ответ|选项|選項|選択肢"
+)
+_CALLS_RIGHT: Final = (
+    r"\s+(?:is|ist|est|es|è|é|está|[—–-])\s+(?:therefore\s+|thus\s+|also\s+|the\s+|die\s+|la\s+|a\s+|only\s+){0,3}"
+    r"(?:correct|right|best|better|richtig|korrekt|correcta|correcte|exacte|bonne|corretta|giusta|esatta|correta|certa"
+    r"|верный|правильный)(?:e|er|ere)?(?:\s+(?:answer|option|choice|one|antwort|réponse|respuesta|risposta|resposta"
+    r"|opción|ответ))?(?=\W{0,4}(?:[.!\n]|\Z|,?\s*(?:because|since|as|weil|da|denn|car|porque|perché|pois|так)\b))"
+    r"|\s*(?:选项|選項|项|項)?\s*(?:是)?(?:正确|正確)(?:的|答案)*(?=[。，；\n]|\Z)"
+    r"|\s*(?:が|は)(?:正解|正しい)|\s*[가이]\s*(?:정답|맞)"
 )
 # What may stand right after the first letter in Chinese, Japanese and Korean.
 _WIDE_END: Final = (
@@ -115,12 +128,42 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         rf"(?<![A-Za-z0-9_(])({either})\)(?=\s)|(?<![A-Za-z0-9_.'’-])([{upper}])[.)]\*{{0,2}}\s+(?=\S)"
         rf"|(?i:\b(?:options?|choices?)\s+|选项|選項|選択肢)\(?([{upper}])(?![A-Za-z0-9_'’])"
     )
+    # "Option B is correct.", "B is the best answer."
+    called = re.compile(
+        rf"(?:(?:\A|[\n.,:;!?、。，：；])[\s*_>•-]{{0,9}}|\b(?:only|so|thus|therefore|hence|that)\s+|和|以?及|项|項|以)"
+        rf"(?:(?:(?:the|die|la|a|le)\s+|l['’])?(?:{_CALLED})\s+)?[*_`\"'“(\[]{{0,4}}([{upper}])[*_`\"'”)\]]{{0,4}}(?:{_CALLS_RIGHT})",
+        re.IGNORECASE,
+    )
+    # The first line of a reply that explains it: "B) Paris".
+    heading = re.compile(rf"[\s*_`#>]{{0,9}}({either})[*_]{{0,3}}[).:]\s*[*_]{{0,3}}\w[^\n]*\w[^\n]*\n\s*\n")
+    # "Réponse B : Paris", and at the end "So B."
+    titled = re.compile(
+        rf"\W*(?:answer|antwort|réponse|respuesta|risposta|resposta|ответ)\s+[*_(\[]*({either})[*_)\]]*\s?[:.)]", re.IGNORECASE
+    )
+    concluding = re.compile(
+        rf"[.!?\n]\s*(?:so|thus|therefore|hence)[,:]?\s+(?:it(?:['’]s| is)\s+)?(?:option\s+)?[*_(\[]*([{upper}])[*_)\]]*\W*\Z",
+        re.IGNORECASE,
+    )
+    listed = re.compile(rf"^[\s*_`#>•-]{{0,9}}{either}[*_]{{0,3}}[).:]", re.MULTILINE)
     small = re.compile(rf"(?<![\w'’(.])(?!a)[{upper.lower()}](?![\w'’.]\w)(?![\w'’])")
     more = re.compile(
         rf"[\s*_`\"'”)\]]*+{_OR}(?:option\s+"
         rf"|choice\s+)?[*_`\"'“(\[]*(?!(?-i:a)\s+[a-z]{{2}}){either}(?![\w'’])",
         re.IGNORECASE,
     )
+
+    def called_right(text: str) -> str | None:
+        """The only letter of which several are named that is called the right one, or that is a heading."""
+        found = list(called.finditer(text))[: MENTIONS_AT_MOST + 1]
+        if found:
+            letters = {one[1].upper() for one in found}
+            is_doubtful = len(found) > MENTIONS_AT_MOST or any(is_denied(text, *one.span(1)) for one in found)
+            return letters.pop() if len(letters) == 1 and not is_doubtful else None
+        last = concluding.search(text)
+        if last is not None:
+            return last[1].upper()
+        first = heading.match(text) or titled.match(text)
+        return first[1].upper() if first and sum(1 for _ in listed.finditer(text)) <= 1 else None
 
     def only(text: str) -> str | None:
         text = without_tags(text)
@@ -135,6 +178,9 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
             if one[1] or not _ends_a_name(one)
         }
         options = {(one[1] or one[2] or one[3]).upper() for one in items.finditer(text)}
+        right = called_right(text) if first is None or len(named | options) != 1 else None
+        if right is not None:
+            return right
         if len(options) > 1:
             return None
         rivals |= options
@@ -142,7 +188,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
             return None
         if first is not None and rivals <= {first[1].upper()} and not more.match(text, first.end(1)):
             return None if _DENIED_REST.match(text, first.end(1)) else first[1].upper()
-        if len(named | options) != 1 or len(found) > MENTIONS_AT_MOST or DENIED.search(text):
+        if len(named | options) != 1 or len(found) > MENTIONS_AT_MOST or holds_denial(text):
             return None
         if not any(one[1] or _is_chosen(one) for one in found):
             return None

@@ -3,9 +3,11 @@
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Final, NamedTuple, TypeVar
 
 from executionkit._corrections import is_taken_back, without_struck
+from executionkit._suppositions import is_unreal
 from executionkit.answers._denial import without_idioms
 from executionkit.engine.thoughts import without_thoughts
 
@@ -54,11 +56,16 @@ def boxes(text: str) -> Iterator[Declared]:
             return
 
 
+@cache
+def _pattern_of(tag: str) -> re.Pattern[str]:
+    return re.compile(rf"<(/?){re.escape(tag)}(?:\s[^<>]*)?>", re.IGNORECASE)
+
+
 def tags(text: str, tag: str) -> Iterator[Declared]:
     """The content of each `<tag>...</tag>`; an empty text for the last if it is not closed."""
     start: int | None = None
     inner = 0
-    for found in re.finditer(rf"<(/?){re.escape(tag)}(?:\s[^<>]*)?>", text, re.IGNORECASE):
+    for found in _pattern_of(tag).finditer(text):
         if not found[1]:
             start, inner = found.start(), found.end()
         elif start is not None:
@@ -70,7 +77,8 @@ def tags(text: str, tag: str) -> Iterator[Declared]:
 
 _MARK: Final = re.compile(r"^[ \t]*####(?!#)[ \t]*(\S.*)$", re.MULTILINE)
 _PHRASE: Final = re.compile(
-    r"\banswers?\b(?:[^\S\n]+(?:to|for)(?:[^\S\n]+[\w'’-]+){1,8}?)?"
+    r"\b(?:answers?|(?:correct|right|best|final|my)[^\S\n]+(?:option|choice)(?:[^\S\n]+here)?)\b"
+    r"(?:[^\S\n]+(?:to|for)(?:[^\S\n]+[\w'’-]+){1,8}?)?"
     r"(?:[*_`]*[^\S\n]?\([^()\n]{1,60}\)(?=[*_`]*[^\S\n]?[:：]))?"
     r"(?:[*_`]*[^\S\n]*(?:[:=：]|\b(?:is|are|(?:should|would|must|will)[^\S\n]+be)\b)|[*_`]*[^\S\n]*\n)"
     r"[\s*_`\"'“:=]*(?:(?<=\n)[-+•][^\S\n]+)?",
@@ -79,8 +87,10 @@ _PHRASE: Final = re.compile(
 _ELSEWHERE: Final = re.compile(
     r"(?:"
     # German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Polish, Russian, Vietnamese
-    r"\b(?:antwort|lösung|ergebnis|réponse|respuesta|risposta|resposta|antwoord|svaret|svar|odpowiedź"
-    r"|ответ|đáp án)\b"
+    r"\b(?:antwort|lösung|(?:end|gesamt)?ergebnis|réponse|respuesta|risposta|resposta|antwoord|svaret|svar|odpowiedź"
+    r"|ответ|đáp án|(?:richtige|korrekte)[^\S\n]+option|option[^\S\n]+(?:correcte|exacte)|opción[^\S\n]+correcta"
+    r"|(?:opção|alternativa)[^\S\n]+corr?e(?:t|tt)a|opzione[^\S\n]+(?:corretta|esatta)"
+    r"|(?:правильный|верный)[^\S\n]+вариант)\b"
     r"(?:[^\S\n]+(?:correcte|exacte|finale|correcta|final|corretta|esatta|giusta|correta|certa|đúng)\b)?"
     r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b"
     r"(?:[^\S\n]+(?:donc|alors|also|somit|daher|folglich|entonces|pues|quindi|dunque|portanto|então"
@@ -91,6 +101,7 @@ _ELSEWHERE: Final = re.compile(
     # Chinese, Japanese, Korean
     r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為はがを은는이:：=]|选(?!项)|選(?!項|択))+(?:选项|選項|選択肢)?"
     r"|(?:正确|正確)的?(?:选项|選項|答案)?[*_`]*\s*(?:[是为為]|[:：])+"
+    r"|正しい(?:選択肢|答え|もの)?は"
     r"|(?:选项|選項|選択肢)(?=[(（*]*[A-Za-z][)）*]*\s*[是为為が]?(?:正确|正確|正しい|正解|对的|對的))"
     r"|(?:[故应應我]|所以|因此|应该|應該|(?:\A|[故\n。，,])本[题題])(?:应|應)?(?:选|選)(?:择|擇)?(?:选项|選項)?[:：]?"
     r"|(?:\A|(?<=[\n。，,]))[^\S\n]*(?:答[:：]|[选選](?:择|擇)?[:：]?(?=\s*[(（\"“]?[A-Za-z]))"
@@ -120,7 +131,7 @@ _END: Final = re.compile(
 # After a comma or an open bracket, what goes on with the answer: an alternative, or a further item.
 _JOINED: Final = re.compile(
     r"\s*(?:(?:or|and|then|maybe|perhaps|possibly|also|but also|if not|give or take|plus or minus"
-    r"|oder|und|ou|et|o|y|e|of|en)\b"
+    r"|oder|und|ou|et|o|y|e|of|en|soit|или|либо)\b"
     r"|[或和及と])",
     re.IGNORECASE,
 )
@@ -183,15 +194,33 @@ _LONE: Final = re.compile(
     r"|[^\W\d_]{1,10}))?)[)\]]*[.,;。]?[^\S\n]*(?:\n|\Z|[,;]|で)"
 )
 _DENIAL: Final = re.compile(
-    r"\W*(?:(?:not|never|un(?:known|clear|certain|defined)|nicht|kein\w*|pas|non|não|niet|geen|не)\b"
+    r"\W*(?:(?:not|never|none|nothing|un(?:known|clear|certain|defined)|nicht|kein\w*|pas|aucune?|ningun[oa]?"
+    r"|nessun[oa]?|nenhuma?|non|não|niet|geen|не)\b"
     r"|[不未无無没沒]|わから|分から)",
     re.IGNORECASE,
 )
 
 
+# Without one of these, `_ELSEWHERE` finds nothing.
+_NOUNS: Final = (
+    *("antwo", "ergebnis", "respuesta", "rispost", "resposta", "svar", "ichtige", "korrekte", "correct", "exacte"),
+    *("lösung", "réponse", "odpowied", "ответ", "đáp", "opci", "opç", "corret", "esatta", "вариант"),
+    *("答", "解", "选", "選", "正", "답"),
+)
+_ASCII_NOUNS: Final = tuple(noun for noun in _NOUNS if noun.isascii())
+
+
+def _patterns(text: str) -> Iterator[re.Pattern[str]]:
+    small = text.lower()
+    if "answer" in small or "option" in small or "choice" in small:
+        yield _PHRASE
+    if any(noun in small for noun in (_ASCII_NOUNS if text.isascii() else _NOUNS)):
+        yield _ELSEWHERE
+
+
 def phrases(text: str) -> Iterator[Declared]:
     """The clause after each of the last "the answer is" and "Answer:", unless it is too long to be one."""
-    for pattern in (_PHRASE, _ELSEWHERE):
+    for pattern in _patterns(text):
         for phrase in deque(pattern.finditer(text), maxlen=_PHRASES_AT_MOST):
             if _DISOWNED.search(text, max(0, phrase.start() - 24), phrase.start()):
                 continue
@@ -199,18 +228,22 @@ def phrases(text: str) -> Iterator[Declared]:
             rest = text[phrase.end() : phrase.end() + _CLAUSE_AT_MOST]
             end = _clause(rest)
             if end is not None or len(rest) < _CLAUSE_AT_MOST:
-                after = "" if end is None else _AFTER.split(rest[end:].lstrip(_BETWEEN), maxsplit=1)[0]
+                between = 0 if end is None else len(rest) - end - len(rest[end:].lstrip(_BETWEEN))
+                # On a line of its own, a list goes on to the end of a sentence: "A, B and D are wrong."
+                until = _SENTENCE if end is not None and "\n" in rest[end : end + between] else _AFTER
+                after = "" if end is None else until.split(rest[end + between :], maxsplit=1)[0]
                 yield Declared(
                     phrase.start(),
                     rest[:end],
                     is_marked=False,
                     at=phrase.end(),
                     rest=_ALSO.sub("", after, count=1),
-                    is_spoken_of=_is_spoken_of(text, phrase.start()),
+                    is_spoken_of=_is_spoken_of(text, phrase.start())
+                    or is_unreal(text, phrase.end(), phrase.end()),
                 )
 
 
-# Right before "the answer is": words after which the clause is no statement of the reply's own.
+# Right before "the answer is", in small letters: words after which the clause is no statement of the reply's own.
 _SPEAKS_OF: Final = re.compile(
     r"(?:\b(?:if|unless|whether|suppos(?:e|ing)|assum(?:e|ing)|imagin(?:e|ing)|pretend(?:ing)?|doubts?"
     r"|den(?:y|ies|ied)|dis(?:agree|pute|believe)[ds]?"
@@ -227,15 +260,14 @@ _SPEAKS_OF: Final = re.compile(
     r"|\b(?:pas|no|non|não|nicht|niet|не)(?:\s+\w+)?(?=\s+(?:que|che|dass|dat|что)\b))"
     r"(?:\s+(?:that|dass|que|che|что))?"
     r"(?:\s+(?:the|my|your|his|her|our|their|this|an?|correct|right|final|best|real|only|die|la|o))*\s*\Z"
-    r"|(?:如果|假设|假設|假如|若|要是|不认为|不覺得|不觉得|もし|만약)[^，。,\n]{0,4}\Z",
-    re.IGNORECASE,
+    r"|(?:如果|假设|假設|假如|若|要是|不认为|不覺得|不觉得|もし|만약)[^，。,\n]{0,4}\Z"
 )
 _SPOKEN_AT_MOST: Final = 120
 
 
 def _is_spoken_of(text: str, at: int) -> bool:
     """Whether the clause before a declaration makes it one that the reply only speaks of."""
-    before = without_idioms(text[max(0, at - _SPOKEN_AT_MOST) : at])
+    before = without_idioms(text[max(0, at - _SPOKEN_AT_MOST) : at].lower())
     # A word that begins with one of these is found whole, because the window may begin within it.
     return (
         _SPEAKS_OF.search(
@@ -247,6 +279,7 @@ def _is_spoken_of(text: str, at: int) -> bool:
 
 _BETWEEN: Final = " \t\n.,;:!?…。，、；！？-–—()"
 _AFTER: Final = re.compile(r"[.!?](?=\s|\Z)|[;,\n。，、；！？]|で[すあ]|입니다")
+_SENTENCE: Final = re.compile(r"[.!?](?=\s|\Z)|[\n。！？]")
 _ALSO: Final = re.compile(
     r"(?:(?:or|and|also|maybe|perhaps|possibly|even|but|then|sometimes|partly)\b[\s,]*)+", re.IGNORECASE
 )
@@ -322,6 +355,7 @@ def read(
         return not is_taken_back(
             after,
             lambda piece: mentions(piece) is not None and only(piece.strip()) != answer,
+            lambda piece: bare(piece.strip()) == answer,
             can_be_wrong=can_be_wrong,
         )
 

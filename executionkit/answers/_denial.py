@@ -3,15 +3,16 @@
 import re
 from typing import Final
 
-# Anywhere in a text: they may deny whatever the text names.
-DENIED: Final = re.compile(
+from executionkit._suppositions import is_supposed
+
+# Anywhere in a text, in small letters: they may deny whatever the text names.
+_DENIED: Final = re.compile(
     r"\b(?:not|never|neither|nor|cannot|except|wrong|incorrect|false|unlikely|eliminated?|nicht|kein\w*"
     r"|niet|geen"
     r"|n'est pas|pas|não|не|нет|ruled\s+out|falsch|faux|fausse|incorrect[ao]|falso|falsa|sbagliat[ao]"
     r"|errad[ao]"
     r"|неверн\w*|неправильн\w*|fout|onjuist|yanlış|błędn\w*|felaktig\w*|everything\s+but)\b|[✗✘❌✖]"
-    r"|n['’]t\b|[不没沒]|ではな|じゃな|ません|아니|않",
-    re.IGNORECASE,
+    r"|n['’]t\b|[不没沒]|ではな|じゃな|ません|아니|않"
 )
 # In the clause of the answer.
 _DENIED_NEARBY: Final = re.compile(
@@ -28,10 +29,8 @@ _DENIED_NEARBY: Final = re.compile(
     r"|\w-\Z"  # "half-true", "anti-": the end of a word before a label
     # Another degree than that of the label, or a bound.
     r"|\b(?:than|(?:almost|nearly|partly|partially|half|less|semi|quasi|not quite|below|above|under|beyond"
-    r"|at (?:the )?(?:very )?(?:least|most)|up to|too \w+ to be))(?:\s+(?:an?|the|as))?\s+\Z",
-    re.IGNORECASE,
+    r"|at (?:the )?(?:very )?(?:least|most)|up to|too \w+ to be))(?:\s+(?:an?|the|as))?\s+\Z"
 )
-_CONDITION: Final = re.compile(r"\b(?:if|unless|whether)\b", re.IGNORECASE)
 # A "no" that denies nothing.
 _IDIOM: Final = re.compile(
     r"\b(?:(?:there(?: is|'s|’s)\s+)?(?:no|without(?: any| a)?|beyond(?: any| a)?)\s+(?:doubt|question"
@@ -50,6 +49,11 @@ MENTIONS_AT_MOST: Final = 100
 """A text that names an answer more often than this is not read: looking around each takes its time."""
 
 
+def holds_denial(text: str) -> bool:
+    """Whether a word of a text denies something."""
+    return _DENIED.search(text.lower()) is not None
+
+
 def without_idioms(text: str) -> str:
     """The text without phrases such as "no doubt"."""
     return _IDIOM.sub(" ", text)
@@ -62,4 +66,4 @@ def is_denied(text: str, start: int, end: int) -> bool:
     after = text[end : end + _WINDOW]
     cut_after = _CLAUSE.search(after)
     clause = before[cuts[-1] if cuts else 0 :], after[: cut_after.start() if cut_after else None]
-    return any(map(_DENIED_NEARBY.search, clause)) or _CONDITION.search(clause[0]) is not None
+    return any(_DENIED_NEARBY.search(part.lower()) for part in clause) or is_supposed(text, start, end)

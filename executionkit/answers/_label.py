@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from executionkit.answers._declared import read
-from executionkit.answers._denial import DENIED, MENTIONS_AT_MOST, is_denied, without_idioms
+from executionkit.answers._denial import MENTIONS_AT_MOST, holds_denial, is_denied, without_idioms
 from executionkit.answers._markup import without_tags
 
 # In these languages, "no" is also the "not" or the "there is no" of a sentence.
@@ -20,6 +20,8 @@ _POLAR: Final = _NEGATIVE | {
     *("yes", "true", "correct", "right", "valid", "ja", "oui", "sí", "si", "sì", "sim", "да", "t", "y"),
     *("tak", "ano", "evet", "ya", "có", "是", "对", "正确", "はい", "예", "네"),
 }
+# Those that say nothing of a thing: "it is true", but not "it is yes".
+_REPLIES: Final = _POLAR - {"true", "false", "correct", "incorrect", "right", "wrong", "valid", "invalid"}
 # A "no" before anything else belongs to a noun: "no doubt", "no one", "no problem".
 _ENDS_NO: Final = re.compile(
     r"[\"'”’*`)\]}$\\_]+|\s*(?:\Z|[.,;:!?)(\n。，、；！]|[-–—](?=\s|\Z))"
@@ -51,7 +53,7 @@ _UNCERTAIN: Final = re.compile(
 )
 # Before the reason of the other answer: "No, actually it is prime."
 _TAKES_BACK: Final = re.compile(r"\b(?:actually|sorry)\b", re.IGNORECASE)
-_TURNS: Final = re.compile(r"\W*(?:but|however|though|although|yet|or)\b", re.IGNORECASE)
+_TURNS: Final = re.compile(r"\W*(?:but|however|yet|or)\b", re.IGNORECASE)
 
 
 def label(*labels: str) -> Callable[[str], str | None]:
@@ -98,14 +100,31 @@ class _Labels:
         self._names = names
         longest_first = sorted(names, key=len, reverse=True)
         either = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in longest_first)
-        self._words = re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])(?!-ish\b)", re.IGNORECASE)
+        self._words = re.compile(rf"(?<![^\W_])(?:{either})(?:(?=的(?:\W|\Z))|(?![^\W_]))(?!-ish\b)", re.IGNORECASE)
         # Without blanks between words, a label can stand anywhere.
-        self._wide = [name for name in names if not name.isascii() and _WIDE.search(name)]
+        self._wide = [
+            (name, re.compile(rf"(?<!\w){name}(?!\w)" if len(name) == 1 else re.escape(name)))
+            for name in names
+            if not name.isascii() and _WIDE.search(name)
+        ]
         # At the start, or after a few words and a comma ("Well, no: ...").
         self._first = re.compile(
-            rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*)?({either})(?![^\W_])[\"'”’*`)\]]*"
+            rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*|(?:so|thus|therefore|hence)\s+)?({either})的?(?![^\W_])[\"'”’*`)\]]*"
             r"(?:\s*(?:\Z|[.,;!\n(。，、；！])|(\s*(?::|[-–—](?=\s))|\s+(?:it|this|that|there|he|she|they|we)\b)"
             r"|\s+(?:because|since|as|given|due)\b)",
+            re.IGNORECASE,
+        )
+        # Alone after a name: "Sentiment: positive".
+        self._field = re.compile(
+            rf"^[^\w\n]{{0,12}}[^\W\d_]+(?:[ -][^\W\d_]+){{0,2}}[*_`\"]{{0,4}}\s?[:：][^\w\n]{{0,9}}({either})"
+            r"(?![^\W_])[^\w\n?]{0,9}$",
+            re.IGNORECASE | re.MULTILINE,
+        )
+        # "positive, not negative"
+        negations = "" if any(name.startswith("not ") for name in names) else r"\bnot|n['’]t|"
+        self._not_this = re.compile(
+            rf"(?:{negations}\b(?:rather than|instead of|as opposed to))\s+(?:an?\s+|the\s+|a case of\s+)?[\"'“*]?(?:{either})"
+            rf"(?![^\W_])(?:(?:,|,?\s+(?:or|nor|and))\s+(?:an?\s+)?(?:{either})(?![^\W_]))*",
             re.IGNORECASE,
         )
         # At the end, after the reason.
@@ -136,25 +155,51 @@ class _Labels:
         start = self._first.match(text)
         if start and start.start(1) == found[0].start():
             rest = text[start.end(1) :]
-            if any(other != name and other in rest for other in self._wide):
+            if any(other != name and is_named.search(rest) for other, is_named in self._wide):
                 return None
             if _TAKES_BACK.search(rest) or (name in _POLAR and _UNCERTAIN.search(rest)):
                 return None
             if (name in _POLAR or not start[2]) and self._begins_with(name, rest, found):
                 return self._names[name]
-        if not is_only_one:
-            return None
-        if self._last.search(text):
+        fields = {_folded(field[1]) for field in self._field.finditer(text)}
+        if fields:
+            return self._names[fields.pop()] if len(fields) == 1 else None
+        if is_only_one and self._last.search(text):
             return self._names[name]
-        if DENIED.search(_without(found)) or any(is_denied(text, *one.span()) for one in found):
+        if name not in _REPLIES and (is_only_one or name not in _POLAR):
+            return self._stated(text)
+        if not is_only_one or holds_denial(_without(found)):
             return None
-        return self._names[name]
+        return None if any(is_denied(text, *one.span()) for one in found) else self._names[name]
+
+    def _stated(self, text: str) -> str | None:
+        """The only label that the sentences of a text state, if others are but denied or asked for."""
+        text = self._not_this.sub(" ", text)
+        stated: set[str] = set()
+        others: set[str] = set()
+        for one in self.mentions(text):
+            sentence = self._words.sub("", _main_clause(one))
+            is_stated = not (
+                _ASKED.search(sentence)
+                or _CONCEDED.match(sentence)
+                or _MAY_BE.match(text, one.end())
+                or holds_denial(sentence)
+                or is_denied(text, *one.span())
+            )
+            (stated if is_stated else others).add(_folded(one[0]))
+        if len(stated) != 1 or stated & others:
+            return None
+        if any(_UNCERTAIN.search(_REASON_AT.split(one, maxsplit=1)[0]) for one in _SENTENCE.split(text)):
+            return None
+        if any(_FEW_WORDS.fullmatch(one) and holds_denial(one) for one in _SENTENCE.split(self._words.sub(" _ ", text))):
+            return None
+        return self._names[stated.pop()]
 
     def _begins_with(self, name: str, rest: str, found: list[re.Match[str]]) -> bool:
         """Whether the rest of a text that begins with a label is no more than its reason."""
         again = [one for one in found[1:] if _folded(one[0]) == name]
         others = [one for one in found[1:] if _folded(one[0]) != name]
-        if not all(DENIED.search(self._words.sub("", _sentence(one))) for one in others):
+        if not all(holds_denial(self._words.sub("", _sentence(one))) for one in others):
             return False
         if _TURNS.match(rest):
             return False
@@ -162,7 +207,7 @@ class _Labels:
             return True
         return not (
             _ENDS_DENIED.search(rest)
-            or any(DENIED.search(self._words.sub("", _sentence(one))) for one in again)
+            or any(holds_denial(self._words.sub("", _sentence(one))) for one in again)
         )
 
     def bare(self, line: str) -> str | None:
@@ -174,7 +219,7 @@ def _belongs_to_a_noun(found: re.Match[str]) -> bool:
     text, (start, end) = found.string, found.span()
     if _folded(found[0]) not in _NO or _AFTER_OR.search(text[max(0, start - 12) : start]):
         return False
-    return not _ENDS_NO.match(text, end) or _NUMBER.match(text, end) is not None
+    return not _ENDS_NO.match(text, end) or (_folded(found[0]) == "no" and _NUMBER.match(text, end) is not None)
 
 
 def _without(found: Sequence[re.Match[str]]) -> str:
@@ -195,6 +240,42 @@ def _sentence(found: re.Match[str]) -> str:
     text, (start, end) = found.string, found.span()
     before, after = text[max(0, start - 120) : start], text[end : end + 120]
     return re.split(r"[.!?;\n]", before)[-1] + " _ " + re.split(r"[.!?;\n]", after, maxsplit=1)[0]
+
+
+# What gives a reason, and may deny other things in doing so.
+_REASON: Final = (
+    r"\b(?:because|since|as|for|even though|although|though|despite|while|whereas|given that|weil|da|denn|obwohl"
+    r"|car|parce que|puisque|bien que|porque|pues|aunque|ya que|perché|poiché|anche se|pois|embora"
+    r"|потому что|так как|поскольку|хотя)\b"
+)
+_REASON_FIRST: Final = re.compile(rf"\W*(?:{_REASON}).*,", re.IGNORECASE)
+_REASON_AT: Final = re.compile(_REASON, re.IGNORECASE)
+# "Despite its negative tone", up to the mark of a label
+_CONCEDED: Final = re.compile(
+    r"\W*(?:despite|although|though|while|even though|trotz|obwohl|malgré|bien que|aunque|a pesar|sebbene|nonostante"
+    r"|embora|apesar|хотя|несмотря)\b[^,_]*_",
+    re.IGNORECASE,
+)
+_MAY_BE: Final = re.compile(r"\W*\s(?:would|could|might|may)\b", re.IGNORECASE)
+_REASON_LAST: Final = re.compile(rf"{_REASON}|[:(]", re.IGNORECASE)
+# After a comma: what stands before it was said of other things.
+_CONCLUDES: Final = re.compile(
+    r"[,;:]\s*(?:(?:and|y|e|et|und)\s+)?(?:so|therefore|thus|hence|but|also|daher|sondern|donc|mais|por lo tanto|sino"
+    r"|quindi|ma|portanto|mas|поэтому)\b",
+    re.IGNORECASE,
+)
+_ASKED: Final = re.compile(r"\?\Z")
+_SENTENCE: Final = re.compile(r"[.!?;\n]")
+# "But it is not.", "Das stimmt nicht."
+_FEW_WORDS: Final = re.compile(r"\W*(?:[\w'’]+\W*){1,4}")
+
+
+def _main_clause(found: re.Match[str]) -> str:
+    """The sentence of a label without what gives its reason, up to a question mark."""
+    text, (start, end) = found.string, found.span()
+    before = _CONCLUDES.split(_SENTENCE.split(text[max(0, start - 120) : start])[-1])[-1]
+    after = re.match(r"[^.!?;\n]*\??", text[end : end + 120])
+    return _REASON_FIRST.sub("", before, count=1) + " _ " + _REASON_LAST.split(after[0] if after else "", maxsplit=1)[0]
 
 
 def _folded(text: str) -> str:

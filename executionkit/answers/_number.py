@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Final
 
+from executionkit._suppositions import is_supposed
 from executionkit.answers._context import UNSURE, is_part_of_more
 from executionkit.answers._declared import read
 from executionkit.answers._markup import plain
@@ -152,8 +153,9 @@ class _Notation:
             or (unit.strip() == "s" and _DECADE.search(nearby))
             or (_ITEM.match(after) and not before.strip())
             or (self._decimal in token["figure"] and _GOES_ON.match(text, token.end("figure")))
-            or UNSURE.search(text)
+            or UNSURE.search(text.lower())
             or is_part_of_more("" if is_bulleted else before, token["minus"] or "", text[end:])
+            or is_supposed(text, token.start(), token.end())
         ):
             return None
         return token
