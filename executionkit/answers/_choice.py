@@ -141,7 +141,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         rf"\W*(?:answer|antwort|réponse|respuesta|risposta|resposta|ответ)\s+[*_(\[]*({either})[*_)\]]*\s?[:.)]", re.IGNORECASE
     )
     concluding = re.compile(
-        rf"[.!?\n]\s*(?:so|thus|therefore|hence)[,:]?\s+(?:it(?:['’]s| is)\s+)?(?:option\s+)?[*_(\[]*([{upper}])[*_)\]]*\W*\Z",
+        rf"[.!?\n]\s*(?:so|thus|therefore|hence)[,:]?\s+(?:it(?:['’]s| is)\s+)?(?:option\s+)?[*_(\[]*([{upper}])[*_)\].!\s]*\Z",
         re.IGNORECASE,
     )
     listed = re.compile(rf"^[\s*_`#>•-]{{0,9}}{either}[*_]{{0,3}}[).:]", re.MULTILINE)
