@@ -23,6 +23,10 @@ _UNREAL: Final = re.compile(
 )
 # With an unreal consequence, these are no pronouns.
 _BEGINS_IF: Final = re.compile(r"(?:\A|[,;:])\W*(?:\w+\s+)?s[ei]\b")
+_OTHERWISE: Final = re.compile(
+    r"\b(?:otherwise|or else|if not|andernfalls|ansonsten|sinon|de lo contrario|si no|altrimenti|caso contrário|senão"
+    r"|иначе)\b|否则|否則|そうでなければ|그렇지 않으면"
+)
 _SENTENCE: Final = re.compile(r"[.!?](?=\s)|[\n。！？]")
 _CLAUSE: Final = re.compile(
     r"[,;:，；、]|\b(?:then|so|therefore|hence|thus|because|since|dann|alors|entonces|allora|então|то)\b"
@@ -51,3 +55,9 @@ def is_unreal(text: str, start: int, end: int) -> bool:
         return False
     after = _SENTENCE.split(text[end : end + _WINDOW].lower(), maxsplit=1)[0]
     return any(one.search(part) for one in (_CONDITION, _BEGINS_IF) for part in (sentence, after))
+
+
+def is_of_another_case(text: str, at: int) -> bool:
+    """Whether the sentence before a place says that what follows holds otherwise."""
+    before = text[max(0, at - _WINDOW) : at].lower()
+    return _OTHERWISE.search(before) is not None and _OTHERWISE.search(_SENTENCE.split(before)[-1]) is not None

@@ -99,8 +99,9 @@ def shapes_of_scores() -> Shapes:
 
     so = r"(?:(?:so|overall|thus|therefore|hence),? )?"
     adverbs = rf"{so}(?:(?:the|my|this|its|die|meine) ){{0,2}}"
-    final = r"(?P<final>(?:final|overall|最终|最終|综合|総合)[ -]?)"
-    named = rf"{final}?(?:{_SURE}|(?P<doubtful>{_DOUBTFUL})(?: (?:{_SURE}))?)|(?P<overall>overall)"
+    final = r"(?P<final>(?:final|overall|gesamt|end|итоговая|общая|最终|最終|综合|総合|总体|總體)[ -]?)"
+    named = rf"{final}?(?:{_SURE}|(?P<doubtful>{_DOUBTFUL})(?: (?:{_SURE}))?)"
+    named = rf"(?:{named})(?: (?:finale?|globale?|total|general|geral|complessivo))?|(?P<overall>overall)"
     label = rf"{adverbs}(?:{named})(?![a-z'])(?: ?{scale('label_')}| ?\(?{of} ?10\)?)?"
     separator = r" ?(?:[:=|]|(?:is|was|would be|ist)(?!\w):?|は|是|为|[-–—](?= ))? ?"
     end = r" ?[.!,;|]?"

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Final, NamedTuple, TypeVar
 
 from executionkit._corrections import is_taken_back, without_struck
-from executionkit._suppositions import is_unreal
+from executionkit._suppositions import is_of_another_case, is_unreal
 from executionkit.answers._denial import without_idioms
 from executionkit.engine.thoughts import without_thoughts
 
@@ -24,6 +24,7 @@ class Declared(NamedTuple):
         at: Where its text begins.
         rest: What follows it, up to the end of a sentence, line or item.
         is_spoken_of: Whether a phrase is only spoken of: supposed, doubted, or said by others.
+        is_other_case: Whether a phrase holds otherwise: what is declared before it holds in a case only.
     """
 
     start: int
@@ -32,6 +33,7 @@ class Declared(NamedTuple):
     at: int
     rest: str = ""
     is_spoken_of: bool = False
+    is_other_case: bool = False
 
 
 _BOX: Final = re.compile(r"\\f?box(?:ed)?\s*\{")
@@ -99,7 +101,7 @@ _ELSEWHERE: Final = re.compile(
     r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|(?-i:a|o)|de|het|option|opción|opzione|opção"
     r"|optie)\s+(?=\S)(?!\d+\.\s+\w))*"
     # Chinese, Japanese, Korean
-    r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:[是为為はがを은는이:：=]|选(?!项)|選(?!項|択))+(?:选项|選項|選択肢)?"
+    r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:(?:[是为為はがを은는이]\s*[:：=]?|[:：=])(?:选(?!项)|選(?!項|択))?|选(?!项)|選(?!項|択))(?:选项|選項|選択肢)?"
     r"|(?:正确|正確)的?(?:选项|選項|答案)?[*_`]*\s*(?:[是为為]|[:：])+"
     r"|正しい(?:選択肢|答え|もの)?は"
     r"|(?:选项|選項|選択肢)(?=[(（*]*[A-Za-z][)）*]*\s*[是为為が]?(?:正确|正確|正しい|正解|对的|對的))"
@@ -150,7 +152,7 @@ _LETTERS: Final = re.compile(
 )
 # After one letter and a point, a text and another letter with a point ("A. Rome and B. Paris").
 _ANOTHER: Final = re.compile(
-    r"[^.\n]{0,80}?(?:\b(?:and|or|then|plus|to|through|vs|versus|also|else|as|with|by|maybe|possibly"
+    r"(?:[^.()\n]|\([^()\n]{0,80}\)){0,80}?(?:\b(?:and|or|then|plus|to|through|vs|versus|also|else|as|with|by|maybe|possibly"
     r"|perhaps|even|und|oder|et|ou|y|o|e|и|или|och|eller|i|lub|ve"
     r"|veya|en|of|atau|dan|hoặc|và)[^\S\n]+|[,;&/+|}、，和或与與及とか와과는][^\S\n]*)[(*]*[A-Z][*]*[.)]"
 )
@@ -240,6 +242,7 @@ def phrases(text: str) -> Iterator[Declared]:
                     rest=_ALSO.sub("", after, count=1),
                     is_spoken_of=_is_spoken_of(text, phrase.start())
                     or is_unreal(text, phrase.end(), phrase.end()),
+                    is_other_case=is_of_another_case(text, phrase.start()),
                 )
 
 
@@ -251,12 +254,13 @@ _SPEAKS_OF: Final = re.compile(
     r"|thought|believed|guessed"
     r"|(?:mistake|error|misconception|fallacy|myth|trap|misreading|assumption)(?: (?:here|is|was|would be))*"
     r"|wenn|falls|ob|angenommen|si|se|supposons|supongamos|suponiendo|supponiamo|suponha|если|предположим)"
-    r"|(?:\b(?:not|never|cannot|hardly|nobody|no one|few|some|many|most|people|others?|someone|anyone"
+    r"|(?:\b(?:not|never|cannot|hardly|nobody|no one|few|some|many|most(?! likely)|people|others?|someone|anyone"
     r"|everyone|students?|one|you|they|he|she|un(?:true|likely)|false|wrong|incorrect|mistaken)\b|n['’]t\b)"
     r"(?:\s+[\w'’]+){0,4}?\s+(?:say|think|believe|claim|mean|true|case|sure|certain|agree|conclude|suggest|imply"
     r"|feel|argue|guess|assume|assert|state|answer|insist|convinced|likely|possible|expect|said|stated|concluded"
     r"|claimed|argued|assumed|answered)s?"
     r"|\b(?:untrue|unlikely|false|wrong|incorrect|impossible|mistaken|claim|can(?:no|['’])t be)"
+    r"|(?<!that)(?<!it)(?<!let)['’]s|\b(?:his|her|their)"
     r"|\b(?:pas|no|non|não|nicht|niet|не)(?:\s+\w+)?(?=\s+(?:que|che|dass|dat|что)\b))"
     r"(?:\s+(?:that|dass|que|che|что))?"
     r"(?:\s+(?:the|my|your|his|her|our|their|this|an?|correct|right|final|best|real|only|die|la|o))*\s*\Z"
@@ -360,6 +364,8 @@ def read(
         )
 
     for place in sorted(declared, reverse=True):
+        if place.is_other_case:
+            return None
         if place.is_spoken_of:
             continue
         answer = only(place.text.strip())

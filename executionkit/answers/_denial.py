@@ -26,6 +26,7 @@ _DENIED_NEARBY: Final = re.compile(
     r"|questionable|implausible|impossible|hesita\w+|reluctan\w+|barely|(?:is|are) out"
     r"|(?:hard|difficult) to|kaum|weniger?|niemals|nada|nunca|jamás|menos|pouco|poco|jamais|peu|moins|loin"
     r"|mai|meno|мало|никогда|едва|weinig|nooit|minder|overstat\w+|exaggerat\w+|too strong)\b"
+    r"|\b(?:many|most|some|people|students?|others)\s+(?:\w+\s+){0,2}(?:would|might|may|could|often|tend)\b"
     r"|\w-\Z"  # "half-true", "anti-": the end of a word before a label
     # Another degree than that of the label, or a bound.
     r"|\b(?:than|(?:almost|nearly|partly|partially|half|less|semi|quasi|not quite|below|above|under|beyond"

@@ -31,6 +31,8 @@ _ENDS_NO: Final = re.compile(
     r"|i['’]m)(?![\w-])",
     re.IGNORECASE,
 )
+# "Исключений нет": there are no exceptions.
+_THERE_IS_NO: Final = re.compile(r"(?<!\w)(?!(?:ответ|или|то|и|это|что|если)\s)[а-яё]+\s+\Z", re.IGNORECASE)
 _WIDE: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _AFTER_OR: Final = re.compile(r"(?:\b(?:or|and|nor)\W{1,3}|/\W{0,2})\Z", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"\.?[^\S\n]*#?\d")
@@ -174,6 +176,7 @@ class _Labels:
 
     def _stated(self, text: str) -> str | None:
         """The only label that the sentences of a text state, if others are but denied or asked for."""
+        text = _QUOTED.sub(lambda quoted: quoted[0] if self._words.search(quoted[0]) else " ", text)
         text = self._not_this.sub(" ", text)
         stated: set[str] = set()
         others: set[str] = set()
@@ -217,6 +220,8 @@ class _Labels:
 
 def _belongs_to_a_noun(found: re.Match[str]) -> bool:
     text, (start, end) = found.string, found.span()
+    if _folded(found[0]) == "нет" and _THERE_IS_NO.search(text[max(0, start - 40) : start]):
+        return True
     if _folded(found[0]) not in _NO or _AFTER_OR.search(text[max(0, start - 12) : start]):
         return False
     return not _ENDS_NO.match(text, end) or (_folded(found[0]) == "no" and _NUMBER.match(text, end) is not None)
@@ -267,7 +272,12 @@ _CONCLUDES: Final = re.compile(
 _ASKED: Final = re.compile(r"\?\Z")
 _SENTENCE: Final = re.compile(r"[.!?;\n]")
 # "But it is not.", "Das stimmt nicht."
-_FEW_WORDS: Final = re.compile(r"\W*(?:[\w'’]+\W*){1,4}")
+_FEW_WORDS: Final = re.compile(
+    r"\W*(?:(?:but|however|although)\W+)?(?:it|that|this|I|we|das|es|ich|ce|c['’]est|je|eso|esto|questo|isso|это|я)"
+    r"\b\W*(?:[\w'’]+\W*){1,4}|\W*(?:[\w'’]+\W*){1,2}",
+    re.IGNORECASE,
+)
+_QUOTED: Final = re.compile(r"\"[^\"\n]{1,80}\"|“[^“”\n]{1,80}”|«[^«»\n]{1,80}»|„[^„“”\n]{1,80}[“”]")
 
 
 def _main_clause(found: re.Match[str]) -> str:
