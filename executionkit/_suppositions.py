@@ -23,6 +23,8 @@ _UNREAL: Final = re.compile(
 )
 # With an unreal consequence, these are no pronouns.
 _BEGINS_IF: Final = re.compile(r"(?:\A|[,;:])\W*(?:\w+\s+)?s[ei]\b")
+# Right before an answer.
+_THEN: Final = re.compile(r"\b(?:then|dann|alors|entonces|allora|então|то)\W*\Z|[那则則]\W*\Z")
 _OTHERWISE: Final = re.compile(
     r"\b(?:otherwise|or else|if not|andernfalls|ansonsten|sinon|de lo contrario|si no|altrimenti|caso contrário|senão"
     r"|иначе)\b|否则|否則|そうでなければ|그렇지 않으면"
@@ -40,7 +42,9 @@ def is_supposed(text: str, start: int, end: int) -> bool:
     if _SUPPOSED.match(sentence):
         return True
     # Few sentences have such a word, and finding the clause takes longer.
-    if _CONDITION.search(sentence) and _CONDITION.search(_CLAUSE.split(sentence)[-1]):
+    if _CONDITION.search(sentence) and (
+        _THEN.search(sentence) or _CONDITION.search(_CLAUSE.split(sentence)[-1])
+    ):
         return True
     return is_unreal(text, start, end)
 

@@ -99,7 +99,7 @@ def shapes_of_scores() -> Shapes:
 
     so = r"(?:(?:so|overall|thus|therefore|hence),? )?"
     adverbs = rf"{so}(?:(?:the|my|this|its|die|meine) ){{0,2}}"
-    final = r"(?P<final>(?:final|overall|gesamt|end|итоговая|общая|最终|最終|综合|総合|总体|總體)[ -]?)"
+    final = r"(?P<final>(?:final|overall|gesamt|end|итоговая|общая|最终|最終|综合|総合|总体|總體|최종)[ -]?)"
     named = rf"{final}?(?:{_SURE}|(?P<doubtful>{_DOUBTFUL})(?: (?:{_SURE}))?)"
     named = rf"(?:{named})(?: (?:finale?|globale?|total|general|geral|complessivo))?|(?P<overall>overall)"
     label = rf"{adverbs}(?:{named})(?![a-z'])(?: ?{scale('label_')}| ?\(?{of} ?10\)?)?"
@@ -107,7 +107,7 @@ def shapes_of_scores() -> Shapes:
     end = r" ?[.!,;|]?"
     # Nothing that makes the number another one, or the number of something else.
     goes_on = (
-        r"(?!_*[^\W_]|[.,]\d|\*{1,2}\d| \d|[+±?²³]"
+        r"(?!_*[^\W_]| ?\([^()\n]{1,30}\),? (?:and )?\d|[.,]\d|\*{1,2}\d| \d|[+±?²³]"
         rf"| ?(?:%|/|(?:out )?of\b(?! course)|{of} ?\d)"
         r"| ?(?:[-–—~+^×·:xe…→]|\.{2,}|\*{1,2}|to|or|and|bis|oder) ?\d"
         r"| (?:is|was|would|might|may|could|seems?|if|minus|plus|times|percent|per ?cent|hundred|stars?)\b"

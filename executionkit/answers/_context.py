@@ -92,7 +92,7 @@ UNSURE: Final = re.compile(
     r"|at (?:best|worst|minimum|maximum)|no (?:more|less|fewer)|up to|(?:more|less|fewer|greater|higher"
     r"|lower|larger"
     r"|smaller|bigger|older|younger|longer|shorter|later|earlier|other) than|not exceed\w*|upwards? of"
-    r"|infinity|impossible|insufficient|unmöglich|imposible|impossibile|impossível|невозможно"
+    r"|falsch|faux|fausse|fals[oa]|sbagliat[oa]|errad[oa]|incorrect[oa]|неверно|неправильно|infinity|impossible|insufficient|unmöglich|imposible|impossibile|impossível|невозможно"
     r"|nicht|kein\w*|mindestens|höchstens|(?:mehr|weniger|größer|kleiner) als|bis zu|zwischen|pas"
     r"|au (?:moins|plus)"
     r"|(?:plus|moins|supérieure? à|inférieure? à|más|menos|mayor|menor|mais) (?:de|que)|entre|jusqu"

@@ -111,7 +111,7 @@ class _Labels:
         ]
         # At the start, or after a few words and a comma ("Well, no: ...").
         self._first = re.compile(
-            rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*|(?:so|thus|therefore|hence)\s+)?({either})的?(?![^\W_])[\"'”’*`)\]]*"
+            rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*|(?:so|thus|therefore|hence|also|donc|entonces|quindi|portanto|значит)\s+)?({either})的?(?![^\W_])[\"'”’*`)\]]*"
             r"(?:\s*(?:\Z|[.,;!\n(。，、；！])|(\s*(?::|[-–—](?=\s))|\s+(?:it|this|that|there|he|she|they|we)\b)"
             r"|\s+(?:because|since|as|given|due)\b)",
             re.IGNORECASE,
@@ -172,7 +172,8 @@ class _Labels:
             return self._stated(text)
         if not is_only_one or holds_denial(_without(found)):
             return None
-        return None if any(is_denied(text, *one.span()) for one in found) else self._names[name]
+        is_doubtful = any(is_denied(text, *one.span()) or _MAY_BE.match(text, one.end()) for one in found)
+        return None if is_doubtful else self._names[name]
 
     def _stated(self, text: str) -> str | None:
         """The only label that the sentences of a text state, if others are but denied or asked for."""
@@ -192,7 +193,7 @@ class _Labels:
             (stated if is_stated else others).add(_folded(one[0]))
         if len(stated) != 1 or stated & others:
             return None
-        if any(_UNCERTAIN.search(_REASON_AT.split(one, maxsplit=1)[0]) for one in _SENTENCE.split(text)):
+        if any(_UNCERTAIN.search(_REASON_AT.split(_CONCLUDES.split(one)[-1])[0]) for one in _SENTENCE.split(text)):
             return None
         if any(_FEW_WORDS.fullmatch(one) and holds_denial(one) for one in _SENTENCE.split(self._words.sub(" _ ", text))):
             return None
@@ -274,7 +275,7 @@ _SENTENCE: Final = re.compile(r"[.!?;\n]")
 # "But it is not.", "Das stimmt nicht."
 _FEW_WORDS: Final = re.compile(
     r"\W*(?:(?:but|however|although)\W+)?(?:it|that|this|I|we|das|es|ich|ce|c['’]est|je|eso|esto|questo|isso|это|я)"
-    r"\b\W*(?:[\w'’]+\W*){1,4}|\W*(?:[\w'’]+\W*){1,2}",
+    r"\b\W*(?:[\w'’]+\W*){1,4}|\W*(?:not|no|nope|nein|non|não|нет)\W*(?:at all|really|quite|so)?\W*",
     re.IGNORECASE,
 )
 _QUOTED: Final = re.compile(r"\"[^\"\n]{1,80}\"|“[^“”\n]{1,80}”|«[^«»\n]{1,80}»|„[^„“”\n]{1,80}[“”]")
