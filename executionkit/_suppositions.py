@@ -49,6 +49,11 @@ def is_supposed(text: str, start: int, end: int) -> bool:
     return is_unreal(text, start, end)
 
 
+def is_conditional(text: str, at: int) -> bool:
+    """Whether the sentence before a place names a condition."""
+    return _CONDITION.search(_SENTENCE.split(text[max(0, at - _WINDOW) : at].lower())[-1]) is not None
+
+
 def is_unreal(text: str, start: int, end: int) -> bool:
     """Whether `text[start:end]` is what would be under a condition that its sentence names."""
     before = text[max(0, start - _WINDOW) : start].lower()

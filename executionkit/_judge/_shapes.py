@@ -33,11 +33,11 @@ LEAD: Final = r"[^\w\"'“”‘’«»<\[({\n]{0,12}(?:\d{1,2}[.)] )?"
 
 _SURE: Final = (
     r"score|rating|bewertung|punktzahl|puntuación|calificación|punteggio|pontuação|оценка"
-    r"|评分|得分|分数|打分|スコア|点数|점수"
+    r"|评分|得分|分数|打分|スコア|点数|評点|평점|점수"
 )
 # A total may be a sum, and a note a remark, or a grade of which 1 is the best. They need "/10".
 _DOUBTFUL: Final = (
-    r"final|total|grade|mark|verdict|assessment|evaluation|points?|punkte|note|nota|voto|beoordeling"
+    r"final|total|grade|mark|verdict|assessment|[eé]valuation|points?|punkte|note|nota|voto|beoordeling"
     r"|总分|合計|評価"
 )
 _ADJECTIVE: Final = (

@@ -72,7 +72,7 @@ _CALLS_RIGHT: Final = (
 )
 # What may stand right after the first letter in Chinese, Japanese and Korean.
 _WIDE_END: Final = (
-    r"(?:选项|選項|项|項|の選択肢|です|だ|である|が正解|が正しい"
+    r"(?:选项|選項|项|項|の選択肢|の[^\n。、はが]{1,30}\Z|です|だ|である|が正解|が正しい"
     r"|(?:是|为)?(?:正确|正確|对的|對的)|입니다|이다|번)"
 )
 

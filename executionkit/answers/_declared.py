@@ -231,8 +231,8 @@ def phrases(text: str) -> Iterator[Declared]:
             end = _clause(rest)
             if end is not None or len(rest) < _CLAUSE_AT_MOST:
                 between = 0 if end is None else len(rest) - end - len(rest[end:].lstrip(_BETWEEN))
-                # On a line of its own, a list goes on to the end of a sentence: "A, B and D are wrong."
-                until = _SENTENCE if end is not None and "\n" in rest[end : end + between] else _AFTER
+                # In a sentence of its own, a list is followed by what is said of it: "A, B and D are wrong."
+                until = _SENTENCE if end is not None and _ENDED.search(rest, end, end + between) else _AFTER
                 after = "" if end is None else until.split(rest[end + between :], maxsplit=1)[0]
                 yield Declared(
                     phrase.start(),
@@ -284,6 +284,7 @@ def _is_spoken_of(text: str, at: int) -> bool:
 _BETWEEN: Final = " \t\n.,;:!?…。，、；！？-–—()"
 _AFTER: Final = re.compile(r"[.!?](?=\s|\Z)|[;,\n。，、；！？]|で[すあ]|입니다")
 _SENTENCE: Final = re.compile(r"[.!?](?=\s|\Z)|[\n。！？]")
+_ENDED: Final = re.compile(r"[.!?\n。！？]")
 _ALSO: Final = re.compile(
     r"(?:(?:or|and|also|maybe|perhaps|possibly|even|but|then|sometimes|partly)\b[\s,]*)+", re.IGNORECASE
 )

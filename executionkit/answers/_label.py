@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from executionkit._suppositions import is_conditional
 from executionkit.answers._declared import read
 from executionkit.answers._denial import MENTIONS_AT_MOST, holds_denial, is_denied, without_idioms
 from executionkit.answers._markup import without_tags
@@ -48,7 +49,7 @@ _ENDS_DENIED: Final = re.compile(
 _UNCERTAIN: Final = re.compile(
     r"(?:\bcan\s?not|\bcould not|n['’]t|\b(?:hard|impossible|difficult"
     r"|unable) to)\s+(?:really\s+)?(?:be\s+)?(?:sure|certain"
-    r"|say|tell|determine|decide|answer|know|judge|conclude)|(?:\bnot|n['’]t)\s+(?:really\s+"
+    r"|say|tell|determine|decide|answer|know\b|judge|conclude)|(?:\bnot|n['’]t)\s+(?:really\s+"
     r"|entirely\s+)?(?:sure|certain"
     r"|clear)|\b(?:unsure|uncertain|unclear|unknown|maybe|perhaps)\b|\bI do not know\b",
     re.IGNORECASE,
@@ -111,7 +112,7 @@ class _Labels:
         ]
         # At the start, or after a few words and a comma ("Well, no: ...").
         self._first = re.compile(
-            rf"[\W_]*+(?:(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*|(?:so|thus|therefore|hence|also|donc|entonces|quindi|portanto|значит)\s+)?({either})的?(?![^\W_])[\"'”’*`)\]]*"
+            rf"[\W_]*+(?:(?!(?:if|wenn|falls|si|se|если)\b)(?:[\w'’]+[^\S\n]+){{0,3}}[\w'’]+,\s+[\"'“*]*|(?:so|thus|therefore|hence|also|donc|entonces|quindi|portanto|значит)\s+)?({either})的?(?![^\W_])[\"'”’*`)\]]*"
             r"(?:\s*(?:\Z|[.,;!\n(。，、；！])|(\s*(?::|[-–—](?=\s))|\s+(?:it|this|that|there|he|she|they|we)\b)"
             r"|\s+(?:because|since|as|given|due)\b)",
             re.IGNORECASE,
@@ -172,7 +173,12 @@ class _Labels:
             return self._stated(text)
         if not is_only_one or holds_denial(_without(found)):
             return None
-        is_doubtful = any(is_denied(text, *one.span()) or _MAY_BE.match(text, one.end()) for one in found)
+        is_doubtful = any(
+            is_denied(text, *one.span())
+            or _MAY_BE.match(text, one.end())
+            or is_conditional(text, one.start())
+            for one in found
+        )
         return None if is_doubtful else self._names[name]
 
     def _stated(self, text: str) -> str | None:
