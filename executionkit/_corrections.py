@@ -26,7 +26,8 @@ _SURE: Final = re.compile(
     r"|ho (?:sbagliato|(?:fatto|commesso) un errore)|(?:me )?enganei|errei|cometi um erro"
     r"|я (?:ошиб\w+|допустил\w*))\b"
     r"|(?:no|nope|nein|non|não|нет)(?=[^\S\n]*(?:[.!]|\n|\Z)))"
-    r"|等等(?=[，,。.！!…])|等一下|更正|我?(?:[算看读說说搞弄]?(?:错|錯))了|待って|訂正|間違え|いや、|計算ミス|잠깐|정정|실수|잘못 (?:계산|읽)"
+    r"|等等(?=[，,。.！!…])|等一下|更正|我?(?:[算看读說说搞弄]?(?:错|錯))了|待って|訂正|間違え|いや、"
+    r"|計算ミス|잠깐|정정|실수|잘못 (?:계산|읽)"
 )
 # What is said of an answer. Of one such as "no" it says why: "No, that's wrong."
 _JUDGED: Final = re.compile(
@@ -39,17 +40,20 @@ _JUDGED: Final = re.compile(
 )
 # These do if another answer follows in the same sentence.
 _IF_ANOTHER_FOLLOWS: Final = re.compile(
-    rf"{_BEGINS}(?:(?:actually|sorry|re(?:calculat|count|check)ing|i mean|i meant|i(?:['’]d| would|['’]ll| will)? (?:now )?(?:lower|raise|change|adjust|reduce"
+    rf"{_BEGINS}(?:(?:actually|sorry|re(?:calculat|count|check)ing|i mean|i meant|i(?:['’]d| would|['’]ll"
+    rf"| will)? (?:now )?(?:lower|raise|change|adjust|reduce"
     r"|revise|correct|drop|bump)|or rather|rather(?! than)|make (?:that|it)|in fact"
     r"|eigentlich|vielmehr|genauer|en (?:fait|realidad)|plutôt|o mejor dicho|anzi|infatti|aliás|na verdade"
     r"|точнее|or is it|pardon|perd[oó]n\w*|desculpe|scus[ai]|entschuldigung|извините)\b"
-    r"|(?:no|nope|nein|non|não|нет)(?=[^\S\n]*[,;:…—–-])|抱歉|(?:아,? ?)?다시 (?:계산|확인)|重新(?:计算|計算|检查|檢查)|計算し直|すみません|죄송합니다|其实|其實|实际上|應該是|应该是|아니)[\s,:.…—–，、是为-]*"
+    r"|(?:no|nope|nein|non|não|нет)(?=[^\S\n]*[,;:…—–-])|抱歉|(?:아,? ?)?다시 (?:계산|확인)|重新(?:计算"
+    r"|計算|检查|檢查)|計算し直|すみません|죄송합니다|其实|其實|实际上|應該是|应该是|아니)[\s,:.…—–，、是为-]*"
     r"(?P<rest>[^.!?\n。！？]*(?:\.(?=\d)[^.!?\n。！？]*)*)"
 )
 # And these if the answer itself follows.
 _IF_IT_FOLLOWS: Final = re.compile(
     r"(?:\b(?:not|instead of|rather than|nicht|statt|pas|au lieu de|no|en (?:lugar|vez) de|non|invece di|não"
-    r"|em vez de|не|вместо)\s|不是)\s{0,3}(?P<rest>[^.,!?;\n。，！？]{1,40}(?:[.,](?=\d)[^.,!?;\n。，！？]{1,40})?)"
+    r"|em vez de|не|вместо)\s|不是)\s{0,3}"
+    r"(?P<rest>[^.,!?;\n。，！？]{1,40}(?:[.,](?=\d)[^.,!?;\n。，！？]{1,40})?)"
 )
 _STRUCK: Final = re.compile(
     r"~~(?=\S)[^~\n]{1,200}~~|<(?P<tag>del|s|strike)>[^<>\n]{0,200}</(?P=tag)>", re.IGNORECASE

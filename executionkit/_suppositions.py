@@ -26,7 +26,8 @@ _BEGINS_IF: Final = re.compile(r"(?:\A|[,;:])\W*(?:\w+\s+)?s[ei]\b")
 # Right before an answer.
 _THEN: Final = re.compile(r"\b(?:then|dann|alors|entonces|allora|então|то)\W*\Z|[那则則]\W*\Z")
 _OTHERWISE: Final = re.compile(
-    r"\b(?:otherwise|or else|if not|andernfalls|ansonsten|sinon|de lo contrario|si no|altrimenti|caso contrário|senão"
+    r"\b(?:otherwise|or else|if not|andernfalls|ansonsten|sinon|de lo contrario|si no|altrimenti"
+    r"|caso contrário|senão"
     r"|иначе)\b|否则|否則|そうでなければ|그렇지 않으면"
 )
 _SENTENCE: Final = re.compile(r"[.!?](?=\s)|[\n。！？]")
@@ -69,4 +70,6 @@ def is_unreal(text: str, start: int, end: int) -> bool:
 def is_of_another_case(text: str, at: int) -> bool:
     """Whether the sentence before a place says that what follows holds otherwise."""
     before = text[max(0, at - _WINDOW) : at].lower()
-    return _OTHERWISE.search(before) is not None and _OTHERWISE.search(_SENTENCE.split(before)[-1]) is not None
+    return (
+        _OTHERWISE.search(before) is not None and _OTHERWISE.search(_SENTENCE.split(before)[-1]) is not None
+    )

@@ -661,7 +661,9 @@ def test_a_reader_takes_any_text_and_gives_something_that_can_be_counted(name: s
 def test_thoughts_do_not_count(name: str, thought: str, reply: str) -> None:
     thought, reply = (re.sub("</?think>", "", text) for text in (thought, reply))
     # A thought's tag in quotes, or in a JSON string, is text.
-    if thought[-1:] + reply[:1] not in ('""', "''", "``") and (name != "canonical_json" or '"' not in thought + reply):
+    if thought[-1:] + reply[:1] not in ('""', "''", "``") and (
+        name != "canonical_json" or '"' not in thought + reply
+    ):
         assert READERS[name](f"<think>{thought}</think>{reply}") == READERS[name](reply)
 
 

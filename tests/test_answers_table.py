@@ -1500,6 +1500,48 @@ Final answer (in km): 42
 """,
     ),
     (2000, "2000\nThe answer is 2000."),
+    # Supposed, of another case, without the data for an answer
+    (
+        None,
+        r"""
+Say the answer were 8.
+Suppose there are 8 children.
+Angenommen, es sind 8 Kinder.
+Если ответ 5, то x простое.
+Se tutti venissero, la risposta sarebbe 12.
+If the train were faster, the answer would be 240.
+If it rains, the answer is 5; otherwise, the answer is 7.
+The student's answer is 8.
+Answer: none of the 4 values satisfies the equation.
+Impossible de répondre : on sait seulement qu'il y a 12 garçons.
+情報が足りません。りんごが5個あることしかわかりません。
+정보가 부족합니다. 남학생이 15명이라는 것만 알 수 있습니다.
+7 ist falsch.
+La réponse est soit 36, soit 38.
+""",
+    ),
+    # Taken back
+    (
+        None,
+        r"""
+Die Antwort ist 8. Ich habe mich verrechnet, es sind 9.
+La réponse est 8. Je me suis trompé, c'est 9.
+답은 12입니다. 아, 다시 계산해 보니 13입니다.
+The answer is 8. Let me double-check: 3 + 6 = 9. So it should be 9, not 8.
+""",
+    ),
+    (
+        12,
+        r"""
+If we subtract 8 from 20, the answer is 12.
+Si el tren no se detiene, la respuesta es 12.
+The answer would be 12.
+Die richtige Antwort ist 12, nicht 14.
+Sommando, si ottiene 12.
+The most likely answer is 12.
+Endergebnis: 12
+""",
+    ),
 ]
 
 
@@ -2232,6 +2274,41 @@ The answer is B because that is wrong for A.
 Maybe C. Wait, the capital moved.⏎⏎B
 """,
     ),
+    (
+        "ABCD",
+        "B",
+        r"""
+A is wrong because it confuses mass with weight. C describes energy. The correct option is B.
+Option B is the correct answer. Option A ignores friction, and C does not conserve energy.
+B is correct because A and C are not prime.
+**B) The mitochondria**⏎⏎They make ATP. The nucleus (A) stores DNA, the ribosome (C) makes proteins.
+Option A ist falsch. Option B ist richtig.
+L'opzione B è corretta, mentre A e C sono errate.
+Вариант A неверен. Правильный вариант — B.
+Réponse B : le Nil. Les autres fleuves (A, C, D) ne sont pas en Afrique.
+したがって、Bが正解です。Aは誤りです。
+正しい選択肢はBです。
+The answer is B. A, C, and D are wrong.
+정답: B⏎⏎A, C, D는 모두 틀렸습니다.
+After eliminating A, C and D, we are left with B.
+A, C and D don't. So B.
+The most likely answer is B.
+""",
+    ),
+    (
+        "ABCD",
+        None,
+        r"""
+A is correct for adults, but C is correct for children.
+B is correct. D is also correct.
+If friction is ignored, the answer is A; otherwise, the answer is B.
+If the question refers to 1990, then B.
+The student's answer is B.
+Many people would choose B.
+正解はBです。すみません、Cです。
+So it is B ✗.
+""",
+    ),
 ]
 
 LABELS: list[tuple[tuple[str, ...], str | None, str]] = [
@@ -2912,6 +2989,50 @@ If true, then so.
     (("はい", "いいえ"), None, "はい、いいえのどちらとも言えません。"),
     (("是", "否"), "否", "否，91 = 7 × 13。\n答案是：否"),
     (("positivo", "negativo"), None, "nada positivo\nmenos positivo\nnunca positivo"),
+    (
+        ("positive", "negative", "neutral"),
+        "negative",
+        r"""
+Overall, the sentiment is negative. The customer is not happy with the battery.
+Sentiment: negative⏎⏎The reviewer has a positive word for the screen.
+The review is negative, not positive: the reviewer "would not recommend" it.
+The phrases "not worth it" and "never again" indicate a negative sentiment.
+Although it has positive aspects, the overall sentiment is negative.
+It is not positive. It is neither neutral nor positive, so it is negative.
+It is negative since we don't know of anything good.
+""",
+    ),
+    (
+        ("positive", "negative", "neutral"),
+        None,
+        r"""
+Screen: positive⏎⏎Battery: negative
+It seems positive. But it is not.
+If the shipping had been faster, the review would be positive.
+It is not positive or neutral.
+Is the review positive overall? I would not say so.
+Positive would require that he liked it.
+""",
+    ),
+    (
+        ("yes", "no"),
+        None,
+        r"""
+If the number were odd, the answer would be yes.
+If so, yes.
+A yes would require more evidence.
+""",
+    ),
+    (("yes", "no"), "yes", "Yes, although it is not stated explicitly, the passage implies it."),
+    (("yes", "no"), "no", "So no, it isn't possible."),
+    (("oui", "non"), None, "Si l'on compte zéro, la réponse serait oui."),
+    (("ja", "nein"), None, "Wenn man Null mitzählt, wäre die Antwort ja."),
+    (("sim", "não"), "não", "Não. 9 não é primo."),
+    (("да", "нет"), "да", "Да. Исключений нет."),
+    (("是", "否"), "是", "是的，17是质数。\n答案是：是。没有例外。"),
+    (("是", "否"), "否", "否。17不是偶数。"),
+    (("true", "false"), "true", "The statement is true because not all birds can fly."),
+    (("true", "false"), "false", "That statement is false, not true."),
 ]
 
 

@@ -17,7 +17,7 @@ PACKAGE = Path(_SPEC.origin).parent
 
 GROUND = {
     *("_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_display", "_warning", "_threads"),
-    "_corrections",
+    *("_corrections", "_suppositions"),
     "_dollars",
 }
 VALUES = GROUND | {
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_callables": set(),
     "_codes": set(),
     "_corrections": set(),
+    "_suppositions": set(),
     "_lazy": set(),
     "_version": set(),
     "_carried": set(),

@@ -107,6 +107,7 @@ async def test_a_pair_is_shown_in_order_each_in_a_fence_of_its_own() -> None:
         ("**b**", "second"),
         ("(Tie).", "tie"),
         ("Both are fine.\nBetter: A", "first"),
+        ("They are identical. Better: tie", "tie"),
         ("> Verdict: B", "second"),
         ("Winner: answer A.", "first"),
         ("<think>Better: A</think>Better: B", "second"),

@@ -31,6 +31,9 @@ CERTAIN = [
     ("10/10", 1.0),
     # as asked for
     ("Score: 8", 0.8),
+    ("Puntuación final: 8/10", 0.8),
+    ("Gesamtbewertung: 8/10", 0.8),
+    ("Score: 5\nRevised score: 8", 0.8),
     ("Score: 8.5", 0.85),
     ("score = 8", 0.8),
     ("SCORE 8", 0.8),
@@ -208,6 +211,9 @@ CERTAIN = [
 UNCERTAIN = [
     # Taken back.
     "Score: 8. Wait, no: 6.",
+    "Score: 8\n\nConsidering the date, I'd lower it to 6.",
+    "If it had a source I would give it 9/10.",
+    "Score: 8 (style), 6 (content)",
     "Score: 8\n\nActually, 6.",
     "I'd give it 8/10. My mistake, 6/10.",
     "",

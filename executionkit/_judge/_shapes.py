@@ -98,8 +98,11 @@ def shapes_of_scores() -> Shapes:
         return rf",? ?[(\[]?{words}(?P<{prefix}low>{digits}){to}(?P<{prefix}high>{digits}) ?[)\]]?"
 
     so = r"(?:(?:so|overall|thus|therefore|hence),? )?"
-    adverbs = rf"{so}(?:(?:the|my|this|its|die|meine) ){{0,2}}"
-    final = r"(?P<final>(?:final|overall|gesamt|end|итоговая|общая|最终|最終|综合|総合|总体|總體|최종)[ -]?)"
+    adverbs = rf"{so}(?:(?:the|my|this|its|die|meine|ma|mi|la|il|mio|mia|minha|моя) ){{0,2}}"
+    final = (
+        r"(?P<final>(?:final|overall|revised|corrected|adjusted|gesamt|end|итоговая|общая"
+        r"|最终|最終|综合|総合|总体|總體|최종)[ -]?)"
+    )
     named = rf"{final}?(?:{_SURE}|(?P<doubtful>{_DOUBTFUL})(?: (?:{_SURE}))?)"
     named = rf"(?:{named})(?: (?:finale?|globale?|total|general|geral|complessivo))?|(?P<overall>overall)"
     label = rf"{adverbs}(?:{named})(?![a-z'])(?: ?{scale('label_')}| ?\(?{of} ?10\)?)?"

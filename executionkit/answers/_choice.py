@@ -66,7 +66,8 @@ _CALLS_RIGHT: Final = (
     r"\s+(?:is|ist|est|es|è|é|está|[—–-])\s+(?:therefore\s+|thus\s+|also\s+|the\s+|die\s+|la\s+|a\s+|only\s+){0,3}"
     r"(?:correct|right|best|better|richtig|korrekt|correcta|correcte|exacte|bonne|corretta|giusta|esatta|correta|certa"
     r"|верный|правильный)(?:e|er|ere)?(?:\s+(?:answer|option|choice|one|antwort|réponse|respuesta|risposta|resposta"
-    r"|opción|ответ))?(?=\W{0,4}(?:[.!\n]|\Z|,?\s*(?:because|since|as|weil|da|denn|car|porque|perché|pois|так|while|whereas|während|tandis|alors que|mientras|mentre|enquanto|а)\b))"
+    r"|opción|ответ))?(?=\W{0,4}(?:[.!\n]|\Z|,?\s*(?:because|since|as|weil|da|denn|car|porque|perché|pois"
+    r"|так|while|whereas|während|tandis|alors que|mientras|mentre|enquanto|а)\b))"
     r"|\s*(?:选项|選項|项|項)?\s*(?:是)?(?:正确|正確)(?:的|答案)*(?=[。，；\n]|\Z)"
     r"|\s*(?:が|は)(?:正解|正しい)|\s*[가이]\s*(?:정답|맞)"
 )
@@ -138,11 +139,13 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
     heading = re.compile(rf"[\s*_`#>]{{0,9}}({either})[*_]{{0,3}}[).:]\s*[*_]{{0,3}}\w[^\n]*\w[^\n]*\n\s*\n")
     # "Réponse B : Paris", and at the end "So B."
     titled = re.compile(
-        rf"\W*(?:answer|antwort|réponse|respuesta|risposta|resposta|ответ)\s+[*_(\[]*({either})[*_)\]]*\s?[:.)]", re.IGNORECASE
+        rf"\W*(?:answer|antwort|réponse|respuesta|risposta|resposta|ответ)\s+[*_(\[]*({either})[*_)\]]*\s?[:.)]",
+        re.IGNORECASE,
     )
     concluding = re.compile(
         rf"(?:[.!?\n]\s*(?:so|thus|therefore|hence)[,:]?\s+(?:it(?:['’]s| is)\s+)?"
-        rf"|\b(?:left with|leaves(?: us with)?|leaving)\s+(?:only\s+)?)(?:option\s+)?[*_(\[]*([{upper}])[*_)\].!\s]*\Z",
+        rf"|\b(?:left with|leaves(?: us with)?"
+        rf"|leaving)\s+(?:only\s+)?)(?:option\s+)?[*_(\[]*([{upper}])[*_)\].!\s]*\Z",
         re.IGNORECASE,
     )
     listed = re.compile(rf"^[\s*_`#>•-]{{0,9}}{either}[*_]{{0,3}}[).:]", re.MULTILINE)

@@ -90,7 +90,8 @@ _ELSEWHERE: Final = re.compile(
     r"(?:"
     # German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Polish, Russian, Vietnamese
     r"\b(?:antwort|lösung|(?:end|gesamt)?ergebnis|réponse|respuesta|risposta|resposta|antwoord|svaret|svar|odpowiedź"
-    r"|ответ|đáp án|(?:richtige|korrekte)[^\S\n]+option|option[^\S\n]+(?:correcte|exacte)|opción[^\S\n]+correcta"
+    r"|ответ|đáp án|(?:richtige|korrekte)[^\S\n]+option|option[^\S\n]+(?:correcte|exacte)"
+    r"|opción[^\S\n]+correcta"
     r"|(?:opção|alternativa)[^\S\n]+corr?e(?:t|tt)a|opzione[^\S\n]+(?:corretta|esatta)"
     r"|(?:правильный|верный)[^\S\n]+вариант)\b"
     r"(?:[^\S\n]+(?:correcte|exacte|finale|correcta|final|corretta|esatta|giusta|correta|certa|đúng)\b)?"
@@ -205,7 +206,18 @@ _DENIAL: Final = re.compile(
 
 # Without one of these, `_ELSEWHERE` finds nothing.
 _NOUNS: Final = (
-    *("antwo", "ergebnis", "respuesta", "rispost", "resposta", "svar", "ichtige", "korrekte", "correct", "exacte"),
+    *(
+        "antwo",
+        "ergebnis",
+        "respuesta",
+        "rispost",
+        "resposta",
+        "svar",
+        "ichtige",
+        "korrekte",
+        "correct",
+        "exacte",
+    ),
     *("lösung", "réponse", "odpowied", "ответ", "đáp", "opci", "opç", "corret", "esatta", "вариант"),
     *("答", "解", "选", "選", "正", "답"),
 )
@@ -246,7 +258,7 @@ def phrases(text: str) -> Iterator[Declared]:
                 )
 
 
-# Right before "the answer is", in small letters: words after which the clause is no statement of the reply's own.
+# Right before "the answer is", in small letters: words after which it is no statement of the reply's own.
 _SPEAKS_OF: Final = re.compile(
     r"(?:\b(?:if|unless|whether|suppos(?:e|ing)|assum(?:e|ing)|imagin(?:e|ing)|pretend(?:ing)?|doubts?"
     r"|den(?:y|ies|ied)|dis(?:agree|pute|believe)[ds]?"
@@ -254,7 +266,8 @@ _SPEAKS_OF: Final = re.compile(
     r"|thought|believed|guessed"
     r"|(?:mistake|error|misconception|fallacy|myth|trap|misreading|assumption)(?: (?:here|is|was|would be))*"
     r"|wenn|falls|ob|angenommen|si|se|supposons|supongamos|suponiendo|supponiamo|suponha|если|предположим)"
-    r"|(?:\b(?:not|never|cannot|hardly|nobody|no one|few|some|many|most(?! likely)|people|others?|someone|anyone"
+    r"|(?:\b(?:not|never|cannot|hardly|nobody|no one|few|some|many|most(?! likely)|people|others?|someone"
+    r"|anyone"
     r"|everyone|students?|one|you|they|he|she|un(?:true|likely)|false|wrong|incorrect|mistaken)\b|n['’]t\b)"
     r"(?:\s+[\w'’]+){0,4}?\s+(?:say|think|believe|claim|mean|true|case|sure|certain|agree|conclude|suggest|imply"
     r"|feel|argue|guess|assume|assert|state|answer|insist|convinced|likely|possible|expect|said|stated|concluded"

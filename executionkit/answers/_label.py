@@ -103,7 +103,9 @@ class _Labels:
         self._names = names
         longest_first = sorted(names, key=len, reverse=True)
         either = "|".join(r"[\W_]+".join(map(re.escape, name.split())) for name in longest_first)
-        self._words = re.compile(rf"(?<![^\W_])(?:{either})(?:(?=的(?:\W|\Z))|(?![^\W_]))(?!-ish\b)", re.IGNORECASE)
+        self._words = re.compile(
+            rf"(?<![^\W_])(?:{either})(?:(?=的(?:\W|\Z))|(?![^\W_]))(?!-ish\b)", re.IGNORECASE
+        )
         # Without blanks between words, a label can stand anywhere.
         self._wide = [
             (name, re.compile(rf"(?<!\w){name}(?!\w)" if len(name) == 1 else re.escape(name)))
@@ -119,14 +121,16 @@ class _Labels:
         )
         # Alone after a name: "Sentiment: positive".
         self._field = re.compile(
-            rf"^[^\w\n]{{0,12}}[^\W\d_]+(?:[ -][^\W\d_]+){{0,2}}[*_`\"]{{0,4}}\s?[:：][^\w\n]{{0,9}}({either})"
+            r"^[^\w\n]{0,12}[^\W\d_]+(?:[ -][^\W\d_]+){0,2}[*_`\"]{0,4}\s?[:：]"
+            rf"[^\w\n]{{0,9}}({either})"
             r"(?![^\W_])[^\w\n?]{0,9}$",
             re.IGNORECASE | re.MULTILINE,
         )
         # "positive, not negative"
         negations = "" if any(name.startswith("not ") for name in names) else r"\bnot|n['’]t|"
         self._not_this = re.compile(
-            rf"(?:{negations}\b(?:rather than|instead of|as opposed to))\s+(?:an?\s+|the\s+|a case of\s+)?[\"'“*]?(?:{either})"
+            rf"(?:{negations}\b(?:rather than|instead of|as opposed to))\s+(?:an?\s+|the\s+"
+            rf"|a case of\s+)?[\"'“*]?(?:{either})"
             rf"(?![^\W_])(?:(?:,|,?\s+(?:or|nor|and))\s+(?:an?\s+)?(?:{either})(?![^\W_]))*",
             re.IGNORECASE,
         )
@@ -169,7 +173,7 @@ class _Labels:
             return self._names[fields.pop()] if len(fields) == 1 else None
         if is_only_one and self._last.search(text):
             return self._names[name]
-        if name not in _REPLIES and (is_only_one or name not in _POLAR):
+        if name not in _REPLIES and (is_only_one or name not in _POLAR or self._is_only_one(text)):
             return self._stated(text)
         if not is_only_one or holds_denial(_without(found)):
             return None
@@ -180,6 +184,10 @@ class _Labels:
             for one in found
         )
         return None if is_doubtful else self._names[name]
+
+    def _is_only_one(self, text: str) -> bool:
+        """Whether a text names one label but for those of "not this"."""
+        return len({_folded(one[0]) for one in self.mentions(self._not_this.sub(" ", text))}) == 1
 
     def _stated(self, text: str) -> str | None:
         """The only label that the sentences of a text state, if others are but denied or asked for."""
@@ -199,9 +207,14 @@ class _Labels:
             (stated if is_stated else others).add(_folded(one[0]))
         if len(stated) != 1 or stated & others:
             return None
-        if any(_UNCERTAIN.search(_REASON_AT.split(_CONCLUDES.split(one)[-1])[0]) for one in _SENTENCE.split(text)):
+        if any(
+            _UNCERTAIN.search(_REASON_AT.split(_CONCLUDES.split(one)[-1])[0]) for one in _SENTENCE.split(text)
+        ):
             return None
-        if any(_FEW_WORDS.fullmatch(one) and holds_denial(one) for one in _SENTENCE.split(self._words.sub(" _ ", text))):
+        if any(
+            _FEW_WORDS.fullmatch(one) and holds_denial(one)
+            for one in _SENTENCE.split(self._words.sub(" _ ", text))
+        ):
             return None
         return self._names[stated.pop()]
 
@@ -231,7 +244,9 @@ def _belongs_to_a_noun(found: re.Match[str]) -> bool:
         return True
     if _folded(found[0]) not in _NO or _AFTER_OR.search(text[max(0, start - 12) : start]):
         return False
-    return not _ENDS_NO.match(text, end) or (_folded(found[0]) == "no" and _NUMBER.match(text, end) is not None)
+    return not _ENDS_NO.match(text, end) or (
+        _folded(found[0]) == "no" and _NUMBER.match(text, end) is not None
+    )
 
 
 def _without(found: Sequence[re.Match[str]]) -> str:
@@ -256,7 +271,8 @@ def _sentence(found: re.Match[str]) -> str:
 
 # What gives a reason, and may deny other things in doing so.
 _REASON: Final = (
-    r"\b(?:because|since|as|for|even though|although|though|despite|while|whereas|given that|weil|da|denn|obwohl"
+    r"\b(?:because|since|as|for|even though|although|though|despite|while|whereas|given that|weil|da|denn"
+    r"|obwohl"
     r"|car|parce que|puisque|bien que|porque|pues|aunque|ya que|perché|poiché|anche se|pois|embora"
     r"|потому что|так как|поскольку|хотя)\b"
 )
@@ -264,7 +280,8 @@ _REASON_FIRST: Final = re.compile(rf"\W*(?:{_REASON}).*,", re.IGNORECASE)
 _REASON_AT: Final = re.compile(_REASON, re.IGNORECASE)
 # "Despite its negative tone", up to the mark of a label
 _CONCEDED: Final = re.compile(
-    r"\W*(?:despite|although|though|while|even though|trotz|obwohl|malgré|bien que|aunque|a pesar|sebbene|nonostante"
+    r"\W*(?:despite|although|though|while|even though|trotz|obwohl|malgré|bien que|aunque|a pesar|sebbene"
+    r"|nonostante"
     r"|embora|apesar|хотя|несмотря)\b[^,_]*_",
     re.IGNORECASE,
 )
@@ -272,7 +289,8 @@ _MAY_BE: Final = re.compile(r"\W*\s(?:would|could|might|may)\b", re.IGNORECASE)
 _REASON_LAST: Final = re.compile(rf"{_REASON}|[:(]", re.IGNORECASE)
 # After a comma: what stands before it was said of other things.
 _CONCLUDES: Final = re.compile(
-    r"[,;:]\s*(?:(?:and|y|e|et|und)\s+)?(?:so|therefore|thus|hence|but|also|daher|sondern|donc|mais|por lo tanto|sino"
+    r"[,;:]\s*(?:(?:and|y|e|et|und)\s+)?(?:so|therefore|thus|hence|but|also|daher|sondern|donc|mais"
+    r"|por lo tanto|sino"
     r"|quindi|ma|portanto|mas|поэтому)\b",
     re.IGNORECASE,
 )
@@ -292,7 +310,11 @@ def _main_clause(found: re.Match[str]) -> str:
     text, (start, end) = found.string, found.span()
     before = _CONCLUDES.split(_SENTENCE.split(text[max(0, start - 120) : start])[-1])[-1]
     after = re.match(r"[^.!?;\n]*\??", text[end : end + 120])
-    return _REASON_FIRST.sub("", before, count=1) + " _ " + _REASON_LAST.split(after[0] if after else "", maxsplit=1)[0]
+    return (
+        _REASON_FIRST.sub("", before, count=1)
+        + " _ "
+        + _REASON_LAST.split(after[0] if after else "", maxsplit=1)[0]
+    )
 
 
 def _folded(text: str) -> str:

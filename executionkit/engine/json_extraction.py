@@ -240,7 +240,11 @@ def is_part(text: str, place: Span, value: dict[str, Any] | list[Any]) -> bool:
     if text[start] not in "[{":  # the whole text, or a fenced block
         return start > 0 and begins_object(without_thoughts(text[:start]))
     before = text[max(0, start - _WINDOW) : start]
-    if goes_on(before) or _AFTER_PART.match(text, end) or _is_within(without_thoughts(text[:start]), text[end:]):
+    if (
+        goes_on(before)
+        or _AFTER_PART.match(text, end)
+        or _is_within(without_thoughts(text[:start]), text[end:])
+    ):
         return True
     if any(first.search(before) and last.match(text, end) for first, last in _MAYBE_PART):
         return True

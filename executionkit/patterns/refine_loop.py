@@ -38,7 +38,9 @@ _IMPROVE_WITH_REASONS = (
 )
 _END = "Reply with the improved answer only."
 _ECHO = re.compile(
-    r"rated \d\.\d\d on a scale from 0 to 1|Reply with the improved answer only", re.IGNORECASE
+    r"rated \d\.\d\d on a scale from 0 to 1|Write a better answer to the same task:"
+    r"|Reply with the improved answer only",
+    re.IGNORECASE,
 )
 
 

@@ -107,6 +107,7 @@ async def test_a_reply_without_a_text_is_not_shown_again(nothing: str | LLMRespo
     "echo",
     [
         "This was rated 0.30 on a scale from 0 to 1.\n\nName a date.",
+        "Write a better answer to the same task: start from your last answer.",
         "Here it is.\n\nReply with the improved answer only.",
         " Name\na date. ",
     ],
