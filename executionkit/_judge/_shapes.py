@@ -32,8 +32,8 @@ def plain_text(text: str) -> str:
 LEAD: Final = r"[^\w\"'“”‘’«»<\[({\n]{0,12}(?:\d{1,2}[.)] )?"
 
 _SURE: Final = (
-    r"score|rating|bewertung|punktzahl|puntuación|calificación|punteggio|pontuação|оценка"
-    r"|评分|得分|分数|打分|スコア|点数|評点|평점|점수"
+    r"score|rating|bewertung|punktzahl|puntuación|calificación|puntaje|punteggio|valutazione|avaliação|pontuação|оценка"
+    r"|评分|得分|分数|打分|スコア|点数|評点|평점|평가|점수"
 )
 # A total may be a sum, and a note a remark, or a grade of which 1 is the best. They need "/10".
 _DOUBTFUL: Final = (
@@ -106,11 +106,12 @@ def shapes_of_scores() -> Shapes:
     named = rf"{final}?(?:{_SURE}|(?P<doubtful>{_DOUBTFUL})(?: (?:{_SURE}))?)"
     named = rf"(?:{named})(?: (?:finale?|globale?|total|general|geral|complessivo))?|(?P<overall>overall)"
     label = rf"{adverbs}(?:{named})(?![a-z'])(?: ?{scale('label_')}| ?\(?{of} ?10\)?)?"
-    separator = r" ?(?:[:=|]|(?:is|was|would be|ist)(?!\w):?|は|是|为|[-–—](?= ))? ?"
+    separator = r" ?(?:[:=|]|(?:is|was|would be|ist|est|es|è|é)(?!\w):?|は|是|为|[-–—](?= ))? ?"
     end = r" ?[.!,;|]?"
     # Nothing that makes the number another one, or the number of something else.
     goes_on = (
-        r"(?!_*[^\W_]| ?\([^()\n]{1,30}\),? (?:and )?\d|[.,]\d|\*{1,2}\d| \d|[+±?²³]"
+        r"(?!_*[^\W_]|, \d+,? (?:or|and|oder|ou|o) \d| ?\([^()\n]{1,30}\),? (?:and )?\d|[.,]\d|\*{1,2}\d"
+        r"| \d|[+±?²³]"
         rf"| ?(?:%|/|(?:out )?of\b(?! course)|{of} ?\d)"
         r"| ?(?:[-–—~+^×·:xe…→]|\.{2,}|\*{1,2}|to|or|and|bis|oder) ?\d"
         r"| (?:is|was|would|might|may|could|seems?|if|minus|plus|times|percent|per ?cent|hundred|stars?)\b"

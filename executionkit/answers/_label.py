@@ -37,12 +37,16 @@ _THERE_IS_NO: Final = re.compile(r"(?<!\w)(?!(?:ответ|или|то|и|это
 _WIDE: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _AFTER_OR: Final = re.compile(r"(?:\b(?:or|and|nor)\W{1,3}|/\W{0,2})\Z", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"\.?[^\S\n]*#?\d")
+# After a label that begins a line, and after any at the end of a text.
 _DENIED_FIELD: Final = re.compile(
     r"[\"'”’*`)\]]*\s*(?:\(|[:=]|[-–—](?=\s))\s*(?:no|none|not|never|nope|nothing|false|absent|n/?a"
-    r"|unlikely|nil|0(?![.,][0-9])|zero)\b"
-    r"|\W*(?:no|none|not|never|nope|nothing|false|absent)\W*\Z",
+    r"|unlikely|nil|0(?![.,][0-9])|zero)\b",
     re.IGNORECASE,
 )
+_DENIED_AT_END: Final = re.compile(
+    r"\W*(?:no|none|not|never|nope|nothing|false|absent|n/a|unlikely|nil|0|zero)\W*\Z", re.IGNORECASE
+)
+_BEGINS_LINE: Final = re.compile(r"(?:\A|\n)[^\w\n]*\Z")
 _ENDS_DENIED: Final = re.compile(
     r"(?:\b(?:not|none|no|never)|n['’]t)\W*\Z|\b(?:wrong|incorrect|mistaken)\b", re.IGNORECASE
 )
@@ -156,7 +160,7 @@ class _Labels:
         name = _folded(found[0][0]) if found else ""
         if name not in self._names or len(found) > MENTIONS_AT_MOST or any(map(_is_asked, found)):
             return None
-        if name not in _NEGATIVE and any(_DENIED_FIELD.match(text, one.end()) for one in found):
+        if name not in _NEGATIVE and any(map(_is_denied_field, found)):
             return None
         is_only_one = all(_folded(one[0]) == name for one in found)
         start = self._first.match(text)
@@ -259,6 +263,16 @@ def _without(found: Sequence[re.Match[str]]) -> str:
     return "".join([*pieces, text[at:]])
 
 
+def _is_denied_field(found: re.Match[str]) -> bool:
+    text, (start, end) = found.string, found.span()
+    if _DENIED_AT_END.match(text, end):
+        return True
+    return (
+        _DENIED_FIELD.match(text, end) is not None
+        and _BEGINS_LINE.search(text[max(0, start - 20) : start]) is not None
+    )
+
+
 def _is_asked(found: re.Match[str]) -> bool:
     return found.string[found.end() : found.end() + 4].lstrip("\"'”’*`) ").startswith("?")
 
@@ -291,15 +305,21 @@ _REASON_LAST: Final = re.compile(rf"{_REASON}|[:(]", re.IGNORECASE)
 _CONCLUDES: Final = re.compile(
     r"[,;:]\s*(?:(?:and|y|e|et|und)\s+)?(?:so|therefore|thus|hence|but|also|daher|sondern|donc|mais"
     r"|por lo tanto|sino"
-    r"|quindi|ma|portanto|mas|поэтому)\b",
+    r"|quindi|ma|portanto|mas|поэтому)\b|→|⇒|[=-]>",
     re.IGNORECASE,
 )
 _ASKED: Final = re.compile(r"\?\Z")
 _SENTENCE: Final = re.compile(r"[.!?;\n]")
 # "But it is not.", "Das stimmt nicht."
 _FEW_WORDS: Final = re.compile(
-    r"\W*(?:(?:but|however|although)\W+)?(?:it|that|this|I|we|das|es|ich|ce|c['’]est|je|eso|esto|questo|isso|это|я)"
-    r"\b\W*(?:[\w'’]+\W*){1,4}|\W*(?:not|no|nope|nein|non|não|нет)\W*(?:at all|really|quite|so)?\W*",
+    r"\W*(?:(?:but|however|although)\W+)?(?:(?:it|that|this|I)(?:['’]s|\s+(?:is|was|does|do|did|would|wo|ca|can))?"
+    r"\s*(?:n['’]t|not)(?:\s+(?:so|really|quite|true|right|correct|the case|at all|(?:think|say"
+    r"|believe)(?: so| that)?))?"
+    r"|das (?:ist|stimmt) nicht(?: (?:so|wahr|richtig|der fall))?|ce n['’]est pas (?:le cas|vrai)"
+    r"|no es (?:así|cierto)"
+    r"|non è (?:così|vero)|não é (?:assim|verdade)|это не так|(?:not|no|nope|nein|non|não|нет)\W*(?:at all"
+    r"|really"
+    r"|quite|so)?)\W*",
     re.IGNORECASE,
 )
 _QUOTED: Final = re.compile(r"\"[^\"\n]{1,80}\"|“[^“”\n]{1,80}”|«[^«»\n]{1,80}»|„[^„“”\n]{1,80}[“”]")
