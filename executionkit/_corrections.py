@@ -40,7 +40,8 @@ _JUDGED: Final = re.compile(
 )
 # These do if another answer follows in the same sentence.
 _IF_ANOTHER_FOLLOWS: Final = re.compile(
-    rf"{_BEGINS}(?:(?:actually|sorry|re(?:calculat|count|check)ing|i mean|i meant|i(?:['’]d| would|['’]ll"
+    rf"{_BEGINS}(?:(?:actually|sorry|apologies|désolée?|lo siento|verzeihung|простите|(?:that|it"
+    rf"|this) should (?:be|have been)|re(?:calculat|count|check)ing|i mean|i meant|i(?:['’]d| would|['’]ll"
     rf"| will)? (?:now )?(?:lower|raise|change|adjust|reduce"
     r"|revise|correct|drop|bump)|or rather|rather(?! than)|make (?:that|it)|in fact"
     r"|eigentlich|vielmehr|genauer|en (?:fait|realidad)|plutôt|o mejor dicho|anzi|infatti|aliás|na verdade"

@@ -100,7 +100,7 @@ def shapes_of_scores() -> Shapes:
     so = r"(?:(?:so|overall|thus|therefore|hence),? )?"
     adverbs = rf"{so}(?:(?:the|my|this|its|die|meine|ma|mi|la|il|mio|mia|minha|моя) ){{0,2}}"
     final = (
-        r"(?P<final>(?:final|overall|revised|corrected|adjusted|gesamt|end|итоговая|общая"
+        r"(?P<final>(?:final|overall|revised|updated|new|corrected|adjusted|gesamt|end|итоговая|общая"
         r"|最终|最終|综合|総合|总体|總體|최종)[ -]?)"
     )
     named = rf"{final}?(?:{_SURE}|(?P<doubtful>{_DOUBTFUL})(?: (?:{_SURE}))?)"

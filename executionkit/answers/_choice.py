@@ -192,7 +192,7 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
             return None
         if first is not None and rivals <= {first[1].upper()} and not more.match(text, first.end(1)):
             return None if _DENIED_REST.match(text, first.end(1)) else first[1].upper()
-        if len(named | options) != 1 or len(found) > MENTIONS_AT_MOST or holds_denial(text):
+        if len(named | options) != 1 or len(found) > MENTIONS_AT_MOST or holds_denial(_REASON.sub("", text)):
             return None
         if not any(one[1] or _is_chosen(one) for one in found):
             return None
@@ -221,6 +221,10 @@ _DENIED_REST: Final = re.compile(
     r"[\s*_`()\]\"'”.,:–—-]*(?:\?\s*no\b|(?:no|nope|wrong|incorrect|false|not (?:correct|right"
     r"|true))\W*\Z)|\W*[✗✘❌✖]",
     re.IGNORECASE,
+)
+# A reason may deny other things: "I choose B since it isn't negative."
+_REASON: Final = re.compile(
+    r"\b(?:because|since|as|weil|da|denn|car|porque|perché|pois|потому что|так как)\b[^.!?\n]*", re.IGNORECASE
 )
 _ASKED: Final = re.compile(r"[\s*_`)\]\"'”]*\?")
 _EQUALS: Final = re.compile(r"\s*=[^=]")

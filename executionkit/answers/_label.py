@@ -299,7 +299,8 @@ _CONCEDED: Final = re.compile(
     r"|embora|apesar|хотя|несмотря)\b[^,_]*_",
     re.IGNORECASE,
 )
-_MAY_BE: Final = re.compile(r"\W*\s(?:would|could|might|may)\b", re.IGNORECASE)
+# "A negative review would mention flaws."
+_MAY_BE: Final = re.compile(r"\W*(?:\s\w+){0,2}\s(?:would|could|might|may)\b", re.IGNORECASE)
 _REASON_LAST: Final = re.compile(rf"{_REASON}|[:(]", re.IGNORECASE)
 # After a comma: what stands before it was said of other things.
 _CONCLUDES: Final = re.compile(
