@@ -45,7 +45,8 @@ def read_score(reply: str, *, cut_off: bool = False) -> float | None:
     lines = text.split("\n")
     for scores, end in _lines_of_score(text, lines):
         if scores:
-            return None if _is_taken_back(text[end:]) else _agreed(scores)
+            is_doubtful = _is_taken_back(text[end:]) or _has_another(text[end:], scores)
+            return None if is_doubtful else _agreed(scores)
     return None if cut_off else _agreed([score for line in lines for score in _in_prose(line)])
 
 
@@ -149,6 +150,13 @@ def _lines_of_score(text: str, lines: list[str]) -> Iterator[tuple[list[float | 
     final += [(_value(match), len(text)) for match in [shapes.boxed.fullmatch(lines[-1])] if match]
     for scores in (final, others):
         yield [score for score, _ in scores], max((end for _, end in scores), default=0)
+
+
+def _has_another(after: str, scores: list[float | None]) -> bool:
+    """Whether the text after the lines of a score gives another one within a line."""
+    labelled = shapes_of_scores().labelled
+    found = (match for line in after.split("\n") for match in labelled.finditer(line))
+    return any(match["final"] is None and _is_label(match) and _value(match) not in scores for match in found)
 
 
 def _is_taken_back(after: str) -> bool:

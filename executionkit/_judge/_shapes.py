@@ -38,7 +38,7 @@ _SURE: Final = (
 # A total may be a sum, and a note a remark, or a grade of which 1 is the best. They need "/10".
 _DOUBTFUL: Final = (
     r"final|total|grade|mark|verdict|assessment|[eé]valuation|points?|punkte|note|nota|voto|beoordeling"
-    r"|总分|合計|評価"
+    r"|总分|총점|合計|評価"
 )
 _ADJECTIVE: Final = (
     r"(?:(?:very|quite|really|pretty) )?(?:solid|strong|good|great|decent|fair|weak|poor|bad|clear|perfect"
@@ -86,7 +86,7 @@ def shapes_of_scores() -> Shapes:
     number = rf"(?<![0-9A-Za-zÀ-ɏЀ-ӿ])(?<![-–.,/…])(?P<number>-?{digits})"
     of = r"(?:/|out of|of|von|sur|van|de|su|из)"
     ten = rf"(?P<ten> ?\(? ?{of} ?(?:10(?:\.0+)?(?![\d.]\d|\d| ?/)|ten\b)(?: ?\))?)"
-    unit = r"(?: ?(?:points?|pts|punkte|分|点|점)(?!\w))"
+    unit = r"(?: ?(?:points?|pts|punkte|分|点|점)(?!(?!です|입니다)\w))"
     opening, closing = r"(?:[<\[({\"'“$]|\\boxed\{){0,3}", r"[>\])}\"'”$]{0,3}"
     amount = rf"{opening} ?{number}{unit}?{ten}?{unit}? ?{closing}"
 
@@ -98,7 +98,7 @@ def shapes_of_scores() -> Shapes:
         return rf",? ?[(\[]?{words}(?P<{prefix}low>{digits}){to}(?P<{prefix}high>{digits}) ?[)\]]?"
 
     so = r"(?:(?:so|overall|thus|therefore|hence),? )?"
-    adverbs = rf"{so}(?:(?:the|my|this|its|die|meine|ma|mi|la|il|mio|mia|minha|моя) ){{0,2}}"
+    adverbs = rf"{so}(?:我的|这个)?(?:(?:the|my|this|its|die|meine|ma|mi|la|il|mio|mia|minha|моя|a) ){{0,2}}"
     final = (
         r"(?P<final>(?:final|overall|revised|updated|new|corrected|adjusted|gesamt|end|итоговая|общая"
         r"|最终|最終|综合|総合|总体|總體|최종)[ -]?)"
@@ -106,11 +106,12 @@ def shapes_of_scores() -> Shapes:
     named = rf"{final}?(?:{_SURE}|(?P<doubtful>{_DOUBTFUL})(?: (?:{_SURE}))?)"
     named = rf"(?:{named})(?: (?:finale?|globale?|total|general|geral|complessivo))?|(?P<overall>overall)"
     label = rf"{adverbs}(?:{named})(?![a-z'])(?: ?{scale('label_')}| ?\(?{of} ?10\)?)?"
-    separator = r" ?(?:[:=|]|(?:is|was|would be|ist|est|es|è|é)(?!\w):?|は|是|为|[-–—](?= ))? ?"
-    end = r" ?[.!,;|]?"
+    separator = r" ?(?:[:=|]|(?:is|was|would be|ist|est|es|è|é)(?!\w):?|は|是|为|는|은|[-–—](?= ))? ?"
+    end = r"(?: ?(?:です|입니다))? ?[.!,;|]?"
     # Nothing that makes the number another one, or the number of something else.
     goes_on = (
-        r"(?!_*[^\W_]|, \d+,? (?:or|and|oder|ou|o) \d| ?\([^()\n]{1,30}\),? (?:and )?\d|[.,]\d|\*{1,2}\d"
+        r"(?!_*[^\W_]|[^.!?\n]{0,20}\b(?:maybe|perhaps|possibly) \d|, \d+,? (?:or|and|oder|ou|o) \d"
+        r"| ?\([^()\n]{1,30}\),? (?:and )?\d|[.,]\d|\*{1,2}\d"
         r"| \d|[+±?²³]"
         rf"| ?(?:%|/|(?:out )?of\b(?! course)|{of} ?\d)"
         r"| ?(?:[-–—~+^×·:xe…→]|\.{2,}|\*{1,2}|to|or|and|bis|oder) ?\d"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from executionkit._suppositions import is_conditional
 from executionkit.answers._declared import read
 from executionkit.answers._denial import MENTIONS_AT_MOST, holds_denial, is_denied
 from executionkit.answers._markup import without_tags
@@ -24,10 +25,10 @@ _FOLLOWS: Final = (
     "|more|better|clearly|directly|fully|option|choice|answer|one|deserves|goes|comes|means|involves|lists"
     "|names|uses"
     r"|und|oder|et|ou|och|eller|lub|ve|veya|en|atau|dan|hoặc|và|equally|followed"
-    r"|şık\w*|seçene\w*|ist|sind|war|est|es|está|è|é|weil|denn|car|porque"
+    r"|şık\w*|seçene\w*|ist|sind|war|est|es|está|è|é|richtig|korrekt|correcta|correcte|corretta|correta|weil|denn|car|porque"
 )
 _LEADS: Final = (
-    "option|choice|letter|letra|lettre|lettera|buchstabe|буква|вариант|alternativa|answer|cevap|yanıt|alternative|candidate|item|possibility|response|assistant|model|summary"
+    "option|choice|letter|letra|lettre|lettera|buchstabe|буква|вариант|ответ|alternativa|answer|cevap|yanıt|alternative|candidate|item|possibility|response|assistant|model|summary"
     "|output|text|story"
     "|essay|translation|solution|system|reply|completion|proposal|design|draft|document|statement|sentence"
     "|passage"
@@ -66,14 +67,14 @@ _CALLS_RIGHT: Final = (
     r"\s+(?:is|ist|est|es|è|é|está|[—–-])\s+(?:therefore\s+|thus\s+|also\s+|the\s+|die\s+|la\s+|a\s+|only\s+){0,3}"
     r"(?:correct|right|best|better|richtig|korrekt|correcta|correcte|exacte|bonne|corretta|giusta|esatta|correta|certa"
     r"|верный|правильный)(?:e|er|ere)?(?:\s+(?:answer|option|choice|one|antwort|réponse|respuesta|risposta|resposta"
-    r"|opción|ответ))?(?=\W{0,4}(?:[.!\n]|\Z|,?\s*(?:because|since|as|weil|da|denn|car|porque|perché|pois"
+    r"|opción|ответ))?(?=\W{0,4}(?:[.!;\n]|\Z|,\s*[A-Z]\s|,?\s*(?:because|since|as|weil|da|denn|car|porque|perché|pois"
     r"|так|while|whereas|während|tandis|alors que|mientras|mentre|enquanto|а)\b))"
     r"|\s*(?:选项|選項|项|項)?\s*(?:是)?(?:正确|正確)(?:的|答案)*(?=[。，；\n]|\Z)"
     r"|\s*(?:が|は)(?:正解|正しい)|\s*[가이]\s*(?:정답|맞)"
 )
 # What may stand right after the first letter in Chinese, Japanese and Korean.
 _WIDE_END: Final = (
-    r"(?:选项|選項|项|項|の選択肢|の[^\n。、はが]{1,30}\Z|です|だ|である|が正解|が正しい"
+    r"(?:选项|選項|项|項|で(?=[、,]|\Z)|の選択肢|の[^\n。、はが]{1,30}\Z|です|だ|である|が正解|が正しい"
     r"|(?:是|为)?(?:正确|正確|对的|對的)|입니다|이다|번)"
 )
 
@@ -161,7 +162,9 @@ def choice(letters: str = "ABCDE") -> Callable[[str], str | None]:
         found = list(called.finditer(text))[: MENTIONS_AT_MOST + 1]
         if found:
             letters = {one[1].upper() for one in found}
-            is_doubtful = len(found) > MENTIONS_AT_MOST or any(is_denied(text, *one.span(1)) for one in found)
+            is_doubtful = len(found) > MENTIONS_AT_MOST or any(
+                is_denied(text, *one.span(1)) or is_conditional(text, one.start(1)) for one in found
+            )
             return letters.pop() if len(letters) == 1 and not is_doubtful else None
         last = concluding.search(text)
         if last is not None:

@@ -92,7 +92,7 @@ _ELSEWHERE: Final = re.compile(
     r"\b(?:antwort|lösung|(?:end|gesamt)?ergebnis|réponse|respuesta|risposta|resposta|antwoord|svaret|svar|odpowiedź"
     r"|ответ|đáp án|(?:richtige|korrekte)[^\S\n]+option|option[^\S\n]+(?:correcte|exacte)"
     r"|opción[^\S\n]+correcta"
-    r"|(?:opção|alternativa)[^\S\n]+corr?e(?:t|tt)a|opzione[^\S\n]+(?:corretta|esatta)"
+    r"|(?:opção|alternativa)[^\S\n]+corr?e(?:t|tt)a|opzione[^\S\n]+(?:corretta|esatta)|a[^\S\n]+correta"
     r"|(?:правильный|верный)[^\S\n]+вариант)\b"
     r"(?:[^\S\n]+(?:correcte|exacte|finale|correcta|final|corretta|esatta|giusta|correta|certa|đúng)\b)?"
     r"[*_`]*[^\S\n]*(?:[:=：]|(?:ist|lautet|est|es|è|é|is|luidt|är|er|to|brzmi|это|là)\b"
@@ -101,6 +101,7 @@ _ELSEWHERE: Final = re.compile(
     r"|[—–-](?=\s))"
     r"[*_`\s]*(?:(?:die|der|das|la|le|el|il|lo|(?-i:a|o)|de|het|option|opción|opzione|opção"
     r"|optie)\s+(?=\S)(?!\d+\.\s+\w))*"
+    r"|\bответом[^\S\n]+(?:является|будет)"
     # Chinese, Japanese, Korean
     r"|(?:答案|答え|解答|回答|正解|정답|답)[*_`]*(?:应该|應該|应|應)?\s*(?:(?:[是为為はがを은는이]\s*[:：=]?|[:：=])(?:选(?!项)|選(?!項|択))?|选(?!项)|選(?!項|択))(?:选项|選項|選択肢)?"
     r"|(?:正确|正確)的?(?:选项|選項|答案)?[*_`]*\s*(?:[是为為]|[:：])+"

@@ -141,7 +141,8 @@ class _Labels:
         # At the end, after the reason.
         self._last = re.compile(
             r"[.,;:!\n]\s*(?:and\s+)?(?:so|therefore|thus|hence|then)[,:]?\s+"
-            rf"(?:(?:the\s+answer|it|this|that)(?:\s+is|['’]s)\s+)?(?:an?\s+)?({either})\W*\Z",
+            rf"(?:(?:the\s+answer|it|this|that)(?:\s+is|['’]s)\s+)?(?:an?\s+)?({either})\W*\Z"
+            rf"|(?<=[.!])\s+(?:{either})[.!*]*\Z",
             re.IGNORECASE,
         )
 
@@ -205,6 +206,7 @@ class _Labels:
                 _ASKED.search(sentence)
                 or _CONCEDED.match(sentence)
                 or _MAY_BE.match(text, one.end())
+                or _MIGHT_BE.search(text[max(0, one.start() - 40) : one.start()])
                 or holds_denial(sentence)
                 or is_denied(text, *one.span())
             )
@@ -300,7 +302,8 @@ _CONCEDED: Final = re.compile(
     re.IGNORECASE,
 )
 # "A negative review would mention flaws."
-_MAY_BE: Final = re.compile(r"\W*(?:\s\w+){0,2}\s(?:would|could|might|may)\b", re.IGNORECASE)
+_MAY_BE: Final = re.compile(r"[^\w.!?;\n]*(?:\s\w+){0,2}\s(?:would|could|might|may)\b", re.IGNORECASE)
+_MIGHT_BE: Final = re.compile(r"\b(?:might|may|could)\s+(?:\w+\s+)?be\b[^.,;:!?\n]*\Z", re.IGNORECASE)
 _REASON_LAST: Final = re.compile(rf"{_REASON}|[:(]", re.IGNORECASE)
 # After a comma: what stands before it was said of other things.
 _CONCLUDES: Final = re.compile(
