@@ -21,8 +21,8 @@ _SUPPOSED: Final = re.compile(
 _UNREAL: Final = re.compile(
     r"\b(?:would|wären?|würden?|serait|ser[ií]an?|seriam|sarebbe(?:ro)?|бы)\b|['’]d\b"
 )
-# With an unreal consequence, these are no pronouns.
-_BEGINS_IF: Final = re.compile(r"(?:\A|[,;:])\W*(?:\w+\s+)?s[ei]\b")
+# With an unreal consequence, these are no pronouns, and begin a condition: "Had it been longer, ..."
+_BEGINS_IF: Final = re.compile(r"(?:\A|[,;:])\W*(?:\w+\s+)?(?:s[ei]|had|were|hätte|wäre)\b")
 # Right before an answer.
 _THEN: Final = re.compile(r"\b(?:then|dann|alors|entonces|allora|então|то)\W*\Z|[那则則]\W*\Z")
 _OTHERWISE: Final = re.compile(

@@ -3012,6 +3012,8 @@ If the shipping had been faster, the review would be positive.
 It is not positive or neutral.
 Is the review positive overall? I would not say so.
 Positive would require that he liked it.
+A negative review would mention flaws.
+It may be positive or negative.
 """,
     ),
     (

@@ -213,6 +213,8 @@ UNCERTAIN = [
     "Score: 8. Wait, no: 6.",
     "Score: 8\n\nConsidering the date, I'd lower it to 6.",
     "If it had a source I would give it 9/10.",
+    "Had it kept the clause, I'd give it 9/10.",
+    "Score: 8\n\nHmm, that's too generous. Score: 6",
     "Score: 8 (style), 6 (content)",
     "Score: 8\n\nActually, 6.",
     "I'd give it 8/10. My mistake, 6/10.",

@@ -61,7 +61,8 @@ _WHOLE: Final = re.compile(rf"{_SIDE} ?[.!]?", re.IGNORECASE)
 _LINE: Final = re.compile(
     rf"{LEAD}(?:(?:the|my|final) ){{0,2}}(?:better|best|verdict|winner|choice)"
     rf"(?: (?:answer|one|choice|verdict))?(?: ?(?::|=)| is:?)? ?{_SIDE}"
-    r" ?(?:[.!;]?$|[.!;] |[-–—(] ?|,? (?:because|since|as it)\b.*)",
+    r"(?: is (?:clearly )?(?:better|the winner))? ?(?:[.!;]?$|[.!;] |[-–—(] ?|,? (?:because|since"
+    r"|as it)\b.*)",
     re.IGNORECASE,
 )
 # Lines, and what a line ends with after a sentence.

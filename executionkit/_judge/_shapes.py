@@ -112,14 +112,14 @@ def shapes_of_scores() -> Shapes:
     goes_on = (
         r"(?!_*[^\W_]|[^.!?\n]{0,20}\b(?:maybe|perhaps|possibly) \d|, \d+,? (?:or|and|oder|ou|o) \d"
         r"| ?\([^()\n]{1,30}\),? (?:and )?\d|[.,]\d|\*{1,2}\d"
-        r"| \d|[+±?²³]"
+        r"| \d| ?[+±?²³]"
         rf"| ?(?:%|/|(?:out )?of\b(?! course)|{of} ?\d)"
         r"| ?(?:[-–—~+^×·:xe…→]|\.{2,}|\*{1,2}|to|or|and|bis|oder) ?\d"
         r"| (?:is|was|would|might|may|could|seems?|if|minus|plus|times|percent|per ?cent|hundred|stars?)\b"
         r"| (?:(?:points? )?(?:off|lost|less|deducted)|errors?|mistakes?|typos?|issues?|problems?|flaws?)\b)"
     )
     begins = rf"(?:^{LEAD}|(?<=[^\s.][.!?;] ))"
-    thing = r"(?:answer|response|reply|text|candidate|submission|one)"
+    thing = r"(?:answer|response|reply|text|candidate|submission|summary|translation|essay|solution|code|story|report|one)"
     filler = rf"(?:(?:it|this|that|the|{thing}|an?|score|rating|of|at|as|with|{_ADJECTIVE}|overall) ){{0,7}}"
     verdict = (
         rf"(?:(?<![\w\"'“‘])(?:I|we)(?:['’]d| would|['’]ll| will| can)?(?: only| therefore| thus)?"
