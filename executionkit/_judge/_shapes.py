@@ -119,7 +119,10 @@ def shapes_of_scores() -> Shapes:
         r"| (?:(?:points? )?(?:off|lost|less|deducted)|errors?|mistakes?|typos?|issues?|problems?|flaws?)\b)"
     )
     begins = rf"(?:^{LEAD}|(?<=[^\s.][.!?;] ))"
-    thing = r"(?:answer|response|reply|text|candidate|submission|summary|translation|essay|solution|code|story|report|one)"
+    thing = (
+        r"(?:answer|response|reply|text|candidate|submission|summary|translation|essay|solution|code|story"
+        r"|report|one)"
+    )
     filler = rf"(?:(?:it|this|that|the|{thing}|an?|score|rating|of|at|as|with|{_ADJECTIVE}|overall) ){{0,7}}"
     verdict = (
         rf"(?:(?<![\w\"'“‘])(?:I|we)(?:['’]d| would|['’]ll| will| can)?(?: only| therefore| thus)?"
