@@ -3023,6 +3023,7 @@ It may be positive or negative.
 If the number were odd, the answer would be yes.
 If so, yes.
 A yes would require more evidence.
+Your booking:⏎- **Bags:** 0⏎- **Insurance:** Yes⏎⏎Basic flights cannot be modified. What shall I change?
 """,
     ),
     (("yes", "no"), "yes", "Yes, although it is not stated explicitly, the passage implies it."),

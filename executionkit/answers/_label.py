@@ -173,9 +173,13 @@ class _Labels:
                 return None
             if (name in _POLAR or not start[2]) and self._begins_with(name, rest, found):
                 return self._names[name]
-        fields = {_folded(field[1]) for field in self._field.finditer(text)}
-        if fields:
-            return self._names[fields.pop()] if len(fields) == 1 else None
+        fields = list(self._field.finditer(text))
+        # In the middle of a list of fields, a label is a value of something.
+        if fields and (not text[: fields[0].start()].strip() or not text[fields[-1].end() :].strip()):
+            values = {_folded(field[1]) for field in fields}
+            return self._names[values.pop()] if len(values) == 1 else None
+        if fields and name in _REPLIES:
+            return None
         if is_only_one and self._last.search(text):
             return self._names[name]
         if name not in _REPLIES and (is_only_one or name not in _POLAR or self._is_only_one(text)):
