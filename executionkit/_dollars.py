@@ -10,6 +10,9 @@ ZERO: Final = Decimal(0)
 EXACT: Final = Context(prec=100)
 """The arithmetic of amounts, which no setting of the program's own decimal context changes."""
 
+_MOST_PLACES: Final = 15
+"""Longer amounts are shown with an exponent."""
+
 
 def dollars(value: object, name: str) -> Decimal:
     """Read an amount; a float is read as it is written, so 0.1 is a tenth.
@@ -30,12 +33,14 @@ def dollars(value: object, name: str) -> Decimal:
 
 def shown(usd: Decimal) -> str:
     """An amount to read: in cents from a dollar on, to three digits that matter below."""
-    size = abs(usd)
-    places = 2 if size >= 1 or not size else 2 - size.adjusted()
-    text = f"{size:,.{places}f}"
-    if size < 1:
-        text = text.rstrip("0").rstrip(".")
-    return f"{'-' if usd < 0 else ''}${text}"
+    size = usd.copy_abs()
+    sign = "-" if usd.is_signed() and usd else ""
+    if not size:
+        return "$0"
+    if not -_MOST_PLACES < size.adjusted() < _MOST_PLACES:
+        return f"{sign}${size:.2e}"
+    size = size.quantize(Decimal((0, (1,), min(size.adjusted(), 0) - 2)), context=EXACT)
+    return f"{sign}${size:,.2f}" if size >= 1 else f"{sign}${size:f}".rstrip("0")
 
 
 def in_full(usd: Decimal) -> str:

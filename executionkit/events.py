@@ -13,7 +13,7 @@ _NOTHING = TokenUsage()
 
 
 @dataclass(frozen=True, slots=True)
-class PatternStarted:
+class PatternStarted(Brief):
     """A pattern begins. Its arguments have been checked, and no call was made yet.
 
     Attributes:
@@ -28,7 +28,7 @@ class PatternStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class PatternEnded:
+class PatternEnded(Brief):
     """A pattern has ended: it succeeded, failed or was cancelled. It is the pattern's last event.
 
     When a run is cancelled, an async callback can't wait in this event: it runs up to its first wait. An
@@ -48,7 +48,7 @@ class PatternEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
+class Retrying(Brief):
     """A call has failed, and is about to be made again after a wait. Calls of judges and tools count too.
 
     Attributes:
@@ -65,7 +65,7 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleDone:
+class SampleDone(Brief):
     """A sample of `consensus` or `best_of_n` has come back, or failed for good.
 
     Samples end in any order, and these events come in that order.
@@ -158,7 +158,7 @@ class Reducing:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Brief):
     """A reply to `structured` was not what was asked for.
 
     Attributes:
@@ -171,7 +171,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class StepStarted:
+class StepStarted(Brief):
     """A step of a `pipe` is about to be called.
 
     Attributes:
@@ -186,7 +186,7 @@ class StepStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class StepDone:
+class StepDone(Brief):
     """A step of a `pipe` has returned.
 
     Attributes:

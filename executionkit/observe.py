@@ -210,7 +210,7 @@ class _Watch:
     __slots__ = ("is_on",)
 
     def __init__(self) -> None:
-        self.is_on = False
+        self.is_on: bool = False
 
 
 WATCH: Final = _Watch()

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from executionkit._display import Brief, Displayed
-from executionkit._dollars import EXACT, ZERO, Amount, dollars, shown
+from executionkit._dollars import EXACT, ZERO, Amount, dollars
 from executionkit._json import as_dicts, copied, plain
 from executionkit.protocols import LLMProvider
 from executionkit.responses import rebuild
@@ -146,9 +146,9 @@ class TokenUsage:
         )
 
     def __str__(self) -> str:
-        calls = f"{self.llm_calls:,} call{'' if self.llm_calls == 1 else 's'}"
-        price = "" if self.usd is None else f", {shown(self.usd)}"
-        return f"{calls}, {self.input_tokens:,} + {self.output_tokens:,} tokens{price}"
+        from executionkit._display._line import spent
+
+        return spent(self)
 
     def __repr__(self) -> str:
         counts = f"input_tokens={self.input_tokens}, output_tokens={self.output_tokens}"
@@ -230,7 +230,8 @@ class PatternResult(Displayed, Generic[T_co]):
     def _card(self) -> "Card":
         from executionkit._display._card import Card
 
-        card = Card(type(self).__name__, self.value, cost=self.cost)
+        cost: object = self.cost  # which nothing has checked
+        card = Card(type(self).__name__, self.value, cost=self.cost if isinstance(cost, TokenUsage) else None)
         self._describe(card)
         return card
 

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_dollars": set(),
     "_json": {"_text", "_carried"},
     "_shown": {"_text", "_prompt"},
-    "_display": {"_text"},
+    "_display": {"_text", "_dollars", "types"},
     "_prompt": {"_text", "_json"},
     "_schema": {"_text", "_json"},
     "responses": GROUND,
@@ -91,7 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": VALUES | {"_checks"},
     "run_log": VALUES | {"observe", "provider._redaction", "_version"},
     "_screen": set(),
-    "_show": {"_text", "_screen", "_version", "run_log"},
+    "_show": {"_text", "_dollars", "_screen", "_version", "run_log"},
     # The one thing of the client that it needs is what takes credentials out of texts.
     "otel": CORE | {"observe", "provider._redaction", "_version"},
     "_mock": VALUES,

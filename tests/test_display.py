@@ -16,6 +16,7 @@ from typing import (
     Literal,
     TypeVar,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -40,6 +41,7 @@ from executionkit import (
     Pairwise,
     PatternResult,
     Provider,
+    Rates,
     RefineResult,
     Rubric,
     StructuredResult,
@@ -321,15 +323,15 @@ async def shown_values() -> dict[str, Displayed]:
 
 
 LINES = {
-    "consensus": "ConsensusResult('Paris', agreement 3/5, 5 calls, 220+10 tokens)",
-    "best_of_n": "BestOfNResult('three', score 0.50, best of 2, 2 calls, 88+4 tokens)",
-    "refine_loop": "RefineResult('wonderful', score 0.90, 2 iterations, target, 3 calls, 132+6 tokens)",
-    "react_loop": "ReactResult('Tea costs 3.20.', 2 rounds, 1 tool call, 2 calls, 134+2 tokens)",
-    "structured": "StructuredResult({'title': 'M', 'year': 1931}, 1 call, 44+2 tokens)",
-    "map_reduce": "MapReduceResult('note', 3 inputs, 1 reduction, 4 calls, 176+8 tokens)",
-    "pipe": "PipeResult('Paris', score 1.00, 2 steps, 7 calls, 308+14 tokens)",
-    "conversation": "Conversation(<OwnProvider>, 1 turn, 3 messages, 1 call, 44+2 tokens)",
-    "kit": "Kit(<OwnProvider>, 1 call, 44+2 tokens, 9 calls and 298 output tokens left)",
+    "consensus": "ConsensusResult('Paris', agreement 3/5, 5 calls, 220 + 10 tokens)",
+    "best_of_n": "BestOfNResult('three', score 0.50, best of 2, 2 calls, 88 + 4 tokens)",
+    "refine_loop": "RefineResult('wonderful', score 0.90, 2 iterations, target, 3 calls, 132 + 6 tokens)",
+    "react_loop": "ReactResult('Tea costs 3.20.', 2 rounds, 1 tool call, 2 calls, 134 + 2 tokens)",
+    "structured": "StructuredResult({'title': 'M', 'year': 1931}, 1 call, 44 + 2 tokens)",
+    "map_reduce": "MapReduceResult('note', 3 inputs, 1 reduction, 4 calls, 176 + 8 tokens)",
+    "pipe": "PipeResult('Paris', score 1.00, 2 steps, 7 calls, 308 + 14 tokens)",
+    "conversation": "Conversation(<OwnProvider>, 1 turn, 3 messages, 1 call, 44 + 2 tokens)",
+    "kit": "Kit(<OwnProvider>, 1 call, 44 + 2 tokens, 9 calls and 298 output tokens left)",
 }
 
 
@@ -384,12 +386,18 @@ def test_a_long_answer_says_how_much_is_missing() -> None:
 
 
 def test_dollars_are_shown_where_there_are_any() -> None:
-    result = PatternResult("x", cost=TokenUsage(220, 10, 5))
-    priced = types.SimpleNamespace(input_tokens=220, output_tokens=10, llm_calls=5, usd=Decimal("0.00042"))
-    object.__setattr__(result, "cost", priced)
-    assert repr(result) == "PatternResult('x', 5 calls, 220+10 tokens, $0.0004)"
-    assert "dollars$0.0004" in "".join(page(result).itertext())
-    assert "$0.0004" in recorded(result, 80)
+    result = PatternResult("x", cost=TokenUsage(220, 10, 5, usd="0.0000042"))
+    assert repr(result) == f"PatternResult('x', {result.cost})"
+    assert str(result.cost) == "5 calls, 220 + 10 tokens, $0.0000042"
+    assert "dollars$0.0000042" in "".join(page(result).itertext())
+    assert str(result.cost) in recorded(result, 80)
+    kit = Kit(MockProvider(prices=Rates("0.15", "0.60")), max_cost=TokenUsage(usd="0.00005"))
+    assert repr(kit) == "Kit(<MockProvider>, 0 calls, 0 + 0 tokens, $0.00005 left)"
+
+
+def test_a_cost_that_is_no_usage_is_left_out() -> None:
+    result = PatternResult("x", cost=cast("Any", types.SimpleNamespace(llm_calls=1)))
+    assert repr(result) == "PatternResult('x')"
 
 
 @pytest.mark.parametrize("letter", ["&", '"', "\U0001f600"])
@@ -422,7 +430,7 @@ def test_a_result_of_a_users_own_shows_its_figures() -> None:
     result = OwnResult(
         "x", 0.5, metadata={"seen": 7, "prompt": PROMPT}, drafts=3, notes=("a", "b"), tone="dry"
     )
-    assert repr(result) == "OwnResult('x', score 0.50, drafts 3, 0 calls, 0+0 tokens)"
+    assert repr(result) == "OwnResult('x', score 0.50, drafts 3, 0 calls, 0 + 0 tokens)"
     text = "".join(page(result).itertext())
     assert all(each in text for each in ("drafts3", "notes2", "tonedry", "seen7"))
     assert PROMPT not in text

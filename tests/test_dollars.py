@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, Inexact, localcontext
 from typing import Any
 
 import pytest
@@ -91,10 +91,14 @@ def test_what_is_no_amount_is_refused(given: Any) -> None:
         (usd("0.1"), "0 calls, 0 + 0 tokens, $0.1"),
         (usd(0), "0 calls, 0 + 0 tokens, $0"),
         (usd(-1), "0 calls, 0 + 0 tokens, -$1.00"),
+        (usd("0.99999"), "0 calls, 0 + 0 tokens, $1.00"),
+        (usd("1e-900"), "0 calls, 0 + 0 tokens, $1.00e-900"),
+        (TokenUsage(llm_calls=10**5000), "more than 10^19 calls, 0 + 0 tokens"),
     ],
 )
 def test_a_usage_is_shown_in_words(usage: TokenUsage, text: str) -> None:
-    assert str(usage) == text
+    with localcontext(Context(prec=1, traps=[Inexact])):  # a program's own, which changes nothing
+        assert str(usage) == text
 
 
 amounts = st.none() | st.decimals(0, 10**6, places=9, allow_nan=False, allow_infinity=False)

@@ -186,4 +186,4 @@ def test_the_methods_have_the_patterns_signatures_less_the_provider() -> None:
 def test_its_repr_shows_the_total() -> None:
     kit = Kit(MockProvider())
     assert repr(kit).startswith("Kit(<")
-    assert repr(kit) == "Kit(<MockProvider>, 0 calls, 0+0 tokens)"
+    assert repr(kit) == "Kit(<MockProvider>, 0 calls, 0 + 0 tokens)"

@@ -4,8 +4,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from executionkit._display._glimpse import finite
+
+if TYPE_CHECKING:
+    from executionkit.types import TokenUsage
 
 __all__ = ["Bars", "Card", "Entry", "Figure", "Fold", "Series", "add_fields"]
 
@@ -94,7 +98,7 @@ class Card:
         name: The name of its class.
         value: The answer, if `has_value`.
         figures: The figures, the most telling first. The cost is not among them.
-        cost: The spend, as a `TokenUsage`.
+        cost: The spend.
         left: The rest of the budget, in words; "" without a budget.
         charts: Bars and series.
         folds: Lists that are too long to be shown open.
@@ -104,7 +108,7 @@ class Card:
     value: object = None
     has_value: bool = True
     figures: list[Figure] = field(default_factory=list[Figure])
-    cost: object = None
+    cost: "TokenUsage | None" = None
     left: str = ""
     charts: list[Bars | Series] = field(default_factory=list["Bars | Series"])
     folds: list[Fold] = field(default_factory=list[Fold])

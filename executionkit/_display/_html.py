@@ -7,7 +7,8 @@ from typing import Final
 
 from executionkit._display._card import Bars, Card, Fold, Series
 from executionkit._display._glimpse import finite, glimpse, printable, rows_of
-from executionkit._display._line import dollars, number, spent, words
+from executionkit._display._line import number, spent, words
+from executionkit._dollars import shown
 
 _ROOM: Final = 32_000
 """The most bytes of text in one card. A notebook is saved with everything it shows."""
@@ -72,11 +73,11 @@ class _Page:
     def _figures(self, card: Card) -> str:
         rows = [(figure.label, words(figure.value)) for figure in card.figures[:24]]
         if card.cost is not None:
-            rows.append(("calls", number(getattr(card.cost, "llm_calls", None))))
-            tokens = (getattr(card.cost, name, None) for name in ("input_tokens", "output_tokens"))
-            rows.append(("tokens", "{} in, {} out".format(*map(number, tokens))))
-            if price := dollars(card.cost):
-                rows.append(("dollars", price))
+            rows.append(("calls", number(card.cost.llm_calls)))
+            tokens = number(card.cost.input_tokens), number(card.cost.output_tokens)
+            rows.append(("tokens", "{} in, {} out".format(*tokens)))
+            if card.cost.usd is not None:
+                rows.append(("dollars", shown(card.cost.usd)))
         if card.left:
             rows.append(("left", card.left))
         return self._table(rows, f"Figures: {spent(card.cost)}" if card.cost is not None else "Figures", 100)

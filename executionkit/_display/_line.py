@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
-from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from executionkit._display._card import Card
 from executionkit._display._glimpse import glimpse
+from executionkit._dollars import ZERO, shown
 from executionkit._text import one_line, shorten
+
+if TYPE_CHECKING:
+    from executionkit.types import TokenUsage
 
 _MOST: Final = 399
 _MOST_BRIEFS: Final = 5
@@ -27,10 +30,10 @@ def line(card: Card) -> str:
     briefs = [shorten(one_line(figure.brief[:80]), 40) for figure in card.figures if figure.brief][
         :_MOST_BRIEFS
     ]
-    shown = [glimpse(card.value)] if card.has_value else []
+    value = [glimpse(card.value)] if card.has_value else []
     cost = [spent(card.cost)] if card.cost is not None else []
     left = [f"{card.left} left"] if card.left else []
-    return shorten(f"{shorten(card.name, 60)}({', '.join([*shown, *briefs, *cost, *left])})", _MOST)
+    return shorten(f"{shorten(card.name, 60)}({', '.join([*value, *briefs, *cost, *left])})", _MOST)
 
 
 def fields_line(value: Any) -> str:
@@ -64,31 +67,25 @@ def _is_default(default: object, factory: Any, item: object) -> bool:
         return False
 
 
-def spent(cost: object) -> str:
-    """A usage in words: "5 calls, 220+10 tokens, $0.0004"."""
-    calls = number(getattr(cost, "llm_calls", None))
-    tokens = f"{number(getattr(cost, 'input_tokens', None))}+{number(getattr(cost, 'output_tokens', None))}"
-    price = dollars(cost)
-    return f"{calls} call{'' if calls == '1' else 's'}, {tokens} tokens{', ' if price else ''}{price}"
+def spent(cost: "TokenUsage") -> str:
+    """A usage in words: "5 calls, 220 + 10 tokens, $0.0004"."""
+    price = "" if cost.usd is None else f", {shown(cost.usd)}"
+    tokens = f"{number(cost.input_tokens)} + {number(cost.output_tokens)} tokens"
+    return f"{counted(cost.llm_calls, 'call')}, {tokens}{price}"
 
 
-def rest_of(left: object) -> str:
+def counted(count: int, name: str) -> str:
+    """A number of things: "1 call", "1,200 calls"."""
+    return f"{number(count)} {name}{'' if count == 1 else 's'}"
+
+
+def rest_of(left: "TokenUsage") -> str:
     """What is left of a budget: "3 calls and 1,200 output tokens"; "" of one without limits."""
-    names = {"llm_calls": "calls", "input_tokens": "input tokens", "output_tokens": "output tokens"}
-    limits = [(getattr(left, field, 0), name) for field, name in names.items()]
-    found = [f"{number(max(limit, 0))} {name}" for limit, name in limits if limit]
-    usd = getattr(left, "usd", None)
-    if isinstance(usd, Decimal) and usd:
-        found.append(f"${max(usd, Decimal(0)):.4f}")
+    limits = {"call": left.llm_calls, "input token": left.input_tokens, "output token": left.output_tokens}
+    found = [counted(max(limit, 0), name) for name, limit in limits.items() if limit]
+    if left.usd:
+        found.append(shown(max(left.usd, ZERO)))
     return " and ".join(found)
-
-
-def dollars(cost: object) -> str:
-    """The price of a usage that has one; else ""."""
-    usd = getattr(cost, "usd", None)
-    if not isinstance(usd, Decimal) or not usd.is_finite():
-        return ""
-    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4f}"
 
 
 def number(value: object) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, DecimalException
 from typing import cast
 
+from executionkit._dollars import shown
 from executionkit._show.log import Facts, Span
 
 
@@ -109,12 +110,8 @@ def in_seconds(seconds: float | None) -> str:
 
 
 def in_dollars(usd: Decimal | None) -> str:
-    """An amount for people to read: to the cent from a dollar on, below to three digits; "" for None."""
-    if usd is None:
-        return ""
-    if not usd or abs(usd) >= 1:
-        return f"${usd:,.2f}"
-    return f"${usd:.{min(12, 2 - usd.adjusted())}f}".rstrip("0").rstrip(".")
+    """An amount for people to read; "" for None."""
+    return "" if usd is None else shown(usd)
 
 
 def in_count(count: int) -> str:

@@ -109,7 +109,7 @@ class CallWatch:
     def __init__(self, watchers: tuple[Observer, ...], info: CallInfo) -> None:
         self._watchers = watchers
         self._info = info
-        self.meter = Meter(info.run.name, UNLIMITED, None)
+        self.meter: Meter = Meter(info.run.name, UNLIMITED, None)
 
     def begin(self) -> None:
         """The call begins."""

@@ -29,8 +29,7 @@ def add_usage(attributes: dict[str, Any], of: str, usage: TokenUsage, *, without
 
 def usd_of(usage: TokenUsage) -> float | None:
     """The dollars in a spend or a budget; None if they are not known."""
-    usd = getattr(usage, "usd", None)
-    return None if usd is None else float(usd)
+    return None if usage.usd is None else float(usage.usd)
 
 
 def add_request(attributes: dict[str, Any], info: CallInfo) -> None:

@@ -3,11 +3,11 @@
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import reduce
 from operator import add
 from typing import Final, Literal, TypeAlias
 
+from executionkit._dollars import shown as dollars
 from executionkit._text import one_line, shorten
 from executionkit.events import (
     CandidateScored,
@@ -67,10 +67,9 @@ class Figures:
         parts = [f"{self.failed} failed"] if self.failed else []
         if self.cost is not None:
             calls = self.cost.llm_calls
-            parts.append(f"{calls} call{'' if calls == 1 else 's'}")
-            usd: Decimal | None = getattr(self.cost, "usd", None)
-            if usd is not None:
-                parts.append(f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}")
+            parts.append(f"{calls:,} call{'' if calls == 1 else 's'}")
+            if self.cost.usd is not None:
+                parts.append(dollars(self.cost.usd))
         return parts
 
     def left(self, seconds: float) -> float | None:

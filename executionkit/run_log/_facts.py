@@ -4,7 +4,6 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -66,12 +65,7 @@ def usage(value: TokenUsage | None) -> Facts | None:
         "output_tokens": value.output_tokens,
         "llm_calls": value.llm_calls,
     }
-    return found | _dollars(value)
-
-
-def _dollars(value: object) -> Facts:
-    usd = getattr(value, "usd", None)
-    return {"usd": str(usd)} if isinstance(usd, Decimal) and usd.is_finite() else {}
+    return found if value.usd is None else found | {"usd": str(value.usd)}
 
 
 def error(exc: BaseException, *, content: bool) -> Facts:
@@ -117,8 +111,7 @@ def _figure(value: object) -> Any:
 
 def counts(response: LLMResponse) -> Facts:
     """The tokens that a reply reports, and its dollars."""
-    found: Facts = {"input_tokens": response.input_tokens, "output_tokens": response.output_tokens}
-    return found | _dollars(response)
+    return {"input_tokens": response.input_tokens, "output_tokens": response.output_tokens}
 
 
 def reply(response: LLMResponse, *, content: bool) -> Facts:
