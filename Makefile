@@ -12,7 +12,7 @@ export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs look bench mutants interop corpora build clean FORCE
+.PHONY: help demo test lint format types docs look bench mutants interop corpora pictures build clean FORCE
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -50,6 +50,9 @@ interop: ## Drive real servers through the library (ARGS="aimock" tries one of t
 corpora: $(VENV)/.base ## Run public test data through the check of schemas (ARGS="bfcl" takes one of the two)
 	@PYTHONPATH=scripts $(BIN) -m corpora $(ARGS)
 
+pictures: $(VENV)/.pictures ## Make the pictures of the docs with a headless Chromium (ARGS="progress" makes those of one page)
+	@PYTHONPATH=scripts $(BIN) -m pictures $(ARGS)
+
 build: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	@$(BIN) -m build --outdir dist
 
@@ -62,7 +65,8 @@ $(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,mcp,cli,test
 $(VENV)/.dev: EXTRAS := dev
 $(VENV)/.look: EXTRAS := look
 $(VENV)/.mutants: EXTRAS := httpx,httpx2,aiohttp,mcp,cli,test,mutants
-$(VENV)/.base $(VENV)/.test $(VENV)/.dev $(VENV)/.look $(VENV)/.mutants: $(VENV)/.made-with pyproject.toml
+$(VENV)/.pictures: EXTRAS := cli,pictures
+$(VENV)/.base $(VENV)/.test $(VENV)/.dev $(VENV)/.look $(VENV)/.mutants $(VENV)/.pictures: $(VENV)/.made-with pyproject.toml
 	@scripts/install $(VENV) "$(EXTRAS)"
 	@touch $@
 

@@ -16,6 +16,7 @@ _STYLES = {"running": "", "done": "green", "failed": "red", "cancelled": "yellow
 def _said(part: str) -> "ProgressColumn":
     """A column with a text out of the figures."""
     from rich.progress import ProgressColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Said(ProgressColumn):
@@ -23,7 +24,8 @@ def _said(part: str) -> "ProgressColumn":
             # A Text is no markup: a model's "[red]" stays as it is.
             return Text(*_text(part, task.fields["figures"], task.elapsed or 0.0), no_wrap=True)
 
-    return Said()
+    # A narrow terminal takes its room from the bar and the news before it cuts a figure.
+    return Said(Column(no_wrap=part != "note"))
 
 
 def _text(part: str, figures: Figures, elapsed: float) -> tuple[str, str]:

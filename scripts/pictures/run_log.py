@@ -1,29 +1,21 @@
-"""Take the picture of docs/run-log.md: the page of a log, made by runs against the demo's simulated model.
-
-    .venv/bin/python scripts/picture_of_run_log.py [PICTURE]
-
-Playwright drives the system's `chromium` (`make look` installs the one, Debian has the other).
-"""
+"""The picture of docs/run-log.md: the page of a log, made by runs against the demo's simulated model."""
 
 import asyncio
-import shutil
-import sys
 import tempfile
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 
-from playwright import sync_api as playwright
-
-from executionkit import BudgetExhaustedError, Provider, TokenUsage, consensus, pipe, react_loop
+from executionkit import BudgetExhaustedError, Provider, Rates, TokenUsage, consensus, pipe, react_loop
 from executionkit.__main__ import main
 from executionkit._demo.model import NAME, SimulatedModel
 from executionkit._demo.scenes import DAYS, DAYS_BETWEEN, PUZZLE, TAGLINE, sharpen
 from executionkit.observe import observe
 from executionkit.run_log import RunLog
 from executionkit.testing import Answer, ChatRequest, Fault, LocalEndpoint
+from pictures.paper import ASSETS, photograph
 
-PICTURE = Path(__file__).parents[1] / "docs" / "assets" / "run-log.png"
+PRICES = Rates("0.15", "0.60")
 
 
 class SlowModel:
@@ -41,7 +33,7 @@ async def log_runs(path: Path) -> None:
     """A pipe of which a call is retried, a loop whose model gets a date wrong, and a vote that is refused."""
     draft = partial(consensus, num_samples=5)
     with LocalEndpoint(SlowModel()) as endpoint, RunLog(path, content=True) as log, observe(log):
-        async with Provider(endpoint.base_url, NAME) as provider:
+        async with Provider(endpoint.base_url, NAME, prices=PRICES) as provider:
             await pipe(provider, TAGLINE, draft, sharpen, max_budget=TokenUsage(llm_calls=20))
             await react_loop(provider, DAYS, [DAYS_BETWEEN])
             try:
@@ -50,20 +42,11 @@ async def log_runs(path: Path) -> None:
                 print(error)
 
 
-def take(page: Path, picture: Path) -> None:
-    """Take the upper part of the page as it opens."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 960, "height": 720}, color_scheme="light")
-        opened.goto(page.as_uri())
-        opened.screenshot(path=picture)
-        browser.close()
-
-
-if __name__ == "__main__":
+def make() -> list[Path]:
+    """Make the picture, and print the log as the page shows it."""
     with tempfile.TemporaryDirectory() as folder:
         log, page = Path(folder, "run.jsonl"), Path(folder, "run.html")
         asyncio.run(log_runs(log))
         main(["show", str(log)])
         main(["show", str(log), "--html", str(page)])
-        take(page, Path(sys.argv[1]) if sys.argv[1:] else PICTURE)
+        return [photograph(page, ASSETS / "run-log.png", 960, 720)]

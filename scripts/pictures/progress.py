@@ -1,11 +1,7 @@
-"""Draw the pictures of a terminal in the docs: `PYTHONPATH=. .venv/bin/python scripts/pictures.py`.
-
-Real runs on a simulated model are stopped in the middle, and rich writes the screen as SVG.
-"""
+"""The picture of docs/progress.md: real runs, stopped in the middle, as rich draws them."""
 
 import asyncio
 import io
-import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,14 +13,15 @@ from executionkit import (
     LLMResponse,
     PatternResult,
     PermanentError,
+    Rates,
     consensus,
     map_reduce,
     pipe,
 )
 from executionkit.progress import _rich, bar
+from pictures.paper import ASSETS, drawing, screen
 
-ASSETS = Path(__file__).parents[1] / "docs" / "assets"
-WIDTH = 96
+WIDTH = 100
 
 
 class Model:
@@ -35,6 +32,9 @@ class Model:
         failing: The numbers of the calls that fail.
         clock: Goes on with every answer.
     """
+
+    model = "simulated-model"
+    prices = Rates("0.15", "0.60")
 
     def __init__(self, calls: int, clock: "Clock", failing: tuple[int, ...] = ()) -> None:
         self._left = calls
@@ -51,7 +51,9 @@ class Model:
         self._clock.seconds += 0.15
         if number in self._failing:
             raise PermanentError("400")
-        return LLMResponse("Lyon" if number % 5 == 0 else "Paris", usage={"prompt_tokens": 90})
+        return LLMResponse(
+            "Lyon" if number % 5 == 0 else "Paris", usage={"prompt_tokens": 90, "completion_tokens": 40}
+        )
 
 
 class Clock:
@@ -68,15 +70,15 @@ async def as_question(_provider: object, prompt: str) -> PatternResult[str]:
     return PatternResult(f"In which country is {prompt}?")
 
 
-async def progress() -> None:
-    """Five bars: three that are under way, two that have ended."""
+async def draw() -> Path:
+    """Draw five bars: three that are under way, two that have ended."""
     clock = Clock()
-    screen = Console(
+    shared = Console(
         file=io.StringIO(), force_terminal=True, width=WIDTH, color_system="truecolor", get_time=clock
     )
 
     def new_bar() -> Any:
-        return bar(console=screen)
+        return bar(console=shared)
 
     vote = partial(consensus, num_samples=5, max_concurrency=1)
     pages = [f"page {number}" for number in range(200)]
@@ -94,19 +96,16 @@ async def progress() -> None:
         for _ in range(1500):
             await asyncio.sleep(0)
     (display,) = _rich._displays.values()
-    paper = Console(
-        file=io.StringIO(), record=True, width=WIDTH, force_terminal=True, color_system="truecolor"
-    )
+    paper = screen(WIDTH)
     paper.print(display.progress.get_renderable())
-    svg = paper.export_svg(title="python vote.py", unique_id="progress")
-    # The site fetches nothing from elsewhere; every piece of text has its length, whatever the font.
-    svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace("Fira Code, ", "")
-    (ASSETS / "progress.svg").write_text(svg, encoding="utf-8")
+    picture = drawing(paper, ASSETS / "progress.svg", title="python vote.py", unique_id="progress")
     for task in tasks:
         task.cancel()
         with suppress(asyncio.CancelledError, PermanentError):
             await task
+    return picture
 
 
-if __name__ == "__main__":
-    asyncio.run(progress())
+def make() -> list[Path]:
+    """Make the picture."""
+    return [asyncio.run(draw())]
