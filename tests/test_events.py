@@ -9,6 +9,7 @@ from fakes import NO_WAIT, ONCE, HeldProvider, idle
 
 from executionkit import (
     CandidateScored,
+    DraftScored,
     EventCallback,
     InputDone,
     Kit,
@@ -295,6 +296,25 @@ async def test_retries_of_a_judge_on_a_provider_of_its_own_are_told() -> None:
         MockProvider(["a"]), "q", evaluator=Rubric("", judge=judge), on_event=ear, retry=NO_WAIT
     )
     assert [event.attempt for event in ear if isinstance(event, Retrying)] == [1]
+
+
+async def test_a_callback_may_call_the_model_by_the_run_s_own_provider() -> None:
+    given: list[LLMProvider] = []
+    told: list[str] = []
+
+    def evaluate(_text: str, provider: LLMProvider) -> float:
+        given.append(provider)
+        return 1.0
+
+    async def listen(event: PatternEvent) -> None:
+        told.append(type(event).__name__)
+        if isinstance(event, DraftScored):
+            await consensus(given[0], "q", num_samples=1, retry=NO_WAIT)
+
+    script: list[Any] = ["a", ProviderError("503"), "b"]
+    result = await refine_loop(MockProvider(script), "q", evaluator=evaluate, on_event=listen)
+    assert (result.callback_errors, result.cost.llm_calls) == (0, 3)
+    assert told[-3:] == ["DraftScored", "Retrying", "PatternEnded"]
 
 
 async def test_a_run_that_is_halted_while_a_retry_is_told_waits_no_longer() -> None:

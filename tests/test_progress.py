@@ -10,10 +10,9 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from decimal import Decimal
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,15 +20,19 @@ from fakes import NO_WAIT, ONCE, HeldProvider, idle
 
 from executionkit import (
     Approval,
+    ApprovalAsked,
+    ApprovalGiven,
     ApprovalRequest,
     LLMProvider,
     LLMResponse,
     MockProvider,
     PatternEnded,
+    PatternEvent,
     PatternResult,
     PatternStarted,
     PermanentError,
     ProviderError,
+    Rates,
     SampleDone,
     TokenUsage,
     Tool,
@@ -42,7 +45,7 @@ from executionkit import (
     refine_loop,
     structured,
 )
-from executionkit.progress import bar
+from executionkit.progress import _rich, bar
 from executionkit.progress._tally import Figures
 
 
@@ -78,11 +81,15 @@ class Terminal:
         return [line.rstrip() for line in self.text().split("\r") if line.strip()]
 
     def is_wiped(self) -> bool:
-        """Whether the line is empty, as it would be seen."""
+        """Whether the line is empty."""
+        return not self.seen()
+
+    def seen(self) -> str:
+        """The line as it would be seen."""
         seen: list[str] = []
         for part in self.text().split("\r"):
             seen = [*part, *seen[len(part) :]]
-        return not "".join(seen).strip()
+        return "".join(seen).rstrip()
 
     def close(self) -> None:
         self.stream.close()
@@ -277,12 +284,45 @@ async def test_the_line_makes_room_while_a_person_is_asked(monkeypatch: pytest.M
         assert "ask" in screen.lines()[-2]
 
 
+def test_the_line_comes_back_when_all_questions_have_their_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = PatternStarted("react_loop", None)
+    a, b = (ToolCall(name, "ask", {}) for name in "ab")
+    given = [ApprovalGiven(1, call, approved=True, reason="") for call in (a, b)]
+    with terminal(monkeypatch) as screen, bar() as progress:
+        seen: list[bool] = []
+        asked: list[PatternEvent] = [start, start, ApprovalAsked(1, a), ApprovalAsked(1, b), *given]
+        for event in asked:
+            progress(event)
+            seen.append(screen.is_wiped())
+        assert seen == [False, False, True, True, True, False]
+        # An answer that was given before has no question, and a question may stay without an answer.
+        unasked: list[PatternEvent] = [
+            given[1],
+            ApprovalAsked(1, a),
+            PatternEnded("react_loop", ValueError()),
+        ]
+        for event in unasked:
+            progress(event)
+        assert not screen.is_wiped()
+
+
+def test_lines_of_bars_beside_each_other_leave_nothing_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as screen:
+        bar()(PatternStarted("a_pattern_with_a_long_name", None))
+        bar()(PatternStarted("vote", None))
+        assert screen.seen() == "vote"
+
+
 def test_nothing_is_drawn_where_stderr_is_no_terminal() -> None:
     code = (
         "from executionkit import MockProvider, consensus_sync\n"
         "from executionkit.progress import bar\n"
         "assert consensus_sync(MockProvider(['a']), 'q', on_event=bar()).callback_errors == 0\n"
-        "import sys; sys.stderr = None\n"
+        "import sys; stream = sys.stderr; stream.close()\n"
+        "assert consensus_sync(MockProvider(['a']), 'q', on_event=bar()).callback_errors == 0\n"
+        "sys.modules['rich.console'] = None\n"
+        "assert consensus_sync(MockProvider(['a']), 'q', on_event=bar()).callback_errors == 0\n"
+        "sys.stderr = None\n"
         "assert consensus_sync(MockProvider(['a']), 'q', on_event=bar()).callback_errors == 0\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -307,17 +347,21 @@ def test_a_total_is_a_count(total: Any) -> None:
 class Drawn:
     """A console of rich's, and what is on its screen."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 100, encoding: str = "utf-8") -> None:
         console = pytest.importorskip("rich.console")
-        self._file = io.StringIO()
+        self._bytes = io.BytesIO()
         self.console = console.Console(
-            file=self._file, force_terminal=True, width=100, color_system=None, legacy_windows=False
+            file=io.TextIOWrapper(self._bytes, encoding, write_through=True, newline="\n"),
+            force_terminal=True,
+            width=width,
+            color_system=None,
+            legacy_windows=False,
         )
 
     def rows(self) -> list[str]:
         """The rows as they would be seen."""
         rows, row = [""], 0
-        for part in re.split(r"(\n|\x1b\[1A|\x1b\[2K|\x1b\[\?25[lh]|\r)", self._file.getvalue()):
+        for part in re.split(r"(\n|\x1b\[1A|\x1b\[2K|\x1b\[\?25[lh]|\r)", self._bytes.getvalue().decode()):
             if part == "\n":
                 row += 1
                 rows += [""] * (row + 1 - len(rows))
@@ -350,6 +394,47 @@ def test_rich_says_how_a_run_failed_and_each_run_has_a_bar() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("width", "encoding", "row"),
+    [
+        (64, "utf-8", f"consensus {'━' * 12} 3/3 3 calls  $0.000228 0:00 a word, and …"),
+        (40, "utf-8", "consensus 3/3 3 calls  $0.000228"),
+        (100, "ascii", f"consensus {'-' * 24} 3/3 3 calls  $0.000228 0:00 a word, and another ? x3"),
+    ],
+)
+def test_rich_takes_room_from_the_bar_first_and_shows_what_the_terminal_can(
+    width: int, encoding: str, row: str
+) -> None:
+    drawn = Drawn(width, encoding)
+    provider = MockProvider(["a word, and another ☃"], usage=TokenUsage(500, 1), prices=Rates("0.15", "1"))
+    consensus_sync(provider, "q", num_samples=3, on_event=bar(console=drawn.console))
+    assert drawn.rows() == [row]
+
+
+def test_a_bar_that_can_t_be_drawn_is_told_of_once_and_the_next_one_is_drawn() -> None:
+    drawn = Drawn()
+    live = pytest.importorskip("rich.live").Live(console=drawn.console)
+    drawn.console.set_live(live)  # on which rich 13 refuses another one, and rich 15 does not
+    on_event = bar(console=drawn.console)
+    result = consensus_sync(MockProvider(["a"]), "q", num_samples=3, on_event=on_event)
+    assert result.callback_errors <= 1
+    drawn.console.clear_live()
+    drawn.console.file.close()
+    result = consensus_sync(MockProvider(["a"]), "q", num_samples=3, on_event=on_event)
+    assert result.callback_errors == 1
+    assert not _rich._displays
+
+
+def test_a_bar_is_told_by_threads() -> None:
+    drawn, votes = Drawn(), 20
+    with bar(total=4, console=drawn.console) as progress:
+        run = partial(consensus_sync, MockProvider(["a"]), "q", num_samples=votes, on_event=progress)
+        with ThreadPoolExecutor(4) as pool:
+            results = [each.result() for each in [pool.submit(run) for _ in range(4)]]
+    assert [result.callback_errors for result in results] == [0] * 4
+    assert drawn.rows() == [f"runs {'━' * 24} 4/4 {4 * votes} calls 0:00"]
+
+
 async def test_bars_of_runs_beside_each_other_are_rows_of_one_display() -> None:
     drawn, provider = Drawn(), HeldProvider()
     runs = [
@@ -374,7 +459,11 @@ def test_rich_draws_nothing_on_a_console_that_is_no_terminal() -> None:
 
 
 def test_dollars_are_shown_where_they_are_known() -> None:
-    priced: Any = SimpleNamespace(llm_calls=1, usd=Decimal("0.0123"))
-    assert Figures("consensus", 1, 2, 0, priced, "", "running").details == ["1 call", "$0.0123"]
-    priced.usd = Decimal("12.345")
-    assert Figures("consensus", 1, 2, 1, priced, "", "running").details == ["1 failed", "1 call", "$12.34"]
+    priced = TokenUsage(llm_calls=1, usd="0.00000123")
+    assert Figures("consensus", 1, 2, 0, priced, "", "running").details == ["1 call", "$0.00000123"]
+    priced = TokenUsage(llm_calls=1_000, usd="12.345")
+    assert Figures("consensus", 1, 2, 1, priced, "", "running").details == [
+        "1 failed",
+        "1,000 calls",
+        "$12.34",
+    ]

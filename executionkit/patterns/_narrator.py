@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -20,6 +21,8 @@ from executionkit.streaming import events_of
 from executionkit.types import TokenUsage
 
 _log = logging.getLogger("executionkit.events")
+_telling: ContextVar[tuple["Narrator", ...]] = ContextVar("executionkit.telling", default=())
+"""The narrators whose callbacks the code is called by."""
 
 
 class Narrator:
@@ -49,15 +52,27 @@ class Narrator:
         """Call the callback, and await it if it is async. Only the cancellation of this task gets out."""
         if self._on_event is None:
             return
+        telling = _telling.get()
+        if self in telling:
+            # The callback has called the model itself: it would wait for its own end.
+            await self._call(self._on_event, event)
+            return
         async with self._turn:
+            token = _telling.set((*telling, self))
             try:
-                outcome = self._on_event(event)
-                if inspect.isawaitable(outcome):
-                    await outcome
-            except (Exception, asyncio.CancelledError) as exc:  # the run is paid for
-                if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
-                    raise
-                self._count(event)
+                await self._call(self._on_event, event)
+            finally:
+                _telling.reset(token)
+
+    async def _call(self, on_event: EventCallback, event: PatternEvent) -> None:
+        try:
+            outcome = on_event(event)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except (Exception, asyncio.CancelledError) as exc:  # the run is paid for
+            if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            self._count(event)
 
     async def pass_on(self, event: PatternEvent) -> None:
         """Tell an event of a pattern within this one; the `on_event` of a pipe's steps."""

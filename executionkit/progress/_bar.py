@@ -1,17 +1,24 @@
 """`bar`: a callback for `on_event` that draws how far a run is."""
 
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from executionkit import _checks as checks
-from executionkit.events import ApprovalAsked, ApprovalGiven, PatternEvent
+from executionkit.events import ApprovalAsked, ApprovalGiven, PatternEnded, PatternEvent
 from executionkit.progress._line import Line
 from executionkit.progress._rich import Row, is_drawn
 from executionkit.progress._tally import Figures, Tally
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_lock = threading.RLock()
+"""One bar may be told by several threads, and bars share a terminal."""
 
 
 class Screen(Protocol):
@@ -29,6 +36,10 @@ class Screen(Protocol):
         """Draw the figures for the last time."""
         ...
 
+    def leave(self) -> None:
+        """Draw no more."""
+        ...
+
 
 class ProgressBar:
     """A callback for `on_event` that draws a progress bar; `bar` makes it.
@@ -43,23 +54,33 @@ class ProgressBar:
         self._is_held = False
         self._tally = Tally(total, counts_runs=False)
         self._screen: Screen | None = None
-        self._is_hidden = False
+        self._questions: list[str] = []
 
     def __call__(self, event: PatternEvent, /) -> None:
         """Count an event, and draw what has changed."""
+        with _lock:
+            self._take(event)
+
+    def _take(self, event: PatternEvent) -> None:
         if not self._is_held and not self._tally.is_open:
             self._tally = Tally(self._total, counts_runs=False)
-        before = self._tally.figures()
+        before = None if self._questions or self._screen is None else self._tally.figures()
         self._tally.add(event)
         if isinstance(event, (ApprovalAsked, ApprovalGiven)):
-            # A person is asked meanwhile, perhaps on this very terminal.
-            self._is_hidden = isinstance(event, ApprovalAsked)
-            if self._is_hidden and self._screen is not None:
-                self._screen.hide()
+            # A person is asked meanwhile, perhaps on this very terminal. Several are, in runs at once.
+            if isinstance(event, ApprovalAsked):
+                self._questions.append(event.call.id)
+            elif event.call.id in self._questions:
+                self._questions.remove(event.call.id)
+            if self._questions:
+                self._draw(lambda screen: screen.hide())
+        elif isinstance(event, PatternEnded) and event.error is not None:
+            self._questions.clear()  # the run may have ended without the answer
+        figures = self._tally.figures()
         if not self._is_held and not self._tally.is_open:
             self._close()
-        elif not self._is_hidden and (self._tally.figures() != before or self._screen is None):
-            self._open().show(self._tally.figures())
+        elif not self._questions and figures != before:
+            self._draw(lambda screen: screen.show(figures))
 
     def __enter__(self) -> Self:
         self._is_held = True
@@ -69,20 +90,32 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._is_held = False
-        self._tally.settle(exc)
-        self._close()
+        with _lock:
+            self._is_held = False
+            self._tally.settle(exc)
+            with suppress(Exception):  # the block's own end is what counts
+                self._close()
 
-    def _open(self) -> Screen:
+    def _draw(self, draw: Callable[[Screen], None]) -> None:
         if self._screen is None:
             self._screen = _screen(self._console)
-        return self._screen
+        try:
+            draw(self._screen)
+        except Exception:
+            # The terminal has gone, or is another's: to be told of it once is enough.
+            broken, self._screen = self._screen, _Nowhere()
+            with suppress(Exception):
+                broken.leave()
+            raise
 
     def _close(self) -> None:
-        screen, self._screen = self._screen, None
-        self._is_hidden = False
-        if screen is not None:
-            screen.close(self._tally.figures())
+        figures = self._tally.figures()
+        try:
+            if self._screen is not None:
+                self._draw(lambda screen: screen.close(figures))
+        finally:
+            self._screen = None
+            self._questions.clear()
 
 
 class _Nowhere:
@@ -94,13 +127,16 @@ class _Nowhere:
 
     def close(self, figures: Figures) -> None: ...
 
+    def leave(self) -> None: ...
+
 
 def _screen(console: "Console | None") -> Screen:
-    try:
+    with suppress(ImportError):  # rich is not installed
         return Row(console) if is_drawn(console) else _Nowhere()
-    except ImportError:  # rich is not installed
-        stream = sys.stderr
-        return Line(stream) if stream is not None and stream.isatty() else _Nowhere()
+    with suppress(Exception):  # there is none, it is closed, or a stand-in without `isatty`
+        if sys.stderr.isatty():
+            return Line(sys.stderr)
+    return _Nowhere()
 
 
 def bar(total: int | None = None, *, console: "Console | None" = None) -> ProgressBar:

@@ -4,8 +4,12 @@ import os
 import unicodedata
 from time import monotonic
 from typing import TextIO
+from weakref import WeakKeyDictionary
 
-from executionkit.progress._tally import Figures
+from executionkit.progress._tally import Figures, in_encoding
+
+_drawn: WeakKeyDictionary[TextIO, int] = WeakKeyDictionary()
+"""The columns that are drawn on each stream. Lines beside each other draw over each other."""
 
 
 class Line:
@@ -18,27 +22,28 @@ class Line:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._since = monotonic()
-        self._cells = 0
 
     def show(self, figures: Figures) -> None:
         """Draw the figures over the line that is there."""
-        encoding = self._stream.encoding or "ascii"
-        text = _text(figures, monotonic() - self._since).encode(encoding, "replace").decode(encoding)
+        text = in_encoding(_text(figures, monotonic() - self._since), self._stream.encoding or "ascii")
         # A text in the last column would wrap the line on some terminals.
         text, cells = _cut(text, _columns(self._stream) - 1)
-        self._write(text + " " * (self._cells - cells))
-        self._cells = cells
+        self._write(text + " " * (_drawn.get(self._stream, 0) - cells))
+        _drawn[self._stream] = cells
 
     def hide(self) -> None:
         """Wipe the line away."""
-        if self._cells:
-            self._write(" " * self._cells + "\r")
-            self._cells = 0
+        if cells := _drawn.pop(self._stream, 0):
+            self._write(" " * cells + "\r")
 
     def close(self, figures: Figures) -> None:
         """Wipe the line away for good."""
         del figures
         self.hide()
+
+    def leave(self) -> None:
+        """Forget what is drawn."""
+        _drawn.pop(self._stream, None)
 
     def _write(self, text: str) -> None:
         self._stream.write("\r" + text)

@@ -3,26 +3,33 @@
 from typing import TYPE_CHECKING
 
 from executionkit.progress._line import clock
-from executionkit.progress._tally import Figures
+from executionkit.progress._tally import Figures, in_encoding
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, OverflowMethod
     from rich.progress import ProgressColumn, Task, TaskID
     from rich.text import Text
 
 _STYLES = {"running": "", "done": "green", "failed": "red", "cancelled": "yellow"}
 
 
-def _said(part: str) -> "ProgressColumn":
+_NARROW = 60
+"""Fewer columns than this are for the figures alone."""
+
+
+def _said(part: str, encoding: str) -> "ProgressColumn":
     """A column with a text out of the figures."""
     from rich.progress import ProgressColumn
     from rich.table import Column
     from rich.text import Text
 
+    overflow: OverflowMethod = "ellipsis" if encoding.startswith("utf") else "crop"
+
     class Said(ProgressColumn):
         def render(self, task: "Task") -> "Text":
             # A Text is no markup: a model's "[red]" stays as it is.
-            return Text(*_text(part, task.fields["figures"], task.elapsed or 0.0), no_wrap=True)
+            text, style = _text(part, task.fields["figures"], task.elapsed or 0.0)
+            return Text(in_encoding(text, encoding), style, no_wrap=True, overflow=overflow)
 
     # A narrow terminal takes its room from the bar and the news before it cuts a figure.
     return Said(Column(no_wrap=part != "note"))
@@ -49,11 +56,14 @@ class _Display:
     def __init__(self, console: "Console") -> None:
         from rich.progress import BarColumn, Progress
 
-        self.rows = 0
+        self.rows: set[Row] = set()
+        self.is_hidden_by: set[Row] = set()
+        is_narrow = console.width < _NARROW
+        parts = ("count", "details") if is_narrow else ("count", "details", "time", "note")
         self.progress = Progress(
-            _said("title"),
-            BarColumn(bar_width=24),
-            *(_said(part) for part in ("count", "details", "time", "note")),
+            _said("title", console.encoding),
+            *(() if is_narrow else (BarColumn(bar_width=24),)),
+            *(_said(part, console.encoding) for part in parts),
             console=console,
         )
 
@@ -76,15 +86,11 @@ class Row:
 
     def show(self, figures: Figures) -> None:
         """Draw the figures."""
-        if self._display is None:
-            display = _displays.get(self._console)
-            if display is None:
-                display = _Display(self._console or _on_stderr())
-                _displays[self._console] = display
-            display.rows += 1
-            self._display = display
-        progress = self._display.progress
-        progress.start()  # which does nothing while it is drawn
+        display = self._joined()
+        display.is_hidden_by.discard(self)
+        progress = display.progress
+        if not display.is_hidden_by:
+            progress.start()  # which does nothing while it is drawn
         if self._task is None:
             self._task = progress.add_task("", total=figures.total, figures=figures)
         total, completed = figures.total, figures.done
@@ -95,24 +101,41 @@ class Row:
         progress.update(self._task, total=total, completed=completed, figures=figures)
 
     def hide(self) -> None:
-        """Leave the terminal to others until the next figures."""
-        if self._display is not None:
-            live = self._display.progress.live
-            live.transient = True
-            live.stop()
-            live.transient = False
+        """Leave the terminal to others until the next figures, with the rows beside this one."""
+        display = self._joined()
+        display.is_hidden_by.add(self)
+        live = display.progress.live
+        live.transient = True
+        live.stop()
+        live.transient = False
 
     def close(self, figures: Figures) -> None:
         """Draw the figures for the last time; they stay."""
         self.show(figures)
+        if self._display is not None and self._task is not None:
+            self._display.progress.stop_task(self._task)
+        self.leave()
+
+    def leave(self) -> None:
+        """Draw no more."""
         display, self._display = self._display, None
-        if display is None or self._task is None:
+        if display is None:
             return
-        display.progress.stop_task(self._task)
-        display.rows -= 1
-        if display.rows == 0:
+        display.rows.discard(self)
+        display.is_hidden_by.discard(self)
+        if not display.rows:
             _displays.pop(self._console, None)
             display.progress.stop()
+
+    def _joined(self) -> _Display:
+        if self._display is None:
+            display = _displays.get(self._console)
+            if display is None:
+                display = _Display(self._console or _on_stderr())
+                _displays[self._console] = display
+            display.rows.add(self)
+            self._display = display
+        return self._display
 
 
 def is_drawn(console: "Console | None") -> bool:

@@ -30,6 +30,7 @@ from executionkit.types import TokenUsage
 Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 
 _NOTE_AT_MOST: Final = 30
+_LOOKS_LIKE: Final = str.maketrans({"›": ">", "×": "x", "…": "..."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,15 @@ def shown(value: object) -> str:
     """A model's text as it may stand on a terminal: one short line, without anything that controls it."""
     text = "".join(char for char in one_line(str(value)) if unicodedata.category(char) not in ("Cf", "Co"))
     return shorten(text, _NOTE_AT_MOST)
+
+
+def in_encoding(text: str, encoding: str) -> str:
+    """A text as a terminal of that encoding can show it."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_LOOKS_LIKE).encode(encoding, "replace").decode(encoding)
+    return text
 
 
 def _outcome(error: BaseException | None) -> Outcome:
