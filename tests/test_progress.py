@@ -34,6 +34,7 @@ from executionkit import (
     ProviderError,
     Rates,
     SampleDone,
+    StepDone,
     TokenUsage,
     Tool,
     ToolCall,
@@ -222,6 +223,24 @@ def test_runs_beside_each_other_cost_what_they_told_at_their_ends(monkeypatch: p
         *("consensus  0/2  0%", "consensus  0/4  0%", "consensus  1/4  25%", "consensus  2/4  50%"),
         *("consensus  3/4  75%", "consensus  3/4  75%  6 calls", "consensus  4/4  100%  8 calls"),
     ]
+
+
+def test_pipes_beside_each_other_count_their_own_steps_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe_, vote = PatternStarted("pipe", 2), PatternStarted("consensus", 3, depth=1)
+    sample, step = SampleDone(0, None, 0, failed=False), StepDone(0, "consensus")
+    with terminal(monkeypatch) as screen:
+        on_event = bar()
+        told: list[PatternEvent] = [
+            pipe_,
+            pipe_,
+            vote,
+            vote,
+            sample,
+            PatternEnded("consensus", None, depth=1),
+        ]
+        for event in [*told, sample, step, sample]:
+            on_event(event)
+        assert plain(screen.lines()) == ["pipe  0/2  0%", "pipe  0/4  0%", "pipe  1/4  25%"]
 
 
 def test_other_patterns_say_what_they_are_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,15 @@ from executionkit.types import TokenUsage
 Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 
 _NOTE_AT_MOST: Final = 30
+_UNITS: Final[dict[str, type[PatternEvent]]] = {
+    "consensus": SampleDone,
+    "best_of_n": SampleDone,
+    "refine_loop": DraftScored,
+    "react_loop": RoundStarted,
+    "map_reduce": InputDone,
+    "pipe": StepDone,
+}
+"""What each pattern tells when one of its `total` units has ended."""
 _LOOKS_LIKE: Final = str.maketrans({"›": ">", "×": "x", "…": "..."})
 
 
@@ -87,6 +96,7 @@ class _Level:
     Attributes:
         title: Its name.
         total: How many units there will be.
+        units: The events that tell of the end of one.
         done: How many units have ended.
         failed: How many units failed.
         cost: Its spend so far.
@@ -94,6 +104,7 @@ class _Level:
 
     title: str
     total: int | None
+    units: tuple[type[PatternEvent], ...]
     done: int = 0
     failed: int = 0
     cost: TokenUsage | None = None
@@ -128,7 +139,7 @@ class Tally:
             done, total, failed = self._runs, self._total, self._failed_runs
             title = " › ".join(["runs", *self._titles(self._levels)])
         else:
-            first = self._levels[0] if self._levels else _Level("", None)
+            first = self._levels[0] if self._levels else _Level("", None, ())
             done, failed = first.done, first.failed
             total = first.total if self._total is None else self._total
             title = " › ".join([first.title, *self._titles(self._levels[1:])])
@@ -142,9 +153,9 @@ class Tally:
             case PatternEnded():
                 self._end(event)
             case SampleDone() | InputDone():
-                self._count(failed=event.failed)
+                self._count(event, failed=event.failed)
             case DraftScored() | StepDone() | RoundStarted():
-                self._count(failed=False)
+                self._count(event, failed=False)
             case _:
                 pass
         if self._levels and not isinstance(event, (PatternStarted, PatternEnded)):
@@ -165,11 +176,13 @@ class Tally:
             if not self.is_open:
                 self.is_open = True
                 self._levels = []
-        level = _Level(event.pattern, event.total)
+        unit = _UNITS.get(event.pattern)
+        level = _Level(event.pattern, event.total, (unit,) if unit else ())
         if event.depth == 0 and self._levels:  # beside another run of this bar
             first = self._levels[0]
+            first.units += level.units
             first.total = None if first.total is None or level.total is None else first.total + level.total
-        else:
+        elif not event.depth or self._open == 1:  # of runs beside each other, nothing says whose step it is
             self._levels.append(level)
         self._most_votes = self._rejected = 0
         self._best = -1.0
@@ -194,10 +207,12 @@ class Tally:
             else:
                 self._outcome = _outcome(event.error)
 
-    def _count(self, *, failed: bool) -> None:
-        if self._levels:
-            self._levels[-1].done += 1
-            self._levels[-1].failed += failed
+    def _count(self, event: PatternEvent, *, failed: bool) -> None:
+        for level in reversed(self._levels):
+            if isinstance(event, level.units):
+                level.done += 1
+                level.failed += failed
+                return
 
     def _cost(self) -> TokenUsage | None:
         # The events of runs beside each other don't say whose they are, so only ended runs count there.
