@@ -385,6 +385,12 @@ def test_a_long_answer_says_how_much_is_missing() -> None:
     assert "… 990 more" in "".join(page(many).itertext())
 
 
+def test_a_score_that_is_no_number_is_not_said_to_be_one() -> None:
+    result = RefineResult("a", score_history=[0.1, float("nan"), 0.9])
+    assert "Scores: 0.10, nan, 0.90" in "".join(page(result).itertext())
+    assert "0.10, nan, 0.90" in recorded(result, 80)
+
+
 def test_dollars_are_shown_where_there_are_any() -> None:
     result = PatternResult("x", cost=TokenUsage(220, 10, 5, usd="0.0000042"))
     assert repr(result) == f"PatternResult('x', {result.cost})"

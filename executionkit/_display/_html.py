@@ -120,11 +120,12 @@ class _Page:
         return f'<table style="margin:0.4em 0;">{caption}<tbody>{"".join(lines)}</tbody></table>'
 
     def _series(self, series: Series) -> str:
-        points = [finite(point) for point in islice(series.points, _MOST_POINTS)]
-        if not points:
+        scores = list(islice(series.points, _MOST_POINTS))
+        if not scores:
             return ""
+        points = [finite(score) for score in scores]
         title = self.text(series.title, 80)
-        figures = ", ".join(f"{point:.2f}" for point in points[:30])
+        figures = ", ".join(number(score) for score in scores[:30])
         step = 220 / max(len(points) - 1, 1)
         dots = [(10 + step * index, 42 - 36 * min(max(point, 0), 1)) for index, point in enumerate(points)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in dots)

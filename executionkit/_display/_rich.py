@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from executionkit._display._card import Bars, Card, Fold, Series
 from executionkit._display._glimpse import finite, glimpse, printable, rows_of
-from executionkit._display._line import spent, words
+from executionkit._display._line import number, spent, words
 
 if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType
@@ -74,11 +74,11 @@ class _Pen:
         return table
 
     def _series(self, series: Series) -> "Text":
-        points = [finite(point) for point in islice(series.points, _MOST_POINTS)]
+        scores = list(islice(series.points, _MOST_POINTS))
         steps = _STEPS_IN_ASCII if self._ascii else _STEPS
         shown = _text("").append_text(_text(f"{series.title}  ", 80, "dim"))
-        shown.append("".join(steps[round(7 * min(max(point, 0.0), 1.0))] for point in points))
-        shown.append("  " + ", ".join(f"{point:.2f}" for point in points[:8]))
+        shown.append("".join(steps[round(7 * min(max(point, 0.0), 1.0))] for point in map(finite, scores)))
+        shown.append("  " + ", ".join(number(score) for score in scores[:8]))
         return shown
 
     def _fold(self, fold: Fold) -> "Iterator[Text]":
