@@ -145,7 +145,7 @@ async def test_the_tree_has_runs_calls_tools_and_the_user_s_own_spans() -> None:
 async def test_fifty_runs_at_once_keep_their_calls_apart() -> None:
     watcher = Watcher()
     target: Any = MockProvider(lambda call: str(call.messages[-1]["content"]))
-    target.model, target.base_url = "simulated", "http://user:secret@127.0.0.1:9/v1?key=secret"
+    target.model, target.base_url = "simulated", "http://user:secret@127.0.0.1:9/v1/http://up?key=secret"
     with observe(watcher):
         await asyncio.gather(*(consensus(target, str(number), num_samples=3) for number in range(50)))
     runs = watcher.children(None)
@@ -156,7 +156,9 @@ async def test_fifty_runs_at_once_keep_their_calls_apart() -> None:
         calls = watcher.children(run)
         assert all(call.info.run is run.info for call in calls)
         assert spent(calls) == run.heard("ended")[0] == TokenUsage(llm_calls=3)
-    assert {(run.info.model, run.info.base_url) for run in runs} == {("simulated", "http://127.0.0.1:9/v1")}
+    assert {(run.info.model, run.info.base_url) for run in runs} == {
+        ("simulated", "http://127.0.0.1:9/v1/http://up")
+    }
 
 
 async def test_a_conversation_a_kit_and_a_judge_are_told_of_by_what_they_begin() -> None:
@@ -417,7 +419,8 @@ async def test_a_tool_that_is_cancelled_ends_with_its_loop() -> None:
 # -- observers that fail ---------------------------------------------------------------------------------
 
 KINDS = ("run", "call", "tool")
-TOLD = ("ended", "retrying", "spent", "answered", "failed")
+ENDS = ("ended", "retrying", "spent", "answered", "failed")
+TOLD = (*ENDS, "began", "partial")
 
 
 class Failing:
@@ -462,8 +465,8 @@ class Failing:
         raise AttributeError(name)
 
 
-@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError])
-@pytest.mark.parametrize("place", [*KINDS, *TOLD, "enter", "exit"])
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("place", [*KINDS, *ENDS, "enter", "exit"])
 async def test_an_observer_that_raises_breaks_nothing_and_is_logged_once(
     place: str, kind: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -495,6 +498,35 @@ async def test_the_end_of_the_program_gets_out_and_closes_all(place: str) -> Non
         await react_loop(provider, "q", [tool_of(lambda: "x")])
     for node in outer.nodes + inner.nodes:
         assert len(node.left) == 1, node.name
+
+
+async def test_the_end_of_the_program_closes_a_stream_that_is_being_left() -> None:
+    watcher = Watcher()
+    with observe(watcher), observe(Failing("partial", KeyboardInterrupt())):
+        stream = Kit(MockProvider(["one two"])).stream("q")
+        await anext(stream)
+        with pytest.raises(KeyboardInterrupt):
+            await stream.aclose()
+    assert len(streamed(watcher).left) == 1
+
+
+@pytest.mark.parametrize("how", ["itself", "as a cause"])
+async def test_an_observer_that_raises_the_run_s_error_does_not_put_it_into_the_log(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Raising(Failing):
+        def failed(self, error: Exception) -> None:
+            if how == "itself":
+                raise error
+            raise LookupError("mine") from error
+
+    FAILURES.clear()
+    with observe(Raising("", None)), pytest.raises(PermanentError) as caught:
+        await consensus(MockProvider(exception=PermanentError("can't answer: the prompt")), "q")
+    assert FAILURES.total() > 0
+    assert "an observer raised" in caplog.text
+    assert "the prompt" not in caplog.text
+    assert not caught.value.__suppress_context__
 
 
 def test_spans_need_only_the_methods_that_are_wanted() -> None:

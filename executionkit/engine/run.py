@@ -470,7 +470,7 @@ class Run:
 
     async def _pause(self, seconds: float, attempt: int, error: Exception) -> None:
         if self._call is not None:
-            self._call.tell(lambda span: span.retrying(attempt, error, seconds))
+            self._call.tell(lambda span: span.retrying(attempt, error, seconds), error)
         attempts = self._retry.max_retries + 1
         call_log.retrying(self.name, where(self._target)[0], attempt, attempts, error, seconds)
         for level in self._levels:

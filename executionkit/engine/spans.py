@@ -1,6 +1,5 @@
 """The spans of all observers for one run, call or tool: told together, closed once, no danger to the run."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -12,8 +11,8 @@ S = TypeVar("S")
 
 _log = logging.getLogger("executionkit.observe")
 
-# Code that does not await can't be cancelled: a CancelledError from it is its own.
-_OWN: Final = (Exception, asyncio.CancelledError)
+# Code that does not await can't be cancelled: even a CancelledError or a GeneratorExit from it is its own.
+_ENDS: Final = (KeyboardInterrupt, SystemExit)
 
 
 class Spans(Generic[S]):
@@ -37,21 +36,29 @@ class Spans(Generic[S]):
             try:
                 manager = open_span(watcher)
                 span = manager.__enter__()
-            except _OWN as exc:
-                _note(watcher, exc)
-            except BaseException as exc:
+            except _ENDS as exc:
                 self.close(exc)
                 raise
+            except BaseException as exc:  # noqa: BLE001 - an observer may raise anything
+                _note(watcher, exc)
             else:
                 self._opened.append((watcher, manager, span))
 
-    def tell(self, what: Callable[[S], object]) -> None:
-        """Tell each of the spans something, the outermost first; nothing once they are closed."""
+    def tell(self, what: Callable[[S], object], about: BaseException | None = None) -> None:
+        """Tell each of the spans something, the outermost first; nothing once they are closed.
+
+        Args:
+            what: Calls a method of a span.
+            about: The exception that they are told of, which they may raise themselves.
+        """
         for watcher, _, span in tuple(self._opened):
             try:
                 what(span)
-            except _OWN as exc:
-                _note(watcher, exc)
+            except _ENDS as exc:
+                self.close(exc)
+                raise
+            except BaseException as exc:  # noqa: BLE001 - an observer may raise anything
+                _note(watcher, exc, about)
 
     def close(self, exc: BaseException | None) -> None:
         """Leave the context managers, the innermost first. They can neither replace nor suppress `exc`."""
@@ -61,20 +68,36 @@ class Spans(Generic[S]):
             watcher, manager, _ = self._opened.pop()
             try:
                 manager.__exit__(kind, exc, trace)
-            except _OWN as own:
-                if own is not exc:
-                    _note(watcher, own)
-            except BaseException as own:
+            except _ENDS as own:
                 if own is not exc:
                     self.close(own)
                     raise
+            except BaseException as own:  # noqa: BLE001 - an observer may raise anything
+                if own is not exc:
+                    _note(watcher, own, exc)
 
 
-def _note(watcher: Observer, exc: BaseException) -> None:
-    """Count an exception of an observer, and log the first of its kind."""
+def _note(watcher: Observer, exc: BaseException, about: BaseException | None = None) -> None:
+    """Count an exception of an observer, and log the first of its kind.
+
+    The run's own error, which may quote the prompt, is not shown.
+    """
     kind = f"{type(watcher).__qualname__}: {type(exc).__name__}"
     FAILURES[kind] += 1
     if FAILURES[kind] == 1:
-        # It was raised while the run's error was dealt with, and that may quote the prompt.
-        exc.__suppress_context__ = True
-        _log.warning("an observer raised, which is logged once: %s", kind, exc_info=exc)
+        is_own = not _would_show(exc, about)
+        if is_own:
+            exc.__suppress_context__ = True  # it was raised while the run's error was dealt with
+        _log.warning("an observer raised, which is logged once: %s", kind, exc_info=exc if is_own else None)
+
+
+def _would_show(exc: BaseException, other: BaseException | None) -> bool:
+    """Whether a traceback of an exception shows the other one as itself or a cause."""
+    seen: set[int] = set()
+    cause: BaseException | None = exc
+    while cause is not None and id(cause) not in seen:
+        if cause is other:
+            return True
+        seen.add(id(cause))
+        cause = cause.__cause__
+    return False

@@ -1,5 +1,6 @@
 """What observers are told of runs, calls and tools."""
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import fields
@@ -15,6 +16,7 @@ from executionkit.observe import CallInfo, CallSpan, Observer, RunInfo, RunSpan,
 from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage
 
+_USER: Final = re.compile(r"(?:^|(?<=//))[^/]*@")
 _NUMBERS: Final = (int, float, bool, "int", "float", "bool", type(None))
 
 
@@ -37,9 +39,8 @@ def _bare(url: object) -> str | None:
     """A URL without what may be a credential: user, password, query and fragment."""
     if not isinstance(url, str):
         return None
-    scheme, slashes, rest = url.partition("?")[0].partition("#")[0].rpartition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+    # Everywhere: the path of a gateway may be the URL of the server behind it.
+    return _USER.sub("", url.partition("?")[0].partition("#")[0])
 
 
 def figures_of(result: PatternResult[Any]) -> dict[str, object]:
@@ -87,10 +88,8 @@ class RunWatch:
         """Tell the observers of the end, with the exception that leaves the run, or its result."""
         usage = minus(self._meter.tracker.to_usage(), self._before)
         figures = {} if result is None or exc is not None else figures_of(result)
-        try:
-            self._spans.tell(lambda span: span.ended(usage, exc, figures))
-        finally:
-            self._spans.close(exc)
+        self._spans.tell(lambda span: span.ended(usage, exc, figures), exc)
+        self._spans.close(exc)
 
 
 class CallWatch:
@@ -116,10 +115,10 @@ class CallWatch:
         info = self._info
         self._spans = Spans(self._watchers, lambda observer: observer.call(info))
 
-    def tell(self, what: Callable[[CallSpan], object]) -> None:
-        """Tell the observers something."""
+    def tell(self, what: Callable[[CallSpan], object], about: BaseException | None = None) -> None:
+        """Tell the observers something, perhaps of an exception."""
         if self._spans is not None:
-            self._spans.tell(what)
+            self._spans.tell(what, about)
 
     def end(self, outcome: LLMResponse | BaseException) -> None:
         """The call has ended, with its reply or an error. Only the first end counts."""
@@ -128,14 +127,12 @@ class CallWatch:
             return
         exc = outcome if isinstance(outcome, BaseException) else None
         usage = self.meter.tracker.to_usage()
-        try:
-            spans.tell(lambda span: span.spent(usage))
-            if isinstance(outcome, LLMResponse):
-                spans.tell(lambda span: span.answered(outcome))
-            else:
-                spans.tell(lambda span: span.failed(outcome))
-        finally:
-            spans.close(exc)
+        spans.tell(lambda span: span.spent(usage))
+        if isinstance(outcome, LLMResponse):
+            spans.tell(lambda span: span.answered(outcome))
+        else:
+            spans.tell(lambda span: span.failed(outcome), outcome)
+        spans.close(exc)
 
     async def around(self, call: Callable[[], Awaitable[LLMResponse]]) -> LLMResponse:
         """Make a call that is not streamed."""
@@ -162,14 +159,10 @@ class ToolWatch:
 
     def end(self, text: str, error: BaseException | None, *, ran: bool, truncated: bool) -> None:
         """Tell the observers of the end. The tool's own error is an observation, and leaves no block."""
-        try:
-            self._spans.tell(lambda span: span.ended(text, error, ran=ran, truncated=truncated))
-        finally:
-            self._spans.close(None)
+        self._spans.tell(lambda span: span.ended(text, error, ran=ran, truncated=truncated), error)
+        self._spans.close(None)
 
     def break_off(self, exc: BaseException) -> None:
         """Tell the observers of an exception that ends the loop while the tool is under way."""
-        try:
-            self._spans.tell(lambda span: span.ended("", exc, ran=True, truncated=False))
-        finally:
-            self._spans.close(exc)
+        self._spans.tell(lambda span: span.ended("", exc, ran=True, truncated=False), exc)
+        self._spans.close(exc)
