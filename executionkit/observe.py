@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import Any, Final, Protocol
 
 from executionkit._display import Brief
@@ -225,7 +226,7 @@ def install(observer: Observer) -> None:
         observer: The observer.
 
     Raises:
-        TypeError: It lacks a method.
+        TypeError: It lacks a method, or a method is async.
     """
     global _installed
     _check(observer)
@@ -250,21 +251,26 @@ def observe(observer: Observer) -> Generator[None, None, None]:
     """Tell an observer of everything that the block begins, in tasks and threads that it starts too.
 
     Blocks nest: the observers of all of them are told, the outermost first, and before them those of
-    `install`.
+    `install`. A block is left in the task that entered it. If another task leaves it, the observer is told
+    further of what the first one begins.
 
     Args:
         observer: The observer.
 
     Raises:
-        TypeError: It lacks a method.
+        TypeError: It lacks a method, or a method is async.
     """
     _check(observer)
     WATCH.is_on = True
-    token = _here.set((*_without(_here.get(), observer), observer))
+    before = _here.get()
+    within = (*_without(before, observer), observer)
+    _here.set(within)
     try:
         yield
     finally:
-        _here.reset(token)
+        # Not by a token: the block may be left after one around it, or in another task.
+        here = _here.get()
+        _here.set(before if here is within else _without(here, observer))
 
 
 def observers() -> tuple[Observer, ...]:
@@ -282,7 +288,13 @@ def _without(several: tuple[Observer, ...], one: Observer) -> tuple[Observer, ..
 
 
 def _check(observer: object) -> None:
-    missing = [name for name in ("run", "call", "tool") if not callable(getattr(observer, name, None))]
-    if missing or isinstance(observer, type):
-        what = f"{observer.__name__} is a class" if isinstance(observer, type) else f"it has no {missing[0]}"
-        raise TypeError(f"an observer needs the methods run, call and tool; {what}, got {observer!r}")
+    if isinstance(observer, type):
+        fault = f"{observer.__name__} is a class"
+    else:
+        methods = {name: getattr(observer, name, None) for name in ("run", "call", "tool")}
+        faults = [f"it has no {name}" for name, method in methods.items() if not callable(method)]
+        faults += [f"its {name} is async" for name, method in methods.items() if iscoroutinefunction(method)]
+        if not faults:
+            return
+        fault = faults[0]
+    raise TypeError(f"an observer needs the methods run, call and tool; {fault}, got {observer!r}")

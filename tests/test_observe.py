@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -96,7 +96,33 @@ async def test_blocks_nest_and_what_is_installed_is_told_first_and_once() -> Non
     assert observers() == ()
 
 
-@pytest.mark.parametrize("wrong", [Watcher, object(), None])
+async def test_a_block_may_be_left_out_of_turn_and_in_another_task() -> None:
+    first, second = Watcher(), Watcher()
+    one, other = observe(first), observe(second)
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert observers() == (second,)
+    other.__exit__(None, None, None)
+    assert observers() == ()
+
+    async def fixture() -> AsyncGenerator[None, None]:
+        with observe(first):
+            yield
+
+    block = fixture()
+    await asyncio.create_task(anext(block))
+    with pytest.raises(LookupError, match="the user's"):
+        await asyncio.create_task(block.athrow(LookupError("the user's")))
+    assert observers() == ()
+
+
+class Async(Watcher):
+    async def call(self, info: CallInfo, /) -> None:  # type: ignore[override]
+        """Is no observer."""
+
+
+@pytest.mark.parametrize("wrong", [Watcher, object(), None, Async()])
 def test_what_is_no_observer_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match="an observer needs the methods run, call and tool"):
         install(wrong)
