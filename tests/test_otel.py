@@ -185,6 +185,11 @@ async def test_a_stream_is_no_parent_and_ends_however_it_is_left() -> None:
         "invoke_workflow mine\n  chat m\n  between\n  chat m !LeftEarlyError\n  chat m !LeftEarlyError"
     )
     whole = attributes(traces.chats[0])
+    assert [attributes(chat)["gen_ai.response.finish_reasons"] for chat in traces.chats] == [
+        ("stop",),
+        ("error",),
+        ("error",),
+    ]
     assert whole["gen_ai.request.stream"] is True
     assert whole["gen_ai.response.time_to_first_chunk"] >= 0
     spent = attributes(traces.spans[0])
@@ -310,7 +315,8 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-async def test_a_tool_that_fails_or_that_there_is_not_is_shown() -> None:
+@pytest.mark.parametrize(("content", "made_up"), [(False, "_OTHER"), (True, "nope")])
+async def test_a_tool_that_fails_or_that_there_is_not_is_shown(content: bool, made_up: str) -> None:
     def lose(a: int) -> int:
         """Lose a number."""
         raise KeyError(QUESTION)
@@ -320,17 +326,17 @@ async def test_a_tool_that_fails_or_that_there_is_not_is_shown() -> None:
         ToolCall("2", "wrong tool!" * 10, {}),
         ToolCall("3", "nope", {}),
     ]
-    with traced() as traces:
+    with traced(content=content) as traces:
         await react_loop(MockProvider([LLMResponse("", asked), "sorry"]), "q", [lose])
     assert traces.tree() == (
         "invoke_agent react_loop\n"
         "  chat\n"
         "  execute_tool lose !KeyError\n"
         "  execute_tool _OTHER\n"
-        "  execute_tool nope\n"
+        f"  execute_tool {made_up}\n"
         "  chat"
     )
-    assert attributes(traces.named("execute_tool nope")[0])["executionkit.tool.ran"] is False
+    assert attributes(traces.named(f"execute_tool {made_up}")[-1])["executionkit.tool.ran"] is False
     labels = [
         dict(point.attributes or {})
         for point in traces.metrics["gen_ai.execute_tool.duration"].data.data_points

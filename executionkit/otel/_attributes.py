@@ -1,7 +1,7 @@
 """The attributes of requests, replies, spends and errors."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from executionkit._json import is_array, is_mapping, is_object
 from executionkit.errors import LLMError
@@ -9,6 +9,8 @@ from executionkit.observe import CallInfo
 from executionkit.otel import _names as names
 from executionkit.responses import LLMResponse, token_count
 from executionkit.types import TokenUsage
+
+_MOST: Final = 200
 
 
 def error_type(error: BaseException) -> str:
@@ -70,13 +72,14 @@ def add_spent(attributes: dict[str, Any], usage: TokenUsage) -> None:
         attributes.update(dict.fromkeys(names.COSTS, usd))
 
 
-def add_reply(attributes: dict[str, Any], reply: LLMResponse) -> None:
-    """Add what a reply says of itself."""
-    attributes[names.FINISH_REASONS] = (
-        (reply.finish_reason, *(each.finish_reason for each in reply.alternatives))
-        if reply.alternatives
-        else (reply.finish_reason,)
-    )
+def add_reply(attributes: dict[str, Any], reply: LLMResponse, *, is_whole: bool) -> None:
+    """Add what a reply says of itself. One that broke off has no finish reason."""
+    if is_whole:
+        attributes[names.FINISH_REASONS] = (
+            (short(reply.finish_reason), *(short(each.finish_reason) for each in reply.alternatives))
+            if reply.alternatives
+            else (short(reply.finish_reason),)
+        )
     found = {
         names.RESPONSE_ID: in_body(reply, "id"),
         names.RESPONSE_MODEL: in_body(reply, "model"),
@@ -90,7 +93,12 @@ def add_reply(attributes: dict[str, Any], reply: LLMResponse) -> None:
 def in_body(reply: LLMResponse, name: str) -> str | None:
     """A text in the body of a reply."""
     value = reply.raw.get(name) if is_object(reply.raw) else None
-    return value if isinstance(value, str) and value else None
+    return short(value) if isinstance(value, str) and value else None
+
+
+def short(text: str) -> str:
+    """An identifier or a word of a server, of which no more than a few characters are expected."""
+    return text[:_MOST]
 
 
 def written_tokens(reply: LLMResponse) -> int:

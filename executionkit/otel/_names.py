@@ -36,7 +36,7 @@ SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 CHAT: Final = "chat"
 FAILED: Final = "error"
-"""The finish reason of a reply that never came."""
+"""The finish reason of a reply that never came, or broke off."""
 
 OPTIONS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "seed": ("gen_ai.request.seed", (int,)),

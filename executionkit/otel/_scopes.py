@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan
 from executionkit.otel import _names as names
-from executionkit.otel._attributes import add_reply, add_request, add_spent, add_usage, error_type, in_body
+from executionkit.otel._attributes import (
+    add_reply,
+    add_request,
+    add_spent,
+    add_usage,
+    error_type,
+    in_body,
+    short,
+)
 from executionkit.otel._endpoint import endpoint_of
 from executionkit.otel._telemetry import Telemetry
 from executionkit.responses import LLMResponse
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
 _AGENTS: Final = frozenset({"react_loop"})
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The names that a tool can have."""
+_ANSWER: Final = re.compile(r"final_answer(_\d+)?")
+"""The name of the tool by which a model gives `react_loop` its answer."""
 
 
 class Scope:
@@ -178,7 +188,7 @@ class CallScope(Scope, CallSpan):
                 attributes[names.TIME_TO_FIRST_CHUNK] = self._first
             add_spent(attributes, self._usage)
             if reply is not None:
-                add_reply(attributes, reply)
+                add_reply(attributes, reply, is_whole=self._error is None)
                 if self._telemetry.content:
                     from executionkit.otel import _content as content
 
@@ -194,8 +204,9 @@ class ToolScope(Scope, ToolSpan):
 
     def __init__(self, telemetry: Telemetry, info: ToolInfo) -> None:
         tool, asked = info.tool, info.call.name
-        # A name that the model made up is a value of its own in every metric, and may be any text.
-        name = tool.name if tool else asked if _NAME.fullmatch(asked) else names.OTHER
+        # A name that the model made up is content, and a value of its own in every metric.
+        known = _NAME if telemetry.content else _ANSWER
+        name = tool.name if tool else asked if known.fullmatch(asked) else names.OTHER
         self._labels: dict[str, Any] = {
             names.TOOL_NAME: name if tool else names.OTHER,
             names.AGENT_NAME: info.run.name,
@@ -209,7 +220,7 @@ class ToolScope(Scope, ToolSpan):
         if tool:
             attributes[names.TOOL_DESCRIPTION] = tool.description
         if info.call.id:
-            attributes[names.TOOL_CALL_ID] = info.call.id
+            attributes[names.TOOL_CALL_ID] = short(info.call.id)
         if telemetry.content:
             from executionkit.otel import _content as content
 
