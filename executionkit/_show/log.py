@@ -14,6 +14,8 @@ KINDS: Final = ("run", "call", "tool")
 _BESIDE: Final = ("retry", "wait", "stream")
 _DEEPEST: Final = 60
 """Spans that lie deeper are shown beside each other, which keeps the drawing of any file within its stack."""
+_NEVER: Final = 1e11
+"""Seconds since 1970, in the year 5138. No log was written later."""
 
 
 class LogError(Exception):
@@ -150,8 +152,9 @@ def _put(log: Log, key: str, span: Span, parent: object) -> Span:
 
 
 def moment_of(value: object) -> float | None:
-    """A time in seconds since 1970; None if the text is none."""
+    """A time in seconds since 1970; None if the text is none, or one that can't be shown."""
     try:
-        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+        moment = datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
     except (ValueError, OverflowError, OSError):
         return None
+    return moment if moment is not None and 0 <= moment < _NEVER else None
