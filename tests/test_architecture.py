@@ -19,6 +19,7 @@ GROUND = {
     *("_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_display", "_warning", "_threads"),
     *("_corrections", "_suppositions"),
     "_dollars",
+    "_logs",
 }
 VALUES = GROUND | {
     *("_schema", "responses", "_messages", "_opening"),
@@ -43,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_corrections": set(),
     "_suppositions": set(),
     "_lazy": set(),
+    "_logs": set(),
     "_version": set(),
     "_carried": set(),
     "_dollars": set(),

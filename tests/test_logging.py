@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fakes import ONCE, HeldProvider, idle
+from watching import Watcher
 
 from executionkit import (
     Kit,
@@ -22,6 +23,7 @@ from executionkit import (
     tool,
 )
 from executionkit.engine.run import Run
+from executionkit.observe import observe
 from executionkit.testing import Fault, LocalEndpoint
 
 CALLS = "executionkit.calls"
@@ -190,3 +192,40 @@ async def test_faults_of_the_program_are_seen_where_logging_is_not_set_up() -> N
     assert has_handler(CALLS)
     assert not has_handler("executionkit.tools")
     assert not has_handler("executionkit.events")
+
+
+async def test_a_filter_that_raises_breaks_nothing_and_holds_nothing_back(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG, "executionkit")
+
+    class Raising(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise LookupError(record.name)
+
+    @tool
+    def look(at: str) -> str:
+        """Look."""
+        raise KeyError
+
+    watcher, raising = Watcher(), Raising()
+    asked = LLMResponse(
+        "", [ToolCall("1", "look", {"at": "x"})], usage={"prompt_tokens": 1, "completion_tokens": 1}
+    )
+    provider = MockProvider([ProviderError("'q' can't be served", retry_after=20), asked, "done"])
+    retry = RetryConfig(base_delay=0, sleep=lambda _: None)
+    budget = TokenUsage(llm_calls=3, output_tokens=5000)
+    caplog.handler.addFilter(raising)
+    try:
+        with observe(watcher):
+            result = await react_loop(
+                provider, "q", [look], retry=retry, max_cost=budget, on_event=lambda _: 1 / 0
+            )
+    finally:
+        caplog.handler.removeFilter(raising)
+    assert (result.value, result.callback_errors > 0) == ("done", True)
+    assert all(len(node.left) == 1 for node in watcher.nodes)
+    printed = capsys.readouterr().err
+    for name in (CALLS, "executionkit.tools", "executionkit.events"):
+        assert f"LookupError: {name}" in printed
+    assert "can't be served" not in printed

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from typing import Final
 
+from executionkit._logs import write
 from executionkit.observe import (
     CallInfo,
     CallSpan,
@@ -40,7 +41,8 @@ def retrying(run: str, model: str | None, attempt: int, attempts: int, error: Ex
     """An attempt of a call failed, and another one follows after a wait."""
     level = logging.WARNING if wait > LONG_WAIT else logging.INFO
     if _log.isEnabledFor(level):
-        _log.log(
+        write(
+            _log,
             level,
             "%s: %s from %s, attempt %d of %d, waiting %.1f s",
             *(run, _code(error), model or "the model", attempt, attempts, wait),
@@ -58,19 +60,22 @@ def waited(run: str, seconds: float) -> None:
     """A call waited for room in a budget."""
     if seconds > LONG_WAIT:
         extra = {"ek_event": "wait", "ek_run": run, "ek_wait": seconds}
-        _log.warning("%s: waited %.1f s for room in a budget", run, seconds, extra=extra)
+        write(_log, logging.WARNING, "%s: waited %.1f s for room in a budget", run, seconds, extra=extra)
 
 
 def broke_off(run: str, model: str | None, error: BaseException) -> None:
     """A streamed reply broke off after its first event."""
     extra = {**_extra("broken stream", run, model), **_failure(error)}
-    _log.warning("%s: the reply of %s broke off: %s", run, model or "the model", _code(error), extra=extra)
+    what = (run, model or "the model", _code(error))
+    write(_log, logging.WARNING, "%s: the reply of %s broke off: %s", *what, extra=extra)
 
 
 def nearly_spent(run: str, limit: str, spent: int | Decimal, ceiling: int | Decimal) -> None:
     """A run has spent nine tenths of a limit."""
     share = int(100 * Decimal(spent) / Decimal(ceiling))
-    _log.warning(
+    write(
+        _log,
+        logging.WARNING,
         "%s: %d %% of the budget of %s is spent, %s of %s",
         *(run, share, limit, f"{spent:,}", f"{ceiling:,}"),
         extra={
@@ -119,7 +124,9 @@ class _Line(CallSpan):
     def _write(self, event: str, what: str, *args: object, **extra: object) -> None:
         run, model = self._info.run.name, self._info.model
         took = (time.perf_counter() - self._began) * 1000
-        _log.debug(
+        write(
+            _log,
+            logging.DEBUG,
             f"%s: call of %s {event} after %.0f ms: {what}",
             *(run, model or "the model", took, *args),
             extra={**_extra(event, run, model), "ek_ms": took, **extra},
@@ -139,7 +146,8 @@ class _Lines:
         run, model = info.run.name, info.model
         how = "streamed call" if info.streamed else "call"
         extra = {**_extra("begun", run, model), "ek_streamed": info.streamed}
-        _log.debug("%s: %s of %s begins", run, how, model or "the model", extra=extra)
+        what = (run, how, model or "the model")
+        write(_log, logging.DEBUG, "%s: %s of %s begins", *what, extra=extra)
         return nullcontext(_Line(info))
 
 

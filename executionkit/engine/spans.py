@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Final, Generic, TypeVar
 
+from executionkit._logs import write
 from executionkit.observe import FAILURES, Observer
 
 S = TypeVar("S")
@@ -88,7 +89,8 @@ def _note(watcher: Observer, exc: BaseException, about: BaseException | None = N
         is_own = not _would_show(exc, about)
         if is_own:
             exc.__suppress_context__ = True  # it was raised while the run's error was dealt with
-        _log.warning("an observer raised, which is logged once: %s", kind, exc_info=exc if is_own else None)
+        what = "an observer raised, which is logged once: %s"
+        write(_log, logging.WARNING, what, kind, exc=exc if is_own else None)
 
 
 def _would_show(exc: BaseException, other: BaseException | None) -> bool:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from executionkit import _checks as checks
+from executionkit._logs import write
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -72,7 +73,7 @@ class Narrator:
         except (Exception, asyncio.CancelledError) as exc:  # the run is paid for
             if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                 raise
-            self._count(event)
+            self._count(event, exc)
 
     async def pass_on(self, event: PatternEvent) -> None:
         """Tell an event of a pattern within this one; the `on_event` of a pipe's steps."""
@@ -116,12 +117,13 @@ class Narrator:
                 except StopIteration:
                     return
                 outcome.close()
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the run is paid for
-            self._count(event)
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - the run is paid for
+            self._count(event, exc)
 
-    def _count(self, event: PatternEvent) -> None:
+    def _count(self, event: PatternEvent, exc: BaseException) -> None:
         self.errors += 1
-        _log.warning("%s: on_event raised for %s", self._name, type(event).__name__, exc_info=True)
+        what = (self._name, type(event).__name__)
+        write(_log, logging.WARNING, "%s: on_event raised for %s", *what, exc=exc)
 
     def ask(
         self, run: Run, messages: list[dict[str, Any]], **settings: Any

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol, cast
 
 from executionkit._json import STRICT, canonical_text, is_list, is_object
+from executionkit._logs import write
 from executionkit._schema import fits
 from executionkit.engine.thoughts import without_thoughts
 from executionkit.responses import LLMResponse, ToolCall
@@ -123,7 +124,9 @@ class TextCalls:
         is_doubtful = words.endswith((":", "：")) or reply.was_truncated or reply.was_filtered
         if not self._are_run or self.is_over or is_doubtful:
             self.unread = len(calls)
-            _log.warning(
+            write(
+                _log,
+                logging.WARNING,
                 "react_loop: the answer is a tool call written as text (%s), and was not run; start the "
                 "server with its parser for tool calls, or pass text_calls='run'",
                 ", ".join(dict.fromkeys(call.name for call in calls)),

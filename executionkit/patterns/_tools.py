@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from executionkit._callables import signature_of
 from executionkit._json import plain
+from executionkit._logs import write
 from executionkit._prompt import Part
 from executionkit._threads import in_thread
 from executionkit.engine.parallel import look_at, spawn
@@ -140,7 +141,7 @@ class Toolbox:
             own = exc.__cause__ if isinstance(exc, _Exited) and exc.__cause__ is not None else exc
             kind = type(own).__name__
             # A fault of the program, which the model alone would otherwise hear of.
-            _log.warning("tool %s raised %s", tool.name, kind, exc_info=own)
+            write(_log, logging.WARNING, "tool %s raised %s", tool.name, kind, exc=own)
             return Returned(f"Error: {tool.name} failed with {kind}.", error=own)
         return task.result()
 
@@ -225,7 +226,7 @@ async def abandon(task: "asyncio.Future[Any]", name: str, grace: float) -> None:
     task.cancel()
     await asyncio.wait((task,), timeout=grace)
     if not task.done():
-        _log.warning("%s resists cancellation and was left running", name)
+        write(_log, logging.WARNING, "%s resists cancellation and was left running", name)
 
 
 def is_async(function: object) -> bool:

@@ -7,6 +7,8 @@ import threading
 import weakref
 from typing import Final
 
+from executionkit._logs import write
+
 _LOGGER: Final = logging.getLogger("executionkit.run_log")
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -64,7 +66,12 @@ class Lines:
     def _lose(self, why: str) -> None:
         self.lost += 1
         if self.lost == 1:
-            _LOGGER.warning("a line of the run log could not be written (%s); the run goes on", why)
+            write(
+                _LOGGER,
+                logging.WARNING,
+                "a line of the run log could not be written (%s); the run goes on",
+                why,
+            )
 
 
 def _ends_within_a_line(descriptor: int) -> bool:
