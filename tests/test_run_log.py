@@ -109,6 +109,15 @@ async def test_a_retried_and_nested_run_that_fails_agrees_with_the_ledger(path: 
     assert {event["base_url"] for event in events(path, "run")} == {base_url}
 
 
+async def test_a_key_in_the_path_of_a_base_url_is_not_written(path: Path) -> None:
+    gateway: Any = MockProvider(["a"])
+    gateway.base_url = f"https://user:s3cret@gateway.example/{KEY}/http://u:s3cret@upstream/v1?key=s3cret"
+    with RunLog(path) as log, observe(log):
+        await consensus(gateway, "q", num_samples=1)
+    shown = "https://gateway.example/[REDACTED]/http://upstream/v1"
+    assert {event["base_url"] for event in [*events(path, "run"), *events(path, "call")]} == {shown}
+
+
 async def test_fifty_runs_at_once_have_their_own_calls(path: Path) -> None:
     async def ask(number: int) -> None:
         await pipe(MockProvider(["Paris"]), f"question {number}", partial(consensus, num_samples=2))

@@ -38,6 +38,12 @@ def _in_line(value: str) -> str:
     return shorten(one_line(value), _NAME)
 
 
+@lru_cache(maxsize=256)
+def address(url: str | None) -> str | None:
+    """A URL without credentials, which may stand in its path, and without its query."""
+    return None if url is None else name(redact(url.partition("?")[0]))
+
+
 def text(value: str) -> str:
     """A text of a conversation: without credentials, and its beginning only if it is long."""
     kept = shorten(redact(beginning(well_formed(value))), _TEXT)

@@ -96,7 +96,7 @@ class Run(_Span, RunSpan):
         return {
             "name": facts.name(self._info.name),
             "model": facts.name(self._info.model),
-            "base_url": _without_query(self._info.base_url),
+            "base_url": facts.address(self._info.base_url),
             "max_cost": facts.usage(self._info.max_cost),
         }
 
@@ -127,7 +127,7 @@ class Call(_Span, CallSpan):
         begun = {
             "run": facts.name(info.run.name),
             "model": facts.name(info.model),
-            "base_url": _without_query(info.base_url),
+            "base_url": facts.address(info.base_url),
             "messages": len(info.messages),
             "temperature": facts.number(info.temperature),
             "max_tokens": info.max_tokens,
@@ -207,8 +207,3 @@ class Tool(_Span, ToolSpan):
         if self.journal.content:
             rest["text"] = facts.text(text)
         self._end(rest | {"error": self._error(error)})
-
-
-def _without_query(url: str | None) -> str | None:
-    # A query may hold a key.
-    return facts.name(url.partition("?")[0]) if isinstance(url, str) else None
