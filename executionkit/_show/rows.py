@@ -12,6 +12,8 @@ Tone: TypeAlias = Literal["error", "retry", "open", "plain"]
 State: TypeAlias = Literal["done", "failed", "cancelled", "left early", "unfinished"]
 
 _CANCELLED: Final = ("CancelledError", "GeneratorExit", "KeyboardInterrupt")
+_LONGEST: Final = 1_000
+"""The characters of a name or a message that are looked at."""
 _ORDINARY: Final = ("stop", "tool_calls", "function_call")
 
 
@@ -76,7 +78,7 @@ def _label(span: Span) -> str:
 
 
 def _word(value: object) -> str:
-    return one_line(value) if isinstance(value, str) else ""
+    return one_line(value[:_LONGEST]) if isinstance(value, str) else ""
 
 
 def _notes(span: Span, state: State) -> Iterator[Note]:

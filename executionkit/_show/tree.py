@@ -124,8 +124,9 @@ def _columns(text: str) -> int:
 
 
 def _cut(text: str, room: int) -> str:
-    if _columns(text) <= room:
+    if len(text) <= room and _columns(text) <= room:
         return text
+    text = text[:room]  # a character takes a column or two
     while text and _columns(text) > room - 1:
         text = text[:-1]
     return text.rstrip() + "…"
