@@ -1,8 +1,11 @@
 """`CostTracker`, the ledger behind every run, and the arithmetic of usage and budgets."""
 
+# The functions here know the tracker from inside: some of what it counts is not for users.
+# pyright: reportPrivateUsage=false
+
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 from executionkit._dollars import EXACT, ZERO
 from executionkit._text import size_of
@@ -11,6 +14,9 @@ from executionkit.streaming import BYTES_PER_TOKEN
 from executionkit.types import TokenUsage, usd_of
 
 UNLIMITED: Final = TokenUsage()
+
+Counts: TypeAlias = tuple[int, int, int, int]
+"""The tokens of a reply: input and output as the server reported them, then estimates of those it did not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,10 +57,9 @@ class Dollars:
         if self.known is None:
             self.known = ZERO
 
-    def add_unknown(self, *, is_bounded: bool) -> None:
-        """Note that something has no price."""
-        self.is_complete = False
-        self.is_bounded = self.is_bounded and is_bounded
+    def add_unknown(self) -> None:
+        """Note that something has no price, and may have cost anything."""
+        self.is_complete = self.is_bounded = False
 
 
 class CostTracker:
@@ -112,20 +117,7 @@ class CostTracker:
 
     def record_without_call(self, response: LLMResponse) -> None:
         """Add the tokens of a response whose call was reserved before."""
-        self._dollars.is_complete = self._dollars.is_bounded = False
-        self._count(response)
-
-    def _count(self, response: LLMResponse) -> None:
-        spent_in, spent_out = response.reported_input_tokens, response.reported_output_tokens
-        if spent_in is None:
-            self._estimates.input_tokens += response.input_tokens
-        else:
-            self._input += spent_in
-        if spent_out is None:
-            known = response.output_tokens
-            self._estimates.output_tokens += known or estimated_tokens(response)
-        else:
-            self._output += spent_out
+        add_reply(self, counts_of(response), None, None)
 
     def reserve_call(self) -> None:
         """Count a call before it is dispatched."""
@@ -140,7 +132,7 @@ class CostTracker:
         if usage.usd is not None:
             self._dollars.add(max(ZERO, usage.usd))
         elif usage.input_tokens > 0 or usage.output_tokens > 0 or usage.llm_calls > 0:
-            self._dollars.add_unknown(is_bounded=False)
+            self._dollars.add_unknown()
         self._input += max(0, usage.input_tokens)
         self._output += max(0, usage.output_tokens)
         self._calls += max(0, usage.llm_calls)
@@ -148,33 +140,48 @@ class CostTracker:
 
 def estimates_of(tracker: CostTracker) -> Tokens:
     """The estimated tokens of replies without usage. They count against a budget, and not in the totals."""
-    return tracker._estimates  # pyright: ignore[reportPrivateUsage]  # not for users, so no public attribute
+    return tracker._estimates
 
 
 def dollars_of(tracker: CostTracker) -> Dollars:
     """The prices of what a tracker has counted."""
-    return tracker._dollars  # pyright: ignore[reportPrivateUsage]  # as above
+    return tracker._dollars
 
 
-def record_priced(
-    tracker: CostTracker, response: LLMResponse, usd: Decimal | None, bound: Decimal | None
-) -> None:
+def add_reply(tracker: CostTracker, counts: Counts, usd: Decimal | None, bound: Decimal | None) -> None:
     """Add the tokens of a response whose call was reserved before, and its price.
 
     Args:
         tracker: The ledger.
-        response: The response.
-        usd: Its price; None if it has none.
+        counts: The tokens.
+        usd: The price; None if there is none.
         bound: The most that it may cost, which is taken for its price against a budget; None if not known.
     """
-    tracker._count(response)  # pyright: ignore[reportPrivateUsage]  # as above
-    dollars = dollars_of(tracker)
+    spent_in, spent_out, estimated_in, estimated_out = counts
+    tracker._input += spent_in
+    tracker._output += spent_out
+    estimates, dollars = tracker._estimates, tracker._dollars
+    if estimated_in or estimated_out:
+        estimates.input_tokens += estimated_in
+        estimates.output_tokens += estimated_out
     if usd is not None:
         dollars.add(usd)
-        return
-    dollars.add_unknown(is_bounded=bound is not None)
-    estimates = estimates_of(tracker)
-    estimates.usd = EXACT.add(estimates.usd, bound or ZERO)
+    elif bound is None:
+        dollars.add_unknown()
+    else:
+        dollars.is_complete = False
+        estimates.usd = EXACT.add(estimates.usd, bound)
+
+
+def counts_of(response: LLMResponse) -> Counts:
+    """The tokens of a response, reported and estimated."""
+    spent_in, spent_out = response.reported_input_tokens, response.reported_output_tokens
+    return (
+        spent_in or 0,
+        spent_out or 0,
+        response.input_tokens if spent_in is None else 0,
+        response.output_tokens or estimated_tokens(response) if spent_out is None else 0,
+    )
 
 
 def estimated_tokens(response: LLMResponse) -> int:
@@ -207,8 +214,8 @@ def remaining(budget: TokenUsage, tracker: CostTracker, kept_calls: int = 0) -> 
     # Several times a call under a budget, so it makes one object only.
     estimates = estimates_of(tracker)
     return TokenUsage(
-        _left(budget.input_tokens, tracker._input + estimates.input_tokens),  # pyright: ignore[reportPrivateUsage]
-        _left(budget.output_tokens, tracker._output + estimates.output_tokens),  # pyright: ignore[reportPrivateUsage]
+        _left(budget.input_tokens, tracker._input + estimates.input_tokens),
+        _left(budget.output_tokens, tracker._output + estimates.output_tokens),
         _left(budget.llm_calls, tracker.call_count + kept_calls),
         usd=_usd_left(budget.usd, tracker) if budget.usd else None,
     )

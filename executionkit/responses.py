@@ -66,9 +66,7 @@ def token_count(value: object) -> int | None:
     Integers, finite floats and strings of digits are counts. Null, booleans, negative numbers and anything
     else are not. So a broken usage block can't make a paid reply fail, and can't reduce the cost.
     """
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, int):
+    if type(value) is int:  # nearly always, and several times a reply; a boolean is no count
         return value if value >= 0 else None
     if isinstance(value, str):
         try:
@@ -274,7 +272,7 @@ class LLMResponse(Brief):
     @property
     def reported_input_tokens(self) -> int | None:
         """Prompt tokens as the server counted them; None if it did not report them."""
-        return None if self.usage_is_estimated else self._count(*_INPUT)
+        return None if self.usage.get("estimated") is True else self._count(*_INPUT)
 
     @property
     def reported_output_tokens(self) -> int | None:
@@ -283,7 +281,7 @@ class LLMResponse(Brief):
         Never less than the usage implies: some servers leave the tokens of hidden reasoning out of the
         completion, and count them in the total or in the details.
         """
-        return None if self.usage_is_estimated else self._output()
+        return None if self.usage.get("estimated") is True else self._output()
 
     @property
     def input_tokens(self) -> int:

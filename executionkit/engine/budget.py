@@ -17,11 +17,11 @@ from executionkit._text import size_of
 from executionkit.cost import (
     UNLIMITED,
     CostTracker,
-    Dollars,
     Tokens,
+    add_reply,
+    counts_of,
     dollars_of,
     estimates_of,
-    record_priced,
     remaining,
     usd_at_most,
 )
@@ -187,8 +187,6 @@ def room_of(tracker: CostTracker) -> Room:
 
 def _tenth_of(max_cost: TokenUsage) -> TokenUsage:
     """A tenth of each limit; -1 where there is none, because `Meter.left` has 0 there."""
-    if max_cost is UNLIMITED:
-        return _NEVER_LOW
     limits = (max_cost.input_tokens, max_cost.output_tokens, max_cost.llm_calls)
     usd = max_cost.usd
     low = EXACT.divide(usd, Decimal(10)) if usd and usd > 0 else usd
@@ -209,10 +207,9 @@ class Meter:
         self.max_cost = max_cost
         self.tracker: CostTracker = CostTracker() if tracker is None else tracker
         self.estimates: Tokens = estimates_of(self.tracker)
-        self.dollars: Dollars = dollars_of(self.tracker)
         self.room: Room = Room() if tracker is None else room_of(tracker)
         self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit] | None = None
-        self._low = _tenth_of(max_cost)
+        self._low = _NEVER_LOW if max_cost is UNLIMITED else _tenth_of(max_cost)
 
     @property
     def left(self) -> TokenUsage:
@@ -349,13 +346,7 @@ class Meter:
             figures += f", and {self.room.kept_calls:,} kept back for closing answers"
         return figures
 
-    def record_priced(self, hold: Hold, reply: LLMResponse, usd: Decimal | None, *, unfinished: bool) -> None:
-        """Count a reply with its price; None if it has none."""
-        record_priced(self.tracker, reply, usd, hold.usd)
-        if unfinished and hold.usd is not None and usd is not None and usd < hold.usd:
-            self.estimates.usd = EXACT.add(self.estimates.usd, EXACT.subtract(hold.usd, usd))
-
-    def learn(self, hold: Hold, reply: LLMResponse, *, unfinished: bool) -> None:
+    def learn(self, hold: Hold, reply: LLMResponse, usd: Decimal | None, *, unfinished: bool) -> None:
         """Learn from a reply that was counted, or from a part of one, how large replies and prompts are."""
         if hold.output_tokens:
             beyond = reply.output_tokens - hold.output_tokens + hold.overrun
@@ -364,6 +355,8 @@ class Meter:
             # The server may have written, and bill, more than has arrived: all that was set aside is spent.
             known = reply.reported_output_tokens or reply.output_tokens
             self.estimates.output_tokens += max(0, hold.output_tokens - known)
+            if hold.usd is not None and usd is not None and usd < hold.usd:
+                self.estimates.usd = EXACT.add(self.estimates.usd, EXACT.subtract(hold.usd, usd))
         if hold.prompt_bytes:
             reported = reply.reported_input_tokens
             if reported is None and not reply.input_tokens:
@@ -396,19 +389,27 @@ class Meters:
         tariff: The prices of the provider; None if it has none.
     """
 
+    are_limited: bool = False
+    limit_dollars: bool = False
+    _limit_replies = False
+    _limit_prompts = False
+
     def __init__(self, meters: Sequence[Meter], tariff: Tariff | None = None) -> None:
         self._meters: tuple[Meter, ...] = tuple(reversed(meters))
-        self.are_limited: bool = any(meter.max_cost != UNLIMITED for meter in self._meters)
-        self._limit_replies = any(
-            meter.max_cost.output_tokens or meter.max_cost.usd for meter in self._meters
-        )
-        self._limit_prompts = any(meter.max_cost.input_tokens for meter in self._meters)
-        self.limit_dollars: bool = any(meter.max_cost.usd for meter in self._meters)
+        self._trackers = tuple([meter.tracker for meter in self._meters])
         self.tariff = tariff
+        if limits := [meter.max_cost for meter in meters if meter.max_cost is not UNLIMITED]:
+            self.are_limited = any(limit != UNLIMITED for limit in limits)
+            self.limit_dollars = any(limit.usd for limit in limits)
+            self._limit_replies = any(limit.output_tokens or limit.usd for limit in limits)
+            self._limit_prompts = any(limit.input_tokens for limit in limits)
 
-    def beside(self, meter: Meter) -> "Meters":
-        """These meters, and one that only counts."""
-        return Meters([meter, *reversed(self._meters)], self.tariff)
+    def beside(self, ledger: CostTracker) -> "Meters":
+        """These meters for one call, which is charged to a ledger of its own as well."""
+        meters = object.__new__(Meters)
+        vars(meters).update(vars(self))
+        meters._trackers = (*self._trackers, ledger)
+        return meters
 
     def require(self, calls: int, replies: int) -> None:
         """Refuse `calls` calls for `replies` texts that some budget can't pay for; see `Run.require`."""
@@ -428,12 +429,9 @@ class Meters:
             BudgetExhaustedError: Nothing is left of some budget, or open streams leave nothing of it.
         """
         if not self.are_limited:
-            if self.tariff is None:
-                for meter in self._meters:
-                    meter.tracker.reserve_call()
-                return Hold(request.max_tokens, 0, 0, 0, request.is_stream, bill.now())
             self._reserve_call()
-            size, parts = _size_of(request)  # for the price of a reply without usage
+            # The size is for the price of a reply without usage.
+            size, parts = (0, 0) if self.tariff is None else _size_of(request)
             return Hold(request.max_tokens, 0, 0, size, request.is_stream, bill.now(), 0, parts)
         lefts = [(meter, meter.left) for meter in self._meters]
         for meter, left in lefts:
@@ -449,7 +447,7 @@ class Meters:
             if isinstance(fitting, Room):
                 return fitting
             reply = fitting
-        overrun, usd = max(meter.room.overrun for meter in self._meters), None
+        overrun, usd = max([meter.room.overrun for meter in self._meters]), None
         if self.limit_dollars:
             paid = self._paid_for(lefts, prompt, reply, request.choices)
             if isinstance(paid, Room):
@@ -468,17 +466,16 @@ class Meters:
             prompt.parts,
             usd,
         )
+        self._reserve_call()
         for meter in self._meters:
-            meter.tracker.reserve_call()
             meter.room.hold(hold)
-            if self.tariff is not None:
-                meter.dollars.begin()
         return hold
 
     def _reserve_call(self) -> None:
-        for meter in self._meters:
-            meter.tracker.reserve_call()
-            meter.dollars.begin()
+        for tracker in self._trackers:
+            tracker.reserve_call()
+            if self.tariff is not None:
+                dollars_of(tracker).begin()
 
     @property
     def _tariff(self) -> Tariff:
@@ -586,24 +583,25 @@ class Meters:
 
     def release(self, hold: Hold, *, dispatched: bool) -> None:
         """End a call that brought no reply: its tokens are unknown and count as zero."""
-        for meter in self._meters:
-            if not dispatched:
-                meter.tracker.release_call()
-            meter.room.settle(hold)
+        if not dispatched:
+            for tracker in self._trackers:
+                tracker.release_call()
+        if self.are_limited:  # else nothing was set aside
+            for meter in self._meters:
+                meter.room.settle(hold)
 
     def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool = False) -> BrokenPricesError | None:
         """End a call that brought a reply, or part of one; returns the error to raise if prices failed."""
-        if self.tariff is None:
+        usd = fault = None
+        if self.tariff is not None:
+            usd, fault = self._priced(reply, _likely_tokens(hold.prompt_bytes, hold.parts))
+        counts = counts_of(reply)
+        for tracker in self._trackers:
+            add_reply(tracker, counts, usd, hold.usd)
+        if hold.output_tokens or hold.prompt_bytes:  # else nothing was set aside, and nothing is learnt
             for meter in self._meters:
                 meter.room.settle(hold)
-                meter.tracker.record_without_call(reply)
-                meter.learn(hold, reply, unfinished=unfinished)
-            return None
-        usd, fault = self._priced(reply, _likely_tokens(hold.prompt_bytes, hold.parts))
-        for meter in self._meters:
-            meter.room.settle(hold)
-            meter.record_priced(hold, reply, usd, unfinished=unfinished)
-            meter.learn(hold, reply, unfinished=unfinished)
+                meter.learn(hold, reply, usd, unfinished=unfinished)
         return fault
 
     def charge_failed(self, reply: LLMResponse | None) -> BrokenPricesError | None:
@@ -624,8 +622,8 @@ class Meters:
 
     def charge(self, usage: TokenUsage) -> None:
         """Count what was spent without passing the meters."""
-        for meter in self._meters:
-            meter.tracker.add_usage(usage)
+        for tracker in self._trackers:
+            tracker.add_usage(usage)
 
 
 def _size_of(request: Request) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from logging import DEBUG
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
@@ -25,7 +26,7 @@ from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
 from executionkit.engine.tariff import no_prices_of, tariff_of
 from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
 from executionkit.errors import PatternError
-from executionkit.observe import WATCH, CallInfo, Observer, RunInfo, observers
+from executionkit.observe import WATCH, CallInfo, RunInfo, observers
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import ReplyStream, StreamEvent
@@ -102,7 +103,6 @@ class Run:
         if tariff is None and self._meters.limit_dollars:
             raise ValueError(f"{name}: {no_prices_of(self._target)}")
         self._watch: RunWatch | None = None
-        self._call: CallWatch | None = None
         self._result: PatternResult[Any] | None = None
         self.on_retry: Callable[[int, float, Exception], Awaitable[None]] | None = None
         self._halted = False
@@ -167,7 +167,7 @@ class Run:
         self._since = bill.now()
         if watchers := observers():
             info = info_of(self.name, self._target, self._meter.max_cost)
-            self._watch = RunWatch(watchers, info, self._ledgers[0])
+            self._watch = RunWatch(watchers, info, self._ledgers[0].tracker)
         return self
 
     async def __aexit__(
@@ -260,23 +260,14 @@ class Run:
             ValueError: `max_tokens` is less than 1.
             TypeError: The provider's `complete` is not async, or did not return an LLMResponse.
         """
-        if (WATCH.is_on or is_logged(DEBUG)) and self._call is None and (watchers := watchers_of_calls()):
-            settings = (messages, temperature, max_tokens, tools, kwargs)
-            watched, call = self._watched(watchers, *settings, is_stream=False)
-            return await call.around(
-                lambda: watched.complete(
-                    messages,
-                    temperature=temperature,
-                    max_tokens=max_tokens,
-                    tools=tools,
-                    is_final=is_final,
-                    **kwargs,
-                )
-            )
+        call = None
+        if WATCH.is_on or is_logged(DEBUG):
+            call = self._watched(messages, temperature, max_tokens, tools, kwargs, is_stream=False)
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=False)
+        meters = self._meters if call is None else self._meters.beside(call.ledger)
 
         async def attempt() -> LLMResponse:
-            hold = await self._admitted(request)
+            hold = await self._admitted(request, meters, call)
             try:
                 pending = self._target.complete(
                     messages, temperature=temperature, max_tokens=hold.max_tokens, tools=tools, **kwargs
@@ -286,20 +277,22 @@ class Run:
                     raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
                 reply = await pending
             except BaseException as exc:
-                give_back(self._meters, hold, exc)
+                give_back(meters, hold, exc)
                 raise
             if not isinstance(reply, LLMResponse):
-                self._meters.release(hold, dispatched=True)
+                meters.release(hold, dispatched=True)
                 kind = type(reply).__name__
                 raise TypeError(
                     f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
                 )
-            fault = self._meters.record(hold, reply)
+            fault = meters.record(hold, reply)
             if fault is not None:
                 raise fault
             return reply
 
-        return await self._retrying(attempt, is_final)
+        if call is None:
+            return await self._retrying(attempt, None, is_final)
+        return await call.around(lambda: self._retrying(attempt, call, is_final))
 
     def open_stream(
         self,
@@ -326,13 +319,11 @@ class Run:
             raise TypeError(
                 f"{self.name}: {type(self._target).__name__} has no `stream`: it can't stream replies"
             )
-        if (WATCH.is_on or is_logged(DEBUG)) and self._call is None and (watchers := watchers_of_calls()):
-            settings = (messages, temperature, max_tokens, tools, kwargs)
-            watched, _ = self._watched(watchers, *settings, is_stream=True)
-            return watched.open_stream(
-                messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
-            )
+        call = None
+        if WATCH.is_on or is_logged(DEBUG):
+            call = self._watched(messages, temperature, max_tokens, tools, kwargs, is_stream=True)
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=True)
+        meters = self._meters if call is None else self._meters.beside(call.ledger)
 
         def open_stream(hold: Hold) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
             target = cast("StreamingProvider", self._target)
@@ -341,22 +332,21 @@ class Run:
             )
 
         async def attempt() -> Opened:
-            hold = await self._admitted(request)
-            return await opened(open_stream, hold, self._meters)
+            hold = await self._admitted(request, meters, call)
+            return await opened(open_stream, hold, meters)
 
         return MeteredStream(
-            lambda: self._retrying(attempt),
-            self._meters,
+            lambda: self._retrying(attempt, call),
+            meters,
             measured(messages).in_bytes,
             # An entered run attaches its bill itself, to the error that leaves it.
             _nothing if self._is_entered else self._attach_bill,
             lambda exc: call_log.broke_off(self.name, where(self._target)[0], exc),
-            self._call,
+            call,
         )
 
     def _watched(
         self,
-        watchers: tuple[Observer, ...],
         messages: list[dict[str, Any]],
         temperature: float | None,
         max_tokens: int | None,
@@ -364,17 +354,16 @@ class Run:
         options: dict[str, Any],
         *,
         is_stream: bool,
-    ) -> tuple["Run", CallWatch]:
-        """This run for one call, with a ledger of the call's own, and what tells the observers of it."""
+    ) -> CallWatch | None:
+        """Where observers are told of a call; None if there are none."""
+        watchers = watchers_of_calls()
+        if not watchers:
+            return None
         model, base_url = where(self._target)
         info = CallInfo(
             self.info, model, base_url, messages, temperature, max_tokens, tools, options, is_stream
         )
-        run = object.__new__(Run)
-        vars(run).update(vars(self))
-        run._call = CallWatch(watchers, info)
-        run._meters = self._meters.beside(run._call.meter)
-        return run, run._call
+        return CallWatch(watchers, info)
 
     def _request(
         self,
@@ -411,7 +400,7 @@ class Run:
             await self._park(tariff.get_ready())
         hold = self._meters.try_keep(max_tokens)
         if not isinstance(hold, Hold):
-            hold = await self._room_made(hold, lambda: self._meters.try_keep(max_tokens))
+            hold = await self._room_made(hold, lambda: self._meters.try_keep(max_tokens), None)
         return Kept(self._meters, hold)
 
     def can_pay(
@@ -420,18 +409,20 @@ class Run:
         """Whether the budgets can pay for this call beside the calls that are kept back."""
         return self._meters.can_pay(self._request(messages, max_tokens, tools, 1, is_stream=False))
 
-    async def _admitted(self, request: Request) -> Hold:
+    async def _admitted(self, request: Request, meters: Meters, call: CallWatch | None) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
         if self._is_halted():
             await _leave()
-        if (tariff := self._meters.tariff) is not None and not tariff.is_ready:
+        if (tariff := meters.tariff) is not None and not tariff.is_ready:
             await self._park(tariff.get_ready())
-        hold = self._meters.try_hold(request)
+        hold = meters.try_hold(request)
         if isinstance(hold, Hold):  # nearly always
             return hold
-        return await self._room_made(hold, lambda: self._meters.try_hold(request))
+        return await self._room_made(hold, lambda: meters.try_hold(request), call)
 
-    async def _room_made(self, room: Room, try_hold: Callable[[], Hold | Room]) -> Hold:
+    async def _room_made(
+        self, room: Room, try_hold: Callable[[], Hold | Room], call: CallWatch | None
+    ) -> Hold:
         """Wait in the queue of one room after the other until `try_hold` finds place in all."""
         hold: Hold | Room = room
         loop = asyncio.get_running_loop()
@@ -447,15 +438,19 @@ class Run:
         finally:
             room.wake_next()  # there may be room for one more
         seconds = loop.time() - began
-        if self._call is not None:
-            self._call.tell(lambda span: span.waiting(seconds))
+        if call is not None:
+            call.tell(lambda span: span.waiting(seconds))
         call_log.waited(self.name, seconds)
         return hold
 
     def _retrying(
-        self, attempt: Callable[[], Awaitable[T]], is_final: Callable[[Exception], bool] | None = None
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        call: CallWatch | None,
+        is_final: Callable[[Exception], bool] | None = None,
     ) -> Awaitable[T]:
-        return retrying(attempt, self._retry, pause=self._pause, stopped=self._is_halted, is_final=is_final)
+        pause = self._pause if call is None else partial(self._pause, call=call)
+        return retrying(attempt, self._retry, pause=pause, stopped=self._is_halted, is_final=is_final)
 
     def _default_max_tokens(self) -> int:
         default = getattr(self._target, "default_max_tokens", None)
@@ -468,9 +463,11 @@ class Run:
                 return True
         return False
 
-    async def _pause(self, seconds: float, attempt: int, error: Exception) -> None:
-        if self._call is not None:
-            self._call.tell(lambda span: span.retrying(attempt, error, seconds), error)
+    async def _pause(
+        self, seconds: float, attempt: int, error: Exception, call: CallWatch | None = None
+    ) -> None:
+        if call is not None:
+            call.tell(lambda span: span.retrying(attempt, error, seconds), error)
         attempts = self._retry.max_retries + 1
         call_log.retrying(self.name, where(self._target)[0], attempt, attempts, error, seconds)
         for level in self._levels:

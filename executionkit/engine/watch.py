@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import fields
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
-from executionkit.cost import UNLIMITED, minus
-from executionkit.engine.budget import Meter
+from executionkit.cost import UNLIMITED, CostTracker, minus
 from executionkit.engine.spans import Spans
 from executionkit.observe import CallInfo, CallSpan, Observer, RunInfo, RunSpan, ToolInfo, ToolSpan
 from executionkit.responses import LLMResponse
@@ -28,17 +26,17 @@ def info_of(name: str, provider: object, max_cost: TokenUsage) -> RunInfo:
 
 def where(provider: object) -> tuple[str | None, str | None]:
     """The model and the base URL of a provider, as far as it says."""
-    model = base_url = None
-    with suppress(Exception):  # a provider of the user's, which may compute them
-        model = getattr(provider, "model", None)
-        base_url = _bare(getattr(provider, "base_url", None))
-    return model if isinstance(model, str) else None, base_url
+    try:
+        model: object = getattr(provider, "model", None)
+        base_url: object = getattr(provider, "base_url", None)
+    except Exception:  # noqa: BLE001 - a provider of the user's, which may compute them
+        return None, None
+    return model if isinstance(model, str) else None, _bare(base_url) if isinstance(base_url, str) else None
 
 
-def _bare(url: object) -> str | None:
+@lru_cache(maxsize=256)
+def _bare(url: str) -> str:
     """A URL without what may be a credential: user, password, query and fragment."""
-    if not isinstance(url, str):
-        return None
     # Everywhere: the path of a gateway may be the URL of the server behind it.
     return _USER.sub("", url.partition("?")[0].partition("#")[0])
 
@@ -75,18 +73,18 @@ class RunWatch:
     Args:
         watchers: The observers.
         info: The description of the run.
-        meter: Its ledger.
+        tracker: Its ledger.
     """
 
-    def __init__(self, watchers: tuple[Observer, ...], info: RunInfo, meter: Meter) -> None:
+    def __init__(self, watchers: tuple[Observer, ...], info: RunInfo, tracker: CostTracker) -> None:
         self.info = info
-        self._meter = meter
-        self._before = meter.tracker.to_usage()
+        self._tracker = tracker
+        self._before = tracker.to_usage()
         self._spans: Spans[RunSpan] = Spans(watchers, lambda observer: observer.run(info))
 
     def end(self, exc: BaseException | None, result: PatternResult[Any] | None) -> None:
         """Tell the observers of the end, with the exception that leaves the run, or its result."""
-        usage = minus(self._meter.tracker.to_usage(), self._before)
+        usage = minus(self._tracker.to_usage(), self._before)
         figures = {} if result is None or exc is not None else figures_of(result)
         self._spans.tell(lambda span: span.ended(usage, exc, figures), exc)
         self._spans.close(exc)
@@ -100,7 +98,7 @@ class CallWatch:
         info: The description of the call.
 
     Attributes:
-        meter: A ledger that the call alone is charged to.
+        ledger: A ledger that the call alone is charged to.
     """
 
     _spans: Spans[CallSpan] | None = None
@@ -108,7 +106,7 @@ class CallWatch:
     def __init__(self, watchers: tuple[Observer, ...], info: CallInfo) -> None:
         self._watchers = watchers
         self._info = info
-        self.meter: Meter = Meter(info.run.name, UNLIMITED, None)
+        self.ledger: CostTracker = CostTracker()
 
     def begin(self) -> None:
         """The call begins."""
@@ -126,7 +124,7 @@ class CallWatch:
         if spans is None:  # a stream that was never entered
             return
         exc = outcome if isinstance(outcome, BaseException) else None
-        usage = self.meter.tracker.to_usage()
+        usage = self.ledger.to_usage()
         spans.tell(lambda span: span.spent(usage))
         if isinstance(outcome, LLMResponse):
             spans.tell(lambda span: span.answered(outcome))

@@ -219,7 +219,8 @@ class Attempts(Generic[T]):
         return known if known in following else following[0]
 
     def _charge(self, rung: Rung, before: TokenUsage, run: Run) -> None:
-        self.rung_costs[rung] = self.rung_costs.get(rung, TokenUsage()) + minus(run.usage, before)
+        spent, earlier = minus(run.usage, before), self.rung_costs.get(rung)
+        self.rung_costs[rung] = spent if earlier is None else earlier + spent
 
     async def _read(self, reply: LLMResponse) -> T:
         found, self.mended = read_json(reply)
