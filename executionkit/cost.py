@@ -15,7 +15,7 @@ from executionkit.types import TokenUsage, usd_of
 
 UNLIMITED: Final = TokenUsage()
 
-Counts: TypeAlias = tuple[int, int, int, int]
+Counts: TypeAlias = tuple[int | None, int | None, int, int]
 """The tokens of a reply: input and output as the server reported them, then estimates of those it did not."""
 
 
@@ -158,8 +158,8 @@ def add_reply(tracker: CostTracker, counts: Counts, usd: Decimal | None, bound: 
         bound: The most that it may cost, which is taken for its price against a budget; None if not known.
     """
     spent_in, spent_out, estimated_in, estimated_out = counts
-    tracker._input += spent_in
-    tracker._output += spent_out
+    tracker._input += spent_in or 0
+    tracker._output += spent_out or 0
     estimates, dollars = tracker._estimates, tracker._dollars
     if estimated_in or estimated_out:
         estimates.input_tokens += estimated_in
@@ -177,8 +177,8 @@ def counts_of(response: LLMResponse) -> Counts:
     """The tokens of a response, reported and estimated."""
     spent_in, spent_out = response.reported_input_tokens, response.reported_output_tokens
     return (
-        spent_in or 0,
-        spent_out or 0,
+        spent_in,
+        spent_out,
         response.input_tokens if spent_in is None else 0,
         response.output_tokens or estimated_tokens(response) if spent_out is None else 0,
     )

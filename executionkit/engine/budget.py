@@ -17,6 +17,7 @@ from executionkit._text import size_of
 from executionkit.cost import (
     UNLIMITED,
     CostTracker,
+    Counts,
     Tokens,
     add_reply,
     counts_of,
@@ -346,19 +347,22 @@ class Meter:
             figures += f", and {self.room.kept_calls:,} kept back for closing answers"
         return figures
 
-    def learn(self, hold: Hold, reply: LLMResponse, usd: Decimal | None, *, unfinished: bool) -> None:
+    def learn(
+        self, hold: Hold, reply: LLMResponse, counts: Counts, usd: Decimal | None, *, unfinished: bool
+    ) -> None:
         """Learn from a reply that was counted, or from a part of one, how large replies and prompts are."""
+        reported, written, _, _ = counts
         if hold.output_tokens:
-            beyond = reply.output_tokens - hold.output_tokens + hold.overrun
+            known = reply.output_tokens if written is None else written
+            beyond = known - hold.output_tokens + hold.overrun
             self.room.overrun = max(self.room.overrun, beyond)
         if unfinished:
             # The server may have written, and bill, more than has arrived: all that was set aside is spent.
-            known = reply.reported_output_tokens or reply.output_tokens
+            known = written or reply.output_tokens
             self.estimates.output_tokens += max(0, hold.output_tokens - known)
             if hold.usd is not None and usd is not None and usd < hold.usd:
                 self.estimates.usd = EXACT.add(self.estimates.usd, EXACT.subtract(hold.usd, usd))
         if hold.prompt_bytes:
-            reported = reply.reported_input_tokens
             if reported is None and not reply.input_tokens:
                 self.estimates.input_tokens += _likely_tokens(hold.prompt_bytes, hold.parts)
             self.room.learn(hold, reported)
@@ -601,7 +605,7 @@ class Meters:
         if hold.output_tokens or hold.prompt_bytes:  # else nothing was set aside, and nothing is learnt
             for meter in self._meters:
                 meter.room.settle(hold)
-                meter.learn(hold, reply, usd, unfinished=unfinished)
+                meter.learn(hold, reply, counts, usd, unfinished=unfinished)
         return fault
 
     def charge_failed(self, reply: LLMResponse | None) -> BrokenPricesError | None:

@@ -25,13 +25,8 @@ def add_usage(attributes: dict[str, Any], of: str, usage: TokenUsage, *, without
         value = getattr(usage, name)
         if value or not without_zeros:
             attributes[f"{names.OWN}{of}.{name}"] = value
-    if (usd := usd_of(usage)) is not None:
-        attributes[f"{names.OWN}{of}.usd"] = usd
-
-
-def usd_of(usage: TokenUsage) -> float | None:
-    """The dollars in a spend or a budget; None if they are not known."""
-    return None if usage.usd is None else float(usage.usd)
+    if usage.usd is not None:
+        attributes[f"{names.OWN}{of}.usd"] = float(usage.usd)
 
 
 def add_request(attributes: dict[str, Any], info: CallInfo) -> None:
@@ -68,32 +63,33 @@ def add_spent(attributes: dict[str, Any], usage: TokenUsage) -> None:
     """Add what was counted for a call, so that the spans of a run's calls add up to what it spent."""
     attributes[names.INPUT_TOKENS] = usage.input_tokens
     attributes[names.OUTPUT_TOKENS] = usage.output_tokens
-    if (usd := usd_of(usage)) is not None:
-        attributes.update(dict.fromkeys(names.COSTS, usd))
+    if usage.usd is not None:
+        attributes.update(dict.fromkeys(names.COSTS, float(usage.usd)))
 
 
-def add_reply(attributes: dict[str, Any], reply: LLMResponse, *, is_whole: bool) -> None:
-    """Add what a reply says of itself. One that broke off has no finish reason."""
-    if is_whole:
-        attributes[names.FINISH_REASONS] = (
-            (short(reply.finish_reason), *(short(each.finish_reason) for each in reply.alternatives))
-            if reply.alternatives
-            else (short(reply.finish_reason),)
-        )
+def reasons_of(reply: LLMResponse) -> tuple[str, ...]:
+    """Why the model stopped writing, for each choice of a reply."""
+    if not reply.alternatives:
+        return (short(reply.finish_reason),)
+    return tuple(short(each.finish_reason) for each in (reply, *reply.alternatives))
+
+
+def origin_of(reply: LLMResponse) -> dict[str, str]:
+    """The identifier and the model in the body of a reply."""
+    if not is_object(reply.raw):
+        return {}
+    found = {names.RESPONSE_ID: reply.raw.get("id"), names.RESPONSE_MODEL: reply.raw.get("model")}
+    return {name: short(value) for name, value in found.items() if isinstance(value, str) and value}
+
+
+def parts_of(reply: LLMResponse) -> dict[str, int]:
+    """The parts of a reply's tokens that were read from a cache, written to it, or spent on reasoning."""
     found = {
-        names.RESPONSE_ID: in_body(reply, "id"),
-        names.RESPONSE_MODEL: in_body(reply, "model"),
         names.CACHE_READ_TOKENS: reply.cached_tokens,
-        names.CACHE_WRITE_TOKENS: written_tokens(reply),
+        names.CACHE_WRITE_TOKENS: _written_tokens(reply),
         names.REASONING_TOKENS: reply.reasoning_tokens,
     }
-    attributes.update({name: value for name, value in found.items() if value})
-
-
-def in_body(reply: LLMResponse, name: str) -> str | None:
-    """A text in the body of a reply."""
-    value = reply.raw.get(name) if is_object(reply.raw) else None
-    return short(value) if isinstance(value, str) and value else None
+    return {name: count for name, count in found.items() if count}
 
 
 def short(text: str) -> str:
@@ -101,7 +97,7 @@ def short(text: str) -> str:
     return text[:_MOST]
 
 
-def written_tokens(reply: LLMResponse) -> int:
+def _written_tokens(reply: LLMResponse) -> int:
     """The part of the prompt that was written to a cache."""
     written = token_count(reply.usage.get("cache_creation_input_tokens"))
     details = reply.usage.get("prompt_tokens_details")

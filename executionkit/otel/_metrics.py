@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from executionkit.otel import _names as names
-from executionkit.otel._attributes import written_tokens
-from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
 
 if TYPE_CHECKING:
@@ -42,11 +40,17 @@ class Instruments:
         tokens = meter.create_counter
         self._input = tokens(names.INFERENCE_INPUT, "{token}", "Tokens of prompts.")
         self._output = tokens(names.INFERENCE_OUTPUT, "{token}", "Tokens of replies.")
-        self._cached = tokens(names.INFERENCE_CACHE_READ, "{token}", "Tokens of prompts read from a cache.")
-        self._written = tokens(
-            names.INFERENCE_CACHE_WRITE, "{token}", "Tokens of prompts written to a cache."
-        )
-        self._reasoned = tokens(names.INFERENCE_REASONING, "{token}", "Tokens of replies spent on reasoning.")
+        self._parts = {
+            names.CACHE_READ_TOKENS: tokens(
+                names.INFERENCE_CACHE_READ, "{token}", "Tokens of prompts read from a cache."
+            ),
+            names.CACHE_WRITE_TOKENS: tokens(
+                names.INFERENCE_CACHE_WRITE, "{token}", "Tokens of prompts written to a cache."
+            ),
+            names.REASONING_TOKENS: tokens(
+                names.INFERENCE_REASONING, "{token}", "Tokens of replies spent on reasoning."
+            ),
+        }
 
     def call(
         self,
@@ -54,22 +58,17 @@ class Instruments:
         seconds: float,
         first: float | None,
         usage: TokenUsage,
-        reply: LLMResponse | None,
+        parts: Mapping[str, int],
     ) -> None:
-        """Record a call of the model."""
+        """Record a call of the model, with the parts of its tokens by the name of their attribute."""
         self._call.record(seconds, attributes)
         if first is not None:
             self._first.record(first, attributes)
         counted = {**attributes, names.MODALITY: names.UNKNOWN}
         self._input.add(usage.input_tokens, counted)
         self._output.add(usage.output_tokens, counted)
-        if reply is not None:
-            if cached := reply.cached_tokens:
-                self._cached.add(cached, counted)
-            if written := written_tokens(reply):
-                self._written.add(written, counted)
-            if reasoned := reply.reasoning_tokens:
-                self._reasoned.add(reasoned, counted)
+        for name, count in parts.items():
+            self._parts[name].add(count, counted)
 
     def run(self, attributes: Attributes, seconds: float) -> None:
         """Record a run."""

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan
 from executionkit.otel import _names as names
 from executionkit.otel._attributes import (
-    add_reply,
     add_request,
     add_spent,
     add_usage,
     error_type,
-    in_body,
+    origin_of,
+    parts_of,
+    reasons_of,
     short,
 )
-from executionkit.otel._endpoint import endpoint_of
+from executionkit.otel._endpoint import labels_of
 from executionkit.otel._telemetry import Telemetry
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
@@ -85,10 +86,8 @@ class Scope:
             self._span.set_attribute(names.ERROR_TYPE, error_type(error))
             self._span.set_status(self._telemetry.status_of(error))
 
-    def _measured_by(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        if self._error is not None:
-            attributes[names.ERROR_TYPE] = error_type(self._error)
-        return attributes
+    def _measured_by(self, labels: Mapping[str, Any]) -> Mapping[str, Any]:
+        return labels if self._error is None else {**labels, names.ERROR_TYPE: error_type(self._error)}
 
     def _measure(self, seconds: float) -> None:
         """Record the metrics."""
@@ -129,10 +128,8 @@ class CallScope(Scope, CallSpan):
     """The span of a call of the model, its retries included."""
 
     def __init__(self, telemetry: Telemetry, info: CallInfo) -> None:
-        self._labels: dict[str, Any] = {names.OPERATION: names.CHAT, **endpoint_of(info.base_url)}
-        if info.model is not None:
-            self._labels[names.REQUEST_MODEL] = info.model
-        attributes = dict(self._labels)
+        self._labels = labels_of(info.model, info.base_url)
+        attributes: dict[str, Any] = {**self._labels}
         add_request(attributes, info)
         if telemetry.content:
             from executionkit.otel import _content as content
@@ -180,23 +177,25 @@ class CallScope(Scope, CallSpan):
         self._fail(error)
 
     def _measure(self, seconds: float) -> None:
-        reply, labels = self._reply, self._labels
-        span = self._span
+        reply, span = self._reply, self._span
+        origin = {} if reply is None else origin_of(reply)
+        parts = {} if reply is None else parts_of(reply)
         if span.is_recording():
-            attributes: dict[str, Any] = {names.FINISH_REASONS: (names.FAILED,)}
+            is_broken = self._error is not None
+            reasons = (names.FAILED,) if reply is None or is_broken else reasons_of(reply)
+            attributes: dict[str, Any] = {names.FINISH_REASONS: reasons, **origin, **parts}
+            add_spent(attributes, self._usage)
             if self._first is not None:
                 attributes[names.TIME_TO_FIRST_CHUNK] = self._first
-            add_spent(attributes, self._usage)
-            if reply is not None:
-                add_reply(attributes, reply, is_whole=self._error is None)
-                if self._telemetry.content:
-                    from executionkit.otel import _content as content
+            if reply is not None and self._telemetry.content:
+                from executionkit.otel import _content as content
 
-                    attributes[names.OUTPUT_MESSAGES] = content.reply_as_json(reply)
+                attributes[names.OUTPUT_MESSAGES] = content.reply_as_json(reply)
             span.set_attributes(attributes)
-        if reply is not None and (model := in_body(reply, "model")) is not None:
-            labels[names.RESPONSE_MODEL] = model
-        self._telemetry.instruments.call(self._measured_by(labels), seconds, self._first, self._usage, reply)
+        labels = self._labels
+        if names.RESPONSE_MODEL in origin:
+            labels = {**labels, names.RESPONSE_MODEL: origin[names.RESPONSE_MODEL]}
+        self._telemetry.instruments.call(self._measured_by(labels), seconds, self._first, self._usage, parts)
 
 
 class ToolScope(Scope, ToolSpan):
