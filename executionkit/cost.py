@@ -57,10 +57,6 @@ class Dollars:
         if self.known is None:
             self.known = ZERO
 
-    def add_unknown(self) -> None:
-        """Note that something has no price, and may have cost anything."""
-        self.is_complete = self.is_bounded = False
-
 
 class CostTracker:
     """A running total of tokens, calls and dollars, as providers reported and priced them.
@@ -132,7 +128,7 @@ class CostTracker:
         if usage.usd is not None:
             self._dollars.add(max(ZERO, usage.usd))
         elif usage.input_tokens > 0 or usage.output_tokens > 0 or usage.llm_calls > 0:
-            self._dollars.add_unknown()
+            self._dollars.is_complete = self._dollars.is_bounded = False
         self._input += max(0, usage.input_tokens)
         self._output += max(0, usage.output_tokens)
         self._calls += max(0, usage.llm_calls)
@@ -167,7 +163,7 @@ def add_reply(tracker: CostTracker, counts: Counts, usd: Decimal | None, bound: 
     if usd is not None:
         dollars.add(usd)
     elif bound is None:
-        dollars.add_unknown()
+        dollars.is_complete = dollars.is_bounded = False
     else:
         dollars.is_complete = False
         estimates.usd = EXACT.add(estimates.usd, bound)

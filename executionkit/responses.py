@@ -224,7 +224,7 @@ class LLMResponse(Brief):
         values["usage"], values["headers"] = plain(self.usage), dict(self.headers)
         return rebuild, (type(self), values)
 
-    def _count(self, *names: str) -> int | None:
+    def _count(self, names: Iterable[str]) -> int | None:
         found = None
         for name in names:
             value = self.usage.get(name)
@@ -251,12 +251,12 @@ class LLMResponse(Brief):
 
     def _output(self) -> int | None:
         """Output tokens: what was counted, or more where the total or the reasoning shows more."""
-        counted = self._count(*_OUTPUT)
+        counted = self._count(_OUTPUT)
         if _MORE.isdisjoint(self.usage):
             return counted
         spent = max(counted or 0, self.reasoning_tokens)
-        total = self._count("total_tokens")
-        prompt = None if total is None else self._count(*_INPUT)
+        total = token_count(self.usage.get("total_tokens"))
+        prompt = None if total is None else self._count(_INPUT)
         if total is not None and prompt is not None and total - prompt > spent:
             # Where the prompt is counted without what was read from a cache, the total has that as well.
             cached = sum(token_count(self.usage.get(name)) or 0 for name in _CACHED)
@@ -272,7 +272,7 @@ class LLMResponse(Brief):
     @property
     def reported_input_tokens(self) -> int | None:
         """Prompt tokens as the server counted them; None if it did not report them."""
-        return None if self.usage.get("estimated") is True else self._count(*_INPUT)
+        return None if self.usage.get("estimated") is True else self._count(_INPUT)
 
     @property
     def reported_output_tokens(self) -> int | None:
@@ -286,7 +286,7 @@ class LLMResponse(Brief):
     @property
     def input_tokens(self) -> int:
         """Prompt tokens, reported or estimated; 0 if there is no count."""
-        return self._count(*_INPUT) or 0
+        return self._count(_INPUT) or 0
 
     @property
     def output_tokens(self) -> int:

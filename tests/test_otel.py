@@ -21,6 +21,7 @@ from executionkit import (
     MockProvider,
     Provider,
     ProviderError,
+    Rates,
     TextDelta,
     TokenUsage,
     ToolCall,
@@ -98,6 +99,21 @@ async def test_a_pipe_with_a_retry_a_tool_and_spans_of_the_user_is_one_tree() ->
     assert pipes["executionkit.usage.llm_calls"] == endpoint.ledger.calls == 6
     assert attributes(traces.named("invoke_workflow consensus")[0])["executionkit.agreement_ratio"] == 1.0
     assert attributes(traces.named("invoke_agent")[0])["executionkit.rounds"] == 2
+
+
+async def test_the_dollars_of_the_calls_are_those_of_the_result() -> None:
+    with traced() as traces:
+        provider = MockProvider(["Paris"] * 3, usage=USAGE, prices=Rates(input="0.15", output="0.60"))
+        result = await consensus(provider, QUESTION, num_samples=3, max_cost=TokenUsage(usd="0.01"))
+    for name in ("operation.cost", "gen_ai.usage.cost"):
+        assert (
+            total(traces.chats, name) == pytest.approx(float(result.cost.usd or 0)) == pytest.approx(8.1e-05)
+        )
+    run = attributes(traces.spans[0])
+    assert (run["executionkit.usage.usd"], run["executionkit.budget.usd"]) == (
+        float(result.cost.usd or 0),
+        0.01,
+    )
 
 
 async def test_each_of_50_parallel_runs_has_its_own_tree_and_conversation() -> None:
