@@ -250,6 +250,22 @@ async def test_a_call_says_what_is_sent_and_each_retry() -> None:
     assert call.heard("spent") == (TokenUsage(llm_calls=3),)
 
 
+async def test_a_call_is_charged_for_failures_that_the_server_bills_and_not_for_what_was_never_sent() -> None:
+    usage = {"prompt_tokens": 30, "completion_tokens": 20}
+    broken = {"message": {"role": "assistant", "content": "half"}, "finish_reason": "error"}
+    billed = Fault.status(200, body={"choices": [broken], "usage": usage})
+    watcher = Watcher()
+    with observe(watcher):
+        with LocalEndpoint([billed, LLMResponse("a", usage=usage)]) as endpoint:
+            async with Provider(endpoint.base_url, "m") as provider, Run("r", provider, retry=NO_WAIT) as run:
+                await run.complete(MESSAGES)
+        assert spent(watcher.of("call")) == run.usage == TokenUsage(60, 40, 2)
+        unsent = MockProvider([ProviderError("no route", dispatched=False), LLMResponse("a", usage=usage)])
+        async with Run("r", unsent, retry=NO_WAIT) as run:
+            await run.complete(MESSAGES)
+    assert spent(watcher.of("call")[1:]) == run.usage == TokenUsage(30, 20, 1)
+
+
 async def test_a_call_that_a_budget_refuses_is_told_of() -> None:
     watcher = Watcher()
     budget = TokenUsage(llm_calls=1)
