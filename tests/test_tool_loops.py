@@ -256,7 +256,8 @@ class ToolLoops(Interleaving):
             assert error is None or isinstance(error, (ExecutionKitError, OSError, TypeError))
         for tag, task in self.closing_loops:
             error = None if task.cancelled() else task.exception()
-            if isinstance(error, BudgetExhaustedError) and not self.ceiling.input_tokens:
+            prompts_count = self.ceiling.input_tokens or self.ceiling.usd  # and are not kept back
+            if isinstance(error, BudgetExhaustedError) and not prompts_count:
                 # It had begun only if its closing call was kept back, which then failed at the endpoint.
                 closings = [e for e in self.loops_endpoint.closing if e.tag == tag and failed(e)]
                 assert error.cost.llm_calls == 0 or closings
