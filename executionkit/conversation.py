@@ -323,8 +323,10 @@ class Conversation(Displayed):
         except TypeError as exc:
             raise ValueError(f"data must be what Conversation.to_dict returned: {exc}") from None
         assumed = estimates_of(chat._tracker)
-        assumed.input_tokens, assumed.output_tokens = before.input_tokens, before.output_tokens
-        assumed.usd = before.usd or ZERO
+        # Negative amounts would allow more than the ceiling.
+        assumed.input_tokens = max(0, before.input_tokens)
+        assumed.output_tokens = max(0, before.output_tokens)
+        assumed.usd = max(ZERO, before.usd or ZERO)
         return chat
 
     @contextmanager

@@ -16,8 +16,8 @@ class PriceBook(Protocol):
     """Knows what replies cost. Any object with these two methods will do.
 
     Both are called with the provider's `model` and `base_url`, between two steps of the event loop, so they
-    must not block. An exception, or anything but an amount of at least 0 or None, ends the run with a
-    `PatternError`.
+    must not block. An exception, or anything but None or an amount from 0 to below 10^20, ends the run with
+    a `PatternError`.
     """
 
     def usd(self, response: LLMResponse, *, model: str, base_url: str) -> Decimal | None:

@@ -1,7 +1,6 @@
 """The reply of a model: `LLMResponse`, and the `ToolCall`s in it."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
@@ -9,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from executionkit._display import Brief
-from executionkit._dollars import EXACT, dollars
+from executionkit._dollars import EXACT, TOO_DEAR, dollars
 from executionkit._json import STRICT, is_mapping, plain
 
 _T = TypeVar("_T")
@@ -27,6 +26,7 @@ _MORE = frozenset({"total_tokens", "reasoning_tokens", "completion_tokens_detail
 """The counts that may show more output than was counted as such."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_TOO_MANY = 10**15
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -63,17 +63,18 @@ def is_thought(part: object) -> bool:
 def token_count(value: object) -> int | None:
     """Read a token count as servers send it; None if it is not a count.
 
-    Integers, finite floats and strings of digits are counts. Null, booleans, negative numbers and anything
-    else are not. So a broken usage block can't make a paid reply fail, and can't reduce the cost.
+    Integers, floats and strings of digits are counts. Null, booleans, negative numbers, numbers from 10^15 on
+    and anything else are not. So a broken usage block can't make a paid reply fail, and can't reduce the
+    cost.
     """
     if type(value) is int:  # nearly always, and several times a reply; a boolean is no count
-        return value if value >= 0 else None
+        return value if 0 <= value < _TOO_MANY else None
     if isinstance(value, str):
         try:
             value = float(value)
         except ValueError:
             return None
-    if isinstance(value, float) and math.isfinite(value) and value >= 0:
+    if isinstance(value, float) and 0 <= value < _TOO_MANY:  # NaN is not
         return int(value)
     return None
 
@@ -86,7 +87,7 @@ def _amount(value: object) -> Decimal | None:
         amount = dollars(value, "")
     except ValueError:
         return None
-    return amount if amount >= 0 else None
+    return amount if 0 <= amount < TOO_DEAR else None
 
 
 def _read_arguments(given: object) -> tuple[dict[str, Any], str | None]:
@@ -316,19 +317,19 @@ class LLMResponse(Brief):
         It stands in the usage (`cost` of OpenRouter and others, `cost_in_usd_ticks` of xAI), or in the header
         that LiteLLM sends. A zero in that header means that LiteLLM does not know the model.
         """
-        if (told := self.usage.get("cost_in_usd_ticks")) is not None:
-            ticks = _amount(told)
-            return None if ticks is None else ticks.scaleb(-10, EXACT)
-        if (told := self.usage.get("cost", self.usage.get("estimated_cost"))) is not None:
+        if (ticks := _amount(self.usage.get("cost_in_usd_ticks"))) is not None:
+            return _amount(ticks.scaleb(-10, EXACT))
+        for told in (self.usage.get("cost"), self.usage.get("estimated_cost")):
             cost = _amount(told.get("total_cost") if isinstance(told, Mapping) else told)
-            if cost is not None and self.usage.get("is_byok") is True:
-                # The fee of OpenRouter alone: the model is paid for on the user's own account with its maker.
-                details = self.usage.get("cost_details")
-                own = details.get("upstream_inference_cost") if isinstance(details, Mapping) else None
-                upstream = _amount(own)
-                return None if upstream is None else EXACT.add(cost, upstream)
-            if cost is not None:
+            if cost is None:
+                continue
+            if self.usage.get("is_byok") is not True:
                 return cost
+            # The fee of OpenRouter alone: the model is paid for on the user's own account with its maker.
+            details = self.usage.get("cost_details")
+            own = details.get("upstream_inference_cost") if isinstance(details, Mapping) else None
+            upstream = _amount(own)
+            return None if upstream is None else EXACT.add(cost, upstream)
         return _amount(self.headers.get("x-litellm-response-cost")) or None
 
     @property

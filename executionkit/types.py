@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -108,11 +109,11 @@ class TokenUsage:
         input_tokens: Prompt tokens as the server counts them.
         output_tokens: Completion tokens as the server counts them.
         llm_calls: Attempts sent to the provider, failed ones included.
-        usd: The price in US dollars, exact; None if it is not known. It is given as a Decimal, an int, a text
-            or a float; a float is read as it is written.
+        usd: The price in US dollars, exact to 30 places; None if it is not known. It is given as a Decimal,
+            an int, a text or a float; a float is read as it is written.
 
     Raises:
-        ValueError: A count is no int, or `usd` no finite number.
+        ValueError: A count is no int, or `usd` no finite number below 10^40.
     """
 
     input_tokens: int = 0
@@ -134,6 +135,10 @@ class TokenUsage:
         object.__setattr__(self, "output_tokens", output_tokens)
         object.__setattr__(self, "llm_calls", llm_calls)
         object.__setattr__(self, "usd", usd if usd is None else dollars(usd, "usd"))
+
+    def __setstate__(self, state: list[Any]) -> None:
+        for name, value in zip_longest(_USAGE_FIELDS, state):  # pickles from before dollars have three
+            object.__setattr__(self, name, value)
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         if not isinstance(other, TokenUsage):
@@ -167,6 +172,9 @@ class TokenUsage:
             "llm_calls": self.llm_calls,
         }
         return counts if self.usd is None else {**counts, "usd": str(self.usd)}
+
+
+_USAGE_FIELDS = tuple(f.name for f in fields(TokenUsage))
 
 
 def usd_of(

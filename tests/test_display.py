@@ -167,7 +167,7 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
         bool: st.booleans(),
         int: COUNTS,
         float: st.floats(0, 1),
-        Decimal: st.decimals(allow_nan=False, allow_infinity=False),
+        Decimal: st.decimals(-(10**39), 10**39, allow_nan=False, allow_infinity=False),
         type(None): st.none(),
     }
     if hint in plain:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import gc
 import itertools
 import json
 import math
@@ -9,7 +10,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from decimal import Context, Decimal, Inexact, localcontext
+from decimal import Context, Decimal, FloatOperation, Inexact, Rounded, localcontext
 from typing import Any
 
 import pytest
@@ -45,9 +46,12 @@ from executionkit import (
     react_loop,
     refine_loop,
 )
+from executionkit._dollars import EXACT, fitting
+from executionkit._genai_prices import GENAI
 from executionkit.cost import minus, remaining, tighter
 from executionkit.engine.run import Run
 from executionkit.engine.tariff import Tariff
+from executionkit.provider._usage import latest_usage
 from executionkit.testing import ChatRequest, Fault, LocalEndpoint
 
 RATES = Rates(input="0.10", output="0.50", cached="0.01", reasoning="0.70", per=1_000)
@@ -75,7 +79,55 @@ def test_an_amount_is_exact_however_it_is_given(given: Any) -> None:
     assert pickle.loads(pickle.dumps(usage)) == copy.deepcopy(usage) == usage
 
 
-@pytest.mark.parametrize("given", [True, math.nan, math.inf, "nan", "-inf", "$1", "", [], 1j], ids=repr)
+def test_a_pickle_from_before_there_were_dollars_is_read() -> None:
+    old = b"\x80\x02cexecutionkit.types\nTokenUsage\nq\x00)\x81q\x01]q\x02(K\x01K\x02K\x03eb."
+    assert pickle.loads(old) == TokenUsage(1, 2, 3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**18), st.integers(1, 10**9)), min_size=1), st.randoms())
+def test_amounts_that_are_added_and_taken_away_again_leave_nothing(parts: Any, random: Any) -> None:
+    """Thirds and sevenths too, which no decimal can hold: a rest would be waited for without end."""
+    amounts = [fitting(EXACT.divide(Decimal(part), Decimal(whole))) for part, whole in parts]
+    total = Decimal(0)
+    for amount in amounts:
+        total = EXACT.add(total, amount or 0)
+    random.shuffle(amounts)
+    for amount in amounts:
+        total = EXACT.subtract(total, amount or 0)
+    assert total == 0
+
+
+async def test_prices_without_an_end_are_held_and_given_back_whole() -> None:
+    class Sevenths(HeldProvider):
+        prices = Rates(input=5, output=800, per=7)
+
+    held = Sevenths()
+    run = Ledgered("run", held, max_cost=usd(100_000))
+    tasks = [start(run, most) for most in (1, 10, 100, 3)]
+    await held.arrived(4)
+    for at in (2, 0, 3, 1):
+        held.requests[at].answer(usage=used(1, 1))
+    await asyncio.gather(*tasks)
+    assert holds_nothing(run)
+    assert run.usage.usd == 4 * Decimal("115")
+
+
+async def test_the_program_s_own_decimal_context_changes_nothing() -> None:
+    for own in (Context(prec=3), Context(traps=[Inexact, Rounded, FloatOperation])):
+        with localcontext(own):
+            rates = Rates("0.1234567", "0.9876543", per=1_000)
+            run = Run("run", mock(prices=rates), max_cost=usd("0.0900001"))
+            for _ in range(3):  # the last with its `max_tokens` lowered
+                await run.complete(MESSAGES)
+            with pytest.raises(BudgetExhaustedError):
+                await run.complete(MESSAGES)
+            assert run.usage.usd == Decimal("0.096296268")
+            assert str(usd("1234.56")).endswith("$1,234.56")
+
+
+@pytest.mark.parametrize(
+    "given", [True, math.nan, math.inf, "nan", "-inf", "$1", "", [], 1j, "1e40", "-1e9999999"], ids=repr
+)
 def test_what_is_no_amount_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match=r"^usd must be a finite number of dollars"):
         usd(given)
@@ -92,8 +144,9 @@ def test_what_is_no_amount_is_refused(given: Any) -> None:
         (usd(0), "0 calls, 0 + 0 tokens, $0"),
         (usd(-1), "0 calls, 0 + 0 tokens, -$1.00"),
         (usd("0.99999"), "0 calls, 0 + 0 tokens, $1.00"),
-        (usd("1e-900"), "0 calls, 0 + 0 tokens, $1.00e-900"),
+        (usd("1e-900"), "0 calls, 0 + 0 tokens, $1.00e-30"),
         (TokenUsage(llm_calls=10**5000), "more than 10^19 calls, 0 + 0 tokens"),
+        (usd("-12e30"), "0 calls, 0 + 0 tokens, -$1.20e+31"),
     ],
 )
 def test_a_usage_is_shown_in_words(usage: TokenUsage, text: str) -> None:
@@ -184,6 +237,9 @@ def test_rates_are_checked(wrong: dict[str, Any]) -> None:
         ({}, {"x-litellm-response-cost": "3.45e-05"}, "0.0000345"),
         ({}, {"x-litellm-response-cost": "0.0"}, None),
         ({}, {"x-litellm-response-cost": "None"}, None),
+        ({"cost": None, "estimated_cost": 0.1}, {}, "0.1"),
+        ({"cost": "1e9999999"}, {}, None),
+        ({"cost_in_usd_ticks": "1e9999999"}, {"x-litellm-response-cost": "0.2"}, "0.2"),
         ({"cost": -1}, {}, None),
         ({"cost": "nan"}, {}, None),
         ({"cost": True}, {}, None),
@@ -248,13 +304,27 @@ async def test_an_error_has_the_dollars_and_so_has_the_note_on_a_foreign_one() -
     assert failed.value.cost == TokenUsage(llm_calls=1, usd=0)
 
 
-async def test_tokens_of_a_generation_that_failed_are_paid_for() -> None:
-    body = {"error": {"message": "overloaded"}, "usage": used(20, 100)}
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        (used(20, 100), TokenUsage(100, 20, 1, usd="0.02")),
+        ({"cost": 0.3}, TokenUsage(llm_calls=1, usd="0.3")),
+    ],
+)
+async def test_a_generation_that_failed_is_paid_for(usage: Any, cost: TokenUsage) -> None:
+    body = {"error": {"message": "overloaded"}, "usage": usage}
     with LocalEndpoint([Fault.status(200, body=body)]) as endpoint:
         async with Provider(endpoint.base_url, "m", prices=RATES) as provider:
             with pytest.raises(ProviderError) as caught:
                 await consensus(provider, "q", num_samples=1, retry=ONCE)
-    assert caught.value.cost == TokenUsage(100, 20, 1, usd="0.02")
+    assert caught.value.cost == cost
+
+
+def test_a_price_below_a_dollar_is_not_lost_where_usage_comes_twice() -> None:
+    assert latest_usage({"cost": 0.0048, "prompt_tokens": 7}, {"cost": 0, "prompt_tokens": None}) == {
+        "cost": 0.0048,
+        "prompt_tokens": 7,
+    }
 
 
 async def test_a_reply_without_usage_and_a_stream_left_early_are_priced_by_estimate() -> None:
@@ -286,6 +356,8 @@ async def test_a_conversation_keeps_its_dollars() -> None:
         == (chat.usage, chat.left)
         == (TokenUsage(100, 20, 1, usd="0.02"), usd("0.03"))
     )
+    saved["estimated"] |= {"usd": "-5", "input_tokens": -5}  # no more is left than of the ceiling
+    assert Conversation.from_dict(mock(), saved, max_cost=usd("0.05")).left == usd("0.03")
     # One from before there were dollars: its total is not known, so no ceiling can be kept.
     del saved["usage"]["usd"]
     assert Conversation.from_dict(mock(), saved).usage == TokenUsage(100, 20, 1)
@@ -520,6 +592,30 @@ async def test_a_stream_whose_price_fails_is_closed_and_says_so(leaves: bool) ->
     assert caught.value.cost == kit.usage == TokenUsage(*((0, 0, 1) if leaves else (100, 20, 1)))
 
 
+async def test_an_async_price_book_is_refused_without_a_warning() -> None:
+    class Late(Book):
+        async def usd(self, response: LLMResponse, *, model: str, base_url: str) -> Decimal:
+            return Decimal(1)
+
+    with pytest.raises(PatternError, match="price book Late is wrong: its `usd` must return a Decimal"):
+        await consensus(mock(prices=Late()), "q")
+    gc.collect()
+
+
+async def test_a_price_book_that_fails_in_a_tool_ends_the_loop() -> None:
+    book = Book()
+
+    async def ask(provider: Any) -> str:
+        """Ask another model."""
+        book.answers["usd"] = ZeroDivisionError()
+        return str((await provider.complete(MESSAGES)).content)
+
+    provider = MockProvider([LLMResponse("", tool_calls=[ToolCall("1", "ask", {})]), "yes"], prices=book)
+    with pytest.raises(PatternError, match="price book Book failed"):
+        await react_loop(provider, "q", [ask])
+    assert provider.call_count == 2
+
+
 async def test_a_reply_without_a_price_counts_with_all_that_was_held_for_it() -> None:
     provider = mock(prices=Book(None))
     assert (await consensus(provider, "q", num_samples=1)).cost == TokenUsage(100, 20, 1)
@@ -544,8 +640,9 @@ async def test_a_reply_without_a_price_counts_with_all_that_was_held_for_it() ->
 async def test_a_ceiling_in_dollars_without_a_price_is_refused_before_any_call(
     provider: Any, named: str
 ) -> None:
+    again = RetryConfig(retryable=(Exception,), base_delay=3_600)  # it would not help
     with pytest.raises(ValueError, match=r"^[^?]*prices=Rates\(") as caught:
-        await consensus(provider, "q", max_cost=usd("0.05"))
+        await consensus(provider, "q", num_samples=1, min_samples=1, max_cost=usd("0.05"), retry=again)
     assert named in str(caught.value)
     with pytest.raises(ValueError, match="ceiling in dollars"):
         await checked_complete(
@@ -604,6 +701,14 @@ async def test_known_models_are_priced_by_the_package_and_unknown_ones_fail_clos
     usage = package.Usage(input_tokens=1_000, cache_read_tokens=900, output_tokens=100)
     one = package.calc_price(usage, "gpt-4o-mini", provider_id="openai").total_price
     assert result.cost == TokenUsage(3_000, 300, 3, usd=3 * one)
+    with localcontext(prec=2):
+        assert GENAI.usd(reply, model="gpt-4o-mini", base_url="https://api.openai.com/v1") == one
+    # Tokens that are written to a cache may be dearer than others: the highest price has to cover them.
+    maker = {"model": "claude-sonnet-4-5", "base_url": "https://api.anthropic.com/v1"}
+    written = LLMResponse("yes", usage={**used(100, 1_000), "cache_creation_input_tokens": 1_000})
+    dearest = GENAI.usd(written, **maker)
+    assert GENAI.at_most(**maker, input_tokens=1_000, output_tokens=100) == dearest
+    assert (dearest or 0) > (GENAI.usd(LLMResponse("yes", usage=used(100, 1_000)), **maker) or 0)
     with LocalEndpoint(["yes"]) as endpoint:
         async with Provider(endpoint.base_url, "gpt-4o-mini", prices="genai") as local:
             with pytest.raises(

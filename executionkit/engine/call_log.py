@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from typing import Final
 
+from executionkit._dollars import share_of
 from executionkit._logs import write
 from executionkit.observe import (
     CallInfo,
@@ -72,12 +73,11 @@ def broke_off(run: str, model: str | None, error: BaseException) -> None:
 
 def nearly_spent(run: str, limit: str, spent: int | Decimal, ceiling: int | Decimal) -> None:
     """A run has spent nine tenths of a limit."""
-    share = int(100 * Decimal(spent) / Decimal(ceiling))
     write(
         _log,
         logging.WARNING,
         "%s: %d %% of the budget of %s is spent, %s of %s",
-        *(run, share, limit, f"{spent:,}", f"{ceiling:,}"),
+        *(run, share_of(spent, ceiling), limit, f"{spent:,}", f"{ceiling:,}"),
         extra={
             "ek_event": "budget",
             "ek_run": run,

@@ -1,12 +1,13 @@
 """What the calls of a provider cost: its price book, asked and checked."""
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from executionkit._dollars import EXACT
+from executionkit._dollars import EXACT, TOO_DEAR, fitting
 from executionkit._genai_prices import GENAI
 from executionkit._threads import in_thread
 from executionkit.cost import estimated_tokens
@@ -17,6 +18,10 @@ from executionkit.responses import LLMResponse
 
 class BrokenPricesError(PatternError):
     """A price book failed, or gave what is no price: a mistake in code, which ends every run."""
+
+
+class NoPriceError(ValueError):
+    """A ceiling in dollars is on a model without a price."""
 
 
 class Tariff:
@@ -78,7 +83,7 @@ class Tariff:
         """The most that a call may cost.
 
         Raises:
-            ValueError: The model has no price.
+            NoPriceError: The model has no price.
             BrokenPricesError: The book failed.
         """
         usd = self._asked(
@@ -91,7 +96,7 @@ class Tariff:
             ),
         )
         if usd is None:
-            raise ValueError(
+            raise NoPriceError(
                 no_prices(f"{type(self._book).__name__} has no price", self._model, self._base_url)
             )
         return usd
@@ -105,7 +110,9 @@ class Tariff:
             return -1
         low, high = 0, most  # the one is bought, the other is not
         # Nearly all prices are linear: then the first guess is right, and the second shows it.
-        guess = int(EXACT.multiply(EXACT.divide(usd - base, full - base), Decimal(most)))
+        guess = int(
+            EXACT.multiply(EXACT.divide(EXACT.subtract(usd, base), EXACT.subtract(full, base)), Decimal(most))
+        )
         guesses = [guess + 1, guess]
         while high - low > 1:
             middle = guesses.pop() if guesses else (low + high) // 2
@@ -121,12 +128,21 @@ class Tariff:
             raise BrokenPricesError(f"{name} failed: its `{method}` raised {type(exc).__name__}") from exc
         if found is None:
             return None
-        if type(found) is not Decimal or not found.is_finite() or found < 0:
+        usd = fitting(found) if type(found) is Decimal else None
+        if usd is None or not 0 <= usd < TOO_DEAR:
+            if inspect.iscoroutine(found):
+                found.close()  # or it would warn that it was never awaited
             wanted = "a Decimal of at least 0, or None"
             raise BrokenPricesError(
-                f"{name} is wrong: its `{method}` must return {wanted}, it gave {found!r}"
+                f"{name} is wrong: its `{method}` must return {wanted}, it gave {_brief(found)}"
             )
-        return found
+        return usd
+
+
+def _brief(value: object) -> str:
+    from executionkit._display._glimpse import glimpse
+
+    return glimpse(value)
 
 
 def tariff_of(provider: object) -> Tariff | None:

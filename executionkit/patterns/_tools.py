@@ -13,6 +13,7 @@ from executionkit._logs import write
 from executionkit._prompt import Part
 from executionkit._threads import in_thread
 from executionkit.engine.parallel import look_at, spawn
+from executionkit.engine.tariff import BrokenPricesError
 from executionkit.errors import ToolError
 from executionkit.patterns._returned import Returned, returned_by
 from executionkit.patterns._tool_places import Place, Places
@@ -136,7 +137,7 @@ class Toolbox:
         if isinstance(exc, ToolError):
             return Returned(f"Error: {exc}", error=exc)
         if exc is not None:
-            if not isinstance(exc, Exception):
+            if not isinstance(exc, Exception) or isinstance(exc, BrokenPricesError):
                 raise exc
             own = exc.__cause__ if isinstance(exc, _Exited) and exc.__cause__ is not None else exc
             kind = type(own).__name__

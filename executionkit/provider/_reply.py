@@ -127,7 +127,7 @@ def with_what_came(failure: LLMError, text: str, usage: Mapping[str, Any]) -> LL
     if text:
         failure.metadata["partial_text"] = text
     counted = LLMResponse("", usage=usage)
-    if counted.total_tokens:
+    if counted.total_tokens or counted.reported_usd:
         mark_spent(failure, counted)
     return failure
 

@@ -34,7 +34,7 @@ def real_usage(found: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]
 
     Choices are left out, because what the model wrote may hold a "usage" as well.
     """
-    if any(map(token_count, found.values())):
+    if any(map(_is_figure, found.values())):
         return found
     rest = {name: value for name, value in body.items() if name != "choices"}
     for holder in islice(_objects(rest), _MOST):
@@ -66,7 +66,12 @@ def _latest(old: Any, new: Any) -> Any:
     before, after = an_object(old), an_object(new)
     if before is not None and (after is not None or new is None):
         return latest_usage(before, after or {})
-    return old if token_count(old) and not token_count(new) else new
+    return old if _is_figure(old) and not _is_figure(new) else new
+
+
+def _is_figure(value: object) -> bool:
+    """Whether a value is more than nothing; prices are less than 1."""
+    return bool(token_count(value)) or (isinstance(value, float) and 0 < value < 1)
 
 
 def _collect(holder: Mapping[str, Any], places: list[Mapping[str, Any]]) -> None:
