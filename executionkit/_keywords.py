@@ -214,6 +214,11 @@ _ELSEWHERE: Final = (
         "",
     ),
     (
+        "prompts phrasings paraphrases rephrasings wordings prompt_variants prompt_variations",
+        "variants",
+        "",
+    ),
+    (
         "retries num_retries retry_policy retry_config max_attempts attempts tries backoff max_retries",
         "",
         "set retry=RetryConfig(max_retries=...)",

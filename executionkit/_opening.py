@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from executionkit._json import a_list, an_object, is_array, is_list, is_mapping, plain
-from executionkit._prompt import Content, brief, content_of, veiled
+from executionkit._json import a_list, an_object, is_array, is_list, is_mapping, is_sequence, plain
+from executionkit._prompt import Content, Prompt, brief, content_around, content_of, veiled
 
 Messages: TypeAlias = Sequence[Mapping[str, Any]]
 """Messages in the form of the chat completions API."""
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 _INSTRUCTIONS: Final = ("system", "developer")
+_PROMPT: Final = "{prompt}"
 
 
 def opening(
@@ -42,6 +43,43 @@ def opening(
     else:
         opened.append(user_message(content))
     return with_system(opened, system)
+
+
+def openings(
+    prompt: Prompt | None, variants: object, messages: object, system: object
+) -> list[list[dict[str, Any]]]:
+    """The conversations of a prompt and of its variants, each as `opening` makes it, the prompt's first.
+
+    Args:
+        prompt: As in `opening`.
+        variants: Prompts that take its place. In a text, `{prompt}` stands for the prompt itself.
+        messages: As in `opening`.
+        system: As in `opening`.
+
+    Raises:
+        ValueError: One of the four can't be sent, two prompts are the same, or variants have no prompt.
+    """
+    first = opening(prompt, messages, system)
+    if not is_sequence(variants):
+        hint = f"; write variants=({brief(variants)},) for one" if isinstance(variants, str) else ""
+        raise ValueError(f"variants must be a tuple or list of prompts, got {brief(variants)}{hint}")
+    if variants and prompt is None:
+        raise ValueError(
+            f"variants must be empty without a prompt, whose place they take, got {brief(variants)}"
+        )
+    found: list[list[dict[str, Any]]] = [first]
+    for index, variant in enumerate(variants):
+        name = f"variants[{index}]"
+        content = content_of(variant, name)
+        if prompt is not None and isinstance(content, str) and _PROMPT in content:
+            content = content_around(content, _PROMPT, prompt, "prompt")
+        conversation = [*first[:-1], user_message(content)]
+        if conversation in found:
+            same = found.index(conversation)
+            twin = f"variants[{same - 1}]" if same else "the prompt"
+            raise ValueError(f"{name} must differ from the prompt and the other variants, it is {twin} again")
+        found.append(conversation)
+    return found
 
 
 def with_system(messages: list[dict[str, Any]], system: object) -> list[dict[str, Any]]:

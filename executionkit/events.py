@@ -77,6 +77,7 @@ class SampleDone(Brief):
         votes: How many samples so far gave this answer, this one included; 0 without an answer, and in
             `best_of_n`.
         failed: Whether it failed.
+        variant: The phrasing that asked for it: 0 is the prompt, 1 the first of its `variants`, and so on.
         cost: The spend of the pattern so far.
     """
 
@@ -84,6 +85,7 @@ class SampleDone(Brief):
     answer: object
     votes: int
     failed: bool
+    variant: int = field(default=0, kw_only=True)
     cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
 
 

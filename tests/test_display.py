@@ -350,6 +350,9 @@ async def test_a_card_has_the_figures_the_charts_and_the_lists() -> None:
     votes = page(values["consensus"])
     labels = [svg.get("aria-label") for svg in votes.iter("svg")]
     assert labels == ["Paris: 3", "Lyon: 1", "Nice: 1"]
+    phrased = ConsensusResult("Paris", agreement_by_variant=(0.5, None, 1.0))
+    labels = [svg.get("aria-label") for svg in page(phrased).iter("svg")]
+    assert labels == ["prompt: 0.50", "variant 1: no answer", "variant 2: 1.00"]
     widths = [float(bar.get("width", "")) for bar in votes.iter("rect")]
     assert widths == [100.0, 33.3, 33.3]
     (scores,) = page(values["refine_loop"]).iter("svg")

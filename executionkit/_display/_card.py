@@ -38,12 +38,14 @@ class Bars:
         rows: Each label with its number, of which None is unknown.
         marked: Position of the bar to stand out.
         most: The number of a full bar; None for the greatest of them.
+        unknown: What stands in the place of None.
     """
 
     title: str
     rows: Sequence[tuple[object, float | None]]
     marked: int = 0
     most: float | None = None
+    unknown: str = "not judged"
 
     def lengths(self) -> list[float]:
         """The length of each bar, in [0, 1]."""
@@ -117,6 +119,13 @@ class Card:
         """Add a figure, unless it says nothing: None, False, 0 or ""."""
         if value is not None and value is not False and value != 0 and value != "":
             self.figures.append(Figure(label, value, brief))
+
+    def by_variant(self, title: str, shares: Sequence[float | None], unknown: str) -> None:
+        """Add bars for a prompt and its variants, the best of which stands out; nothing without variants."""
+        if shares:
+            names = ["prompt", *(f"variant {number}" for number in range(1, len(shares)))]
+            best = max(range(len(shares)), key=lambda index: finite(shares[index]))
+            self.charts.append(Bars(title, list(zip(names, shares, strict=True)), best, 1.0, unknown))
 
     def score(self, score: float | None) -> None:
         """Add a score in [0, 1]; None is no score."""

@@ -99,7 +99,7 @@ class _Page:
         for index, (label, each) in enumerate(bars.rows[:_MOST_BARS]):
             shown = self.text(label if isinstance(label, str) else glimpse(label, 60), 60)
             self._left -= 2 * len(shown.encode())  # it is in the drawing's two labels as well
-            count = "not judged" if each is None else number(each)
+            count = bars.unknown if each is None else number(each)
             weight, opacity = ("bold", 1) if index == bars.marked else ("normal", 0.45)
             size = f'width="{100 * lengths[index]:.1f}" height="10"'
             drawing = (

@@ -65,7 +65,7 @@ class _Pen:
             style, shade = ("bold", "") if index == bars.marked else ("", "dim")
             bar = _text(("#" if self._ascii else "█") * round(self._bar * lengths[index]), style=shade)
             bar.no_wrap = True
-            count = _text("not judged" if each is None else words(each))
+            count = _text(bars.unknown if each is None else words(each))
             name = _line(label if isinstance(label, str) else glimpse(label, 60), 60, style)
             table.add_row(name, bar, count)
         table.columns[1].min_width = self._bar

@@ -1,11 +1,13 @@
-"""Sampling replies to one conversation: bounded, in sample order, several to a request where it can be."""
+"""Sampling replies to a conversation, or to several in turn: bounded, in sample order, with choices."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
 from executionkit._refusals import MOST_CHOICES, fewer_choices
+from executionkit._warning import warn_the_caller
+from executionkit.engine.bill import add_note
 from executionkit.engine.parallel import fan_out, merged, told
 from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
@@ -16,10 +18,10 @@ from executionkit.responses import LLMResponse
 
 
 class Samples:
-    """Replies to one conversation, numbered from 0 in the order in which they were asked for.
+    """Replies, numbered from 0 in the order in which they were asked for.
 
     Args:
-        messages: The conversation.
+        openings: The conversations to reply to, in turn: sample n is a reply to number n modulo their count.
         temperature: Sampling temperature.
         max_tokens: The most tokens a sample may have.
         max_concurrency: How many requests may be in flight at once.
@@ -31,12 +33,13 @@ class Samples:
         replies: The replies, by sample number.
         failures: The errors of samples that failed for good, by sample number.
         asked: The number of samples requested so far.
+        openings: The number of conversations.
         on_done: Called with the number of each sample that has come back or failed for good.
     """
 
     def __init__(
         self,
-        messages: list[dict[str, Any]],
+        openings: Sequence[list[dict[str, Any]]],
         *,
         temperature: float,
         max_tokens: int,
@@ -49,7 +52,8 @@ class Samples:
         self.failures: dict[int, BaseException] = {}
         self.asked: int = 0
         self.on_done: Callable[[int], Awaitable[None]] | None = None
-        self._messages: Final = messages
+        self.openings: Final = len(openings)
+        self._openings: Final = openings
         self._temperature: Final = temperature
         self._max_tokens: Final = max_tokens
         self._max_concurrency: Final = max_concurrency
@@ -71,12 +75,28 @@ class Samples:
         """The errors of the failed samples as text, in sample order."""
         return tuple(told(self.failures[sample]) for sample in sorted(self.failures))
 
-    def recall(self, run: Run) -> int:
-        """Ask for no more choices than the server is known to take; returns the choices of a request."""
+    def opening_of(self, sample: int) -> int:
+        """The number of the conversation that a sample is a reply to."""
+        return sample % self.openings
+
+    def recall(self, run: Run) -> None:
+        """Ask for no more choices than the server is known to take."""
         if self._per_request > 1:
             known = MOST_CHOICES.recall(run.target, self._kind) or self._per_request
             self._per_request = min(self._per_request, known)
-        return self._per_request
+
+    def requests_for(self, count: int) -> int:
+        """How many requests the first `count` samples take if they are asked for at once."""
+        return len(self._batches(range(count)))
+
+    def _batches(self, samples: Sequence[int]) -> list[list[int]]:
+        """The samples of each request, which share a conversation, in the order of the first ones."""
+        size = self._per_request
+        batches: list[list[int]] = []
+        for number in range(self.openings):
+            alike = [sample for sample in samples if self.opening_of(sample) == number]
+            batches += [alike[start : start + size] for start in range(0, len(alike), size)]
+        return sorted(batches)
 
     async def take(self, run: Run, count: int) -> list[int]:
         """Ask for `count` more samples and wait until each has come back or failed for good.
@@ -96,8 +116,7 @@ class Samples:
         new = range(self.asked, self.asked + count)
         self.asked += count
         while missing := [n for n in new if n not in self.replies and n not in self.failures]:
-            size = self._per_request
-            batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+            batches = self._batches(missing)
             outcomes = await fan_out(
                 partial(self._request, run, batches),
                 len(batches),
@@ -119,7 +138,7 @@ class Samples:
             if self._refusal is not None:
                 raise self._refusal
             reply = await run.complete(
-                list(self._messages),
+                list(self._openings[self.opening_of(samples[0])]),
                 temperature=self._temperature,
                 max_tokens=self._max_tokens,
                 is_final=lambda exc: _fewer(exc, wanted) is not None,
@@ -134,6 +153,8 @@ class Samples:
                 return
             if isinstance(exc, PermanentError) and not concerns_one_request(exc):
                 self._refusal = exc  # every sample would be refused, and need not be sent for that
+            else:
+                blame(self.opening_of(samples[0]), exc)
             self.failures.update(dict.fromkeys(samples, exc))
             if self.on_done is not None:
                 await self._tell(samples)
@@ -153,6 +174,22 @@ class Samples:
         for sample in samples:
             if self.on_done is not None:
                 await self.on_done(sample)
+
+
+def warn_of_unused(variants: int, num_samples: int) -> None:
+    """Warn of variants that ask for no sample."""
+    unused = variants + 1 - num_samples
+    if unused > 0:
+        warn_the_caller(
+            f"num_samples={num_samples} is less than the prompt and its {variants} variants: "
+            f"the last {unused} ask for no sample"
+        )
+
+
+def blame(variant: int, exc: BaseException) -> None:
+    """Note on the error of a sample which of the variants asked for it; 0 is the prompt itself."""
+    if variant:
+        add_note(exc, f"asked by variants[{variant - 1}]")
 
 
 def _fewer(exc: BaseException, wanted: int) -> int | None:

@@ -1,13 +1,14 @@
 """`best_of_n`: several candidates in parallel, each judged, the best one returned."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
-from executionkit._opening import Messages, opening, task_of
+from executionkit._opening import Messages, openings, task_of
 from executionkit._prompt import Content, Prompt
 from executionkit._text import collapsed
 from executionkit.engine.parallel import fan_out, fan_out_strict, told
@@ -18,6 +19,7 @@ from executionkit.evaluators import Pairwise, Rubric, for_task, require_prices
 from executionkit.events import CandidateScored, EventCallback, PairCompared, SampleDone
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options, for_sample
+from executionkit.patterns._sampling import blame, warn_of_unused
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage, Verdict
@@ -49,6 +51,8 @@ class BestOfNResult(PatternResult[str]):
         failed: Samples that failed, or whose judging failed, while another one reached the target.
         failures: The error of each failed sample, in sample order.
         callback_errors: How often `on_event` raised an exception.
+        score_by_variant: For the prompt, and then for each of its `variants`: the mean score of its judged
+            candidates, None where none was judged. It is empty without `variants`.
     """
 
     best_index: int = 0
@@ -64,6 +68,7 @@ class BestOfNResult(PatternResult[str]):
     failed: int = 0
     failures: tuple[str, ...] = ()
     callback_errors: int = 0
+    score_by_variant: tuple[float | None, ...] = ()
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Bars, Entry, Fold
@@ -79,6 +84,7 @@ class BestOfNResult(PatternResult[str]):
         card.add("failed", self.failed, f"{self.failed} failed")
         rows = list(zip(self.candidates, self.scores, strict=False))
         card.charts.append(Bars("Scores", rows, marked=self.best_index, most=1.0))
+        card.by_variant("Score by variant", self.score_by_variant, "not judged")
         pairs = zip(self.candidates, self.feedback, strict=False)
         notes = (Entry(text, note) for text, note in pairs if note)
         card.folds.append(Fold("Feedback", sum(map(bool, self.feedback)), notes))
@@ -139,6 +145,7 @@ async def best_of_n(
     messages: Messages | None = None,
     system: str | None = None,
     on_event: EventCallback | None = None,
+    variants: Sequence[Prompt] = (),
 ) -> BestOfNResult:
     """Write several candidates in parallel, judge each, and return the best.
 
@@ -193,11 +200,15 @@ async def best_of_n(
         on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: the beginning,
             each candidate, its score, each comparison, the end. It is called with one event at a time, and
             the pattern waits for it. An exception that it raises is logged and counted. Defaults to none.
+        variants: Other phrasings of the task: prompts that take the place of `prompt`. Candidates are asked
+            for in turn: the first by `prompt`, the next by the first variant, and so on, then by `prompt`
+            again. A judge is always shown `prompt`, so that all candidates are judged alike. In a variant
+            that is a text, `{prompt}` stands for the prompt. No two phrasings may be equal. Defaults to none.
 
     Returns:
         A `BestOfNResult`, which explains the `metadata` keys: `best_index`, `candidates`, `scores`,
         `feedback`, `stop_reason`, `undecided`, `comparisons`, `disagreements`, `empty_responses`,
-        `truncated_responses`, `failed`, `failures`, `callback_errors`.
+        `truncated_responses`, `failed`, `failures`, `callback_errors`, `score_by_variant`.
 
     Raises:
         ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the
@@ -208,12 +219,14 @@ async def best_of_n(
         LLMError: A call failed for good. Nothing further is sent, and calls in flight are awaited. If a
             candidate in flight then reaches the target, it is returned, and `failures` names the error.
 
+    A `UserWarning` says that `num_samples` is too small for all variants.
+
     Every error has the `.metadata["candidates"]` and `["scores"]` already paid for, and `["feedback"]` if
     there was any. After comparisons it has `["verdicts"]`: the positions of two candidates as shown, and
     which was better.
     """
-    conversation = opening(prompt, messages, system)
-    task = task_of(conversation)
+    phrasings = openings(prompt, variants, messages, system)
+    task = task_of(phrasings[0])
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
     # A class is callable too, and would be found out after the first paid call.
     if isinstance(evaluator, type) or not (callable(evaluator) or isinstance(evaluator, Pairwise)):
@@ -224,6 +237,7 @@ async def best_of_n(
             raise ValueError(f"target_score must be None with a Pairwise evaluator, got {target_score!r}")
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     fields = checked_options(options)
+    warn_of_unused(len(variants), num_samples)
     narrator = Narrator("best_of_n", on_event)
     candidates = _Field()
     evaluate = None if isinstance(evaluator, Pairwise) else for_task(evaluator, task)
@@ -233,21 +247,25 @@ async def best_of_n(
     ) as run:
 
         async def sample(index: int) -> None:
+            variant = index % len(phrasings)
             try:
                 reply = candidates.replies[index] = await run.complete(
-                    list(conversation),
+                    list(phrasings[variant]),
                     temperature=temperature,
                     max_tokens=max_tokens,
                     **for_sample(fields, index),
                 )
-            except Exception:
+            except Exception as exc:
+                blame(variant, exc)
                 if narrator.listens:
-                    await narrator.tell(SampleDone(index, None, 0, failed=True, cost=run.usage))
+                    await narrator.tell(
+                        SampleDone(index, None, 0, failed=True, variant=variant, cost=run.usage)
+                    )
                 raise
             is_answer = bool(reply.content.strip()) and not reply.was_filtered
             if narrator.listens:
                 text = reply.content if is_answer else None
-                await narrator.tell(SampleDone(index, text, 0, failed=False, cost=run.usage))
+                await narrator.tell(SampleDone(index, text, 0, failed=False, variant=variant, cost=run.usage))
             if evaluate is None or not is_answer:
                 return
             evaluation = candidates.evaluations[index] = await evaluate(reply.content, run)
@@ -273,7 +291,9 @@ async def best_of_n(
         if isinstance(evaluator, Pairwise):
             pairs = await _compare_all(evaluator, task, candidates, run, max_concurrency, narrator)
         errors = narrator.errors
-        result = _result(candidates, pairs, run.usage, tuple(failures), errors, is_reached=is_reached)
+        result = _result(
+            candidates, pairs, run.usage, tuple(failures), errors, len(phrasings), is_reached=is_reached
+        )
         return run.shows(result)
 
 
@@ -324,6 +344,7 @@ def _result(
     cost: TokenUsage,
     failures: tuple[str, ...],
     callback_errors: int,
+    phrasings: int,
     *,
     is_reached: bool,
 ) -> BestOfNResult:
@@ -351,4 +372,11 @@ def _result(
         failed=len(failures),
         failures=failures,
         callback_errors=callback_errors,
+        score_by_variant=_means(judged, phrasings) if phrasings > 1 else (),
     )
+
+
+def _means(judged: dict[int, float], phrasings: int) -> tuple[float | None, ...]:
+    """The mean score of each phrasing's candidates."""
+    scores = [[score for index, score in judged.items() if index % phrasings == n] for n in range(phrasings)]
+    return tuple(sum(found) / len(found) if found else None for found in scores)

@@ -1,12 +1,12 @@
 """`consensus`: ask the same question several times in parallel and let the answers vote."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
-from executionkit._opening import Messages, opening
+from executionkit._opening import Messages, openings
 from executionkit._prompt import Prompt
 from executionkit._warning import warn_the_caller
 from executionkit.engine.retry import RetryConfig
@@ -16,7 +16,7 @@ from executionkit.events import EventCallback, SampleDone
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options
 from executionkit.patterns._result_types import Answer, Answer_co
-from executionkit.patterns._sampling import Samples
+from executionkit.patterns._sampling import Samples, warn_of_unused
 from executionkit.patterns._voting import Reader, Votes, certainty, check_key, check_stop, stop_rule
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
@@ -58,6 +58,9 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
         failed: Samples that failed for good; at most `num_samples - min_samples`.
         failures: The error of each failed sample, in sample order.
         callback_errors: How often `on_event` raised an exception.
+        agreement_by_variant: For the prompt, and then for each of its `variants`: the share of the samples
+            with an answer that gave the winner. None where no sample has an answer. It is empty without
+            `variants`.
     """
 
     agreement_ratio: float = 0.0
@@ -75,6 +78,7 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
     failed: int = 0
     failures: tuple[str, ...] = ()
     callback_errors: int = 0
+    agreement_by_variant: tuple[float | None, ...] = ()
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Bars, Entry, Fold
@@ -91,6 +95,7 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
         card.add("saved samples", self.samples_saved)
         card.add("failed", self.failed, f"{self.failed} failed")
         card.charts.append(Bars("Votes", self.votes))
+        card.by_variant("Agreement by variant", self.agreement_by_variant, "no answer")
         card.folds.append(Fold("Failures", len(self.failures), map(Entry, self.failures)))
 
 
@@ -114,6 +119,7 @@ async def consensus(
     messages: Messages | None = None,
     system: str | None = None,
     on_event: EventCallback | None = None,
+    variants: Sequence[Prompt] = (),
 ) -> ConsensusResult[Answer]:
     """Ask the same question several times in parallel and return the most common answer.
 
@@ -180,11 +186,16 @@ async def consensus(
         on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: the beginning,
             each sample, the end. It is called with one event at a time, and the vote waits for it. An
             exception that it raises is logged and counted. Defaults to none.
+        variants: Other phrasings of the question: prompts that take the place of `prompt`. Samples are asked
+            for in turn: the first by `prompt`, the next by the first variant, and so on, then by `prompt`
+            again. In a variant that is a text, `{prompt}` stands for the prompt. The choices of one request
+            share a phrasing. No two phrasings may be equal. Defaults to none.
 
     Returns:
         A `ConsensusResult`, which explains the `metadata` keys: `agreement_ratio`, `unique_responses`,
         `tie_count`, `abstained`, `truncated_responses`, `answer`, `votes`, `margin`, `is_majority`,
-        `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`, `callback_errors`.
+        `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`, `callback_errors`,
+        `agreement_by_variant`.
 
     Raises:
         ValueError: A parameter is out of range, or `messages` can't be sent. No call was made.
@@ -196,11 +207,12 @@ async def consensus(
         Exception: An exception that `key` raised, unchanged. A note on it quotes the reply.
 
     A `UserWarning` says that most replies of a vote with a `key` were cut off by `max_tokens`. It is not
-    given where `max_tokens` leaves room for nothing but a label.
+    given where `max_tokens` leaves room for nothing but a label. Another says that `num_samples` is too small
+    for all variants.
 
     Every error has the texts already paid for in `.metadata["responses"]`, in sample order.
     """
-    conversation = opening(prompt, messages, system)
+    phrasings = openings(prompt, variants, messages, system)
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
     checks.one_of(tuple(VotingStrategy), strategy=strategy)
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
@@ -213,7 +225,7 @@ async def consensus(
     check_stop(stop)
     narrator = Narrator("consensus", on_event)
     samples = Samples(
-        conversation,
+        phrasings,
         temperature=temperature,
         max_tokens=max_tokens,
         max_concurrency=max_concurrency,
@@ -221,6 +233,7 @@ async def consensus(
         options=fields,
         may_fail=num_samples - (min_samples or num_samples),
     )
+    warn_of_unused(len(variants), num_samples)
     votes, reader = Votes(), Reader(key)
     is_unanimous = strategy == VotingStrategy.UNANIMOUS
     needed = stop_rule(stop, unanimous=is_unanimous)
@@ -236,16 +249,17 @@ async def consensus(
             samples.on_done = _Teller(narrator, run, samples, reader).tell
         # For all samples, early stop or not: half a vote costs money and gives no answer. An early stop may
         # end up with one sample to a request, however many a request could hold.
-        choices = samples.recall(run)
-        at_a_time = choices if stop == "all" else 1
-        run.require(calls=-(-num_samples // at_a_time), replies=num_samples)
+        samples.recall(run)
+        calls = samples.requests_for(num_samples) if stop == "all" else num_samples
+        run.require(calls, replies=num_samples)
         while window := needed(votes, num_samples - samples.asked):
             for sample in await samples.take(run, window):
                 votes.add(sample, reader.answer(sample, samples.replies[sample]))
         if key is not None and max_tokens > _ONLY_AN_ANSWER:
             _warn_of_truncation(samples, max_tokens)
         _require_a_winner(votes, len(samples.replies), has_key=key is not None, is_unanimous=is_unanimous)
-        return run.shows(_result(votes, samples, num_samples, run.usage, narrator))
+        by_variant = _agreement(votes.winner, samples, reader) if variants else ()
+        return run.shows(_result(votes, samples, num_samples, run.usage, narrator, by_variant))
 
 
 # In tokens. A reply cut off after so few was meant to be: they hold a label, and no reasons.
@@ -292,7 +306,14 @@ class _Teller:
         if answer is not None:
             votes = self._votes[answer] = self._votes.get(answer, 0) + 1
         await self._narrator.tell(
-            SampleDone(sample, answer, votes, failed=reply is None, cost=self._run.usage)
+            SampleDone(
+                sample,
+                answer,
+                votes,
+                failed=reply is None,
+                variant=self._samples.opening_of(sample),
+                cost=self._run.usage,
+            )
         )
 
     def _read(self, sample: int, reply: LLMResponse) -> Hashable | None:
@@ -302,8 +323,23 @@ class _Teller:
             return None
 
 
+def _agreement(winner: Hashable | None, samples: Samples, reader: Reader) -> tuple[float | None, ...]:
+    """Of each phrasing, the share of the samples with an answer that gave the winner."""
+    given = [list[bool]() for _ in range(samples.openings)]
+    for sample, reply in samples.replies.items():
+        answer = reader.answer(sample, reply)
+        if answer is not None:
+            given[samples.opening_of(sample)].append(answer == winner)
+    return tuple(sum(votes) / len(votes) if votes else None for votes in given)
+
+
 def _result(
-    votes: Votes, samples: Samples, num_samples: int, cost: TokenUsage, narrator: Narrator
+    votes: Votes,
+    samples: Samples,
+    num_samples: int,
+    cost: TokenUsage,
+    narrator: Narrator,
+    by_variant: tuple[float | None, ...],
 ) -> ConsensusResult[Any]:
     replies = samples.replies
     share = votes.most / len(replies)
@@ -326,4 +362,5 @@ def _result(
         failed=len(samples.failures),
         failures=samples.reports,
         callback_errors=narrator.errors,
+        agreement_by_variant=by_variant,
     )

@@ -53,6 +53,7 @@ async def test_the_best_candidate_wins_and_all_are_kept_with_their_scores() -> N
         "failed": 0,
         "failures": (),
         "callback_errors": 0,
+        "score_by_variant": (),
     }
     assert result.cost == TokenUsage(30, 15, 3)
     assert [call.messages for call in provider.calls] == [[{"role": "user", "content": "Write."}]] * 3

@@ -102,6 +102,7 @@ LOOK = Tool("look", "Look.", {"type": "object", "properties": {}}, _look)
 NO_COUNT: list[object] = [-1, 1.5, True, "1", None, math.nan]
 NO_SHARE: list[object] = [-0.01, 1.01, math.nan, math.inf, "0.5", True, None]
 
+NO_VARIANTS: list[object] = ["q", b"q", 3, None, True, {"q"}, {"type": "text"}]
 NO_CONVERSATION: dict[str, list[object]] = {
     "messages": ["q", b"q", 3, {"role": "user", "content": "q"}, {"q"}],
     "system": ["", " \n", 3, b"q", ["q"], True],
@@ -123,6 +124,7 @@ PATTERNS = [
             "stop": ["any", "", None, 0.5, 1.0, 0.0, -0.6, 1.5, 1, True, math.nan, math.inf, "0.9", ["all"]],
             "min_samples": [0, 4, *(value for value in NO_COUNT if value is not None)],
             "choices_per_request": [0, *NO_COUNT],
+            "variants": NO_VARIANTS,
         },
     ),
     Pattern(
@@ -154,6 +156,7 @@ PATTERNS = [
             "num_samples": [0, *NO_COUNT],
             "target_score": [value for value in NO_SHARE if value is not None],
             "max_concurrency": [0, *NO_COUNT],
+            "variants": NO_VARIANTS,
         },
     ),
     Pattern(
