@@ -71,6 +71,11 @@ class Samples:
         return [self.replies[sample].content for sample in sorted(self.replies)]
 
     @property
+    def truncated(self) -> int:
+        """How many replies were cut off by `max_tokens`."""
+        return sum(reply.was_truncated for reply in self.replies.values())
+
+    @property
     def reports(self) -> tuple[str, ...]:
         """The errors of the failed samples as text, in sample order."""
         return tuple(told(self.failures[sample]) for sample in sorted(self.failures))

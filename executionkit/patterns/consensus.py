@@ -1,6 +1,6 @@
 """`consensus`: ask the same question several times in parallel and let the answers vote."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal
 
@@ -8,18 +8,16 @@ from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
 from executionkit._opening import Messages, openings
 from executionkit._prompt import Prompt
-from executionkit._warning import warn_the_caller
 from executionkit.engine.retry import RetryConfig
-from executionkit.engine.run import Run
 from executionkit.errors import ConsensusFailedError
-from executionkit.events import EventCallback, SampleDone
+from executionkit.events import EventCallback
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options
+from executionkit.patterns._poll import Poll
 from executionkit.patterns._result_types import Answer, Answer_co
 from executionkit.patterns._sampling import Samples, warn_of_unused
-from executionkit.patterns._voting import Reader, Votes, certainty, check_key, check_stop, stop_rule
+from executionkit.patterns._voting import Reader, certainty, check_key, check_stop, stop_rule
 from executionkit.protocols import LLMProvider
-from executionkit.responses import LLMResponse
 from executionkit.types import PatternResult, TokenUsage, VotingStrategy
 
 if TYPE_CHECKING:
@@ -234,7 +232,8 @@ async def consensus(
         may_fail=num_samples - (min_samples or num_samples),
     )
     warn_of_unused(len(variants), num_samples)
-    votes, reader = Votes(), Reader(key)
+    reader = Reader(key)
+    poll = Poll(samples, reader, narrator)
     is_unanimous = strategy == VotingStrategy.UNANIMOUS
     needed = stop_rule(stop, unanimous=is_unanimous)
 
@@ -245,37 +244,21 @@ async def consensus(
         retry=retry,
         salvage=lambda: {"responses": samples.texts},
     ) as run:
-        if narrator.listens:
-            samples.on_done = _Teller(narrator, run, samples, reader).tell
         # For all samples, early stop or not: half a vote costs money and gives no answer. An early stop may
         # end up with one sample to a request, however many a request could hold.
         samples.recall(run)
         calls = samples.requests_for(num_samples) if stop == "all" else num_samples
         run.require(calls, replies=num_samples)
-        while window := needed(votes, num_samples - samples.asked):
-            for sample in await samples.take(run, window):
-                votes.add(sample, reader.answer(sample, samples.replies[sample]))
-        if key is not None and max_tokens > _ONLY_AN_ANSWER:
-            _warn_of_truncation(samples, max_tokens)
-        _require_a_winner(votes, len(samples.replies), has_key=key is not None, is_unanimous=is_unanimous)
-        by_variant = _agreement(votes.winner, samples, reader) if variants else ()
-        return run.shows(_result(votes, samples, num_samples, run.usage, narrator, by_variant))
+        await poll.hold(run, num_samples, needed)
+        if key is not None:
+            poll.warn_of_truncation("consensus", max_tokens)
+        _require_a_winner(poll, has_key=key is not None, is_unanimous=is_unanimous)
+        by_variant = _agreement(poll, reader) if variants else ()
+        return run.shows(_result(poll, num_samples, run.usage, narrator, by_variant))
 
 
-# In tokens. A reply cut off after so few was meant to be: they hold a label, and no reasons.
-_ONLY_AN_ANSWER: Final = 8
-
-
-def _warn_of_truncation(samples: Samples, max_tokens: int) -> None:
-    cut, count = sum(reply.was_truncated for reply in samples.replies.values()), len(samples.replies)
-    if 2 * cut > count:
-        warn_the_caller(
-            f"consensus: {cut} of {count} replies were cut off by max_tokens={max_tokens}, most likely "
-            "before their answer; raise max_tokens, or ask for shorter replies"
-        )
-
-
-def _require_a_winner(votes: Votes, count: int, *, has_key: bool, is_unanimous: bool) -> None:
+def _require_a_winner(poll: Poll, *, has_key: bool, is_unanimous: bool) -> None:
+    votes, count = poll.votes, len(poll.samples.replies)
     if votes.winner is None:
         raise ConsensusFailedError(
             f"none of {count} samples gave an answer: every reply was empty or filtered"
@@ -289,69 +272,35 @@ def _require_a_winner(votes: Votes, count: int, *, has_key: bool, is_unanimous: 
         )
 
 
-class _Teller:
-    """Tells each sample as it ends, with the votes in that order; the vote itself counts in sample order."""
-
-    def __init__(self, narrator: Narrator, run: Run, samples: Samples, reader: Reader) -> None:
-        self._narrator = narrator
-        self._run = run
-        self._samples = samples
-        self._reader = reader
-        self._votes: dict[Hashable, int] = {}
-
-    async def tell(self, sample: int) -> None:
-        reply = self._samples.replies.get(sample)
-        answer = None if reply is None else self._read(sample, reply)
-        votes = 0
-        if answer is not None:
-            votes = self._votes[answer] = self._votes.get(answer, 0) + 1
-        await self._narrator.tell(
-            SampleDone(
-                sample,
-                answer,
-                votes,
-                failed=reply is None,
-                variant=self._samples.opening_of(sample),
-                cost=self._run.usage,
-            )
-        )
-
-    def _read(self, sample: int, reply: LLMResponse) -> Hashable | None:
-        try:
-            return self._reader.answer(sample, reply)
-        except Exception:  # noqa: BLE001 - the key's own; the vote raises it when it comes to this sample
-            return None
-
-
-def _agreement(winner: Hashable | None, samples: Samples, reader: Reader) -> tuple[float | None, ...]:
+def _agreement(poll: Poll, reader: Reader) -> tuple[float | None, ...]:
     """Of each phrasing, the share of the samples with an answer that gave the winner."""
+    samples = poll.samples
     given = [list[bool]() for _ in range(samples.openings)]
     for sample, reply in samples.replies.items():
         answer = reader.answer(sample, reply)
         if answer is not None:
-            given[samples.opening_of(sample)].append(answer == winner)
+            given[samples.opening_of(sample)].append(answer == poll.votes.winner)
     return tuple(sum(votes) / len(votes) if votes else None for votes in given)
 
 
 def _result(
-    votes: Votes,
-    samples: Samples,
+    poll: Poll,
     num_samples: int,
     cost: TokenUsage,
     narrator: Narrator,
     by_variant: tuple[float | None, ...],
 ) -> ConsensusResult[Any]:
+    votes, samples, share = poll.votes, poll.samples, poll.share()
     replies = samples.replies
-    share = votes.most / len(replies)
     return ConsensusResult(
-        value=replies[votes.first[votes.winner]].content,
+        value=poll.winning_text(),
         score=share,
         cost=cost,
         agreement_ratio=share,
         unique_responses=len(votes.counts),
         tie_count=votes.tied,
         abstained=votes.abstained,
-        truncated_responses=sum(reply.was_truncated for reply in replies.values()),
+        truncated_responses=samples.truncated,
         answer=votes.winner,
         votes=votes.ranking(),
         margin=votes.most - votes.second,

@@ -1,0 +1,89 @@
+"""A vote while it is held: samples asked for in windows, read, told, and counted in sample order."""
+
+from collections.abc import Hashable
+from functools import partial
+from typing import Final
+
+from executionkit._warning import warn_the_caller
+from executionkit.engine.run import Run
+from executionkit.events import SampleDone
+from executionkit.patterns._narrator import Narrator
+from executionkit.patterns._sampling import Samples
+from executionkit.patterns._voting import Reader, StopRule, Votes
+from executionkit.responses import LLMResponse
+
+
+class Poll:
+    """The samples of a vote, and the votes counted so far.
+
+    Args:
+        samples: The samples to ask for.
+        reader: Reads the answers.
+        narrator: Tells each sample as it ends.
+        first: The number of the first sample in events; others were asked for before.
+
+    Attributes:
+        samples: The samples.
+        votes: The votes, which are counted a window at a time.
+    """
+
+    def __init__(self, samples: Samples, reader: Reader, narrator: Narrator, *, first: int = 0) -> None:
+        self.samples: Final = samples
+        self.votes: Final = Votes()
+        self._reader = reader
+        self._narrator = narrator
+        self._first = first
+        # The votes in the order in which the samples ended, for events.
+        self._seen: dict[Hashable, int] = {}
+
+    async def hold(self, run: Run, most: int, rule: StopRule) -> None:
+        """Ask for samples, at most `most`, until the rule is content.
+
+        Raises:
+            Exception: As in `Samples.take`; or an exception of the reader's.
+        """
+        samples = self.samples
+        if self._narrator.listens:
+            samples.on_done = partial(self._tell, run)
+        while window := rule(self.votes, most - samples.asked):
+            for sample in await samples.take(run, window):
+                self.votes.add(sample, self._reader.answer(sample, samples.replies[sample]))
+
+    def share(self) -> float:
+        """The winner's share of the samples that came back."""
+        return self.votes.most / len(self.samples.replies)
+
+    def winning_text(self) -> str:
+        """The first text that gave the winner."""
+        return self.samples.replies[self.votes.first[self.votes.winner]].content
+
+    def warn_of_truncation(self, name: str, max_tokens: int) -> None:
+        """Warn that most replies of a vote with a key were cut off, unless they were meant to be."""
+        cut, count = self.samples.truncated, len(self.samples.replies)
+        if max_tokens > _ONLY_AN_ANSWER and 2 * cut > count:
+            warn_the_caller(
+                f"{name}: {cut} of {count} replies were cut off by max_tokens={max_tokens}, most likely "
+                "before their answer; raise max_tokens, or ask for shorter replies"
+            )
+
+    async def _tell(self, run: Run, sample: int) -> None:
+        reply = self.samples.replies.get(sample)
+        answer = None if reply is None else self._read(sample, reply)
+        votes = 0
+        if answer is not None:
+            votes = self._seen[answer] = self._seen.get(answer, 0) + 1
+        variant = self.samples.opening_of(sample)
+        number = self._first + sample
+        await self._narrator.tell(
+            SampleDone(number, answer, votes, failed=reply is None, variant=variant, cost=run.usage)
+        )
+
+    def _read(self, sample: int, reply: LLMResponse) -> Hashable | None:
+        try:
+            return self._reader.answer(sample, reply)
+        except Exception:  # noqa: BLE001 - the key's own; the vote raises it when it comes to this sample
+            return None
+
+
+# In tokens. A reply cut off after so few was meant to be: they hold a label, and no reasons.
+_ONLY_AN_ANSWER: Final = 8
