@@ -64,6 +64,7 @@ if TYPE_CHECKING or not install(__name__):
         SampleDone as SampleDone,
         StepDone as StepDone,
         StepStarted as StepStarted,
+        TierDone as TierDone,
         ToolStarted as ToolStarted,
     )
     from executionkit.field_vote import (
@@ -78,6 +79,11 @@ if TYPE_CHECKING or not install(__name__):
     from executionkit.patterns.best_of_n import (
         BestOfNResult as BestOfNResult,
         best_of_n as best_of_n,
+    )
+    from executionkit.patterns.cascade import (
+        CascadeResult as CascadeResult,
+        Tier as Tier,
+        cascade as cascade,
     )
     from executionkit.patterns.consensus import (
         ConsensusResult as ConsensusResult,
@@ -129,6 +135,7 @@ if TYPE_CHECKING or not install(__name__):
     )
     from executionkit.sync import (
         best_of_n_sync as best_of_n_sync,
+        cascade_sync as cascade_sync,
         consensus_sync as consensus_sync,
         map_reduce_sync as map_reduce_sync,
         pipe_sync as pipe_sync,

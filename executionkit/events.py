@@ -66,16 +66,16 @@ class Retrying(Brief):
 
 @dataclass(frozen=True, slots=True)
 class SampleDone(Brief):
-    """A sample of `consensus` or `best_of_n` has come back, or failed for good.
+    """A sample of `consensus`, `cascade` or `best_of_n` has come back, or failed for good.
 
     Samples end in any order, and these events come in that order.
 
     Attributes:
-        index: Number of the sample, from 0.
-        answer: In `consensus`, the answer that it votes for: the value that `key` read, or the text with its
-            whitespace collapsed. In `best_of_n`, the text. None if it has no answer, or failed.
-        votes: How many samples so far gave this answer, this one included; 0 without an answer, and in
-            `best_of_n`.
+        index: Number of the sample, from 0; in `cascade` over all tiers.
+        answer: In `consensus` and `cascade`, the answer that it votes for: the value that `key` read, or the
+            text with its whitespace collapsed. In `best_of_n`, the text. None if it has no answer, or failed.
+        votes: How many samples so far, in `cascade` of the same tier, gave this answer, this one included; 0
+            without an answer, and in `best_of_n`.
         failed: Whether it failed.
         variant: The phrasing that asked for it: 0 is the prompt, 1 the first of its `variants`, and so on.
         cost: The spend of the pattern so far.
@@ -86,6 +86,27 @@ class SampleDone(Brief):
     votes: int
     failed: bool
     variant: int = field(default=0, kw_only=True)
+    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TierDone(Brief):
+    """A tier of a `cascade` has been asked.
+
+    Attributes:
+        tier: Position of the tier.
+        answer: Its most common answer; None if no sample has one.
+        votes: How many samples gave this answer.
+        samples: How many samples were asked for.
+        escalates: Whether the next tier is asked, because this one did not reach its `agreement`.
+        cost: The spend of the pattern so far.
+    """
+
+    tier: int
+    answer: object
+    votes: int
+    samples: int
+    escalates: bool
     cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
 
 
@@ -313,6 +334,7 @@ PatternEvent: TypeAlias = (
     | PatternEnded
     | Retrying
     | SampleDone
+    | TierDone
     | CandidateScored
     | PairCompared
     | InputDone

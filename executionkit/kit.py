@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack
 
@@ -15,6 +16,7 @@ from executionkit.conversation import Conversation
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.patterns.best_of_n import best_of_n
+from executionkit.patterns.cascade import Tier, cascade
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.map_reduce import map_reduce
 from executionkit.patterns.react_loop import ReactOptions, react_loop
@@ -42,17 +44,62 @@ def _method(
 
     @wraps(pattern)
     def method(self: "Kit", /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        if self.system is not None and "system" not in kwargs and _takes_system(pattern, args):
-            has_its_own = begins_with_instructions(kwargs.get("messages"))
-            kwargs["system"] = None if has_its_own else self.system
+        if _takes_system(pattern, args):
+            _add_system(self, kwargs)
         return pattern(self.metered, *args, **kwargs)
 
+    parameters = list(inspect.signature(pattern).parameters.values())
+    _present(method, pattern, "on the kit's provider", parameters[1:])
+    return method
+
+
+def _tiered(
+    pattern: Callable[Concatenate[Sequence[Tier], P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate["Kit", Sequence[Tier], P], Coroutine[Any, Any, R]]:
+    """Make a pattern of several models a method of a kit, in which the cost of all of them counts."""
+
+    @wraps(pattern)
+    def method(
+        self: "Kit", tiers: Sequence[Tier], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]:
+        _add_system(self, kwargs)
+        return pattern(_inside(self, tiers), *args, **kwargs)
+
+    parameters = list(inspect.signature(pattern).parameters.values())
+    _present(method, pattern, "in the kit, whose `usage` and `max_cost` cover all tiers", parameters)
+    return method
+
+
+def _add_system(kit: "Kit", kwargs: dict[str, Any]) -> None:
+    """Add the kit's system message to the keywords of a pattern, unless they bring one."""
+    if kit.system is not None and "system" not in kwargs:
+        has_its_own = begins_with_instructions(kwargs.get("messages"))
+        kwargs["system"] = None if has_its_own else kit.system
+
+
+def _inside(kit: "Kit", tiers: Sequence[Tier]) -> Sequence[Tier]:
+    """The tiers of a cascade that counts in the kit: it runs on the provider of the first one."""
+    run = kit.metered
+    if not isinstance(run, Run) or not is_sequence(tiers) or not tiers or not isinstance(tiers[0], Tier):
+        return tiers  # the cascade says what is wrong
+    first, *others = tiers
+    return [replace(first, provider=Run("kit", first.provider, within=run)), *others]
+
+
+def _present(
+    method: Callable[..., object],
+    pattern: Callable[..., object],
+    where: str,
+    parameters: list[inspect.Parameter],
+) -> None:
+    """Give a method of a kit the name, the docstring and the signature that users see."""
     method.__module__, method.__name__ = __name__, pattern.__name__.removesuffix("_loop")
     method.__qualname__ = f"Kit.{method.__name__}"
-    method.__doc__ = f"`executionkit.{pattern.__name__}` on the kit's provider.\n\n{inspect.getdoc(pattern)}"
+    method.__doc__ = f"`executionkit.{pattern.__name__}` {where}.\n\n{inspect.getdoc(pattern)}"
     # Without `__wrapped__`, which would show the provider among the parameters.
-    vars(method)["__signature__"] = _with_self(inspect.signature(vars(method).pop("__wrapped__")))
-    return method
+    del vars(method)["__wrapped__"]
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    vars(method)["__signature__"] = inspect.signature(pattern).replace(parameters=[this, *parameters])
 
 
 def _takes_system(pattern: Callable[..., object], args: tuple[object, ...]) -> bool:
@@ -68,12 +115,6 @@ def _conversation(prompt: object) -> list[dict[str, Any]]:
     if not isinstance(prompt, str) and not is_sequence(prompt):
         raise ValueError(f"prompt must be a str, texts and parts, or a list of messages, got {brief(prompt)}")
     return [{"role": "user", "content": content_of(prompt)}]
-
-
-def _with_self(signature: inspect.Signature) -> inspect.Signature:
-    """The signature with `self` in the place of the provider."""
-    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return signature.replace(parameters=[this, *list(signature.parameters.values())[1:]])
 
 
 class Kit(Displayed):
@@ -144,6 +185,7 @@ class Kit(Displayed):
 
     # Final, so that the types inferred here count as declared.
     best_of_n: Final = _method(best_of_n)
+    cascade: Final = _tiered(cascade)
     consensus: Final = _method(consensus)
     map_reduce: Final = _method(map_reduce)
     # mypy: `**` could take `provider` once more.

@@ -8,6 +8,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from executionkit._blocking import runner_for
 from executionkit.compose import pipe
 from executionkit.patterns.best_of_n import best_of_n
+from executionkit.patterns.cascade import cascade
 from executionkit.patterns.consensus import consensus
 from executionkit.patterns.map_reduce import map_reduce
 from executionkit.patterns.react_loop import react_loop
@@ -44,6 +45,7 @@ def _blocking(pattern: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
 
 # Final, so that the types inferred here count as declared.
 best_of_n_sync: Final = _blocking(best_of_n)
+cascade_sync: Final = _blocking(cascade)
 consensus_sync: Final = _blocking(consensus)
 map_reduce_sync: Final = _blocking(map_reduce)
 pipe_sync: Final = _blocking(pipe)

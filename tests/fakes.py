@@ -1,7 +1,7 @@
-"""A provider whose every reply waits for the test, which thus says what is in flight and what ends when."""
+"""Providers whose replies come when, and in the order in which, the test says."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -80,6 +80,26 @@ class HeldProvider:
         if len(self.requests) < count:
             await event.wait()
         return self.requests[count - 1]
+
+
+class Scripted:
+    """Answers the request with seed n with `script[n]`; by `delays` its replies overtake each other.
+
+    Attributes:
+        asked: The prompt of each request, by its seed.
+    """
+
+    def __init__(self, script: Sequence[str], delays: Sequence[int] = (0,)) -> None:
+        self.asked: dict[int, str] = {}
+        self._script = script
+        self._delays = delays
+
+    async def complete(self, messages: list[dict[str, Any]], **settings: Any) -> LLMResponse:
+        seed: int = settings["seed"]
+        self.asked[seed] = messages[-1]["content"]
+        for _turn in range(self._delays[seed % len(self._delays)]):
+            await asyncio.sleep(0)
+        return LLMResponse(self._script[seed])
 
 
 async def idle() -> None:

@@ -260,6 +260,14 @@ class Meter:
             problem = f"{needed:,} {noun} are needed, but the budget has only {left:,} {limit} left"
             raise BudgetExhaustedError(self._message(problem, limit, f"allow more {limit} or ask for less"))
 
+    def require_dollars(self, left: TokenUsage, needed: Decimal) -> None:
+        """Refuse calls that cost more dollars than are left."""
+        if left.usd and left.usd < needed:
+            problem = (
+                f"at least {in_full(needed)} are needed, but the budget has only {in_full(left.usd)} left"
+            )
+            raise BudgetExhaustedError(self._message(problem, "usd", "allow more usd or ask for less"))
+
     def fitting(self, left: TokenUsage, prompt: int, reply: int, choices: int) -> int | Room:
         """The output tokens for a call beside those in flight, or the room if the call has to wait.
 
@@ -422,6 +430,18 @@ class Meters:
             meter.require_any(left)
             meter.require("llm_calls", left.llm_calls, calls, "calls")
             meter.require("output_tokens", left.output_tokens, replies, "replies")
+
+    def require_price(self, requests: Sequence[Request]) -> None:
+        """Refuse requests for which some budget in dollars is too small; see `Run.require`."""
+        if not self.limit_dollars:
+            return
+        lefts = [(meter, meter.left) for meter in self._meters]
+        needed = ZERO
+        for request in requests:
+            tokens = self._prompt(request, lefts).likely
+            needed = EXACT.add(needed, self._tariff.at_most(tokens, request.max_tokens or 1))
+        for meter, left in lefts:
+            meter.require_dollars(left, needed)
 
     def try_hold(self, request: Request) -> Hold | Room:
         """Reserve one call in every ledger, or return the room that the call has to wait for.

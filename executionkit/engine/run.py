@@ -6,7 +6,7 @@ its child: each call is checked against, and charged to, the run and all its anc
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from logging import DEBUG
@@ -92,8 +92,9 @@ class Run:
         self._salvage = salvage
         parent = provider if isinstance(provider, Run) else None
         self._target: LLMProvider = provider if parent is None else parent._target
-        around = (*(parent._levels if parent else ()), *(within._levels if within else ()))
-        self._levels: tuple[Run, ...] = tuple(dict.fromkeys((self, *around)))
+        outer = () if within is None else within._levels
+        inner = () if parent is None else tuple(level for level in parent._levels if level not in outer)
+        self._levels: tuple[Run, ...] = (self, *inner, *outer)
         # Others may charge a tracker that was given: what the run spends itself is in a ledger of its own.
         own = () if tracker is None else (Meter(name, UNLIMITED, None),)
         self._ledgers: tuple[Meter, ...] = (*own, self._meter)
@@ -198,18 +199,24 @@ class Run:
         self._meter.update_message(exc)
         bill.attach(exc, self.name, self.usage, paid, since=self._since)
 
-    def require(self, calls: int, *, replies: int | None = None) -> None:
+    def require(
+        self, calls: int, *, replies: int | None = None, prompts: Sequence[list[dict[str, Any]]] = ()
+    ) -> None:
         """Refuse before the first of `calls` calls when the budget can't pay for all of them.
 
         Args:
             calls: The number of calls.
             replies: The number of texts they bring; more than `calls` where some bring several. Defaults to
                 `calls`.
+            prompts: The messages of the calls, whose price is then looked at as well.
 
         Raises:
-            BudgetExhaustedError: Fewer calls are left, or fewer output tokens than one for each reply.
+            BudgetExhaustedError: Fewer calls are left, or fewer output tokens than one for each reply, or
+                fewer dollars than the prompts and a token of each reply are likely to cost.
         """
         self._meters.require(calls, calls if replies is None else replies)
+        if prompts:
+            self._meters.require_price([self._request(each, 1, None, 1, is_stream=False) for each in prompts])
 
     async def require_prices(self) -> None:
         """Refuse a ceiling in dollars, here or around it, on a model without a price.

@@ -36,15 +36,21 @@ class Poll:
         # The votes in the order in which the samples ended, for events.
         self._seen: dict[Hashable, int] = {}
 
-    async def hold(self, run: Run, most: int, rule: StopRule) -> None:
+    async def hold(self, run: Run, most: int, rule: StopRule, *, pattern: Run | None = None) -> None:
         """Ask for samples, at most `most`, until the rule is content.
+
+        Args:
+            run: Makes the calls.
+            most: The number of all samples.
+            rule: When to stop.
+            pattern: The run whose spend is told in events. Defaults to `run`.
 
         Raises:
             Exception: As in `Samples.take`; or an exception of the reader's.
         """
         samples = self.samples
         if self._narrator.listens:
-            samples.on_done = partial(self._tell, run)
+            samples.on_done = partial(self._tell, pattern or run)
         while window := rule(self.votes, most - samples.asked):
             for sample in await samples.take(run, window):
                 self.votes.add(sample, self._reader.answer(sample, samples.replies[sample]))

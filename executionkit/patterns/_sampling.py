@@ -90,6 +90,10 @@ class Samples:
             known = MOST_CHOICES.recall(run.target, self._kind) or self._per_request
             self._per_request = min(self._per_request, known)
 
+    def prompts(self, count: int) -> list[list[dict[str, Any]]]:
+        """The messages of the first `count` samples."""
+        return [self._openings[self.opening_of(sample)] for sample in range(count)]
+
     def requests_for(self, count: int) -> int:
         """How many requests the first `count` samples take if they are asked for at once."""
         return len(self._batches(range(count)))

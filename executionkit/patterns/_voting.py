@@ -190,6 +190,23 @@ def decided(votes: Votes, left: int) -> int:
     return max(0, -(-(votes.threat + left - votes.most) // 2))
 
 
+def agreeing(needed: int) -> StopRule:
+    """Settled when an answer has `needed` votes, or none can get them any more."""
+
+    def fewest(votes: Votes, left: int) -> int:
+        if votes.most + left < needed:
+            return 0
+        # Soonest if all of them vote for the winner, or each for an answer of its own.
+        return max(0, min(needed - votes.most, max(votes.most, 1) + left - needed + 1))
+
+    return fewest
+
+
+def final(needed: int) -> StopRule:
+    """Settled when an answer has `needed` votes, or the winner stays the winner whatever the rest say."""
+    return lambda votes, left: max(0, min(needed - votes.most, decided(votes, left)))
+
+
 def confident(confidence: float) -> StopRule:
     """Settled when the winner is the likelier of the two best answers with at least this `confidence`.
 

@@ -23,6 +23,7 @@ from executionkit.events import (
     RoundStarted,
     SampleDone,
     StepDone,
+    TierDone,
     ToolStarted,
 )
 from executionkit.types import TokenUsage
@@ -229,6 +230,9 @@ class Tally:
             case SampleDone() if event.votes > self._most_votes:
                 self._most_votes = event.votes
                 return f"{shown(event.answer)} ×{event.votes}"
+            case TierDone():
+                self._most_votes = 0
+                return f"tier {event.tier} disagrees" if event.escalates else f"tier {event.tier} answers"
             case CandidateScored() | DraftScored():
                 self._best = max(self._best, event.score)
                 return f"best {self._best:.2f}"

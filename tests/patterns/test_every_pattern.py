@@ -40,10 +40,12 @@ from executionkit import (
     ProviderError,
     Retrying,
     Rubric,
+    Tier,
     TokenUsage,
     Tool,
     ToolCall,
     best_of_n,
+    cascade,
     consensus,
     map_reduce,
     pipe,
@@ -74,6 +76,8 @@ class Pattern:
         value: What comes of it.
         task: The parameter after the provider, and what it is given.
         wrong: Values out of range, for each parameter that not every pattern has.
+        on: What stands in the place of the provider.
+        lacks: Parameters of every other pattern that it does not have.
     """
 
     function: Callable[..., Coroutine[Any, Any, PatternResult[Any]]]
@@ -85,13 +89,24 @@ class Pattern:
     together: int | None = None
     value: Any = "5"
     task: tuple[str, Any] = ("prompt", "q")
+    on: Callable[[Any], Any] = lambda provider: provider
+    lacks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return self.function.__name__
 
     def run(self, provider: object, **more: Any) -> Coroutine[Any, Any, PatternResult[Any]]:
-        return self.function(provider, **{**dict([self.task]), "retry": NO_WAIT, **self.arguments, **more})
+        settings = {**dict([self.task]), "retry": NO_WAIT, **self.arguments, **more}
+        return self.function(self.on(provider), **settings)
+
+    def through(self, kit: Kit, **more: Any) -> Coroutine[Any, Any, PatternResult[Any]]:
+        on = self.on(kit.provider)
+        given = () if on is kit.provider else (on,)
+        run: Coroutine[Any, Any, PatternResult[Any]] = getattr(kit, self.kit)(
+            *given, self.task[1], **self.arguments, **more
+        )
+        return run
 
 
 async def _look() -> str:
@@ -103,6 +118,7 @@ NO_COUNT: list[object] = [-1, 1.5, True, "1", None, math.nan]
 NO_SHARE: list[object] = [-0.01, 1.01, math.nan, math.inf, "0.5", True, None]
 
 NO_VARIANTS: list[object] = ["q", b"q", 3, None, True, {"q"}, {"type": "text"}]
+SILENT = 1.9  # a temperature at which the model says nothing
 NO_CONVERSATION: dict[str, list[object]] = {
     "messages": ["q", b"q", 3, {"role": "user", "content": "q"}, {"q"}],
     "system": ["", " \n", 3, b"q", ["q"], True],
@@ -124,6 +140,22 @@ PATTERNS = [
             "stop": ["any", "", None, 0.5, 1.0, 0.0, -0.6, 1.5, 1, True, math.nan, math.inf, "0.9", ["all"]],
             "min_samples": [0, 4, *(value for value in NO_COUNT if value is not None)],
             "choices_per_request": [0, *NO_COUNT],
+            "variants": NO_VARIANTS,
+        },
+    ),
+    Pattern(
+        cascade,
+        kit="cascade",
+        calls=3,
+        on=lambda provider: [Tier(provider, 2, temperature=SILENT), Tier(provider)],
+        arguments={"max_concurrency": 1},
+        at_once={"max_concurrency": 3},
+        together=2,
+        lacks=("temperature", "max_tokens"),
+        wrong={
+            **NO_CONVERSATION,
+            "max_concurrency": [0, *NO_COUNT],
+            "key": ["number", 1, _look],
             "variants": NO_VARIANTS,
         },
     ),
@@ -225,27 +257,32 @@ WRONG_EVERYWHERE: dict[str, list[object]] = {
     "retry": [3, "no", False, {}],
     "on_event": ["print", 1],
 }
-# Those that a type decides about: test_react_loop.py and test_approval.py have what is wrong with them.
-CHECKED_ELSEWHERE = {"provider", "tools", "approvals", "_"}
+# Those that a type decides about: the tests of react_loop, of approval and of cascade have what is wrong.
+CHECKED_ELSEWHERE = {"provider", "tiers", "tools", "approvals", "_"}
 
 
 def wrong_values(pattern: Pattern) -> dict[str, list[object]]:
     """Values out of range, for each parameter."""
-    everywhere = {name: values for name, values in WRONG_EVERYWHERE.items() if name != "prompt"}
+    left_out = {"prompt", *pattern.lacks}
+    everywhere = {name: values for name, values in WRONG_EVERYWHERE.items() if name not in left_out}
     if pattern.task[0] == "prompt":
         everywhere["prompt"] = WRONG_EVERYWHERE["prompt"]
     return {**everywhere, **pattern.wrong}
 
 
 def model(call: MockCall | ChatRequest) -> LLMResponse:
-    """Looks twice where it has tools, errs twice where JSON is asked for; to all else it says 5."""
+    """Looks twice where it has tools, errs twice where JSON is asked for; to all else it says 5.
+
+    At one temperature it says nothing.
+    """
     asked = str(call.messages[-1]["content"])
     if "JSON" in str(call.messages[0]["content"]):
         return LLMResponse('{"n": 4}' if "missing" in asked else '{"n": 5}' if "got 4" in asked else "{}")
     looked = sum(message["role"] == "tool" for message in call.messages)
     if call.tools and looked < 2:
         return LLMResponse("", tool_calls=[ToolCall(f"call{looked}", "look", {})])
-    return LLMResponse("5")
+    temperature = call.temperature if isinstance(call, MockCall) else call.field("temperature")
+    return LLMResponse("" if temperature == SILENT else "5")
 
 
 def flaky_model(request: ChatRequest) -> LLMResponse | Fault:
@@ -508,7 +545,7 @@ async def test_options_are_fields_of_every_request_but_a_judge_s(
             assert fields == [0.5, ["END"], "low"]
             assert "user" not in request.body
             seeds.append(request.field("seed"))
-    differ = pattern.name in ("consensus", "best_of_n")
+    differ = pattern.name in ("consensus", "best_of_n", "cascade")
     assert seeds == [7 + index * differ for index in range(len(seeds))]
 
 
@@ -558,7 +595,7 @@ async def test_cancelling_leaves_the_totals_right_and_no_task_behind(pattern: Pa
         async with serving(model_until(k, Fault.hang())) as (endpoint, provider):
             kit = Kit(provider)
             before = asyncio.all_tasks()
-            run = asyncio.create_task(getattr(kit, pattern.kit)(pattern.task[1], **pattern.arguments))
+            run = asyncio.create_task(pattern.through(kit))
             await endpoint.wait_until(partial(has_arrived, k))
             run.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -573,12 +610,12 @@ async def test_cancelling_leaves_the_totals_right_and_no_task_behind(pattern: Pa
 @every_pattern
 async def test_a_kit_counts_what_its_method_spends_done_or_failed(pattern: Pattern) -> None:
     kit = Kit(MockProvider(model, usage=TokenUsage(3, 2)))
-    result = await getattr(kit, pattern.kit)(pattern.task[1], **pattern.arguments)
+    result = await pattern.through(kit)
     assert kit.usage == result.cost
     assert kit.usage.llm_calls == pattern.calls
     failing = Kit(MockProvider(exception=ProviderError("503")))
     with pytest.raises(ProviderError):
-        await getattr(failing, pattern.kit)(pattern.task[1], retry=NO_WAIT, **pattern.arguments)
+        await pattern.through(failing, retry=NO_WAIT)
     assert failing.usage == TokenUsage(llm_calls=4)
 
 
@@ -902,7 +939,7 @@ def test_it_is_exported_with_its_twin_and_is_a_method_of_kit(pattern: Pattern) -
 @every_pattern
 def test_its_twin_returns_the_same(pattern: Pattern) -> None:
     twin = getattr(executionkit, f"{pattern.name}_sync")
-    result = twin(MockProvider(model), pattern.task[1], retry=NO_WAIT, **pattern.arguments)
+    result = twin(pattern.on(MockProvider(model)), pattern.task[1], retry=NO_WAIT, **pattern.arguments)
     assert result == asyncio.run(pattern.run(MockProvider(model)))
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from fakes import ONCE, HeldProvider
+from fakes import ONCE, HeldProvider, Scripted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,22 +77,6 @@ async def test_variants_of_a_step_frame_the_prompt_that_the_step_is_given() -> N
 
 NO_ANSWER = ""
 SCRIPTS = st.lists(st.sampled_from(["a", "a", "b", "c", NO_ANSWER]), min_size=2, max_size=12)
-
-
-class Scripted:
-    """Sample n is `script[n]`, told by its seed; replies overtake each other by `delays`."""
-
-    def __init__(self, script: list[str], delays: list[int]) -> None:
-        self.asked: dict[int, str] = {}
-        self._script = script
-        self._delays = delays
-
-    async def complete(self, messages: list[dict[str, Any]], **settings: Any) -> LLMResponse:
-        seed: int = settings["seed"]
-        self.asked[seed] = messages[-1]["content"]
-        for _turn in range(self._delays[seed % len(self._delays)]):
-            await asyncio.sleep(0)
-        return LLMResponse(self._script[seed])
 
 
 def held(script: list[str], variants: tuple[str, ...], **more: Any) -> tuple[ConsensusResult, Scripted]:

@@ -13,6 +13,7 @@ from executionkit import (
     Attempt,
     BestOfNResult,
     BudgetExhaustedError,
+    CascadeResult,
     ConsensusResult,
     Conversation,
     Evaluation,
@@ -44,6 +45,7 @@ from executionkit import (
     StreamingProvider,
     StructuredResult,
     TextDelta,
+    Tier,
     TokenLogprob,
     TokenUsage,
     Tool,
@@ -55,6 +57,8 @@ from executionkit import (
     answers,
     best_of_n,
     best_of_n_sync,
+    cascade,
+    cascade_sync,
     checked_complete,
     consensus,
     consensus_sync,
@@ -479,6 +483,13 @@ async def session() -> None:
     kit = Kit(provider, track_cost=True)
     assert_type(await kit.consensus("q", num_samples=3, retry=None), ConsensusResult)
     assert_type(await kit.consensus("q", key=len, stop="decided"), ConsensusResult[int])
+    tiers = [Tier(provider, 2), Tier(mock, temperature=0.2, max_tokens=9)]
+    assert_type(await kit.cascade(tiers, "q", variants=["r"]), CascadeResult)
+    assert_type(await cascade(tiers, ["q"], key=len, max_cost=budget, variants=("r",)), CascadeResult[int])
+    assert_type(cascade_sync(tiers, "q", key=answers.number).answer, int | float)
+    await consensus(mock, "q", num_samples=3, variants=["r", ["s", image("a.png")]])
+    assert_type((await consensus(mock, "q", variants=("r",))).agreement_by_variant, tuple[float | None, ...])
+    await best_of_n(mock, "q", evaluator=judge, variants=("r",))
     assert_type(await kit.refine("q", evaluator=judge, patience=2), RefineResult)
     assert_type(await kit.react("q", [look_tool], max_rounds=2, tool_timeout=1.5), ReactResult)
     assert_type(await kit.react("q", [add], output=Book), ReactResult[Book])

@@ -15,10 +15,12 @@ from executionkit import (
     Provider,
     RetryConfig,
     Rubric,
+    Tier,
     TokenUsage,
     Tool,
     best_of_n,
     best_of_n_sync,
+    cascade,
     consensus,
     consensus_sync,
     map_reduce,
@@ -129,6 +131,11 @@ async def data() -> None:
 
 
 async def many() -> None:
+    await consensus(p, "q", variants=[3])  # E: int
+    await cascade([p], "q")  # E: Tier
+    await cascade([Tier(p)], "q", num_samples=3)  # E: num_samples
+    await cascade([Tier("gpt")], "q")  # E: LLMProvider
+    await kit.cascade("q", "q")  # E: Sequence[Tier]
     await best_of_n(p, "q")  # E: evaluator
     await best_of_n(p, "q", evaluator=wordy_judge)  # E: evaluator
     await best_of_n(p, "q", evaluator=Rubric)  # E: evaluator
