@@ -69,7 +69,7 @@ def test_an_example_program_with_two_models_takes_both_from_the_environment(
         monkeypatch.setenv("EXECUTIONKIT_BASE_URL", endpoint.base_url)
         monkeypatch.setenv("EXECUTIONKIT_MODEL", "small")
         monkeypatch.setenv("EXECUTIONKIT_STRONG_MODEL", "large")
-        run_example("cost_routing.py")
+        run_example("cascade.py")
     assert {request.model for request in endpoint.ledger.requests} == {"small", "large"}
 
 

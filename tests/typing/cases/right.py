@@ -486,7 +486,7 @@ async def session() -> None:
     tiers = [Tier(provider, 2), Tier(mock, temperature=0.2, max_tokens=9)]
     assert_type(await kit.cascade(tiers, "q", variants=["r"]), CascadeResult)
     assert_type(await cascade(tiers, ["q"], key=len, max_cost=budget, variants=("r",)), CascadeResult[int])
-    assert_type(cascade_sync(tiers, "q", key=answers.number).answer, int | float)
+    assert_type(cascade_sync(tiers, "q", key=len).answer, int)
     await consensus(mock, "q", num_samples=3, variants=["r", ["s", image("a.png")]])
     assert_type((await consensus(mock, "q", variants=("r",))).agreement_by_variant, tuple[float | None, ...])
     await best_of_n(mock, "q", evaluator=judge, variants=("r",))
