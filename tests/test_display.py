@@ -45,10 +45,12 @@ from executionkit import (
     RefineResult,
     Rubric,
     StructuredResult,
+    Tier,
     TokenUsage,
     Tool,
     ToolCall,
     best_of_n,
+    cascade,
     consensus,
     map_reduce,
     pipe,
@@ -84,7 +86,7 @@ RESULTS = [PatternResult, *dict.fromkeys(subclasses(PatternResult))]
 OTHERS = [
     kind
     for kind in dict.fromkeys(subclasses(Brief))
-    if is_dataclass(kind) and not issubclass(kind, (PatternResult, Tool, Rubric, Pairwise))
+    if is_dataclass(kind) and not issubclass(kind, (PatternResult, Tool, Tier, Rubric, Pairwise))
 ]
 
 
@@ -159,6 +161,10 @@ def _raw_call(text: str) -> dict[str, Any]:
     return {"id": "1", "type": "function", "function": {"name": "t", "arguments": text}}
 
 
+def _is_many(hint: Any) -> bool:
+    return get_origin(hint) is list or (get_origin(hint) is tuple and get_args(hint)[-1] is ...)
+
+
 def of(hint: Any) -> st.SearchStrategy[Any]:
     """Values of an annotation, all of them hard to show."""
     origin, args = get_origin(hint), get_args(hint)
@@ -178,8 +184,9 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
         return st.one_of(*map(of, args))
     if origin is Sequence:
         return st.lists(of(args[0]), max_size=3).map(lambda items: items * 400)
-    if origin is list or (origin is tuple and args[-1] is ...):
-        return st.lists(of(args[0]), max_size=3).map(lambda items: origin(items * 400))
+    if _is_many(hint):
+        times = 4 if _is_many(args[0]) else 400  # a million things would show nothing more
+        return st.lists(of(args[0]), max_size=3).map(lambda items: origin(items * times))
     if origin is tuple:
         return st.tuples(*map(of, args))
     if hint == Mapping[str, Any]:
@@ -307,6 +314,7 @@ async def shown_values() -> dict[str, Displayed]:
     await chat.send(PROMPT)
     return {
         "consensus": await consensus(answering("Paris", "Lyon", "Paris", "Nice", "Paris"), PROMPT),
+        "cascade": await cascade([Tier(answering("Paris", "Lyon"), 2), Tier(answering("Lyon"))], PROMPT),
         "best_of_n": await best_of_n(answering("one", "three"), PROMPT, num_samples=2, evaluator=_by_length),
         "refine_loop": await refine_loop(
             answering("one", "seven", "wonderful"), PROMPT, evaluator=_by_length
@@ -324,6 +332,7 @@ async def shown_values() -> dict[str, Displayed]:
 
 LINES = {
     "consensus": "ConsensusResult('Paris', agreement 3/5, 5 calls, 220 + 10 tokens)",
+    "cascade": "CascadeResult('Lyon', tier 1, agreement 1/1, 3 calls, 132 + 6 tokens)",
     "best_of_n": "BestOfNResult('three', score 0.50, best of 2, 2 calls, 88 + 4 tokens)",
     "refine_loop": "RefineResult('wonderful', score 0.90, 2 iterations, target, 3 calls, 132 + 6 tokens)",
     "react_loop": "ReactResult('Tea costs 3.20.', 2 rounds, 1 tool call, 2 calls, 134 + 2 tokens)",
@@ -353,6 +362,11 @@ async def test_a_card_has_the_figures_the_charts_and_the_lists() -> None:
     phrased = ConsensusResult("Paris", agreement_by_variant=(0.5, None, 1.0))
     labels = [svg.get("aria-label") for svg in page(phrased).iter("svg")]
     assert labels == ["prompt: 0.50", "variant 1: no answer", "variant 2: 1.00"]
+    escalated = page(values["cascade"])
+    assert [svg.get("aria-label") for svg in escalated.iter("svg")] == ["Paris: 1", "Lyon: 1", "Lyon: 1"]
+    assert "cost of tier 02 calls, 88 + 4 tokenscost of tier 11 call, 44 + 2 tokens" in "".join(
+        escalated.itertext()
+    )
     widths = [float(bar.get("width", "")) for bar in votes.iter("rect")]
     assert widths == [100.0, 33.3, 33.3]
     (scores,) = page(values["refine_loop"]).iter("svg")

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _NO_ANSWER: Final[Any] = None
 
+_MOST_SHOWN: Final = 8
+"""Tiers whose cost is in the picture of a result."""
+
 _VARIED: Final = 0.9
 """The temperature of a tier with several samples, which must be able to differ."""
 
@@ -120,14 +123,15 @@ class CascadeResult(PatternResult[str], Generic[Answer_co]):
         from executionkit._display._line import spent
 
         card.figures.append(Figure("tier", self.tier, f"tier {self.tier}"))
-        if self.votes_by_tier and self.samples_by_tier:
+        if self.votes_by_tier and self.votes_by_tier[-1] and self.samples_by_tier:
             share = f"{self.votes_by_tier[-1][0][1]}/{self.samples_by_tier[-1]}"
             card.add("agreement", f"{share} ({self.agreement_ratio:.0%})", f"agreement {share}")
         card.add("abstained", self.abstained)
         card.add("truncated", self.truncated_responses)
-        for index, cost in enumerate(self.cost_by_tier if len(self.cost_by_tier) > 1 else ()):
+        for index, cost in enumerate(self.cost_by_tier[:_MOST_SHOWN] if len(self.cost_by_tier) > 1 else ()):
             card.add(f"cost of tier {index}", spent(cost))
-        card.charts += [Bars(f"Votes of tier {n}", votes) for n, votes in enumerate(self.votes_by_tier)]
+        for index, votes in enumerate(self.votes_by_tier[-2:], max(0, len(self.votes_by_tier) - 2)):
+            card.charts.append(Bars(f"Votes of tier {index}", votes))
 
 
 @checked_keywords
