@@ -35,9 +35,11 @@ from executionkit import (
     Rates,
     SampleDone,
     StepDone,
+    Tier,
     TokenUsage,
     Tool,
     ToolCall,
+    cascade,
     consensus,
     consensus_sync,
     map_reduce,
@@ -273,9 +275,13 @@ def test_other_patterns_say_what_they_are_at(monkeypatch: pytest.MonkeyPatch) ->
             on_event=bar(total=6),
         )
 
+        tiers = [Tier(MockProvider(["a", "b"]), 2), Tier(MockProvider(["b"]))]
+        await cascade(tiers, "q", on_event=bar())
+
     with terminal(monkeypatch) as screen:
         asyncio.run(run_all())
         lines = plain(screen.lines())
+    assert "cascade  2/3  66%  2 calls  tier 0 disagrees" in lines
     assert "refine_loop  1/2  50%  1 call  best 0.25" in lines
     assert "react_loop  1  0 calls  look" in lines
     assert "structured  1 call  1 rejected" in lines

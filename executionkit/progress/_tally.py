@@ -33,6 +33,7 @@ Outcome: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 _NOTE_AT_MOST: Final = 30
 _UNITS: Final[dict[str, type[PatternEvent]]] = {
     "consensus": SampleDone,
+    "cascade": SampleDone,
     "best_of_n": SampleDone,
     "refine_loop": DraftScored,
     "react_loop": RoundStarted,
