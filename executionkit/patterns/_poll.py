@@ -48,12 +48,12 @@ class Poll:
         Raises:
             Exception: As in `Samples.take`; or an exception of the reader's.
         """
-        samples = self.samples
+        samples, votes, answer = self.samples, self.votes, self._reader.answer
         if self._narrator.listens:
             samples.on_done = partial(self._tell, pattern or run)
-        while window := rule(self.votes, most - samples.asked):
+        while window := rule(votes, most - samples.asked):
             for sample in await samples.take(run, window):
-                self.votes.add(sample, self._reader.answer(sample, samples.replies[sample]))
+                votes.add(sample, answer(sample, samples.replies[sample]))
 
     def share(self) -> float:
         """The winner's share of the samples that came back."""

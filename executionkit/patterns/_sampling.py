@@ -96,14 +96,16 @@ class Samples:
 
     def requests_for(self, count: int) -> int:
         """How many requests the first `count` samples take if they are asked for at once."""
-        return len(self._batches(range(count)))
+        return count if self._per_request == 1 else len(self._batches(range(count)))
 
     def _batches(self, samples: Sequence[int]) -> list[list[int]]:
         """The samples of each request, which share a conversation, in the order of the first ones."""
-        size = self._per_request
+        size, every = self._per_request, self.openings
+        if size == 1:
+            return [[sample] for sample in samples]
         batches: list[list[int]] = []
-        for number in range(self.openings):
-            alike = [sample for sample in samples if self.opening_of(sample) == number]
+        for number in range(every):
+            alike = [sample for sample in samples if sample % every == number]
             batches += [alike[start : start + size] for start in range(0, len(alike), size)]
         return sorted(batches)
 
@@ -147,7 +149,7 @@ class Samples:
             if self._refusal is not None:
                 raise self._refusal
             reply = await run.complete(
-                list(self._openings[self.opening_of(samples[0])]),
+                list(self._openings[samples[0] % self.openings]),
                 temperature=self._temperature,
                 max_tokens=self._max_tokens,
                 is_final=lambda exc: _fewer(exc, wanted) is not None,
