@@ -72,6 +72,7 @@ if TYPE_CHECKING or not install(__name__):
         vote_by_field as vote_by_field,
     )
     from executionkit.kit import Kit as Kit
+    from executionkit.panel import Panel as Panel
     from executionkit.patterns.base import (
         checked_complete as checked_complete,
         validate_score as validate_score,

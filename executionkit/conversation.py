@@ -91,7 +91,7 @@ class Conversation(Displayed):
         self._tools = list(tools_by_name(tools).values())
         self._options = options
         self._tracker = CostTracker()
-        self._run = Run("conversation", provider, max_cost=max_cost, tracker=self._tracker)
+        self._run = Run("conversation", provider, max_cost=max_cost, tracker=self._tracker, is_dialogue=True)
         if not self._tools:
             self._run.supports_tools = True  # none are sent
         given = Transcript(with_system(checked_messages(messages)[0], system))
@@ -107,7 +107,7 @@ class Conversation(Displayed):
         from executionkit._display._line import rest_of
 
         card = Card(type(self).__name__, has_value=False, cost=self.usage)
-        card.add("provider", shown := provider_line(self._run.target), shown)
+        card.add("provider", shown := provider_line(self._run.innermost), shown)
         roles = [message["role"] for message in self._messages]
         # A user message right after tool results is a part of their turn.
         turns = sum(role == "user" and before != "tool" for before, role in pairwise(["", *roles]))

@@ -32,7 +32,7 @@ APPLICATION = (
     CORE
     | JUDGES
     | STRUCTURE
-    | {"field_vote", "patterns", "compose", "_turn_stream", "conversation", "kit", "sync", "_mock"}
+    | {"field_vote", "panel", "patterns", "compose", "_turn_stream", "conversation", "kit", "sync", "_mock"}
 )
 
 # What each part may import, besides itself. A part is a top-level module or package of executionkit; a
@@ -78,6 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_schema_modes": VALUES | {"_output", "_refusals"},
     "_judge": CORE | {"_schema_modes"},
     "evaluators": CORE | JUDGES,
+    "panel": CORE,
     "parts": GROUND | {"_checks"},
     "provider": VALUES | {"_checks", "_version"},
     "answers": CORE | {"_output"},

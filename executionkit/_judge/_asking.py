@@ -64,7 +64,7 @@ class Question(Generic[T]):
     what: str
 
     async def ask(self, provider: LLMProvider, max_tokens: int) -> tuple[T, str]:
-        """Ask a model, at most twice.
+        """Ask a model, at most twice; of a panel, one member.
 
         Returns:
             The verdict, and the reasons in the first reply if there were two, else "".
@@ -72,6 +72,11 @@ class Question(Generic[T]):
         Raises:
             PatternError: The second reply could not be read either.
         """
+        if isinstance(provider, Run):
+            return await provider.at_one_member(lambda run: self._ask(run, max_tokens))
+        return await self._ask(provider, max_tokens)
+
+    async def _ask(self, provider: LLMProvider, max_tokens: int) -> tuple[T, str]:
         reply, request, is_bound = await self._first(provider)
         verdict = self.read(reply.content, reply.was_truncated)
         if verdict is not None:

@@ -423,6 +423,13 @@ class Meters:
         meters._trackers = (*self._trackers, ledger)
         return meters
 
+    def priced_by(self, tariff: Tariff | None) -> "Meters":
+        """These meters, with the prices of another provider."""
+        meters = object.__new__(Meters)
+        vars(meters).update(vars(self))
+        meters.tariff = tariff
+        return meters
+
     def require(self, calls: int, replies: int) -> None:
         """Refuse `calls` calls for `replies` texts that some budget can't pay for; see `Run.require`."""
         for meter in self._meters:

@@ -57,6 +57,12 @@ def retrying(run: str, model: str | None, attempt: int, attempts: int, error: Ex
         )
 
 
+def passed_over(model: str | None, error: BaseException) -> None:
+    """A member of a panel failed for good, and is asked no more."""
+    extra = {"ek_event": "passed over", "ek_model": model, **_failure(error)}
+    _log.warning("panel: %s is passed over: %s", model or "a model", _code(error), extra=extra)
+
+
 def waited(run: str, seconds: float) -> None:
     """A call waited for room in a budget."""
     if seconds > LONG_WAIT:

@@ -20,10 +20,12 @@ from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import bill, call_log
 from executionkit.engine.budget import Hold, Meter, Meters, Request, Room
 from executionkit.engine.call_log import is_logged, watchers_of_calls
+from executionkit.engine.dealing import Deal, Dealer, DealtStream
+from executionkit.engine.panel_tariff import no_prices_for, tariff_for
 from executionkit.engine.parallel import is_being_cancelled
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
-from executionkit.engine.tariff import no_prices_of, tariff_of
+from executionkit.engine.tariff import tariff_of
 from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
 from executionkit.errors import PatternError
 from executionkit.observe import WATCH, CallInfo, RunInfo, observers
@@ -57,6 +59,8 @@ class Run:
         salvage: Returns the metadata for an error that leaves the run.
         within: Another run to check and charge as well, for a provider that is not inside it: a judge's
             beside the model that is judged.
+        is_dialogue: Whether the calls are turns of one conversation: of a panel, one member makes them all.
+            So it is in a run inside a dialogue.
 
     Attributes:
         name: The pattern's name.
@@ -81,6 +85,7 @@ class Run:
         tracker: CostTracker | None = None,
         salvage: Callable[[], Mapping[str, Any]] | None = None,
         within: "Run | None" = None,
+        is_dialogue: bool = False,
     ) -> None:
         _check_provider(name, provider)
         if retry is not None and not isinstance(retry, RetryConfig):
@@ -92,6 +97,10 @@ class Run:
         self._salvage = salvage
         parent = provider if isinstance(provider, Run) else None
         self._target: LLMProvider = provider if parent is None else parent._target
+        self._dealer: Dealer | None = self._target if isinstance(self._target, Dealer) else None
+        self._deal: Deal | None = None if parent is None else parent._deal
+        if is_dialogue and self._dealer is not None and self._deal is None:
+            self._deal = self._dealer.deal()
         outer = () if within is None else within._levels
         inner = () if parent is None else tuple(level for level in parent._levels if level not in outer)
         self._levels: tuple[Run, ...] = (self, *inner, *outer)
@@ -99,10 +108,10 @@ class Run:
         own = () if tracker is None else (Meter(name, UNLIMITED, None),)
         self._ledgers: tuple[Meter, ...] = (*own, self._meter)
         # A provider that a run wraps has its prices already, loaded or not.
-        tariff = tariff_of(self._target) if parent is None else parent._meters.tariff
+        tariff = tariff_for(self._target) if parent is None else parent._meters.tariff
         self._meters: Meters = Meters([meter for level in self._levels for meter in level._ledgers], tariff)
         if tariff is None and self._meters.limit_dollars:
-            raise ValueError(f"{name}: {no_prices_of(self._target)}")
+            raise ValueError(f"{name}: {no_prices_for(self._target)}")
         self._watch: RunWatch | None = None
         self._result: PatternResult[Any] | None = None
         self.on_retry: Callable[[int, float, Exception], Awaitable[None]] | None = None
@@ -129,6 +138,11 @@ class Run:
 
     @property
     def target(self) -> LLMProvider:
+        """The provider that calls go to; of a panel, in a dialogue, the member that it was dealt to."""
+        return self._target if self._deal is None else self._deal.member
+
+    @property
+    def innermost(self) -> LLMProvider:
         """The provider inside all the runs."""
         return self._target
 
@@ -267,6 +281,18 @@ class Run:
             ValueError: `max_tokens` is less than 1.
             TypeError: The provider's `complete` is not async, or did not return an LLMResponse.
         """
+        if self._dealer is not None:
+            return await (self._deal or self._dealer.deal()).through(
+                lambda member: self._at(member).complete(
+                    messages,
+                    temperature=temperature,
+                    max_tokens=max_tokens,
+                    tools=tools,
+                    is_final=is_final,
+                    **kwargs,
+                ),
+                is_final,
+            )
         call = None
         if WATCH.is_on or is_logged(DEBUG):
             call = self._watched(messages, temperature, max_tokens, tools, kwargs, is_stream=False)
@@ -326,6 +352,14 @@ class Run:
             raise TypeError(
                 f"{self.name}: {type(self._target).__name__} has no `stream`: it can't stream replies"
             )
+        if self._dealer is not None:
+            return DealtStream(
+                self._deal or self._dealer.deal(),
+                lambda member: self._at(member).open_stream(
+                    messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+                ),
+                measured(messages).in_bytes,
+            )
         call = None
         if WATCH.is_on or is_logged(DEBUG):
             call = self._watched(messages, temperature, max_tokens, tools, kwargs, is_stream=True)
@@ -351,6 +385,23 @@ class Run:
             lambda exc: call_log.broke_off(self.name, where(self._target)[0], exc),
             call,
         )
+
+    async def at_one_member(self, work: Callable[["Run"], Awaitable[T]]) -> T:
+        """Do some work whose calls all go to the same member, if the provider is a panel.
+
+        Where the member fails for good, the work is done again with the next one.
+        """
+        if self._dealer is None:
+            return await work(self)
+        return await (self._deal or self._dealer.deal()).through(lambda member: work(self._at(member)))
+
+    def _at(self, member: LLMProvider) -> "Run":
+        """This run for the calls of one member, with that member's prices."""
+        run = object.__new__(Run)
+        vars(run).update(vars(self))
+        run._target, run._dealer, run._deal = member, None, None
+        run._meters = self._meters.priced_by(tariff_of(member))
+        return run
 
     def _watched(
         self,

@@ -89,6 +89,7 @@ class Narrator:
         max_cost: TokenUsage | None,
         retry: RetryConfig | None,
         salvage: Callable[[], Mapping[str, Any]],
+        is_dialogue: bool = False,
     ) -> Run:
         """Make the pattern's run; with a callback, its beginning and its end are events.
 
@@ -98,9 +99,17 @@ class Narrator:
             max_cost: As in `Run`.
             retry: As in `Run`.
             salvage: As in `Run`.
+            is_dialogue: As in `Run`.
         """
         run = Run if self._on_event is None else partial(_ToldRun, self, total)
-        return run(self._name, provider, max_cost=max_cost, retry=retry, salvage=salvage)
+        return run(
+            self._name,
+            provider,
+            max_cost=max_cost,
+            retry=retry,
+            salvage=salvage,
+            is_dialogue=is_dialogue,
+        )
 
     def tell_at_once(self, event: PatternEvent) -> None:
         """Call the callback where nothing may wait: one that is async runs up to its first wait.

@@ -360,8 +360,9 @@ async def react_loop(
             **vars(counters),
             **(final.salvage() if final is not None else {}),
         },
+        is_dialogue=True,
     )
-    _require_tool_support(provider, run.target)
+    _require_tool_support(provider, run.innermost)
     async with run, Closing(run, on_limit, max_rounds, max_tokens, answer) as closing:
         toolbox = Toolbox(by_name, run, tool_timeout, max_parallel_tools)
         desk = Desk(approve, approval_timeout, approvals, narrator, transcript)

@@ -248,7 +248,9 @@ async def structured(
         options=checked_options(options),
         narrator=narrator,
     )
-    async with narrator.run(provider, None, max_cost=max_cost, retry=retry, salvage=attempts.salvage) as run:
+    async with narrator.run(
+        provider, None, max_cost=max_cost, retry=retry, salvage=attempts.salvage, is_dialogue=True
+    ) as run:
         attempts.is_without_system = NO_SYSTEM_MESSAGES.recall(run.target, "") is True
         schema = attempts.output.schema
         if schema is not None:
