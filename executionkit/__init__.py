@@ -41,6 +41,7 @@ if TYPE_CHECKING or not install(__name__):
         ToolError as ToolError,
     )
     from executionkit.evaluators import (
+        Confidence as Confidence,
         Pairwise as Pairwise,
         Rubric as Rubric,
     )

@@ -132,3 +132,19 @@ def refuses_tool_choice(exc: LLMError) -> bool:
         return False
     said = f"{str(exc)[:_LONG]} {(exc.body or '')[:_LONG]}"
     return _TOOL_CHOICE.search(said) is not None and _CALLED.search(said) is None
+
+
+# -- log-probabilities -------------------------------------------------------------------------------------
+
+LOGPROBS: Final[Memory[int]] = Memory()
+"""The most log-probabilities beside each token's own that a server takes a request for."""
+
+NO_LOGPROBS: Final = -1
+"""The same for a server that takes no request for any."""
+
+
+def refuses_logprobs(exc: LLMError) -> bool:
+    """Whether the server complains of the field `logprobs` or `top_logprobs`."""
+    if not is_complaint(exc) or exc.is_context_overflow:
+        return False
+    return "logprob" in f"{str(exc)[:_LONG]} {(exc.body or '')[:_LONG]}".lower()

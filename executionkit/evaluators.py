@@ -1,8 +1,8 @@
-"""Models as judges: `Rubric` scores one text, `Pairwise` compares two."""
+"""Judges: `Rubric` scores one text, `Pairwise` compares two, `Confidence` takes the model's own word."""
 
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import cast
 
@@ -69,6 +69,12 @@ class Rubric(_Judge):
         max_chars: Maximum characters shown of the task's texts, and of the text; at least 1.
         max_tokens: Maximum tokens in a reply that is asked for a second time; at least 1. The first reply may
             have 256.
+        expected: Whether the score is the expectation over the numbers that the judge might have written, by
+            the probabilities of their tokens (G-Eval: Liu et al., "G-Eval: NLG Evaluation using GPT-4 with
+            Better Human Alignment", EMNLP 2023). It tells apart texts that get the same number. The request
+            asks for `top_logprobs`. A server that refuses them costs a call or two more, once for each
+            provider. If none come, the score is the number that was written: `Evaluation.stated` and
+            `expected_scores` of the results say which it is.
 
     Raises:
         ValueError: A setting is out of range.
@@ -80,6 +86,12 @@ class Rubric(_Judge):
     judge: LLMProvider | None = None
     max_chars: int = 32768
     max_tokens: int = 4096
+    expected: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.expected not in (True, False):
+            raise ValueError(f"expected must be True or False, got {self.expected!r}")
 
     async def __call__(self, text: str, provider: LLMProvider, *, task: Prompt = "") -> Evaluation:
         """Score a text, in [0, 1]. The judge's reasons are the feedback.
@@ -96,6 +108,7 @@ class Rubric(_Judge):
             criteria=self.criteria,
             max_chars=self.max_chars,
             max_tokens=self.max_tokens,
+            expected=self.expected,
         )
 
 
@@ -160,6 +173,42 @@ class Pairwise(_Judge):
         )
 
 
+@dataclass(frozen=True)
+class Confidence(Brief):
+    """The model's own confidence as the judge of its candidates, for `best_of_n`: no further call is made.
+
+    A candidate's score is the geometric mean of its tokens' probabilities: e to the power of their mean
+    log-probability (`LLMResponse.mean_logprob`). The candidates are asked for with `logprobs=True`. The
+    server has to send log-probabilities, or the pattern fails at the first reply. Long and short candidates
+    compare, because it is a mean.
+
+    A model can be sure of a mistake. Try it on questions whose answers you know.
+
+    Example:
+        ```python
+        from executionkit import (
+            Confidence,
+            LLMResponse,
+            MockProvider,
+            TokenLogprob,
+            best_of_n,
+        )
+
+
+        def reply(text, logprob):
+            return LLMResponse(text, logprobs=(TokenLogprob(text, logprob),))
+
+
+        # In your program: provider = Provider("http://localhost:8000/v1", "my-model")
+        provider = MockProvider([reply("Lyon", -1.2), reply("Paris", -0.1)])
+        result = await best_of_n(
+            provider, "The capital of France?", evaluator=Confidence(), num_samples=2
+        )
+        assert result.value == "Paris"
+        ```
+    """
+
+
 async def require_prices(evaluator: object, run: Run) -> None:
     """Refuse a judge of another provider without prices where the run has a ceiling in dollars.
 
@@ -170,6 +219,11 @@ async def require_prices(evaluator: object, run: Run) -> None:
         door = evaluator._metered(run)  # pyright: ignore[reportPrivateUsage]  # of this module
         if isinstance(door, Run):
             await door.require_prices()
+
+
+def expectations(evaluations: Iterable[Evaluation]) -> int:
+    """How many scores are expectations."""
+    return sum(evaluation.stated is not None for evaluation in evaluations)
 
 
 def for_task(scorer: Scorer, task: Prompt) -> Callable[[str, LLMProvider], Awaitable[Evaluation]]:
@@ -193,7 +247,7 @@ def for_task(scorer: Scorer, task: Prompt) -> Callable[[str, LLMProvider], Await
             return Evaluation(validate_score(outcome))
         if not isinstance(outcome.feedback, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users' data
             raise TypeError(f"feedback must be a str, got {outcome.feedback!r}")
-        return Evaluation(validate_score(outcome.score), outcome.feedback)
+        return replace(outcome, score=validate_score(outcome.score))
 
     return evaluate
 

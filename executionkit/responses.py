@@ -1,6 +1,7 @@
 """The reply of a model: `LLMResponse`, and the `ToolCall`s in it."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
@@ -331,6 +332,13 @@ class LLMResponse(Brief):
             upstream = _amount(own)
             return None if upstream is None else EXACT.add(cost, upstream)
         return _amount(self.headers.get("x-litellm-response-cost")) or None
+
+    @property
+    def mean_logprob(self) -> float | None:
+        """The mean log-probability of the reply's tokens; None if the server sent none."""
+        if not self.logprobs:
+            return None
+        return math.fsum(token.logprob for token in self.logprobs) / len(self.logprobs)
 
     @property
     def has_tool_calls(self) -> bool:

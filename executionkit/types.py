@@ -46,10 +46,13 @@ class Evaluation(Brief):
         score: The score, in [0, 1]; the pattern checks it.
         feedback: How to make the text better, for the model that writes the next one; "" if there is nothing
             to say.
+        stated: The score that the judge wrote, where `score` is the one to be expected of it
+            (`Rubric(expected=True)`); else None.
     """
 
     score: float
     feedback: str = ""
+    stated: float | None = field(default=None, kw_only=True)
 
 
 class TaskScorer(Protocol):

@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_output": VALUES | {"_pydantic"},
     "_refusals": CORE,
     "_schema_modes": VALUES | {"_output", "_refusals"},
-    "_judge": CORE | {"_schema_modes"},
+    "_judge": CORE | {"_refusals", "_schema_modes"},
     "evaluators": CORE | JUDGES,
     "panel": CORE,
     "parts": GROUND | {"_checks"},

@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from executionkit._callables import misfit
 from executionkit._judge._replies import reasons_in_json, spoken
 from executionkit._prompt import Content
+from executionkit._refusals import LOGPROBS, NO_LOGPROBS, refuses_logprobs
 from executionkit._schema_modes import MEMORY, is_lasting, refuses_mode, request_fields
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError, LLMError, PatternError, was_dispatched
@@ -50,9 +51,9 @@ class Question(Generic[T]):
         again: The second request, for a reply that could not be read.
         schema: The schema of a verdict with its reasons.
         brief: The schema of the verdict alone, for the second request.
-        read: Reads a verdict for certain; None where that can't be done. It is told whether the reply was cut
-            off.
+        read: Reads a verdict for certain; None where that can't be done.
         what: The verdict, for messages.
+        weighs: Whether to ask for the log-probabilities of the reply's tokens.
     """
 
     words: Content
@@ -60,8 +61,9 @@ class Question(Generic[T]):
     again: str
     schema: Mapping[str, Any]
     brief: Mapping[str, Any]
-    read: Callable[[str, bool], T | None]
+    read: Callable[[LLMResponse], T | None]
     what: str
+    weighs: bool = False
 
     async def ask(self, provider: LLMProvider, max_tokens: int) -> tuple[T, str]:
         """Ask a model, at most twice; of a panel, one member.
@@ -78,7 +80,7 @@ class Question(Generic[T]):
 
     async def _ask(self, provider: LLMProvider, max_tokens: int) -> tuple[T, str]:
         reply, request, is_bound = await self._first(provider)
-        verdict = self.read(reply.content, reply.was_truncated)
+        verdict = self.read(reply)
         if verdict is not None:
             return verdict, ""
         messages: list[dict[str, Any]] = [{"role": "user", "content": request}]
@@ -88,13 +90,10 @@ class Question(Generic[T]):
                 {"role": "assistant", "content": reply.content},
                 {"role": "user", "content": self.again},
             ]
-        second = await provider.complete(
-            messages,
-            temperature=TEMPERATURE,
-            max_tokens=max(MAX_TOKENS, max_tokens),
-            **(request_fields("json_schema", self.brief) if is_bound else {}),
-        )
-        verdict = self.read(second.content, second.was_truncated)
+        target = provider.target if isinstance(provider, Run) else provider
+        fields = request_fields("json_schema", self.brief) if is_bound else {}
+        second = await self._complete(provider, target, messages, max(MAX_TOKENS, max_tokens), fields)
+        verdict = self.read(second)
         if verdict is None:
             raise PatternError(
                 f"the judge's replies can't be read as {self.what}, the last one was "
@@ -121,7 +120,7 @@ class Question(Generic[T]):
         if isinstance(provider, Run):
             door = Run("judge", door, within=provider)
         try:
-            reply = await _complete(door, self.bound, request_fields("json_schema", self.schema))
+            reply = await self._first_of(door, target, self.bound, request_fields("json_schema", self.schema))
         except _RefusedError as refused:
             answered = await self._in_words(provider, target)
             if refused.is_final or target in _DOUBTED:
@@ -132,13 +131,55 @@ class Question(Generic[T]):
         MEMORY.learn(target, self.schema, "json_schema")
         return reply, self.bound, True
 
-    async def _in_words(self, provider: LLMProvider, _: LLMProvider) -> tuple[LLMResponse, Content, bool]:
-        return await _complete(provider, self.words, {}), self.words, False
+    async def _in_words(
+        self, provider: LLMProvider, target: LLMProvider
+    ) -> tuple[LLMResponse, Content, bool]:
+        return await self._first_of(provider, target, self.words, {}), self.words, False
+
+    async def _first_of(
+        self, provider: LLMProvider, target: LLMProvider, content: Content, fields: Mapping[str, Any]
+    ) -> LLMResponse:
+        messages = [{"role": "user", "content": content}]
+        return await self._complete(provider, target, messages, MAX_TOKENS, fields)
+
+    async def _complete(
+        self,
+        provider: LLMProvider,
+        target: LLMProvider,
+        messages: list[dict[str, Any]],
+        max_tokens: int,
+        fields: Mapping[str, Any],
+    ) -> LLMResponse:
+        settings: dict[str, Any] = {"temperature": TEMPERATURE, "max_tokens": max_tokens, **fields}
+        if self.weighs:
+            return await weighed(provider, target, messages, settings)
+        return await provider.complete(messages, **settings)
 
 
-async def _complete(provider: LLMProvider, content: Content, fields: Mapping[str, Any]) -> LLMResponse:
-    messages = [{"role": "user", "content": content}]
-    return await provider.complete(messages, temperature=TEMPERATURE, max_tokens=MAX_TOKENS, **fields)
+async def weighed(
+    provider: LLMProvider, target: LLMProvider, messages: list[dict[str, Any]], settings: Mapping[str, Any]
+) -> LLMResponse:
+    """Ask with the log-probabilities of the likeliest tokens, as many as the server sends, if it does."""
+    known = LOGPROBS.recall(target, "")
+    if misfit(target.complete, [], temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=1):
+        known = NO_LOGPROBS
+    for most in (20, 5):
+        if known is not None and most > known:
+            continue
+        asked: dict[str, Any] = {"logprobs": True, "top_logprobs": most}
+        if isinstance(provider, Run):
+            asked["is_final"] = _refuses_logprobs
+        try:
+            return await provider.complete(messages, **settings, **asked)
+        except LLMError as exc:
+            if not refuses_logprobs(exc):
+                raise
+        LOGPROBS.learn(target, "", 5 if most > 5 else NO_LOGPROBS)
+    return await provider.complete(messages, **settings)
+
+
+def _refuses_logprobs(exc: Exception) -> bool:
+    return isinstance(exc, LLMError) and refuses_logprobs(exc)
 
 
 # -- the schema mode ---------------------------------------------------------------------------------------

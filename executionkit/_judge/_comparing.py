@@ -115,7 +115,7 @@ async def compare(
         _AGAIN,
         _SCHEMA,
         _BRIEF,
-        read_comparison,
+        lambda reply: read_comparison(reply.content, reply.was_truncated),
         "A, B or tie",
     )
     verdict, _ = await question.ask(provider, max_tokens)

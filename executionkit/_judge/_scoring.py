@@ -1,12 +1,15 @@
 """Having a model rate an answer."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from executionkit._judge._asking import MAX_TOKENS, Question, fence_for, request_about
+from executionkit._judge._expecting import read_expected_verdict
 from executionkit._judge._scores import read_verdict
 from executionkit._prompt import Content, Prompt, content_of, in_words, shortened
 from executionkit.engine.thoughts import spoken
 from executionkit.protocols import LLMProvider
+from executionkit.responses import LLMResponse
 from executionkit.types import Evaluation
 
 # What is the same from call to call comes first: the servers' prompt caches go by the beginning.
@@ -72,12 +75,14 @@ async def judge(
     criteria: str = "",
     max_chars: int,
     max_tokens: int = MAX_TOKENS,
+    expected: bool = False,
 ) -> Evaluation:
     """Have the model rate `answer` against `task`, with its reasons.
 
     The texts are cut to `max_chars`, the answer without its thoughts, and fenced with tags that neither can
     close from inside. If the reply can't be read for certain, the model is asked once more, with
-    `max_tokens`.
+    `max_tokens`. With `expected` the score is the one to be expected, where the server says how likely
+    other numbers were.
 
     Raises:
         PatternError: The second reply could not be read either.
@@ -103,12 +108,17 @@ async def judge(
         _AGAIN,
         _SCHEMA,
         _BRIEF,
-        read_verdict,
+        read_expected_verdict if expected else _read,
         "a score from 0 to 10",
+        weighs=expected,
     )
     verdict, first = await question.ask(provider, max_tokens)
     # The second request asks for the number only: the reasons are in the first reply.
-    return Evaluation(verdict.score, verdict.feedback or first)
+    return replace(verdict, feedback=verdict.feedback or first)
+
+
+def _read(reply: LLMResponse) -> Evaluation | None:
+    return read_verdict(reply.content, reply.was_truncated)
 
 
 def shown(answer: str, max_chars: int) -> str:

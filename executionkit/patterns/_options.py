@@ -44,6 +44,18 @@ def checked_options(options: object) -> dict[str, Any]:
     return dict(plain(options))
 
 
+def with_logprobs(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with the field that asks for log-probabilities.
+
+    Raises:
+        ValueError: They set it to something else.
+    """
+    if options.get("logprobs", True) is not True:
+        asked = f"logprobs={options['logprobs']!r}"
+        raise ValueError(f"options must not set {asked}: log-probabilities are needed, with logprobs=True")
+    return {**options, "logprobs": True}
+
+
 def for_sample(options: Options, number: int) -> Options:
     """The options of one sample of several: a seed differs, or all of them would be the same."""
     seed = options.get("seed")

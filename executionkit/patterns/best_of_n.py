@@ -1,24 +1,27 @@
 """`best_of_n`: several candidates in parallel, each judged, the best one returned."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from executionkit import _checks as checks
 from executionkit._keywords import checked_keywords
 from executionkit._opening import Messages, openings, task_of
 from executionkit._prompt import Content, Prompt
+from executionkit._refusals import refuses_logprobs
 from executionkit._text import collapsed
+from executionkit.engine.bill import add_note
 from executionkit.engine.parallel import fan_out, fan_out_strict, told
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
-from executionkit.errors import PatternError
-from executionkit.evaluators import Pairwise, Rubric, for_task, require_prices
+from executionkit.errors import LLMError, PatternError
+from executionkit.evaluators import Confidence, Pairwise, Rubric, expectations, for_task, require_prices
 from executionkit.events import CandidateScored, EventCallback, PairCompared, SampleDone
 from executionkit.patterns._narrator import Narrator
-from executionkit.patterns._options import Options, checked_options, for_sample
+from executionkit.patterns._options import Options, checked_options, for_sample, with_logprobs
 from executionkit.patterns._sampling import blame, warn_of_unused
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
@@ -53,6 +56,8 @@ class BestOfNResult(PatternResult[str]):
         callback_errors: How often `on_event` raised an exception.
         score_by_variant: For the prompt, and then for each of its `variants`: the mean score of its judged
             candidates, None where none was judged. It is empty without `variants`.
+        expected_scores: Scores that are expectations, by a `Rubric(expected=True)`. The others are the
+            numbers that the judge wrote, because no log-probabilities came.
     """
 
     best_index: int = 0
@@ -69,6 +74,7 @@ class BestOfNResult(PatternResult[str]):
     failures: tuple[str, ...] = ()
     callback_errors: int = 0
     score_by_variant: tuple[float | None, ...] = ()
+    expected_scores: int = 0
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Bars, Entry, Fold
@@ -77,6 +83,7 @@ class BestOfNResult(PatternResult[str]):
         card.add("candidates", len(self.candidates), f"best of {len(self.candidates)}")
         card.add("stopped by", self.stop_reason)
         card.add("undecided", self.undecided, "undecided")
+        card.add("expected scores", self.expected_scores)
         card.add("comparisons", self.comparisons)
         card.add("disagreements", self.disagreements)
         card.add("empty", self.empty_responses)
@@ -133,7 +140,7 @@ async def best_of_n(
     provider: LLMProvider,
     prompt: Prompt | None,
     *,
-    evaluator: Scorer | Pairwise,
+    evaluator: Scorer | Pairwise | Confidence,
     num_samples: int = 5,
     target_score: float | None = None,
     temperature: float = 0.9,
@@ -177,7 +184,8 @@ async def best_of_n(
         evaluator: Judges the candidates. A function `(text, provider)`, sync or async, returns a score in
             [0, 1] or an `Evaluation`; the calls it makes through that provider count against `max_cost`. A
             `Rubric` has a model score each candidate. A `Pairwise` has a model compare every two candidates,
-            in both orders. Anything else is refused before the first call.
+            in both orders. `Confidence()` takes the candidate whose tokens were the most probable, without a
+            judge. Anything else is refused before the first call.
         num_samples: Maximum number of candidates; at least 1.
         target_score: A score that is good enough, in [0, 1]. When a candidate reaches it, nothing more is
             sent. Candidates in flight are awaited and kept, and judged if that takes no further call. A
@@ -208,14 +216,16 @@ async def best_of_n(
     Returns:
         A `BestOfNResult`, which explains the `metadata` keys: `best_index`, `candidates`, `scores`,
         `feedback`, `stop_reason`, `undecided`, `comparisons`, `disagreements`, `empty_responses`,
-        `truncated_responses`, `failed`, `failures`, `callback_errors`, `score_by_variant`.
+        `truncated_responses`, `failed`, `failures`, `callback_errors`, `score_by_variant`,
+        `expected_scores`.
 
     Raises:
         ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the
             evaluator's score is not a number in [0, 1].
         BudgetExhaustedError: The calls left can't pay for all samples and, with a `Rubric` or `Pairwise`, for
             judging them (raised before the first call), or the budget ran out on the way.
-        PatternError: No sample has an answer, or a judge's replies can't be read.
+        PatternError: No sample has an answer, a judge's replies can't be read, or `Confidence()` found no
+            log-probabilities in a reply.
         LLMError: A call failed for good. Nothing further is sent, and calls in flight are awaited. If a
             candidate in flight then reaches the target, it is returned, and `failures` names the error.
 
@@ -229,8 +239,10 @@ async def best_of_n(
     task = task_of(phrasings[0])
     checks.at_least(1, num_samples=num_samples, max_concurrency=max_concurrency)
     # A class is callable too, and would be found out after the first paid call.
-    if isinstance(evaluator, type) or not (callable(evaluator) or isinstance(evaluator, Pairwise)):
-        raise ValueError(f"evaluator must be a callable, a Rubric or a Pairwise, got {evaluator!r}")
+    is_judge = isinstance(evaluator, (Pairwise, Confidence))
+    if isinstance(evaluator, type) or not (callable(evaluator) or is_judge):
+        kinds = "a callable, a Rubric, a Pairwise or a Confidence"
+        raise ValueError(f"evaluator must be {kinds}, got {evaluator!r}")
     if target_score is not None:
         checks.between(0.0, 1.0, target_score=target_score)
         if isinstance(evaluator, Pairwise):
@@ -238,9 +250,11 @@ async def best_of_n(
     checks.sampling(temperature=temperature, max_tokens=max_tokens, max_cost=max_cost)
     fields = checked_options(options)
     warn_of_unused(len(variants), num_samples)
+    if isinstance(evaluator, Confidence):
+        fields = with_logprobs(fields)
     narrator = Narrator("best_of_n", on_event)
     candidates = _Field()
-    evaluate = None if isinstance(evaluator, Pairwise) else for_task(evaluator, task)
+    evaluate = None if isinstance(evaluator, (Pairwise, Confidence)) else for_task(evaluator, task)
 
     async with narrator.run(
         provider, num_samples, max_cost=max_cost, retry=retry, salvage=candidates.salvage
@@ -257,6 +271,8 @@ async def best_of_n(
                 )
             except Exception as exc:
                 blame(variant, exc)
+                if isinstance(evaluator, Confidence) and isinstance(exc, LLMError) and refuses_logprobs(exc):
+                    add_note(exc, f"Confidence() asked for logprobs; {_WITHOUT_LOGPROBS}")
                 if narrator.listens:
                     await narrator.tell(
                         SampleDone(index, None, 0, failed=True, variant=variant, cost=run.usage)
@@ -266,9 +282,10 @@ async def best_of_n(
             if narrator.listens:
                 text = reply.content if is_answer else None
                 await narrator.tell(SampleDone(index, text, 0, failed=False, variant=variant, cost=run.usage))
-            if evaluate is None or not is_answer:
+            if isinstance(evaluator, Pairwise) or not is_answer:
                 return
-            evaluation = candidates.evaluations[index] = await evaluate(reply.content, run)
+            evaluation = _confidence_in(reply) if evaluate is None else await evaluate(reply.content, run)
+            candidates.evaluations[index] = evaluation
             if narrator.listens:
                 await narrator.tell(CandidateScored(index, evaluation.score, cost=run.usage))
             if target_score is not None and evaluation.score >= target_score:
@@ -297,7 +314,20 @@ async def best_of_n(
         return run.shows(result)
 
 
-def _judging_calls(evaluator: Scorer | Pairwise, count: int) -> int:
+_WITHOUT_LOGPROBS: Final = "for a model without them use a Rubric, a Pairwise or a function as the evaluator"
+
+
+def _confidence_in(reply: LLMResponse) -> Evaluation:
+    mean = reply.mean_logprob
+    if mean is None:
+        raise PatternError(
+            "best_of_n: Confidence() needs log-probabilities, and the reply came without, although they were "
+            f"asked for; {_WITHOUT_LOGPROBS}"
+        )
+    return Evaluation(min(1.0, math.exp(mean)))
+
+
+def _judging_calls(evaluator: Scorer | Pairwise | Confidence, count: int) -> int:
     if isinstance(evaluator, Pairwise):
         return count * (count - 1)
     return count if isinstance(evaluator, Rubric) else 0
@@ -365,6 +395,7 @@ def _result(
         feedback=candidates.feedback(),
         stop_reason="target" if is_reached else "num_samples",
         undecided=not is_reached and len(different) > 1 and len(set(judged.values())) == 1,
+        expected_scores=expectations(candidates.evaluations.values()),
         comparisons=len(pairs),
         disagreements=sum(verdicts[one, two] != swapped[verdicts[two, one]] for one, two in pairs),
         empty_responses=len(replies) - len(candidates.answered),

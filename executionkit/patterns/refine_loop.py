@@ -14,7 +14,7 @@ from executionkit.engine.convergence import ConvergenceDetector
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.thoughts import spoken
 from executionkit.errors import BudgetExhaustedError
-from executionkit.evaluators import Rubric, for_task, require_prices
+from executionkit.evaluators import Rubric, expectations, for_task, require_prices
 from executionkit.events import DraftScored, DraftStarted, EventCallback
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._options import Options, checked_options
@@ -74,6 +74,8 @@ class RefineResult(PatternResult[str]):
         finish_reason: Why the model stopped writing the returned text ("stop", "length", ...).
         callback_errors: How often `on_event` raised. Each time is logged as a warning, and the loop goes on.
         attempts: Every text with its score and feedback, in order. Not in `metadata`.
+        expected_scores: Scores that are expectations, by a `Rubric(expected=True)`. The others are the
+            numbers that the judge wrote, because no log-probabilities came.
     """
 
     iterations: int = 0
@@ -85,6 +87,7 @@ class RefineResult(PatternResult[str]):
     finish_reason: str = "stop"
     callback_errors: int = 0
     attempts: list[Attempt] = field(default_factory=list, metadata={"mirrored": False})
+    expected_scores: int = 0
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Entry, Fold, Series
@@ -94,6 +97,7 @@ class RefineResult(PatternResult[str]):
         card.add("stopped by", self.stop_reason, self.stop_reason)
         card.add("truncated", self.truncated_responses)
         card.add("echoed", self.echoed_responses)
+        card.add("expected scores", self.expected_scores)
         card.add("finish reason", self.finish_reason if self.finish_reason != "stop" else "")
         card.add("callback errors", self.callback_errors)
         card.charts.append(Series("Scores", self.score_history))
@@ -113,12 +117,14 @@ class _Progress:
     feedback: list[str] = field(default_factory=list[str])
     best: int = 0
     has_feedback: bool = False
+    expected_scores: int = 0
     said: set[str] = field(default_factory=set[str])
     echoes: set[int] = field(default_factory=set[int])
 
     def scored(self, evaluation: Evaluation) -> None:
         """Take in what was said of the last reply; of equal ones the first stays the best."""
         self.scores.append(evaluation.score)
+        self.expected_scores += expectations([evaluation])
         self.feedback.append(evaluation.feedback)
         if evaluation.feedback:
             self.has_feedback = True
@@ -261,8 +267,8 @@ async def refine_loop(
 
     Returns:
         A `RefineResult`, which explains the `metadata` keys: `iterations`, `converged`, `score_history`,
-        `stop_reason`, `truncated_responses`, `echoed_responses`, `finish_reason`,
-        `callback_errors`.
+        `stop_reason`, `truncated_responses`, `echoed_responses`, `expected_scores`,
+        `finish_reason`, `callback_errors`.
 
     Raises:
         ValueError: A parameter is out of range or `messages` can't be sent (no call was made), or the
@@ -370,6 +376,7 @@ def _result(
         stop_reason=stop_reason,
         truncated_responses=sum(reply.was_truncated for reply in progress.replies),
         echoed_responses=len(progress.echoes),
+        expected_scores=progress.expected_scores,
         finish_reason=best.finish_reason,
         callback_errors=callback_errors,
         attempts=[progress.attempt(index) for index in range(len(progress.replies))],

@@ -46,6 +46,7 @@ async def test_the_best_candidate_wins_and_all_are_kept_with_their_scores() -> N
         "feedback": ["", "", ""],
         "stop_reason": "num_samples",
         "undecided": False,
+        "expected_scores": 0,
         "comparisons": 0,
         "disagreements": 0,
         "empty_responses": 0,

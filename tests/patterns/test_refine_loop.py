@@ -56,6 +56,7 @@ async def test_a_first_text_on_target_is_the_answer() -> None:
         "stop_reason": "target",
         "truncated_responses": 0,
         "echoed_responses": 0,
+        "expected_scores": 0,
         "finish_reason": "stop",
         "callback_errors": 0,
     }
