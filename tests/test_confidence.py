@@ -1,4 +1,4 @@
-"""Log-probabilities put to use: the most probable candidate, the score to be expected of a judge."""
+"""Log-probabilities put to use: the most probable candidate, the expected score, votes by confidence."""
 
 import math
 from itertools import cycle
@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 from fakes import NO_WAIT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from executionkit import (
     Confidence,
+    ConsensusResult,
     Evaluation,
     LLMResponse,
     MockProvider,
@@ -20,9 +23,10 @@ from executionkit import (
     TokenLogprob,
     TokenUsage,
     best_of_n,
+    consensus,
     refine_loop,
 )
-from executionkit.testing import LocalEndpoint, MockCall
+from executionkit.testing import ChatRequest, Fault, LocalEndpoint, MockCall
 
 NO_LOGPROBS = PermanentError("Unrecognized request argument supplied: logprobs", status_code=400)
 
@@ -178,3 +182,120 @@ async def test_other_errors_and_other_providers() -> None:
     assert await Rubric("c", expected=True)("x", Narrow()) == Evaluation(0.8)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected must be True or False"):
         Rubric("c", expected="yes")  # type: ignore[arg-type]
+
+
+# -- consensus(confidence=...) -------------------------------------------------------------------------------
+
+
+def ballots(*votes: tuple[str, float | None]) -> MockProvider:
+    """Replies by their text and mean log-probability; None for a reply without."""
+    return MockProvider(
+        [
+            LLMResponse(text, logprobs=() if mean is None else (TokenLogprob("x", mean),) * 2)
+            for text, mean in votes
+        ],
+        strict=True,
+    )
+
+
+async def vote(votes: list[tuple[str, float | None]], **settings: Any) -> ConsensusResult:
+    provider = ballots(*votes)
+    result = await consensus(provider, "q", num_samples=len(votes), max_concurrency=1, **settings)
+    assert {call.kwargs.get("logprobs") for call in provider.calls} == {True}
+    return result
+
+
+TIED: list[tuple[str, float | None]] = [
+    ("a", -0.9),
+    ("b", -0.5),
+    ("c", -0.1),
+    ("b", -0.7),
+    ("a", -0.2),
+    ("", -0.3),
+]
+
+
+async def test_a_tie_goes_to_the_answer_that_is_the_more_probable_on_average() -> None:
+    result = await vote(TIED, confidence="ties")
+    assert (result.answer, result.tie_count, result.by_confidence, result.left_out) == ("a", 2, True, 0)
+    assert result.votes == (("a", 2), ("b", 2), ("c", 1))
+    sunk = [("a", -2.0), *TIED[1:]]
+    assert (await vote(sunk, confidence="ties")).votes[0] == ("b", 2)
+    # One answer without: then the plain vote, in which the first of the tied ones wins.
+    result = await vote([*sunk, ("c", None)], confidence="ties")
+    assert (result.answer, result.tie_count, result.by_confidence) == ("a", 3, False)
+    # An abstention has no say in this.
+    assert (await vote([*sunk, ("", None)], confidence="ties")).by_confidence
+
+
+async def test_only_the_most_probable_share_votes() -> None:
+    votes: list[tuple[str, float | None]] = [("a", -0.9), ("a", -0.8), ("b", -0.1), ("", -0.05), ("c", -0.3)]
+    result = await vote(votes, confidence=0.5)
+    assert (result.answer, result.votes) == ("b", (("b", 1), ("c", 1)))
+    assert (result.left_out, result.samples_used, result.abstained) == (2, 5, 1)
+    assert result.agreement_ratio == result.score == 1 / 3  # the abstention counts, as in every vote
+    assert (await vote(votes, confidence=0.1)).votes == (("b", 1),)
+    assert (await vote(votes, confidence=1)).votes == (("a", 2), ("b", 1), ("c", 1))
+    plain = await vote([*votes, ("b", None)], confidence=0.1)
+    assert (plain.answer, plain.by_confidence, plain.left_out) == ("a", False, 0)
+
+
+MEANS = st.sampled_from([-0.1, -0.5, -2.0])
+SAMPLES = st.lists(st.tuples(st.sampled_from(["a", "b", "c", ""]), MEANS | st.none()), min_size=1, max_size=7)
+
+
+@settings(max_examples=60)
+@given(votes=SAMPLES.filter(lambda votes: any(text for text, _ in votes)))
+async def test_a_decided_vote_is_that_of_all_samples_and_takes_none_too_many(
+    votes: list[tuple[str, float | None]],
+) -> None:
+    whole = await vote(votes, confidence="ties")
+    early = await vote(votes, confidence="ties", stop="decided")
+    assert early.answer == whole.answer
+    seen = votes[: early.samples_used - 1]
+    if any(text for text, _ in seen) and all(mean is not None for text, mean in seen if text):
+        # A sample earlier, the rest could still have made another winner.
+        left = len(votes) - len(seen)
+        rests = [[(text, mean)] * left for text in "abcd" for mean in (0.0, -9.0)]
+        winners = {(await vote([*seen, *rest], confidence="ties")).answer for rest in rests}
+        assert len(winners) > 1
+
+
+async def test_over_http_a_refusal_makes_it_the_plain_vote_and_is_remembered() -> None:
+    refused = Fault(code=400, body={"error": {"message": "`logprobs` is not supported with this model"}})
+
+    def reply(request: ChatRequest) -> Any:
+        return refused if request.field("logprobs") else "ab"[request.number % 2]
+
+    with LocalEndpoint(reply) as endpoint:
+        async with Provider(endpoint.base_url, "m") as provider:
+            results = [
+                await consensus(provider, "q", num_samples=3, confidence="ties", max_concurrency=1)
+                for _ in range(2)
+            ]
+        statuses = endpoint.ledger.statuses
+    assert [(result.by_confidence, result.cost.llm_calls) for result in results] == [(False, 4), (False, 3)]
+    assert statuses == (400, *[200] * 6)
+
+
+async def test_confidence_goes_with_some_settings_only() -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"confidence": 0.5, "stop": "decided"}, "stop must be 'all' with confidence=0.5, got 'decided'"),
+        (
+            {"confidence": "ties", "strategy": "unanimous"},
+            "confidence must be None with strategy='unanimous'",
+        ),
+        ({"confidence": "ties", "options": {"logprobs": None}}, "options must not set logprobs=None"),
+    ]
+    for arguments, problem in wrong:
+        with pytest.raises(ValueError, match=problem):
+            await consensus(MockProvider(["a"]), "q", **arguments)
+
+
+async def test_every_choice_of_a_request_has_its_own_confidence() -> None:
+    choices = [LLMResponse("b", logprobs=(TokenLogprob("x", mean),)) for mean in (-0.1, -0.2)]
+    first = LLMResponse("a", logprobs=(TokenLogprob("x", -0.5),), alternatives=choices)
+    result = await consensus(
+        MockProvider([first]), "q", num_samples=3, choices_per_request=3, confidence=1 / 3
+    )
+    assert (result.answer, result.left_out) == ("b", 2)

@@ -9,7 +9,7 @@ from executionkit.engine.run import Run
 from executionkit.events import SampleDone
 from executionkit.patterns._narrator import Narrator
 from executionkit.patterns._sampling import Samples
-from executionkit.patterns._voting import Reader, StopRule, Votes
+from executionkit.patterns._voting import Reader, StopRule, Votes, most_probable
 from executionkit.responses import LLMResponse
 
 
@@ -21,15 +21,26 @@ class Poll:
         reader: Reads the answers.
         narrator: Tells each sample as it ends.
         first: The number of the first sample in events; others were asked for before.
+        by_confidence: As in `Votes`.
 
     Attributes:
         samples: The samples.
         votes: The votes, which are counted a window at a time.
+        left_out: How many answers did not vote, because others were more probable.
     """
 
-    def __init__(self, samples: Samples, reader: Reader, narrator: Narrator, *, first: int = 0) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        reader: Reader,
+        narrator: Narrator,
+        *,
+        first: int = 0,
+        by_confidence: bool = False,
+    ) -> None:
         self.samples: Final = samples
-        self.votes: Final = Votes()
+        self.votes = Votes(by_confidence=by_confidence)
+        self.left_out = 0
         self._reader = reader
         self._narrator = narrator
         self._first = first
@@ -53,11 +64,29 @@ class Poll:
             samples.on_done = partial(self._tell, pattern or run)
         while window := rule(votes, most - samples.asked):
             for sample in await samples.take(run, window):
-                votes.add(sample, answer(sample, samples.replies[sample]))
+                reply = samples.replies[sample]
+                confidence = reply.mean_logprob if votes.by_confidence else None
+                votes.add(sample, answer(sample, reply), confidence)
+
+    def leave_out(self, share: float) -> None:
+        """Count the votes again, those of the most probable replies alone, if it is known which these are."""
+        replies = sorted(self.samples.replies.items())
+        read = [(sample, self._reader.answer(sample, reply), reply) for sample, reply in replies]
+        given = [(sample, answer, reply.mean_logprob) for sample, answer, reply in read if answer is not None]
+        votes = most_probable(given, share)
+        if votes is not None:
+            votes.abstained = self.votes.abstained
+            self.left_out = len(given) - sum(votes.counts.values())
+            self.votes = votes
+
+    @property
+    def count(self) -> int:
+        """How many samples the vote is among: all that came back, or those that were not left out."""
+        return len(self.samples.replies) - self.left_out
 
     def share(self) -> float:
-        """The winner's share of the samples that came back."""
-        return self.votes.most / len(self.samples.replies)
+        """The winner's share of the samples that the vote is among."""
+        return self.votes.most / self.count
 
     def winning_text(self) -> str:
         """The first text that gave the winner."""

@@ -5,7 +5,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from executionkit._refusals import MOST_CHOICES, fewer_choices
+from executionkit._callables import misfit
+from executionkit._refusals import LOGPROBS, MOST_CHOICES, NO_LOGPROBS, fewer_choices, refuses_logprobs
 from executionkit._warning import warn_the_caller
 from executionkit.engine.bill import add_note
 from executionkit.engine.parallel import fan_out, merged, told
@@ -28,6 +29,8 @@ class Samples:
         per_request: How many samples one request asks for at the most.
         may_fail: How many samples may fail for good before that is an error.
         options: Further fields of each request.
+        wants_logprobs: Whether the samples are asked for again without log-probabilities where a server
+            refuses the field that asks for them.
 
     Attributes:
         replies: The replies, by sample number.
@@ -47,6 +50,7 @@ class Samples:
         per_request: int = 1,
         may_fail: int = 0,
         options: Options = MappingProxyType({}),
+        wants_logprobs: bool = False,
     ) -> None:
         self.replies: dict[int, LLMResponse] = {}
         self.failures: dict[int, BaseException] = {}
@@ -59,7 +63,8 @@ class Samples:
         self._max_concurrency: Final = max_concurrency
         self._per_request = per_request
         self._may_fail: Final = may_fail
-        self._options: Final = options
+        self._options = options
+        self._wants_logprobs: Final = wants_logprobs
         # Some servers take one choice only where nothing is drawn at random.
         self._kind: Final = "sampled" if temperature else "greedy"
         self._refusal: PermanentError | None = None
@@ -85,7 +90,11 @@ class Samples:
         return sample % self.openings
 
     def recall(self, run: Run) -> None:
-        """Ask for no more choices than the server is known to take."""
+        """Ask for no more choices than the server takes, and for no log-probabilities that it refuses."""
+        if self._wants_logprobs:
+            knows_none = misfit(run.target.complete, [], temperature=0.0, max_tokens=1, logprobs=True)
+            if knows_none or LOGPROBS.recall(run.target, _OWN) == NO_LOGPROBS:
+                self._options = _without_logprobs(self._options)
         if self._per_request > 1:
             known = MOST_CHOICES.recall(run.target, self._kind) or self._per_request
             self._per_request = min(self._per_request, known)
@@ -145,6 +154,7 @@ class Samples:
         samples = batches[index][: self._per_request]
         wanted = len(samples)
         extra: dict[str, Any] = {"n": wanted} if wanted > 1 else {}
+        options = self._options
         try:
             if self._refusal is not None:
                 raise self._refusal
@@ -152,11 +162,15 @@ class Samples:
                 list(self._openings[samples[0] % self.openings]),
                 temperature=self._temperature,
                 max_tokens=self._max_tokens,
-                is_final=lambda exc: _fewer(exc, wanted) is not None,
-                **for_sample(self._options, samples[0]),
+                is_final=lambda exc: _fewer(exc, wanted) is not None or self._can_do_without(exc, options),
+                **for_sample(options, samples[0]),
                 **extra,
             )
         except Exception as exc:
+            if self._can_do_without(exc, options):
+                LOGPROBS.learn(run.target, _OWN, NO_LOGPROBS)
+                self._options = _without_logprobs(options)
+                return
             fewer = _fewer(exc, wanted)
             if fewer is not None:
                 self._per_request = min(self._per_request, fewer)
@@ -181,6 +195,11 @@ class Samples:
         if len(choices) < wanted:
             self._per_request = min(self._per_request, len(choices))
 
+    def _can_do_without(self, exc: Exception, options: Options) -> bool:
+        """Whether the server refuses to send log-probabilities, which are merely wished for."""
+        is_asked = self._wants_logprobs and "logprobs" in options
+        return is_asked and isinstance(exc, LLMError) and refuses_logprobs(exc)
+
     async def _tell(self, samples: list[int]) -> None:
         for sample in samples:
             if self.on_done is not None:
@@ -201,6 +220,14 @@ def blame(variant: int, exc: BaseException) -> None:
     """Note on the error of a sample which of the variants asked for it; 0 is the prompt itself."""
     if variant:
         add_note(exc, f"asked by variants[{variant - 1}]")
+
+
+_OWN: Final = "own"
+"""Of the log-probabilities: those of the reply's own tokens alone."""
+
+
+def _without_logprobs(options: Options) -> Options:
+    return {name: value for name, value in options.items() if name not in ("logprobs", "top_logprobs")}
 
 
 def _fewer(exc: BaseException, wanted: int) -> int | None:

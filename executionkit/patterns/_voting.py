@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from executionkit import _checks as checks
@@ -78,25 +78,44 @@ def _countable(answer: Hashable | None) -> Hashable | None:
 class Votes:
     """The votes so far, added in sample order.
 
+    Args:
+        by_confidence: Whether a tie goes to the answer whose replies are the more probable on average. If one
+            of them came without log-probabilities, it goes to the answer seen first, as it does otherwise.
+
     Attributes:
         counts: How many samples gave each answer, in the order in which the answers were first seen.
         first: Which sample gave each answer first.
         abstained: How many samples had no answer.
+        by_confidence: Whether ties go by probability.
     """
 
-    __slots__ = ("_top", "abstained", "counts", "first")
+    __slots__ = ("_logprobs", "_top", "abstained", "by_confidence", "counts", "first")
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_confidence: bool = False) -> None:
+        self.by_confidence: bool = by_confidence
+        self._logprobs: dict[Hashable, float] = {}
         self.counts: dict[Hashable, int] = {}
         self.first: dict[Hashable, int] = {}
         self.abstained: int = 0
         self._top: list[Hashable] = []
 
-    def add(self, sample: int, answer: Hashable | None) -> None:
-        """Count what `sample` answered; None abstains. Each sample comes after those before it."""
+    def add(self, sample: int, answer: Hashable | None, logprob: float | None = None) -> None:
+        """Count what `sample` answered; None abstains. Each sample comes after those before it.
+
+        Args:
+            sample: Its number.
+            answer: Its answer.
+            logprob: The mean log-probability of its reply, if that is known.
+        """
         if answer is None:
             self.abstained += 1
             return
+        if self.by_confidence:
+            if logprob is None:
+                self.by_confidence = False
+                self._top = sorted(self.counts, key=self._rank)[:2]
+            else:
+                self._logprobs[answer] = self._logprobs.get(answer, 0.0) + logprob
         count = self.counts.get(answer, 0) + 1
         self.counts[answer] = count
         if count == 1:
@@ -109,12 +128,13 @@ class Votes:
             self._top.sort(key=self._rank)
             del self._top[2:]
 
-    def _rank(self, answer: Hashable) -> tuple[int, int]:
-        return -self.counts[answer], self.first[answer]
+    def _rank(self, answer: Hashable) -> tuple[int, float, int]:
+        count = self.counts[answer]
+        return -count, -self._logprobs[answer] / count if self.by_confidence else 0.0, self.first[answer]
 
     @property
     def winner(self) -> Hashable | None:
-        """The answer with the most votes, of several the one seen first; None without any vote."""
+        """The answer with the most votes; None without any vote."""
         return self._top[0] if self._top else None
 
     @property
@@ -131,8 +151,11 @@ class Votes:
     def threat(self) -> int:
         """The votes that the winner needs at present so that no other answer beats it.
 
-        An answer seen before the winner wins a tie with it, so it counts as one vote more.
+        An answer seen before the winner wins a tie with it, so it counts as one vote more. By probability any
+        answer may come to win one, even one not seen yet.
         """
+        if self.by_confidence:
+            return self.second + 1
         if len(self._top) < 2:
             return 0
         return self.second + (self.first[self._top[1]] < self.first[self._top[0]])
@@ -143,8 +166,31 @@ class Votes:
         return sum(count == self.most for count in self.counts.values())
 
     def ranking(self) -> tuple[tuple[Hashable, int], ...]:
-        """Every answer and its votes, the winner first, then by votes, then by first sight."""
+        """Every answer and its votes, the winner first, then by votes, then as ties are broken."""
         return tuple((answer, self.counts[answer]) for answer in sorted(self.counts, key=self._rank))
+
+
+def most_probable(votes: Sequence[tuple[int, Hashable, float | None]], share: float) -> Votes | None:
+    """The votes of the most probable replies alone.
+
+    Args:
+        votes: The number of each sample with an answer, in order, its answer, and the mean log-probability of
+            its reply.
+        share: The share of them that vote, rounded up to a whole number.
+
+    Returns:
+        The votes; None if a log-probability is missing.
+    """
+    known = [(sample, answer, logprob) for sample, answer, logprob in votes if logprob is not None]
+    if len(known) < len(votes):
+        return None
+    # 0.7 * 10 is a little more than 7 in floats.
+    count = math.ceil(round(share * len(known), 9))
+    chosen = sorted(known, key=lambda vote: -vote[2])[:count]
+    found = Votes(by_confidence=True)
+    for vote in sorted(chosen, key=lambda vote: vote[0]):
+        found.add(*vote)
+    return found
 
 
 StopRule: TypeAlias = Callable[[Votes, int], int]
@@ -153,6 +199,21 @@ StopRule: TypeAlias = Callable[[Votes, int], int]
 The number is exact for the votes that settle it soonest. A caller who takes that many samples at a time
 never takes one too many.
 """
+
+
+def check_confidence(confidence: object, stop: object, *, unanimous: bool) -> None:
+    """Require what `consensus(confidence=...)` takes, and goes with the other parameters."""
+    if confidence is None:
+        return
+    if confidence != "ties":
+        is_share = isinstance(confidence, (int, float)) and not isinstance(confidence, bool)
+        if not (is_share and 0 < confidence <= 1):  # type: ignore[operator]  # it is a number
+            raise ValueError(f"confidence must be None, 'ties' or a share in (0, 1], got {confidence!r}")
+        if stop != "all":
+            why = "which replies vote is known when all have come back"
+            raise ValueError(f"stop must be 'all' with confidence={confidence!r}, got {stop!r}: {why}")
+    if unanimous:
+        raise ValueError(f"confidence must be None with strategy='unanimous', got {confidence!r}")
 
 
 def check_stop(stop: object) -> None:

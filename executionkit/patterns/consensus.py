@@ -12,11 +12,18 @@ from executionkit.engine.retry import RetryConfig
 from executionkit.errors import ConsensusFailedError
 from executionkit.events import EventCallback
 from executionkit.patterns._narrator import Narrator
-from executionkit.patterns._options import Options, checked_options
+from executionkit.patterns._options import Options, checked_options, with_logprobs
 from executionkit.patterns._poll import Poll
 from executionkit.patterns._result_types import Answer, Answer_co
 from executionkit.patterns._sampling import Samples, warn_of_unused
-from executionkit.patterns._voting import Reader, certainty, check_key, check_stop, stop_rule
+from executionkit.patterns._voting import (
+    Reader,
+    certainty,
+    check_confidence,
+    check_key,
+    check_stop,
+    stop_rule,
+)
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage, VotingStrategy
 
@@ -59,6 +66,10 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
         agreement_by_variant: For the prompt, and then for each of its `variants`: the share of the samples
             with an answer that gave the winner. None where no sample has an answer. It is empty without
             `variants`.
+        by_confidence: Whether the vote went by the replies' log-probabilities, as `confidence` asked. If a
+            reply with an answer came without them, or the server refused to send any, it is the plain vote.
+        left_out: Samples with an answer that had no vote, because others were more probable. The figures of
+            the vote are of the samples that remain.
     """
 
     agreement_ratio: float = 0.0
@@ -77,6 +88,8 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
     failures: tuple[str, ...] = ()
     callback_errors: int = 0
     agreement_by_variant: tuple[float | None, ...] = ()
+    by_confidence: bool = False
+    left_out: int = 0
 
     def _describe(self, card: "Card") -> None:
         from executionkit._display._card import Bars, Entry, Fold
@@ -89,6 +102,8 @@ class ConsensusResult(PatternResult[str], Generic[Answer_co]):
         card.add("margin", self.margin)
         card.add("confidence", self.confidence)
         card.add("abstained", self.abstained)
+        card.add("by confidence", self.by_confidence)
+        card.add("left out", self.left_out)
         card.add("truncated", self.truncated_responses)
         card.add("saved samples", self.samples_saved)
         card.add("failed", self.failed, f"{self.failed} failed")
@@ -118,6 +133,7 @@ async def consensus(
     system: str | None = None,
     on_event: EventCallback | None = None,
     variants: Sequence[Prompt] = (),
+    confidence: Literal["ties"] | float | None = None,
 ) -> ConsensusResult[Answer]:
     """Ask the same question several times in parallel and return the most common answer.
 
@@ -188,12 +204,20 @@ async def consensus(
             for in turn: the first by `prompt`, the next by the first variant, and so on, then by `prompt`
             again. In a variant that is a text, `{prompt}` stands for the prompt. The choices of one request
             share a phrasing. No two phrasings may be equal. Defaults to none.
+        confidence: What the model's own confidence in its replies does: the mean log-probability of their
+            tokens, which the requests then ask for (`logprobs=True`). "ties": a tie goes to the answer whose
+            replies are the more probable on average. A share in (0, 1]: only that share of the replies with
+            an answer vote, the most probable ones, and ties are broken so too (Fu et al., "Deep Think with
+            Confidence", 2025). It needs `stop="all"`. With "ties" a "decided" vote stops when no tie can
+            come any more. Without log-probabilities it is the plain vote, and `by_confidence` is False. A
+            request that a server refuses for `logprobs` costs one call; later ones are sent without, and that
+            is remembered for this provider. It must be None with "unanimous". Defaults to the plain vote.
 
     Returns:
         A `ConsensusResult`, which explains the `metadata` keys: `agreement_ratio`, `unique_responses`,
         `tie_count`, `abstained`, `truncated_responses`, `answer`, `votes`, `margin`, `is_majority`,
         `confidence`, `samples_used`, `samples_saved`, `failed`, `failures`, `callback_errors`,
-        `agreement_by_variant`.
+        `agreement_by_variant`, `by_confidence`, `left_out`.
 
     Raises:
         ValueError: A parameter is out of range, or `messages` can't be sent. No call was made.
@@ -221,6 +245,10 @@ async def consensus(
         checks.between(1, num_samples, min_samples=min_samples)
     check_key(key)
     check_stop(stop)
+    is_unanimous = strategy == VotingStrategy.UNANIMOUS
+    check_confidence(confidence, stop, unanimous=is_unanimous)
+    if confidence is not None:
+        fields = with_logprobs(fields)
     narrator = Narrator("consensus", on_event)
     samples = Samples(
         phrasings,
@@ -230,11 +258,11 @@ async def consensus(
         per_request=choices_per_request,
         options=fields,
         may_fail=num_samples - (min_samples or num_samples),
+        wants_logprobs=confidence is not None,
     )
     warn_of_unused(len(variants), num_samples)
     reader = Reader(key)
-    poll = Poll(samples, reader, narrator)
-    is_unanimous = strategy == VotingStrategy.UNANIMOUS
+    poll = Poll(samples, reader, narrator, by_confidence=confidence is not None)
     needed = stop_rule(stop, unanimous=is_unanimous)
 
     async with narrator.run(
@@ -250,6 +278,8 @@ async def consensus(
         calls = samples.requests_for(num_samples) if stop == "all" else num_samples
         run.require(calls, replies=num_samples)
         await poll.hold(run, num_samples, needed)
+        if isinstance(confidence, (int, float)):
+            poll.leave_out(confidence)
         if key is not None:
             poll.warn_of_truncation("consensus", max_tokens)
         _require_a_winner(poll, has_key=key is not None, is_unanimous=is_unanimous)
@@ -291,7 +321,6 @@ def _result(
     by_variant: tuple[float | None, ...],
 ) -> ConsensusResult[Any]:
     votes, samples, share = poll.votes, poll.samples, poll.share()
-    replies = samples.replies
     return ConsensusResult(
         value=poll.winning_text(),
         score=share,
@@ -304,12 +333,14 @@ def _result(
         answer=votes.winner,
         votes=votes.ranking(),
         margin=votes.most - votes.second,
-        is_majority=2 * votes.most > len(replies),
+        is_majority=2 * votes.most > poll.count,
         confidence=certainty(votes.most, votes.second),
-        samples_used=len(replies),
+        samples_used=len(samples.replies),
         samples_saved=num_samples - samples.asked,
         failed=len(samples.failures),
         failures=samples.reports,
         callback_errors=narrator.errors,
         agreement_by_variant=by_variant,
+        by_confidence=votes.by_confidence,
+        left_out=poll.left_out,
     )

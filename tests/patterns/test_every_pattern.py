@@ -140,6 +140,7 @@ PATTERNS = [
             "stop": ["any", "", None, 0.5, 1.0, 0.0, -0.6, 1.5, 1, True, math.nan, math.inf, "0.9", ["all"]],
             "min_samples": [0, 4, *(value for value in NO_COUNT if value is not None)],
             "choices_per_request": [0, *NO_COUNT],
+            "confidence": [0, 0.0, -0.5, 1.01, math.nan, True, "tie", ["ties"]],
             "variants": NO_VARIANTS,
         },
     ),
