@@ -184,6 +184,21 @@ async def test_a_wrong_key_is_paid_for_once_and_reported(caplog: pytest.LogCaptu
         await panel.aclose()
 
 
+async def test_a_stream_that_is_left_early_is_charged_as_its_member_s() -> None:
+    members = [
+        MockProvider(exception=NO_KEY, prices=Rates(1, 1, per=1)),
+        MockProvider(["one two three"], prices=Rates(0, 2, per=1)),
+    ]
+    kit = Kit(Panel(members), max_cost=TokenUsage(llm_calls=3, usd=10_000_000))
+    async with kit.stream("q", max_tokens=9) as events:
+        async for event in events:
+            assert event == TextDelta("one")
+            assert events.partial.content == "one"
+            break
+    assert kit.usage.llm_calls == 2
+    assert kit.usage.usd == 2  # one token, by an estimate of what came
+
+
 async def test_when_all_have_failed_the_error_names_each_and_all_are_asked_again() -> None:
     one, other = MockProvider([NO_KEY, "1"]), MockProvider([PermanentError("gone", status_code=404)])
     panel = Panel([one, other])
