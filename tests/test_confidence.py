@@ -1,6 +1,7 @@
 """Log-probabilities put to use: the most probable candidate, the expected score, votes by confidence."""
 
 import math
+from collections import Counter
 from itertools import cycle
 from typing import Any
 
@@ -253,12 +254,11 @@ async def test_a_decided_vote_is_that_of_all_samples_and_takes_none_too_many(
     early = await vote(votes, confidence="ties", stop="decided")
     assert early.answer == whole.answer
     seen = votes[: early.samples_used - 1]
-    if any(text for text, _ in seen) and all(mean is not None for text, mean in seen if text):
-        # A sample earlier, the rest could still have made another winner.
-        left = len(votes) - len(seen)
-        rests = [[(text, mean)] * left for text in "abcd" for mean in (0.0, -9.0)]
-        winners = {(await vote([*seen, *rest], confidence="ties")).answer for rest in rests}
-        assert len(winners) > 1
+    if all(mean is not None for text, mean in seen if text):
+        # A sample earlier, a tie could still come.
+        counts = Counter(text for text, _ in seen if text).most_common(2)
+        most, second = (*(count for _, count in counts), 0, 0)[:2]
+        assert second + len(votes) - len(seen) >= most
 
 
 async def test_over_http_a_refusal_makes_it_the_plain_vote_and_is_remembered() -> None:
