@@ -225,6 +225,11 @@ async def test_a_tie_goes_to_the_answer_that_is_the_more_probable_on_average() -
     # One answer without: then the plain vote, in which the first of the tied ones wins.
     result = await vote([*sunk, ("c", None)], confidence="ties")
     assert (result.answer, result.tie_count, result.by_confidence) == ("a", 3, False)
+    # Also of answers that were not among the best two before.
+    three: list[tuple[str, float | None]] = [("a", -2.0), ("b", -0.1), ("c", -0.2), ("d", None)]
+    assert (await vote(three, confidence="ties")).answer == "a"
+    # An answer not seen yet may come to win a tie, so an early stop waits for it.
+    assert (await vote([("a", -0.9), ("b", -0.1)], confidence="ties", stop="decided")).answer == "b"
     # An abstention has no say in this.
     assert (await vote([*sunk, ("", None)], confidence="ties")).by_confidence
 
@@ -262,7 +267,8 @@ async def test_a_decided_vote_is_that_of_all_samples_and_takes_none_too_many(
 
 
 async def test_over_http_a_refusal_makes_it_the_plain_vote_and_is_remembered() -> None:
-    refused = Fault(code=400, body={"error": {"message": "`logprobs` is not supported with this model"}})
+    # As llama.cpp reports clients' mistakes. It is not retried.
+    refused = Fault(code=500, body={"error": {"message": "`logprobs` is not supported with this model"}})
 
     def reply(request: ChatRequest) -> Any:
         return refused if request.field("logprobs") else "ab"[request.number % 2]
@@ -275,7 +281,7 @@ async def test_over_http_a_refusal_makes_it_the_plain_vote_and_is_remembered() -
             ]
         statuses = endpoint.ledger.statuses
     assert [(result.by_confidence, result.cost.llm_calls) for result in results] == [(False, 4), (False, 3)]
-    assert statuses == (400, *[200] * 6)
+    assert statuses == (500, *[200] * 6)
 
 
 async def test_confidence_goes_with_some_settings_only() -> None:

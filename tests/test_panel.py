@@ -43,7 +43,7 @@ from executionkit import (
 )
 from executionkit.engine.run import Run
 from executionkit.observe import observe
-from executionkit.testing import LocalEndpoint
+from executionkit.testing import LocalEndpoint, MockCall
 
 QUESTION = [{"role": "user", "content": "q"}]
 NO_KEY = PermanentError("wrong key", status_code=401)
@@ -254,6 +254,33 @@ async def test_a_dialogue_goes_on_with_another_member_where_its_own_fails_for_go
     assert (result.value, result.rounds, result.cost.llm_calls) == ("a cat it is", 2, 3)
 
 
+async def test_what_is_learnt_of_a_server_in_a_dialogue_is_learnt_of_the_member() -> None:
+    def without_schemas(call: MockCall) -> str | BaseException:
+        if "response_format" in call.kwargs:
+            return PermanentError("response_format is not supported", status_code=400)
+        return '{"a": 1}'
+
+    members = [MockProvider(without_schemas), MockProvider(['{"a": 1}'])]
+    panel = Panel(members)
+    for _ in range(4):
+        await structured(panel, "q", dict[str, int])
+    modes = [["response_format" in call.kwargs for call in member.calls] for member in members]
+    assert modes[0][-2:] == [False, False]  # the second time without a refusal
+    assert modes[1] == [True, True]
+
+
+async def test_a_dialogue_leaves_a_member_that_another_call_found_to_fail() -> None:
+    members = [MockProvider(["m0", "m0", NO_KEY]), MockProvider(["m1"])]
+    panel = Panel(members)
+    conversation = Conversation(panel)
+    assert (await conversation.send("q")).value == "m0"
+    await consensus(panel, "q", num_samples=4, max_concurrency=1)
+    assert panel.passed_over[0]
+    asked = members[0].call_count
+    assert (await conversation.send("q")).value == "m1"
+    assert members[0].call_count == asked
+
+
 class _Plain:
     """A provider without tools and streams."""
 
@@ -316,6 +343,11 @@ async def test_a_ceiling_in_dollars_needs_the_prices_of_all_members() -> None:
     )
     with pytest.raises(ValueError, match="for model 'b' at http://localhost/v1"):
         await consensus(Panel([priced, free]), "q", max_cost=TokenUsage(usd=1))
+    # What is kept back for later must pay for the dearest member.
+    both = Panel([MockProvider(prices=Rates(0, 1, per=1)), MockProvider(prices=Rates(0, 20, per=1))])
+    kept = await Run("run", both, max_cost=TokenUsage(usd=100)).keep_back(50)
+    assert kept.max_tokens == 5
+    kept.give_up()
     # Without a ceiling, a sum with an unknown part is unknown.
     panel = Panel([MockProvider(["x"], prices=Rates(1, 1)), MockProvider(["x"])])
     assert (await consensus(panel, "q", num_samples=1)).cost.usd == Decimal("0.000009")

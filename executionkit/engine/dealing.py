@@ -96,16 +96,11 @@ class Deal:
             self._index = self._dealer.take_turn() or 0
         return self._index
 
-    async def through(
-        self,
-        call: Callable[[LLMProvider], Awaitable[T]],
-        is_final: Callable[[Exception], bool] | None = None,
-    ) -> T:
+    async def through(self, call: Callable[[LLMProvider], Awaitable[T]]) -> T:
         """Call the member; where it fails for good, call the next one, until one answers or all have failed.
 
         Args:
             call: Makes the call, retries included.
-            is_final: Says of which errors the caller takes care.
 
         Raises:
             Exception: The last member's error, with those of the others in its notes.
@@ -116,7 +111,7 @@ class Deal:
             try:
                 outcome = await call(self._dealer.members[index])
             except Exception as exc:
-                following = None if is_final and is_final(exc) else self._next(index, exc, failed)
+                following = self._next(index, exc, failed)
                 if following is None:
                     self._note(exc, failed)
                     raise

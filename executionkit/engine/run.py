@@ -290,8 +290,7 @@ class Run:
                     tools=tools,
                     is_final=is_final,
                     **kwargs,
-                ),
-                is_final,
+                )
             )
         call = None
         if WATCH.is_on or is_logged(DEBUG):
