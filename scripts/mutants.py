@@ -57,9 +57,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "executionkit"
 
 AREAS = {  # how many faults, and where; a file belongs to the first area that names it
-    "voting": (15, "engine/voting.py engine/reading.py patterns/_voting.py"),
+    "voting": (15, "patterns/_voting.py"),
     "retry": (15, "engine/retry.py provider/_retry_after.py"),
-    "budget": (20, "cost.py engine/metering.py engine/budget.py engine/enriching.py engine/bill.py"),
+    "budget": (
+        20,
+        "cost.py engine/budget.py engine/meter.py engine/room.py engine/request.py engine/bill.py",
+    ),
     "provider": (50, "provider/*.py provider/*/*.py"),
     "engine": (
         50,

@@ -5,7 +5,7 @@ from typing import Any
 
 from executionkit import LLMResponse, RetryConfig, TokenUsage
 from executionkit.cost import Tokens
-from executionkit.engine.budget import Hold, Room
+from executionkit.engine.room import Hold, Room
 from executionkit.engine.run import Run
 
 MESSAGES = [{"role": "user", "content": "hello"}]

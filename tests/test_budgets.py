@@ -45,7 +45,7 @@ from executionkit import (
     react_loop,
     refine_loop,
 )
-from executionkit.engine.budget import room_of
+from executionkit.engine.room import room_of
 from executionkit.engine.run import Run
 from executionkit.errors import was_dispatched
 from executionkit.testing import ChatRequest, Fault, Ledger, LocalEndpoint, count_prompt_tokens

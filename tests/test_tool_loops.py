@@ -28,7 +28,7 @@ from executionkit import (
     ToolCall,
     react_loop,
 )
-from executionkit.engine.budget import room_of
+from executionkit.engine.room import room_of
 from executionkit.engine.run import Run
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

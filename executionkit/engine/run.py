@@ -18,12 +18,15 @@ from executionkit._prompt import measured
 from executionkit._text import shorten
 from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import bill, call_log
-from executionkit.engine.budget import Hold, Meter, Meters, Request, Room
+from executionkit.engine.budget import Kept, Meters
 from executionkit.engine.call_log import is_logged, watchers_of_calls
 from executionkit.engine.dealing import Deal, Dealer, DealtStream
+from executionkit.engine.meter import Meter
 from executionkit.engine.panel_tariff import no_prices_for, tariff_for
 from executionkit.engine.parallel import is_being_cancelled
+from executionkit.engine.request import Request
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
+from executionkit.engine.room import Hold, Room
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
 from executionkit.engine.tariff import tariff_of
 from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
@@ -442,7 +445,7 @@ class Run:
             is_stream,
         )
 
-    async def keep_back(self, max_tokens: int) -> "Kept":
+    async def keep_back(self, max_tokens: int) -> Kept:
         """Keep back one call of every budget, and its output tokens, which no other call can take.
 
         Args:
@@ -545,29 +548,6 @@ class Run:
         finally:
             for level in self._levels:
                 level._parked.discard(task)
-
-
-class Kept:
-    """A call that is kept back in every budget.
-
-    Args:
-        meters: The budgets.
-        hold: What was set aside in them.
-
-    Attributes:
-        max_tokens: The most output tokens that it may have.
-    """
-
-    def __init__(self, meters: Meters, hold: Hold) -> None:
-        self.max_tokens: int = hold.max_tokens or 1
-        self._meters = meters
-        self._hold: Hold | None = hold
-
-    def give_up(self) -> None:
-        """Free it; a call that begins without an await in between is sure to get it."""
-        hold, self._hold = self._hold, None
-        if hold is not None:
-            self._meters.give_up(hold)
 
 
 def _check_provider(name: str, provider: object) -> None:

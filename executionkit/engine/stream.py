@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
 from executionkit.engine import bill
-from executionkit.engine.budget import Hold, Meters
+from executionkit.engine.budget import Meters
 from executionkit.engine.parallel import is_being_cancelled
+from executionkit.engine.room import Hold
 from executionkit.engine.watch import CallWatch
 from executionkit.errors import PatternError, ProviderError, take_spent, was_dispatched
 from executionkit.observe import LeftEarlyError

@@ -4,7 +4,8 @@ import asyncio
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
-from executionkit.engine.run import Kept, Run
+from executionkit.engine.budget import Kept
+from executionkit.engine.run import Run
 
 OnLimit: TypeAlias = Literal["raise", "answer"]
 StopReason: TypeAlias = Literal["answer", "max_rounds", "budget"]

@@ -18,7 +18,9 @@ from executionkit import (
     TokenUsage,
     consensus,
 )
-from executionkit.engine.budget import Hold, Meters, Request, Room
+from executionkit.engine.budget import Meters
+from executionkit.engine.request import Request
+from executionkit.engine.room import Hold, Room
 from executionkit.engine.run import Run
 
 # -- a budget of calls -----------------------------------------------------------------------------------
