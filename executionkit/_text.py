@@ -81,6 +81,15 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"\s*\S+|\s+", text)
 
 
+def columns(text: str) -> int:
+    """The columns of a terminal that a text takes."""
+    from unicodedata import combining, east_asian_width  # not at the top: few programs draw
+
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
 def size_of(text: str) -> int:
     """The size of a text in UTF-8. For any script, bytes predict tokens better than characters do."""
     # Encoding every reply would take time, and ASCII text doesn't need it.

@@ -1,5 +1,6 @@
 """Observers: told of every run, call, retry, wait and tool while they happen."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
@@ -197,6 +198,8 @@ class Observer(Protocol):
         ...
 
 
+_ANSWER_TOOL: Final = re.compile(r"final_answer(_\d+)?")
+
 FAILURES: Final[Counter[str]] = Counter()
 """How often observers have raised in this process, by the observer's class and the exception's."""
 
@@ -281,6 +284,14 @@ def observers() -> tuple[Observer, ...]:
     if not here:
         return _installed
     return (*(each for each in _installed if not any(each is other for other in here)), *here)
+
+
+def gives_answer(name: str) -> bool:
+    """Whether `react_loop` may have given a name to the tool that takes its answer.
+
+    Any other name without a tool is made up by the model, and content.
+    """
+    return _ANSWER_TOOL.fullmatch(name) is not None
 
 
 def _without(several: tuple[Observer, ...], one: Observer) -> tuple[Observer, ...]:

@@ -4,12 +4,12 @@ import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
-from unicodedata import east_asian_width
 
 from executionkit._screen import BOLD, DIM, RED, YELLOW, Screen, clean
 from executionkit._show.figures import Figures, in_count, in_dollars, in_seconds, total
 from executionkit._show.log import Log
 from executionkit._show.rows import Row, Tone, rows_of
+from executionkit._text import columns
 
 _STYLES: Final[dict[Tone, str]] = {"error": RED, "retry": YELLOW, "open": YELLOW, "plain": DIM}
 _HEAD: Final = (("time", 10), ("calls", 6), ("input", 9), ("output", 8), ("dollars", 11))
@@ -109,7 +109,7 @@ class _Table:
         """Write one line of the table."""
         guide = _kept(guide, self._room - _LEAST)
         shown = _cut(clean(label), self._room - len(guide))
-        gap = " " * (self._room - len(guide) - _columns(shown))
+        gap = " " * (self._room - len(guide) - columns(shown))
         texts = "".join(f"{cell:>{width}}" for cell, (_, width) in zip(figures, self._columns, strict=False))
         self._screen.pieces((guide, DIM), (shown, style), ((gap + texts).rstrip(), "" if label else style))
 
@@ -119,14 +119,10 @@ def _kept(guide: str, room: int) -> str:
     return guide if len(guide) <= room else "…" + guide[len(guide) - room + 1 :]
 
 
-def _columns(text: str) -> int:
-    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
-
-
 def _cut(text: str, room: int) -> str:
-    if len(text) <= room and _columns(text) <= room:
+    if len(text) <= room and columns(text) <= room:
         return text
-    text = text[:room]  # a character takes a column or two
-    while text and _columns(text) > room - 1:
+    text = text[:room]  # nearly all characters take a column or two
+    while text and columns(text) > room - 1:
         text = text[:-1]
     return text.rstrip() + "…"

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from executionkit._json import a_text, is_array, is_mapping
 from executionkit._prompt import in_words
-from executionkit._text import beginning, well_formed
-from executionkit.provider._redaction import redact
+from executionkit.provider._redaction import cleaned
 from executionkit.responses import LLMResponse, ToolCall
 
 MOST: Final = 8_192
@@ -16,8 +15,7 @@ MOST: Final = 8_192
 
 def cut(text: str) -> str:
     """Redact a text, and cut it to `MOST` bytes."""
-    text = redact(beginning(well_formed(text)))
-    return text.encode()[:MOST].decode(errors="ignore")
+    return cleaned(text).encode()[:MOST].decode(errors="ignore")
 
 
 def messages_as_json(messages: Iterable[Mapping[str, Any]]) -> str:

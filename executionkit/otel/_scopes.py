@@ -6,7 +6,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan
+from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan, gives_answer
 from executionkit.otel import _names as names
 from executionkit.otel._attributes import (
     add_request,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _AGENTS: Final = frozenset({"react_loop"})
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The names that a tool can have."""
-_ANSWER: Final = re.compile(r"final_answer(_\d+)?")
-"""The name of the tool by which a model gives `react_loop` its answer."""
 
 
 class Scope:
@@ -204,8 +202,8 @@ class ToolScope(Scope, ToolSpan):
     def __init__(self, telemetry: Telemetry, info: ToolInfo) -> None:
         tool, asked = info.tool, info.call.name
         # A name that the model made up is content, and a value of its own in every metric.
-        known = _NAME if telemetry.content else _ANSWER
-        name = tool.name if tool else asked if known.fullmatch(asked) else names.OTHER
+        is_known = gives_answer(asked) or (telemetry.content and _NAME.fullmatch(asked))
+        name = tool.name if tool else asked if is_known else names.OTHER
         self._labels: dict[str, Any] = {
             names.TOOL_NAME: name if tool else names.OTHER,
             names.AGENT_NAME: info.run.name,

@@ -1,11 +1,11 @@
 """A progress bar in one line of text, where rich is not installed."""
 
 import os
-import unicodedata
 from time import monotonic
 from typing import TextIO
 from weakref import WeakKeyDictionary
 
+from executionkit._text import columns
 from executionkit.progress._tally import Figures, in_encoding
 
 _drawn: WeakKeyDictionary[TextIO, int] = WeakKeyDictionary()
@@ -27,7 +27,7 @@ class Line:
         """Draw the figures over the line that is there."""
         text = in_encoding(_text(figures, monotonic() - self._since), self._stream.encoding or "ascii")
         # A text in the last column would wrap the line on some terminals.
-        text, cells = _cut(text, _columns(self._stream) - 1)
+        text, cells = _cut(text, _width_of(self._stream) - 1)
         self._write(text + " " * (_drawn.get(self._stream, 0) - cells))
         _drawn[self._stream] = cells
 
@@ -70,19 +70,19 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _columns(stream: TextIO) -> int:
+def _width_of(stream: TextIO) -> int:
     try:
-        columns = os.get_terminal_size(stream.fileno()).columns
+        width = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
-        columns = 0
-    return columns or 80
+        width = 0
+    return width or 80
 
 
 def _cut(text: str, width: int) -> tuple[str, int]:
     """Cut a text to columns; returns it and the columns that it takes."""
     cells = 0
     for index, char in enumerate(text):
-        size = 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        size = columns(char)
         if cells + size > width:
             return text[:index], cells
         cells += size

@@ -7,6 +7,7 @@ from functools import reduce
 from operator import add
 from typing import Final, Literal, TypeAlias
 
+from executionkit._display._line import counted
 from executionkit._dollars import shown as dollars
 from executionkit._text import one_line, shorten
 from executionkit.events import (
@@ -78,8 +79,7 @@ class Figures:
         """Failures, calls and dollars, as far as there are any."""
         parts = [f"{self.failed} failed"] if self.failed else []
         if self.cost is not None:
-            calls = self.cost.llm_calls
-            parts.append(f"{calls:,} call{'' if calls == 1 else 's'}")
+            parts.append(counted(self.cost.llm_calls, "call"))
             if self.cost.usd is not None:
                 parts.append(dollars(self.cost.usd))
         return parts

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, Self
 
 from executionkit._codes import OVERFLOW, says_no_system, says_too_long, says_unusable
 from executionkit._json import loads
-from executionkit._text import beginning, describe, one_line, shorten, well_formed
+from executionkit._text import describe, one_line, shorten
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._codings import can_t_be_undone
 from executionkit.provider._error_body import Told, an_error, is_html, read, title
 from executionkit.provider._http.faults import ConnectError, ProxyRefusedError, TransportError, status_line
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._http.transport import Dispatch, Reply
-from executionkit.provider._redaction import possible, redact
+from executionkit.provider._redaction import cleaned, possible, redact
 from executionkit.provider._retry_after import retry_after
 from executionkit.provider._secrets import Secret
 
@@ -78,7 +78,7 @@ class Reporter(NamedTuple):
     def clean(self, text: str, limit: int = _WORDS) -> str:
         """Put text from outside into one line, without credentials, cut to a readable length."""
         # UTF-16 read as UTF-8 has a NUL beside each letter, and no secret would be recognised in it.
-        return shorten(one_line(redact(beginning(text.replace("\0", "")), self.secrets)), limit)
+        return shorten(one_line(cleaned(text.replace("\0", ""), self.secrets)), limit)
 
     def status(self, reply: Reply) -> LLMError:
         """The error for a reply whose status is not 2xx."""
@@ -190,7 +190,7 @@ class Reporter(NamedTuple):
 
     def _shown(self, body: bytes) -> str | None:
         text = body[: 4 * _BODY].decode("utf-8", "replace").removeprefix("\ufeff").replace("\0", "")
-        return shorten(well_formed(redact(beginning(text), self.secrets)).strip(), _BODY) or None
+        return shorten(cleaned(text, self.secrets).strip(), _BODY) or None
 
 
 def _first_of(headers: Mapping[str, str], names: Iterable[str]) -> str:

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 from executionkit._json import is_mapping, is_sequence
 from executionkit._prompt import in_words
 from executionkit._shown import shown
-from executionkit._text import beginning, one_line, shorten, well_formed
+from executionkit._text import one_line, shorten
 from executionkit.errors import LLMError, was_dispatched
-from executionkit.provider._redaction import redact
+from executionkit.provider._redaction import cleaned, redact
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage
 
@@ -40,13 +40,13 @@ def _in_line(value: str) -> str:
 
 @lru_cache(maxsize=256)
 def address(url: str | None) -> str | None:
-    """A URL without credentials, which may stand in its path, and without its query."""
-    return None if url is None else name(redact(url.partition("?")[0]))
+    """A base URL as observers have it, also without credentials in its path."""
+    return None if url is None else name(redact(url))
 
 
 def text(value: str) -> str:
     """A text of a conversation: without credentials, and its beginning only if it is long."""
-    kept = shorten(redact(beginning(well_formed(value))), _TEXT)
+    kept = shorten(cleaned(value), _TEXT)
     return kept if len(value) <= _TEXT else f"{kept} [{len(value):,} characters in all]"
 
 
@@ -84,7 +84,7 @@ def error(exc: BaseException, *, content: bool) -> Facts:
         if exc.status_code is not None:
             found["status"] = exc.status_code
         if exc.code is not None:
-            found["code"] = name(redact(beginning(exc.code)))
+            found["code"] = name(cleaned(exc.code))
         if exc.request_id is not None:
             found["request_id"] = name(exc.request_id)
     if not was_dispatched(exc):

@@ -7,14 +7,11 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
-from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan
+from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan, gives_answer
 from executionkit.responses import LLMResponse
 from executionkit.run_log import _facts as facts
 from executionkit.run_log._journal import Journal
 from executionkit.types import TokenUsage
-
-_ANSWER: Final = "final_answer"
-"""The tool by which a model gives `react_loop` its answer."""
 
 
 class _Span:
@@ -194,7 +191,7 @@ class Tool(_Span, ToolSpan):
     def _begun(self) -> facts.Facts:
         call, tool = self._info.call, self._info.tool
         # The model has written the name of a tool that isn't there: it may be any text.
-        known = call.name if tool is None and call.name == _ANSWER else None
+        known = call.name if tool is None and gives_answer(call.name) else None
         begun: facts.Facts = {
             "name": known if tool is None else facts.name(tool.name),
             "call": facts.name(call.id),
