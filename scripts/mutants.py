@@ -63,7 +63,7 @@ AREAS = {  # how many faults, and where; a file belongs to the first area that n
         20,
         "cost.py engine/budget.py engine/meter.py engine/room.py engine/request.py engine/bill.py",
     ),
-    "provider": (50, "provider/*.py provider/*/*.py"),
+    "provider": (50, "provider/*.py provider/*/*.py _redaction.py _secrets.py"),
     "engine": (
         50,
         "engine/*.py _output.py evaluators.py _judge/*.py _checks.py "

@@ -18,8 +18,7 @@ PACKAGE = Path(_SPEC.origin).parent
 GROUND = {
     *("_text", "_json", "_prompt", "_callables", "_codes", "_shown", "_display", "_warning", "_threads"),
     *("_corrections", "_suppositions"),
-    "_dollars",
-    "_logs",
+    *("_dollars", "_logs", "_secrets", "_redaction"),
 }
 VALUES = GROUND | {
     *("_schema", "responses", "_messages", "_opening"),
@@ -52,6 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_shown": {"_text", "_prompt"},
     "_display": {"_text", "_dollars", "types"},
     "_prompt": {"_text", "_json"},
+    "_secrets": set(),
+    "_redaction": {"_text", "_secrets"},
     "_schema": {"_text", "_json"},
     "responses": GROUND,
     "_messages": GROUND | {"responses"},
@@ -92,11 +93,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE | {"_blocking", "patterns", "compose"},
     "mcp": CORE | {"parts"},
     "progress": VALUES | {"_checks", "_dollars"},
-    "run_log": VALUES | {"observe", "provider._redaction", "_version"},
+    "run_log": VALUES | {"observe", "_version"},
     "_screen": set(),
     "_show": {"_text", "_dollars", "_screen", "_version", "run_log"},
-    # The one thing of the client that it needs is what takes credentials out of texts.
-    "otel": CORE | {"observe", "provider._redaction", "_version"},
+    "otel": CORE | {"observe", "_version"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "_screen", "__init__"},
@@ -188,7 +188,7 @@ def test_a_part_imports_only_what_it_may(part: str) -> None:
 
 def test_the_http_back_ends_know_nothing_of_chat() -> None:
     here = "executionkit.provider._http."
-    allowed = {"executionkit._text", "executionkit.provider._secrets"}
+    allowed = {"executionkit._text", "executionkit._secrets"}
     wrong = [
         f"{i.module} -> {i.target}"
         for i in OURS

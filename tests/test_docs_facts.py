@@ -120,7 +120,7 @@ def faults_in(span: str) -> list[str]:
     found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and find(name := ast.unparse(node)) is None:
-            # Not a file, and not a private module, such as `provider._secrets`.
+            # Not a file, and not a private module, such as `provider._session`.
             is_ours = name.partition(".")[0] in {*PUBLIC, *CALLED} and not re.search(r"\._|\.(py|md)$", name)
             is_ours = is_ours and not ATTRIBUTES.match(name)
             found += [f"there is no {name}"] if is_ours else []

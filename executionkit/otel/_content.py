@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from executionkit._json import a_text, is_array, is_mapping
 from executionkit._prompt import in_words
-from executionkit.provider._redaction import cleaned
+from executionkit._redaction import cleaned
 from executionkit.responses import LLMResponse, ToolCall
 
 MOST: Final = 8_192

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from executionkit import _checks as checks
 from executionkit._json import plain
+from executionkit._redaction import redact
+from executionkit._secrets import LostSecret, Secret
 from executionkit.prices import GENAI_MISSING, Prices, is_price_book
 from executionkit.provider import _settings as settings
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.backends import Backend
 from executionkit.provider._http.transport import AsyncHTTPClient, Endpoint
-from executionkit.provider._redaction import redact
 from executionkit.provider._request import Arguments, Form, all_headers
-from executionkit.provider._secrets import LostSecret, Secret
 from executionkit.provider._session import Session
 from executionkit.responses import LLMResponse, rebuild
 from executionkit.streaming import ReplyStream

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Self
 
 from executionkit._codes import OVERFLOW, says_no_system, says_too_long, says_unusable
 from executionkit._json import loads
+from executionkit._redaction import cleaned, possible, redact
+from executionkit._secrets import Secret
 from executionkit._text import describe, one_line, shorten
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._codings import can_t_be_undone
@@ -14,9 +16,7 @@ from executionkit.provider._error_body import Told, an_error, is_html, read, tit
 from executionkit.provider._http.faults import ConnectError, ProxyRefusedError, TransportError, status_line
 from executionkit.provider._http.proxies import Proxy
 from executionkit.provider._http.transport import Dispatch, Reply
-from executionkit.provider._redaction import cleaned, possible, redact
 from executionkit.provider._retry_after import retry_after
-from executionkit.provider._secrets import Secret
 
 _WORDS = 600
 """The most characters that an error shows of a server's explanation."""

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from executionkit import _checks as checks
 from executionkit._json import is_mapping, is_sequence
+from executionkit._secrets import Secret
 from executionkit.provider import _settings as settings
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.transport import Endpoint
 from executionkit.provider._request import Arguments, own_field
-from executionkit.provider._secrets import Secret
 
 _NAMES = ("timeout", "extra_headers", "extra_query", "extra_body")
 

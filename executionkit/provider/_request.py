@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from executionkit import _checks as checks
 from executionkit._json import dumps, is_mapping, is_sequence
 from executionkit._messages import without_system
+from executionkit._secrets import Secret
 from executionkit._version import __version__
-from executionkit.provider._secrets import Secret
 
 _OWN_FIELDS = {
     "messages": "pass the messages as the first argument",

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from executionkit._prompt import bytes_of_request
+from executionkit._secrets import Secret
 from executionkit._text import describe
 from executionkit.errors import LLMError, PermanentError, ProviderError, mark_not_dispatched
 from executionkit.provider._failures import Reporter
@@ -17,7 +18,6 @@ from executionkit.provider._options import Way, apart, has_header, with_headers
 from executionkit.provider._per_loop import PerLoop
 from executionkit.provider._reply import interpret
 from executionkit.provider._request import Arguments, Form, choices_asked, compose
-from executionkit.provider._secrets import Secret
 from executionkit.provider._settings import Limits, secret
 from executionkit.provider._stream import Outgoing, ProviderStream
 from executionkit.responses import LLMResponse

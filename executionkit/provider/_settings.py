@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from executionkit._json import is_collection, is_mapping
+from executionkit._secrets import LostSecret, Secret
 from executionkit.provider._http.faults import TransportError
 from executionkit.provider._http.transport import default_port
 from executionkit.provider._request import encode, own_field
-from executionkit.provider._secrets import LostSecret, Secret
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

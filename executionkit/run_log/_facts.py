@@ -9,10 +9,10 @@ from typing import Any, Final, TypeAlias
 
 from executionkit._json import is_mapping, is_sequence
 from executionkit._prompt import in_words
+from executionkit._redaction import cleaned, redact
 from executionkit._shown import shown
 from executionkit._text import one_line, shorten
 from executionkit.errors import LLMError, was_dispatched
-from executionkit.provider._redaction import cleaned, redact
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from executionkit._secrets import Secret
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.transport import Reply
 from executionkit.provider._reply import interpret
-from executionkit.provider._secrets import Secret
 
 KEY = 'sk-very"secret/key-\xe9-0123456789'
 REPORT = Reporter("llm.example", "gpt-x", (Secret(KEY),))

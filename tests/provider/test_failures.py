@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from executionkit._secrets import Secret
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.transport import Reply
-from executionkit.provider._secrets import Secret
 
 KEY = "sk-very-secret-key-0123456789"
 REPORT = Reporter("llm.example", "gpt-x", (Secret(KEY),))

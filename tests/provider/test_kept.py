@@ -10,12 +10,12 @@ from fakes import NO_WAIT
 from loopback import USER, MakeProvider, Server, chunk, completion, frames, http, stream
 
 from executionkit import TokenUsage, Tool, consensus, react_loop
+from executionkit._secrets import Secret
 from executionkit.provider import LLMError, PermanentError, Provider, ProviderError
 from executionkit.provider._chunks import Assembly
 from executionkit.provider._failures import Reporter
 from executionkit.provider._headers import facts_of
 from executionkit.provider._http.transport import Reply
-from executionkit.provider._secrets import Secret
 from executionkit.responses import LLMResponse, ToolCall
 
 CALL: dict[str, Any] = {

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loopback import completion
 
+from executionkit._secrets import Secret
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
 from executionkit.provider._codings import Unpacker, unpacked
 from executionkit.provider._failures import Reporter
 from executionkit.provider._http.transport import Reply
 from executionkit.provider._reply import interpret
-from executionkit.provider._secrets import Secret
 from executionkit.responses import LLMResponse
 
 KEY = "sk-very-secret-key-0123456789"

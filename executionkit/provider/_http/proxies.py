@@ -5,7 +5,7 @@ import os
 import re
 from typing import NamedTuple
 
-from executionkit.provider._secrets import Secret
+from executionkit._secrets import Secret
 
 _USABLE = {
     "http": ("httpx2", "httpx", "aiohttp", "stdlib"),

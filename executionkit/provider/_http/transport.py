@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from executionkit._secrets import Secret
 from executionkit.provider._http.incoming import Incoming
 from executionkit.provider._http.proxies import Proxy
-from executionkit.provider._secrets import Secret
 
 KEEP_ALIVE = 60.0
 """Seconds an unused connection is kept; longer than a tool or a thought takes between two rounds."""

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from executionkit.provider._redaction import MARK, _forms, possible, redact
-from executionkit.provider._secrets import LostSecret, Secret
+from executionkit._redaction import MARK, _forms, possible, redact
+from executionkit._secrets import LostSecret, Secret
 
 KEPT = [
     "authentication failed",

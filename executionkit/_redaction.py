@@ -4,8 +4,8 @@ import json
 import re
 from collections.abc import Iterable
 
+from executionkit._secrets import Secret
 from executionkit._text import beginning, well_formed
-from executionkit.provider._secrets import Secret
 
 MARK = "[REDACTED]"
 _LONG = 8
