@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 
+from executionkit._logs import write
+
 T = TypeVar("T")
 
 _log = logging.getLogger("executionkit.tools")
@@ -58,7 +60,7 @@ async def in_thread(call: Callable[[], T], held: Held | None = None) -> T:
         try:
             loop.call_soon_threadsafe(deliver, result, failure)
         except RuntimeError:
-            _log.debug("a tool ended after its event loop was closed")
+            write(_log, logging.DEBUG, "a tool ended after its event loop was closed")
 
     if held is not None:
         held.hold()

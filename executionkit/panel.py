@@ -9,8 +9,9 @@ from executionkit import _checks as checks
 from executionkit._json import is_sequence
 from executionkit._prompt import measured
 from executionkit._text import shorten
-from executionkit.engine.dealing import Dealer, DealtStream, model_of
+from executionkit.engine.dealing import Dealer, DealtStream
 from executionkit.engine.run import DEFAULT_MAX_TOKENS, Run
+from executionkit.engine.watch import where
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import ReplyStream
@@ -104,7 +105,8 @@ class Panel(Dealer):
     @property
     def model(self) -> str | None:
         """The names of the models, joined by " + "; None if no member says."""
-        return " + ".join(dict.fromkeys(filter(None, map(model_of, self._members)))) or None
+        models = [where(member)[0] for member in self._members]
+        return " + ".join(dict.fromkeys(filter(None, models))) or None
 
     @property
     def base_url(self) -> str | None:

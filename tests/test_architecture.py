@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_prompt": {"_text", "_json"},
     "_secrets": set(),
     "_redaction": {"_text", "_secrets"},
-    "_schema": {"_text", "_json"},
+    "_schema": {"_text", "_json", "_logs"},
     "responses": GROUND,
     "_messages": GROUND | {"responses"},
     "_opening": GROUND | {"responses"},
@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_genai_prices": {"_dollars", "prices", "responses"},
     "events": GROUND | {"responses", "streaming", "types"},
     "_warning": set(),
-    "_threads": set(),
+    "_threads": {"_logs"},
     "approval": GROUND | {"responses", "tools"},
     "_pydantic": {"_text"},
     "tools": GROUND | {"_schema", "_pydantic", "protocols", "responses"},
@@ -263,3 +263,15 @@ def test_every_module_says_what_it_is() -> None:
         if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert not silent
+
+
+def test_one_function_writes_to_the_log_and_is_safe_from_handlers_that_raise() -> None:
+    levels = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+    wrong = [
+        f"{module_name(path)}: {ast.unparse(node.func)}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in levels
+        if "log" in ast.unparse(node.func.value).lower() and path.stem != "_logs"
+    ]
+    assert not wrong

@@ -220,9 +220,10 @@ def _report_unchecked(patterns: Collection[str], where: str) -> None:
 def _report(constraint: str) -> None:
     import logging  # not at the top: hardly any schema needs it
 
-    logging.getLogger("executionkit.schema").warning(
-        "%s is not checked: Python's regular expressions can't match it for certain", constraint
-    )
+    from executionkit._logs import write
+
+    what = "%s is not checked: Python's regular expressions can't match it for certain"
+    write(logging.getLogger("executionkit.schema"), logging.WARNING, what, constraint)
 
 
 def _is(*kinds: str) -> Callable[[Any], bool]:

@@ -60,7 +60,8 @@ def retrying(run: str, model: str | None, attempt: int, attempts: int, error: Ex
 def passed_over(model: str | None, error: BaseException) -> None:
     """A member of a panel failed for good, and is asked no more."""
     extra = {"ek_event": "passed over", "ek_model": model, **_failure(error)}
-    _log.warning("panel: %s is passed over: %s", model or "a model", _code(error), extra=extra)
+    what = (model or "a model", _code(error))
+    write(_log, logging.WARNING, "panel: %s is passed over: %s", *what, extra=extra)
 
 
 def waited(run: str, seconds: float) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from executionkit.engine import bill, call_log
 from executionkit.engine.parallel import told
 from executionkit.engine.retry import concerns_one_request
+from executionkit.engine.watch import where
 from executionkit.errors import PermanentError
 from executionkit.protocols import LLMProvider
 from executionkit.streaming import ReplyStream, StreamEvent
@@ -70,7 +71,7 @@ class Dealer:
             is_new = index not in self._out
             self._out[index] = told(exc)
         if is_new:
-            call_log.passed_over(model_of(self._members[index]), exc)
+            call_log.passed_over(where(self._members[index])[0], exc)
 
     def welcome(self, index: int) -> None:
         """A member has answered, and is no longer passed over."""
@@ -134,7 +135,7 @@ class Deal:
 
     def _note(self, exc: Exception, failed: dict[int, PermanentError]) -> None:
         for index, error in failed.items():
-            name = model_of(self._dealer.members[index]) or f"member {index}"
+            name = where(self._dealer.members[index])[0] or f"member {index}"
             bill.add_note(exc, f"{name} was passed over: {told(error)}")
 
 
@@ -186,9 +187,3 @@ class DealtStream(ReplyStream):
         source, self._source, self._events = self._source, None, None
         if source is not None:
             await source.__aexit__(None, None, None)
-
-
-def model_of(provider: LLMProvider) -> str | None:
-    """The model of a provider; None if it does not say."""
-    model = getattr(provider, "model", None)
-    return model if isinstance(model, str) else None

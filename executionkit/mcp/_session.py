@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from executionkit._logs import write
 from executionkit._text import describe, unquoted
 from executionkit.engine.parallel import look_at, spawn
 from executionkit.mcp._listing import ListMender
@@ -112,7 +113,8 @@ async def mcp_tools(
     finally:
         fault = await connection.closed()
         if fault is not None:
-            _log.info("the connection to the MCP server %s did not end well: %s", name, _said(fault, server))
+            what = (name, _said(fault, server))
+            write(_log, logging.INFO, "the connection to the MCP server %s did not end well: %s", *what)
 
 
 class _Connection:
