@@ -1,4 +1,4 @@
-"""Checks of arguments: ranges, and functions of the caller's."""
+"""Checks of arguments: ranges, providers, and functions of the caller's."""
 
 import math
 
@@ -78,3 +78,15 @@ def called_with(*parameters: str, **functions: object) -> None:
             raise ValueError(f"{wanted}, got {function!r}")
         if why := misfit(function, *parameters):
             raise ValueError(f"{wanted}, got {function!r}: {why}")
+
+
+def provider(name: str, provider: object) -> None:
+    """Require the provider of the run `name` to be an object that can be asked."""
+    if isinstance(provider, type):
+        found = f"{provider.__name__} is a class, not an instance of it"
+    elif not callable(getattr(provider, "complete", None)):
+        found = f"{type(provider).__name__} has no `complete`"
+    else:
+        return
+    wanted = "an async `complete(messages, *, temperature, max_tokens, tools, **kwargs)`"
+    raise TypeError(f"{name}: the provider needs {wanted}; {found}")

@@ -119,6 +119,20 @@ def is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def leave() -> None:
+    """Cancel the current task, because its run was halted."""
+    this_task().cancel()
+    await asyncio.get_running_loop().create_future()
+
+
+def this_task() -> asyncio.Task[Any]:
+    """The task that runs this code."""
+    task = asyncio.current_task()
+    if task is None:  # pragma: no cover - a coroutine always runs in a task
+        raise RuntimeError("a run can wait only inside a task")
+    return task
+
+
 def look_at(task: asyncio.Future[Any]) -> None:
     """Retrieve a task's exception, or asyncio complains that it was never retrieved."""
     if not task.cancelled():

@@ -23,7 +23,7 @@ from executionkit.engine.call_log import is_logged, watchers_of_calls
 from executionkit.engine.dealing import Deal, Dealer, DealtStream
 from executionkit.engine.meter import Meter
 from executionkit.engine.panel_tariff import no_prices_for, tariff_for
-from executionkit.engine.parallel import is_being_cancelled
+from executionkit.engine.parallel import is_being_cancelled, leave, this_task
 from executionkit.engine.request import Request
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.room import Hold, Room
@@ -90,7 +90,7 @@ class Run:
         within: "Run | None" = None,
         is_dialogue: bool = False,
     ) -> None:
-        _check_provider(name, provider)
+        checks.provider(name, provider)
         if retry is not None and not isinstance(retry, RetryConfig):
             raise ValueError(f"retry must be a RetryConfig or None, got {retry!r}")
         self.name = name
@@ -455,7 +455,7 @@ class Run:
             BudgetExhaustedError: Nothing is left of some budget.
         """
         if self._is_halted():
-            await _leave()
+            await leave()
         if (tariff := self._meters.tariff) is not None and not tariff.is_ready:
             await self._park(tariff.get_ready())
         hold = self._meters.try_keep(max_tokens)
@@ -472,7 +472,7 @@ class Run:
     async def _admitted(self, request: Request, meters: Meters, call: CallWatch | None) -> Hold:
         """Wait until every budget has room for the request, and reserve it."""
         if self._is_halted():
-            await _leave()
+            await leave()
         if (tariff := meters.tariff) is not None and not tariff.is_ready:
             await self._park(tariff.get_ready())
         hold = meters.try_hold(request)
@@ -534,13 +534,13 @@ class Run:
             if level.on_retry is not None:
                 await level.on_retry(attempt, seconds, error)
                 if self._is_halted():  # meanwhile
-                    await _leave()
+                    await leave()
                 break
         await self._park(waited(self._retry, seconds))
 
     async def _park(self, waiting: Awaitable[object]) -> None:
         """Wait where `halt` can reach the task."""
-        task = _this_task()
+        task = this_task()
         for level in self._levels:
             level._parked.add(task)
         try:
@@ -550,29 +550,5 @@ class Run:
                 level._parked.discard(task)
 
 
-def _check_provider(name: str, provider: object) -> None:
-    if isinstance(provider, type):
-        found = f"{provider.__name__} is a class, not an instance of it"
-    elif not callable(getattr(provider, "complete", None)):
-        found = f"{type(provider).__name__} has no `complete`"
-    else:
-        return
-    wanted = "an async `complete(messages, *, temperature, max_tokens, tools, **kwargs)`"
-    raise TypeError(f"{name}: the provider needs {wanted}; {found}")
-
-
 def _nothing(_: BaseException) -> None:
     """Attach nothing to an error."""
-
-
-async def _leave() -> None:
-    """Cancel the current task, because its run was halted."""
-    _this_task().cancel()
-    await asyncio.get_running_loop().create_future()
-
-
-def _this_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    if task is None:  # pragma: no cover - a coroutine always runs in a task
-        raise RuntimeError("a run can wait only inside a task")
-    return task
