@@ -14,6 +14,10 @@ from executionkit.types import Evaluation
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 _DIGITS: Final = re.compile(r"\d+")
 
+_TRIED: Final = 16
+"""Numbers that may be the score: each is tried by reading the whole reply, which has thousands of them if a
+model goes round in circles."""
+
 
 def read_expected_verdict(reply: LLMResponse) -> Evaluation | None:
     """Read a judge's verdict, with the expected score where the reply's log-probabilities tell it.
@@ -50,7 +54,8 @@ def _expected(reply: LLMResponse, written: float) -> float | None:
 
 def _span_of_score(text: str, written: float, *, cut_off: bool) -> tuple[int, int] | None:
     """Where the number stands that the score was read from: another number there is another score."""
-    for match in reversed(list(_NUMBER.finditer(text))):
+    alike = [match for match in _NUMBER.finditer(text) if _is_ten_times(match[0], written)]
+    for match in reversed(alike[-_TRIED:]):
         begin, end = match.span()
         if all(
             read_score(f"{text[:begin]}{number}{text[end:]}", cut_off=cut_off) == score
@@ -58,6 +63,10 @@ def _span_of_score(text: str, written: float, *, cut_off: bool) -> tuple[int, in
         ):
             return begin, end
     return None
+
+
+def _is_ten_times(number: str, score: float) -> bool:
+    return math.isclose(float(number.replace(",", ".")), 10 * score)
 
 
 def _scores(
@@ -73,7 +82,9 @@ def _scores(
         others = {other.token: other.logprob for other in token.top if other.token != token.token}
         numbers = {_digits_in(name) for name in (*others, token.token)}
         for name, logprob in others.items():
-            if not so_far and _digits_in(name) == "1" and "10" not in numbers:
+            begins = _digits_in(name)
+            # Without a number here, another one in the text would be read.
+            if not so_far and (not begins or (begins == "1" and "10" not in numbers)):
                 continue
             score = read_score(f"{before}{so_far}{name}{after}", cut_off=cut_off)
             if score is not None:
