@@ -94,7 +94,10 @@ class Panel(Dealer):
 
     @property
     def dealt(self) -> tuple[int, ...]:
-        """How many calls each member was dealt, those that it failed included, retries not."""
+        """How many calls each member was dealt, those that it failed included, retries not.
+
+        A dialogue counts once, whatever the number of its turns.
+        """
         return tuple(self._dealt)
 
     @property

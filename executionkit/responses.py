@@ -335,10 +335,11 @@ class LLMResponse(Brief):
 
     @property
     def mean_logprob(self) -> float | None:
-        """The mean log-probability of the reply's tokens; None if the server sent none."""
+        """The mean log-probability of the reply's tokens; None if the server sent none, or if one is NaN."""
         if not self.logprobs:
             return None
-        return math.fsum(token.logprob for token in self.logprobs) / len(self.logprobs)
+        mean = math.fsum(token.logprob for token in self.logprobs) / len(self.logprobs)
+        return None if math.isnan(mean) else mean
 
     @property
     def has_tool_calls(self) -> bool:

@@ -16,6 +16,7 @@ from executionkit import (
     Evaluation,
     LLMResponse,
     MockProvider,
+    Panel,
     PatternError,
     PermanentError,
     Provider,
@@ -83,6 +84,9 @@ async def test_without_log_probabilities_the_first_reply_says_what_to_do() -> No
     ) as caught:
         await best_of_n(silent, "q", evaluator=Confidence(), max_concurrency=1)
     assert (caught.value.cost.llm_calls, caught.value.metadata["candidates"]) == (1, ["a"])
+    nan = MockProvider([LLMResponse("a", logprobs=(TokenLogprob("x", math.nan),))])
+    with pytest.raises(PatternError, match="the reply came without"):
+        await best_of_n(nan, "q", evaluator=Confidence(), num_samples=1)
     with pytest.raises(PermanentError) as refused:
         await best_of_n(MockProvider(exception=NO_LOGPROBS), "q", evaluator=Confidence(), max_concurrency=1)
     assert "Confidence() asked for logprobs" in refused.value.__notes__[0]
@@ -107,6 +111,12 @@ JUDGED: list[tuple[LLMResponse, float, float | None]] = [
     (spelled("Score: ", ("8", {"8": 0.4, "10": 0.4, "1": 0.2})), 0.74, 0.8),
     # Only what is within the scale counts, and what was not listed doesn't.
     (spelled("Score: ", ("8", {"8": 0.3, "6": 0.1, "99": 0.4})), 0.75, 0.8),
+    # What is no number there makes no earlier number the score.
+    (spelled("Score: 3 for style.\nScore: ", ("8", {"8": 0.5, "**": 0.3, "6": 0.2})), 0.52 / 0.7, 0.8),
+    (spelled("Score: 3 for style.\nScore: ", ("8", {"8": 0.6, "**": 0.4})), 0.8, None),
+    # Not looked for among the same number again and again: that would take seconds.
+    (spelled("Score: ", ("8", {"8": 0.5, "6": 0.5}), "\n", *["1, "] * 20), 0.7, 0.8),
+    (spelled("Score: ", ("8", {"8": 0.5, "6": 0.5}), "\n", *["8, "] * 20), 0.8, None),
     # No others, or no tokens, or others than the text: the number as it was written.
     (spelled("Score: 8"), 0.8, None),
     (LLMResponse("Score: 8"), 0.8, None),
@@ -282,6 +292,24 @@ async def test_over_http_a_refusal_makes_it_the_plain_vote_and_is_remembered() -
         statuses = endpoint.ledger.statuses
     assert [(result.by_confidence, result.cost.llm_calls) for result in results] == [(False, 4), (False, 3)]
     assert statuses == (500, *[200] * 6)
+
+
+class WithoutLogprobs:
+    """A provider of somebody's own that takes no further fields."""
+
+    async def complete(
+        self, messages: Any, *, temperature: Any = None, max_tokens: Any = None, tools: Any = None
+    ) -> LLMResponse:
+        return LLMResponse("a")
+
+
+async def test_a_provider_that_takes_no_such_field_is_not_asked_for_it_in_a_panel_either() -> None:
+    plain = WithoutLogprobs()
+    for provider in (plain, Panel([MockProvider(["a"]), plain])):
+        result = await consensus(provider, "q", num_samples=2, confidence="ties")
+        assert (result.votes, result.by_confidence, result.cost.llm_calls) == ((("a", 2),), False, 2)
+        with pytest.raises(ValueError, match="takes no `logprobs`; for a model without them"):
+            await best_of_n(provider, "q", evaluator=Confidence())
 
 
 async def test_confidence_goes_with_some_settings_only() -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast
 
 from executionkit import _checks as checks
+from executionkit._callables import misfit
 from executionkit._prompt import measured
 from executionkit._text import shorten
 from executionkit.cost import UNLIMITED, CostTracker
@@ -143,6 +144,14 @@ class Run:
     def target(self) -> LLMProvider:
         """The provider that calls go to; of a panel, in a dialogue, the member that it was dealt to."""
         return self._target if self._deal is None else self._deal.member
+
+    def takes(self, **keywords: object) -> bool:
+        """Whether every provider that calls may go to takes these keywords, as far as signatures say."""
+        of_panel = self._dealer.members if self._dealer is not None and self._deal is None else ()
+        targets = of_panel or (self.target,)
+        return not any(
+            misfit(each.complete, [], temperature=0.0, max_tokens=1, **keywords) for each in targets
+        )
 
     @property
     def innermost(self) -> LLMProvider:

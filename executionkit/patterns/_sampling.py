@@ -5,7 +5,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from executionkit._callables import misfit
 from executionkit._refusals import LOGPROBS, MOST_CHOICES, NO_LOGPROBS, fewer_choices, refuses_logprobs
 from executionkit._warning import warn_the_caller
 from executionkit.engine.bill import add_note
@@ -91,10 +90,10 @@ class Samples:
 
     def recall(self, run: Run) -> None:
         """Ask for no more choices than the server takes, and for no log-probabilities that it refuses."""
-        if self._wants_logprobs:
-            knows_none = misfit(run.target.complete, [], temperature=0.0, max_tokens=1, logprobs=True)
-            if knows_none or LOGPROBS.recall(run.target, _OWN) == NO_LOGPROBS:
-                self._options = _without_logprobs(self._options)
+        if self._wants_logprobs and not (
+            run.takes(logprobs=True) and LOGPROBS.recall(run.target, _OWN) != NO_LOGPROBS
+        ):
+            self._options = _without_logprobs(self._options)
         if self._per_request > 1:
             known = MOST_CHOICES.recall(run.target, self._kind) or self._per_request
             self._per_request = min(self._per_request, known)

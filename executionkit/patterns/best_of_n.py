@@ -291,6 +291,11 @@ async def best_of_n(
             if target_score is not None and evaluation.score >= target_score:
                 raise _TargetReached
 
+        if isinstance(evaluator, Confidence) and not run.takes(logprobs=True):
+            raise ValueError(
+                "evaluator must not be Confidence() with a provider whose `complete` takes no `logprobs`; "
+                + _WITHOUT_LOGPROBS
+            )
         await require_prices(evaluator, run)
         run.require(calls=num_samples + _judging_calls(evaluator, num_samples))
         outcomes = await fan_out(sample, num_samples, max_concurrency, on_failure=run.halt)
