@@ -88,6 +88,13 @@ class Poll:
         """The winner's share of the samples that the vote is among."""
         return self.votes.most / self.count
 
+    def so_far(self) -> tuple[tuple[Hashable, int], ...]:
+        """Every answer and its votes, those of a window that broke off included."""
+        votes = Votes()
+        for sample, reply in sorted(self.samples.replies.items()):
+            votes.add(sample, self._read(sample, reply))
+        return votes.ranking()
+
     def winning_text(self) -> str:
         """The first text that gave the winner."""
         return self.samples.replies[self.votes.first[self.votes.winner]].content

@@ -152,7 +152,7 @@ async def cascade(
     """Ask one model after the other, the cheapest first, until the samples of one agree.
 
     Each tier is asked until its `agreement` is reached, or can't be reached any more. Then the next tier is
-    asked. The answer of the last tier stands: it is the most common one of all its samples. After Yue et al.,
+    asked. The answer of the last tier stands: it is the most common one of its samples. After Yue et al.,
     "Large Language Model Cascades with Mixture of Thoughts Representations for Cost-efficient Reasoning",
     ICLR 2024. As there, ask by several phrasings (`variants`): samples of one share its mistakes, and agree
     on them.
@@ -238,7 +238,7 @@ async def cascade(
     def salvage() -> dict[str, Any]:
         return {
             "responses": [text for poll in polls for text in poll.samples.texts],
-            "votes_by_tier": [[list(each) for each in poll.votes.ranking()] for poll in polls],
+            "votes_by_tier": [[list(each) for each in poll.so_far()] for poll in polls],
             "cost_by_tier": [door.usage.to_dict() for door in doors[: len(polls)]],
         }
 

@@ -274,6 +274,7 @@ async def test_a_tier_that_fails_is_an_error_and_no_disagreement() -> None:
         await cascade([Tier(cheap, 3), Tier(strong)], "q", max_concurrency=1, retry=ONCE)
     assert strong.call_count == 0
     assert caught.value.metadata["responses"] == ["6"]
+    assert caught.value.metadata["votes_by_tier"] == [[["6", 1]]]  # of a window that broke off
 
 
 async def test_without_an_answer_of_the_last_tier_the_votes_are_on_the_error() -> None:
