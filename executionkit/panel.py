@@ -1,5 +1,6 @@
 """`Panel`: several providers that take turns behind the interface of one."""
 
+import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -172,18 +173,19 @@ class Panel(Dealer):
         """Close the connections of every member that has any; see `Provider.aclose`.
 
         Raises:
-            Exception: The first error of a member's `aclose`. All members were closed before it is raised.
+            Exception: The first error of a member's `aclose`. All members were closed before it is raised; so
+                they are before a cancellation goes on.
         """
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         for member in {id(member): member for member in self._members}.values():
             close = getattr(member, "aclose", None)
             try:
                 if callable(close) and inspect.isawaitable(outcome := close()):
                     await outcome
-            except Exception as exc:  # noqa: BLE001 - raised below
+            except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - raised below
                 errors.append(exc)
         if errors:
-            raise errors[0]
+            raise next((exc for exc in errors if isinstance(exc, asyncio.CancelledError)), errors[0])
 
     async def __aenter__(self) -> Self:
         return self

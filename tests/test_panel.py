@@ -299,7 +299,10 @@ async def test_tools_and_streams_are_there_where_all_members_have_them() -> None
     assert mixed.dealt == (0, 0)
 
 
-async def test_closing_closes_every_member_once_even_if_one_fails() -> None:
+@pytest.mark.parametrize("error", [OSError("a"), asyncio.CancelledError("a")])
+async def test_closing_closes_every_member_once_even_if_one_fails_or_it_is_cancelled(
+    error: BaseException,
+) -> None:
     closed: list[str] = []
 
     class Closable(_Plain):
@@ -309,10 +312,10 @@ async def test_closing_closes_every_member_once_even_if_one_fails() -> None:
         async def aclose(self) -> None:
             closed.append(self.name)
             if self.name == "a":
-                raise OSError("a")
+                raise error
 
     a, b = Closable("a"), Closable("b")
-    with pytest.raises(OSError, match="a"):
+    with pytest.raises(type(error), match="a"):
         async with Panel([a, b, _Plain(), b]):
             pass
     assert closed == ["a", "b"]
