@@ -76,14 +76,26 @@ def _advice(given: str, known: Iterable[str]) -> tuple[str | None, str]:
     from fnmatch import fnmatchcase  # not at the top: only mistakes need it
 
     names = {*known}
+    if "tiers" in names and given in _OF_TIERS:
+        return None, _on_each_tier(given)
     for words, ours, advice in _ELSEWHERE:
         if any(fnmatchcase(_folded(given), _folded(word)) for word in words.split()):
             meant = next((name for name in ours.split() if name in names), None)
+            if "tiers" in names and ours in _OF_TIERS:
+                return None, _on_each_tier(ours)
             if meant == "options":
                 return None, "did you mean 'options'? It holds the fields of a request: options={'seed': 1}"
             budget = "max_budget" if "max_budget" in names else "max_cost"
             return meant, advice.format(budget=budget)
     return None, ""
+
+
+_OF_TIERS: Final = ("num_samples", "agreement", "temperature", "max_tokens")
+"""Keywords of other patterns that a cascade takes from each of its tiers."""
+
+
+def _on_each_tier(name: str) -> str:
+    return f"each tier has its own: Tier(provider, {name}=...)"
 
 
 # Keywords of Pydantic AI, the OpenAI SDKs, LangChain, LangGraph, DSPy, smolagents, CrewAI, Instructor and the
