@@ -210,8 +210,9 @@ async def consensus(
             an answer vote, the most probable ones, and ties are broken so too (Fu et al., "Deep Think with
             Confidence", 2025). It needs `stop="all"`. With "ties" a "decided" vote stops when no tie can
             come any more. Without log-probabilities it is the plain vote, and `by_confidence` is False. A
-            request that a server refuses for `logprobs` costs one call; later ones are sent without, and that
-            is remembered for this provider. It must be None with "unanimous". Defaults to the plain vote.
+            request that a server refuses for `logprobs` costs one call, and up to `max_concurrency` are in
+            flight by then. Later ones are sent without, and that is remembered for this provider. It must be
+            None with "unanimous". Defaults to the plain vote.
 
     Returns:
         A `ConsensusResult`, which explains the `metadata` keys: `agreement_ratio`, `unique_responses`,
