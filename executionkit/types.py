@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from itertools import zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -139,10 +138,6 @@ class TokenUsage:
         object.__setattr__(self, "llm_calls", llm_calls)
         object.__setattr__(self, "usd", usd if usd is None else dollars(usd, "usd"))
 
-    def __setstate__(self, state: list[Any]) -> None:
-        for name, value in zip_longest(_USAGE_FIELDS, state):  # pickles from before dollars have three
-            object.__setattr__(self, name, value)
-
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         if not isinstance(other, TokenUsage):
             return NotImplemented
@@ -175,9 +170,6 @@ class TokenUsage:
             "llm_calls": self.llm_calls,
         }
         return counts if self.usd is None else {**counts, "usd": str(self.usd)}
-
-
-_USAGE_FIELDS = tuple(f.name for f in fields(TokenUsage))
 
 
 def usd_of(

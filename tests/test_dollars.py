@@ -79,11 +79,6 @@ def test_an_amount_is_exact_however_it_is_given(given: Any) -> None:
     assert pickle.loads(pickle.dumps(usage)) == copy.deepcopy(usage) == usage
 
 
-def test_a_pickle_from_before_there_were_dollars_is_read() -> None:
-    old = b"\x80\x02cexecutionkit.types\nTokenUsage\nq\x00)\x81q\x01]q\x02(K\x01K\x02K\x03eb."
-    assert pickle.loads(old) == TokenUsage(1, 2, 3)
-
-
 @given(st.lists(st.tuples(st.integers(0, 10**18), st.integers(1, 10**9)), min_size=1), st.randoms())
 def test_amounts_that_are_added_and_taken_away_again_leave_nothing(parts: Any, random: Any) -> None:
     """Thirds and sevenths too, which no decimal can hold: a rest would be waited for without end."""
