@@ -38,7 +38,7 @@ class Displayed(Brief):
 
     def _card(self) -> "Card":
         """What there is to show."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each subclass describes itself
 
     def __repr__(self) -> str:
         from executionkit._display._line import card_of, line

@@ -57,7 +57,7 @@ class _Span:
         return span
 
     def _begun(self) -> facts.Facts:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: runs, calls and tools begin with facts of their own
 
     def _is_current(self) -> bool:
         return True
