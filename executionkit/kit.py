@@ -252,8 +252,8 @@ class Kit(Displayed):
             temperature: Sampling temperature, in [0, 2]. Defaults to the provider's own.
             max_tokens: Maximum tokens in the reply; at least 1. Defaults to the provider's own.
             max_cost: Maximum calls and tokens for this answer, retries included. Defaults to no limit.
-            retry: How a call that fails before its first event is retried. Defaults to `DEFAULT_RETRY`: up to
-                3 retries.
+            retry: How a call that fails before its first event is retried. Defaults to that of the run around
+                the kit, else to `DEFAULT_RETRY`: up to 3 retries.
             **kwargs: Further fields of the request (`tools`, `stop`, `seed`, ...).
 
         Returns:

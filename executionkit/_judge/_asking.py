@@ -12,6 +12,7 @@ from executionkit._judge._replies import reasons_in_json, spoken
 from executionkit._prompt import Content
 from executionkit._refusals import LOGPROBS, NO_LOGPROBS, refuses_logprobs
 from executionkit._schema_modes import MEMORY, is_lasting, refuses_mode, request_fields
+from executionkit.engine.relay import Relay
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError, LLMError, PatternError, was_dispatched
 from executionkit.protocols import LLMProvider
@@ -202,17 +203,12 @@ class _RefusedError(Exception):
         self.dispatched: bool = was_dispatched(exc) and not is_own
 
 
-class _Door:
+class _Door(Relay):
     """A provider that raises `_RefusedError` where the server or its provider refuses the schema mode."""
-
-    def __init__(self, target: LLMProvider) -> None:
-        self._target = target
-        for name in ("prices", "model", "base_url"):  # what a run must know of it
-            setattr(self, name, getattr(target, name, None))
 
     async def complete(self, messages: list[dict[str, Any]], **options: Any) -> LLMResponse:
         try:
-            return await self._target.complete(messages, **options)
+            return await super().complete(messages, **options)
         except LLMError as exc:
             if not refuses_mode(exc):
                 raise

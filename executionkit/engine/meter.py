@@ -39,6 +39,22 @@ class Meter:
         self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit] | None = None
         self._low = _NEVER_LOW if max_cost is UNLIMITED else _tenth_of(max_cost)
 
+    def extend(self, usage: TokenUsage) -> None:
+        """Raise the ceiling, and wake the first call that waits for room; it wakes the others.
+
+        Raises:
+            ValueError: A field of `usage` is negative.
+        """
+        for limit in _COUNTED:
+            more, ceiling = getattr(usage, limit), getattr(self.max_cost, limit)
+            if more is not None and more < 0:
+                raise ValueError(f"usage must not have a negative {limit}, got {usage!r}")
+            if more and ceiling:  # 0 and None are no limit; -1 says that nothing is left
+                raised: dict[str, Any] = {limit: max(ceiling, 0) + more}
+                self.max_cost = replace(self.max_cost, **raised)
+        self._low = _tenth_of(self.max_cost)
+        self.room.wake_next()
+
     @property
     def left(self) -> TokenUsage:
         """The rest of the ceiling, as a budget; estimates and calls kept back count as spent."""

@@ -25,6 +25,7 @@ from executionkit.engine.dealing import Deal, Dealer, DealtStream
 from executionkit.engine.meter import Meter
 from executionkit.engine.panel_tariff import no_prices_for, tariff_for
 from executionkit.engine.parallel import is_being_cancelled, leave, this_task
+from executionkit.engine.relay import Relaying, innermost
 from executionkit.engine.request import Request
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.room import Hold, Room
@@ -58,13 +59,16 @@ class Run:
         name: The pattern's name, for messages.
         provider: The model's provider. If it is a run, this one becomes its child.
         max_cost: The ceiling of this run, nested runs included. Defaults to no limit.
-        retry: How failed calls are repeated. Defaults to the retries of `within`, else to `DEFAULT_RETRY`.
+        retry: How failed calls are repeated. Defaults to the retries of the run around this one, else to
+            `DEFAULT_RETRY`.
         tracker: The ledger to charge. Defaults to a new one.
         salvage: Returns the metadata for an error that leaves the run.
         within: Another run to check and charge as well, for a provider that is not inside it: a judge's
             beside the model that is judged.
         is_dialogue: Whether the calls are turns of one conversation: of a panel, one member makes them all.
             So it is in a run inside a dialogue.
+        relay: Makes the provider around a provider that calls of this run, and of the runs inside it, go
+            through. It is asked for each provider that a run is made around, and for each member of a panel.
 
     Attributes:
         name: The pattern's name.
@@ -90,16 +94,18 @@ class Run:
         salvage: Callable[[], Mapping[str, Any]] | None = None,
         within: "Run | None" = None,
         is_dialogue: bool = False,
+        relay: Relaying | None = None,
     ) -> None:
         checks.provider(name, provider)
         if retry is not None and not isinstance(retry, RetryConfig):
             raise ValueError(f"retry must be a RetryConfig or None, got {retry!r}")
         self.name = name
         self._meter = Meter(name, UNLIMITED if max_cost is None else max_cost, tracker)
-        inherited: RetryConfig = DEFAULT_RETRY if within is None else within._retry
-        self._retry: RetryConfig = inherited if retry is None else retry
         self._salvage = salvage
         parent = provider if isinstance(provider, Run) else None
+        around = parent if within is None else within
+        inherited: RetryConfig = DEFAULT_RETRY if around is None else around._retry
+        self._retry: RetryConfig = inherited if retry is None else retry
         self._target: LLMProvider = provider if parent is None else parent._target
         self._dealer: Dealer | None = self._target if isinstance(self._target, Dealer) else None
         self._deal: Deal | None = None if parent is None else parent._deal
@@ -116,6 +122,9 @@ class Run:
         self._meters: Meters = Meters([meter for level in self._levels for meter in level._ledgers], tariff)
         if tariff is None and self._meters.limit_dollars:
             raise ValueError(f"{name}: {no_prices_for(self._target)}")
+        self._relays: tuple[Relaying, ...] = () if parent is None else parent._relays
+        if relay is not None or (within is not None and within._relays):
+            self._relay_through(() if within is None else within._relays, relay)
         self._watch: RunWatch | None = None
         self._result: PatternResult[Any] | None = None
         self.on_retry: Callable[[int, float, Exception], Awaitable[None]] | None = None
@@ -140,10 +149,18 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {shorten(self.name, 60)}: {self.usage}>"
 
+    def _relay_through(self, outer: Sequence[Relaying], own: Relaying | None) -> None:
+        """Put the relays that calls don't go through yet around the provider, those of outer runs last."""
+        new = [relay for relay in ([] if own is None else [own]) + list(outer) if relay not in self._relays]
+        self._relays = (*self._relays, *new)
+        if self._dealer is None:
+            for relay in new:
+                self._target = relay(self._target)
+
     @property
     def target(self) -> LLMProvider:
-        """The provider that calls go to; of a panel, in a dialogue, the member that it was dealt to."""
-        return self._target if self._deal is None else self._deal.member
+        """The provider that answers; of a panel, in a dialogue, the member that it was dealt to."""
+        return innermost(self._target) if self._deal is None else self._deal.member
 
     def takes(self, **keywords: object) -> bool:
         """Whether every provider that calls may go to takes these keywords, as far as signatures say."""
@@ -155,8 +172,8 @@ class Run:
 
     @property
     def innermost(self) -> LLMProvider:
-        """The provider inside all the runs."""
-        return self._target
+        """The provider inside all the runs and relays."""
+        return innermost(self._target)
 
     @property
     def usage(self) -> TokenUsage:
@@ -258,6 +275,19 @@ class Run:
     def charge(self, usage: TokenUsage) -> None:
         """Count usage that did not pass through the run, here and in every run around it."""
         self._meters.charge(usage)
+
+    def extend(self, usage: TokenUsage) -> None:
+        """Raise the run's ceiling, and wake the calls that wait for room.
+
+        Args:
+            usage: What is added to each field of `max_cost` that is limited, and not negative. A field that
+                has no limit stays without one.
+
+        Raises:
+            ValueError: `usage` is not a TokenUsage, or a field is negative.
+        """
+        checks.budget(usage=usage)
+        self._meter.extend(usage)
 
     def is_retryable(self, exc: BaseException) -> bool:
         """Whether this run repeats a call that failed by `exc`."""
@@ -411,6 +441,8 @@ class Run:
         run = object.__new__(Run)
         vars(run).update(vars(self))
         run._target, run._dealer, run._deal = member, None, None
+        for relay in self._relays:
+            run._target = relay(run._target)
         run._meters = self._meters.priced_by(tariff_of(member))
         return run
 

@@ -62,7 +62,7 @@ async def checked_complete(
         tracker: The ledger to charge. Share one between all calls of a piece of work. Each attempt that is
             sent counts as a call, failed ones included.
         budget: Maximum calls and tokens that `tracker` may hold. None sets no limit.
-        retry: How failed calls are retried. None stands for `DEFAULT_RETRY`: up to 3 retries.
+        retry: How failed calls are retried. None: those of the run around it, else `DEFAULT_RETRY`.
         **kwargs: Further arguments of `LLMProvider.complete`: `temperature`, `max_tokens`, `tools`, ...
 
     Returns:

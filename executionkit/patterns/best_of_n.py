@@ -195,7 +195,7 @@ async def best_of_n(
         max_tokens: Maximum tokens in one reply; at least 1.
         max_concurrency: Maximum requests in flight at once; at least 1. With a `target_score`, a lower number
             saves calls and takes longer.
-        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        retry: How failed calls are retried. Defaults to those of the run around it, else `DEFAULT_RETRY`.
         max_cost: Maximum calls and tokens for candidates and judging together, retries included. Defaults to
             no limit.
         options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.

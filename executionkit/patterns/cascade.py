@@ -190,7 +190,7 @@ async def cascade(
             then by `prompt` again. In a variant that is a text, `{prompt}` stands for the prompt. No two
             phrasings may be equal. Defaults to none.
         max_concurrency: Maximum requests in flight at once; at least 1.
-        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        retry: How failed calls are retried. Defaults to those of the run around it, else `DEFAULT_RETRY`.
         max_cost: Maximum calls, tokens and dollars for all tiers together, retries included. Defaults to no
             limit.
         options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.

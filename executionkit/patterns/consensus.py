@@ -170,7 +170,7 @@ async def consensus(
         temperature: Sampling temperature, in [0, 2]. At 0 the samples hardly differ, and a vote tells little.
         max_tokens: Maximum tokens in one reply; at least 1.
         max_concurrency: Maximum requests in flight at once; at least 1.
-        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        retry: How failed calls are retried. Defaults to those of the run around it, else `DEFAULT_RETRY`.
         max_cost: Maximum calls and tokens for the whole vote, retries included. Defaults to no limit.
         options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
             Fields that the pattern sets itself are refused. An int `seed` goes up by one with each sample.

@@ -266,7 +266,7 @@ async def map_reduce(
         temperature: Sampling temperature, in [0, 2].
         max_tokens: Maximum tokens in one reply; at least 1.
         max_concurrency: Maximum requests in flight at once; at least 1.
-        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        retry: How failed calls are retried. Defaults to those of the run around it, else `DEFAULT_RETRY`.
         max_cost: Maximum calls and tokens for mapping and reducing together, retries included. Defaults to no
             limit.
         options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.

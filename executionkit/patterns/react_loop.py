@@ -244,7 +244,7 @@ async def react_loop(
         max_cost: Maximum calls and tokens for the whole loop, retries included. Defaults to no limit.
         options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
             Fields that the pattern sets itself are refused. Defaults to none.
-        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        retry: How failed calls are retried. Defaults to those of the run around it, else `DEFAULT_RETRY`.
         max_history_messages: Maximum messages in one request; at least 1. The oldest turns are left out
             first, each whole: a user message and all that follows it. The system message and the newest turn
             are kept. If that turn alone exceeds the limit, its oldest exchanges are left out. Its user

@@ -250,7 +250,7 @@ async def refine_loop(
         options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
             Fields that the pattern sets itself are refused. The evaluator's requests don't have them.
             Defaults to none.
-        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        retry: How failed calls are retried. Defaults to those of the run around it, else `DEFAULT_RETRY`.
         on_event: Callback, sync or async, that receives each `PatternEvent` as it happens: drafts, scores,
             and the stream of the model's own replies (not of the evaluator's). It is called with one event at
             a time, and the loop waits for it. An exception that it raises is logged and counted. Replies are

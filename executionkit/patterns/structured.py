@@ -184,7 +184,7 @@ async def structured(
         max_cost: Maximum calls and tokens for all requests, retries included. Defaults to no limit.
         options: Further fields of every request, such as `seed`, `top_p`, `stop` or `reasoning_effort`.
             Fields that the pattern sets itself are refused. Defaults to none.
-        retry: How failed calls are retried. Defaults to `DEFAULT_RETRY`: up to 3 retries.
+        retry: How failed calls are retried. Defaults to those of the run around it, else `DEFAULT_RETRY`.
         schema_mode: The server's mode to use: "json_schema", "json_object_schema" (`json_object` with the
             schema beside it), "json_object" or "none". A mode that is named is used, or the call fails.
             "auto" tries them in this order. It gives up a mode when the server refuses it, and remembers that

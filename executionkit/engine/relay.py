@@ -1,0 +1,91 @@
+"""`Relay`: a provider around a provider, for what is done with each call on its way."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias
+
+from executionkit.protocols import LLMProvider
+from executionkit.responses import LLMResponse
+from executionkit.streaming import StreamEvent
+
+
+class Relay:
+    """A provider that passes calls on to another one; what it does on the way is a matter of its class.
+
+    It is transparent: attributes that it does not have itself (`model`, `prices`, ...) are those of
+    the provider inside. It has a `stream` only where that has one.
+
+    A subclass writes `complete` and `open_stream`. Each passes on the arguments that it was given.
+
+    Args:
+        provider: The provider inside.
+
+    Attributes:
+        provider: The provider inside.
+    """
+
+    stream: Callable[..., AbstractAsyncContextManager[AsyncIterator[StreamEvent]]]
+
+    def __init__(self, provider: LLMProvider) -> None:
+        if not callable(getattr(provider, "complete", None)):
+            raise TypeError(f"{type(self).__name__}: {type(provider).__name__} has no `complete` method")
+        self.provider = provider
+        supports_tools = getattr(provider, "supports_tools", None)
+        if supports_tools is not None:
+            # From Python 3.12 on isinstance(relay, ToolCallingProvider) does not ask `__getattr__`.
+            self.supports_tools: Any = supports_tools
+        if callable(getattr(provider, "stream", None)):
+            # Not a method of the class: isinstance(relay, StreamingProvider) would hold for every relay.
+            self.stream = self.open_stream
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "provider":
+            raise AttributeError(name)
+        return getattr(self.provider, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.provider!r})"
+
+    async def complete(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        """Pass a call on; see `LLMProvider.complete`."""
+        return await self.provider.complete(
+            messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+        )
+
+    def open_stream(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
+        """Pass a streamed call on; see `StreamingProvider.stream`."""
+        inner: _Streams = self.provider  # type: ignore[assignment]  # `stream` is here only where it has one
+        return inner.stream(messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs)
+
+
+class _Streams(Protocol):
+    def stream(
+        self, messages: list[dict[str, Any]], **kwargs: Any
+    ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]: ...
+
+
+Relaying: TypeAlias = Callable[[LLMProvider], LLMProvider]
+"""Makes the relay around a provider, which may be a relay itself: of one provider inside there can be several."""
+
+
+def innermost(provider: LLMProvider) -> LLMProvider:
+    """The provider inside all relays."""
+    while isinstance(provider, Relay):
+        provider = provider.provider
+    return provider
