@@ -81,7 +81,7 @@ class _Streams(Protocol):
 
 
 Relaying: TypeAlias = Callable[[LLMProvider], LLMProvider]
-"""Makes the relay around a provider, which may be a relay itself: of one provider inside there can be several."""
+"""Makes a relay around a provider. That may be a relay itself, so one provider can be inside several."""
 
 
 def innermost(provider: LLMProvider) -> LLMProvider:

@@ -22,6 +22,7 @@ from executionkit import (
 from executionkit.engine.relay import Relay, innermost
 from executionkit.engine.run import Run
 from executionkit.protocols import LLMProvider, StreamingProvider
+from executionkit.testing import MockCall
 
 
 class Counting(Relay):
@@ -115,7 +116,7 @@ async def test_a_ceiling_that_is_raised_lets_calls_through() -> None:
 async def test_a_raised_ceiling_wakes_a_call_that_waits_for_room() -> None:
     release, begun = asyncio.Event(), asyncio.Event()
 
-    async def slow(messages: list[dict[str, Any]], **kwargs: Any) -> str:
+    async def slow(call: MockCall) -> str:
         begun.set()
         await release.wait()
         return "a"
