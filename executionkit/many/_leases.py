@@ -42,10 +42,12 @@ class Lease(NamedTuple):
         amounts: What the worker may spend beyond what it was lent before. Nothing is in it if there is
             nothing to lend now.
         is_last: Whether no other worker holds anything that could come back.
+        refusal: Why nothing will be lent to this worker any more; "" as long as it can ask again.
     """
 
     amounts: Amounts
     is_last: bool
+    refusal: str = ""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,0 +1,117 @@
+"""`Pocket`: what one worker was lent and has not spent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+from executionkit._dollars import EXACT, ZERO
+from executionkit.errors import BudgetExhaustedError
+from executionkit.many._leases import Amounts, Lease, Limit
+
+Ask: TypeAlias = Callable[[Amounts], Awaitable[Lease]]
+"""Asks the coordinator for what the next call lacks."""
+
+
+class Pocket:
+    """What one worker was lent and has not spent.
+
+    Args:
+        ask: Asks for more.
+        limits: The limits of the budget. What isn't limited isn't counted.
+        refuse: Makes the error for a call that is refused.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        limits: Iterable[Limit],
+        refuse: Callable[[str], BudgetExhaustedError] = BudgetExhaustedError,
+    ) -> None:
+        self.limits: Final = frozenset(limits)
+        self._ask = ask
+        self._refuse = refuse
+        self._free: dict[Limit, Decimal] = dict.fromkeys(self.limits, ZERO)
+        self._in_flight = 0
+        self._asking = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._closed = ""
+
+    def close(self, why: str) -> None:
+        """Refuse every call from now on. Those in flight go on to their end."""
+        self._closed = self._closed or why
+        self._changed.set()
+
+    async def take(self, need: Amounts) -> Amounts:
+        """Take what a call may need; of output tokens and dollars less, if that is all that is left anywhere.
+
+        Raises:
+            BudgetExhaustedError: Nothing more is lent.
+        """
+        while self._closed or not self._has(need):
+            if self._closed:
+                raise self._refuse(self._closed)
+            async with self._asking:
+                # Meanwhile another call may have asked for both, or given something back.
+                if self._closed or self._has(need):
+                    continue
+                rest = await self._asked(need)
+            if rest is not None:
+                need = rest
+                break
+            if not self._has(need) and not self._closed:
+                await self._changed.wait()
+        for limit in self.limits:
+            self._free[limit] = EXACT.subtract(self._free[limit], need.get(limit, ZERO))
+        self._in_flight += 1
+        return need
+
+    async def _asked(self, need: Amounts) -> Amounts | None:
+        """Ask for what a call lacks; returns a smaller need if that is all there is."""
+        lease = await self._ask(self._lacks(need))
+        for limit, more in lease.amounts.items():
+            self._free[limit] = EXACT.add(self._free[limit], more)
+        if lease.refusal:
+            self.close(lease.refusal)
+        elif not self._has(need):
+            lacking = [limit for limit, lack in self._lacks(need).items() if lack]
+            # Calls in flight give back the tokens that they don't need, but they are calls in any case.
+            if self._in_flight and "llm_calls" not in lacking:
+                self._changed.clear()
+            elif (
+                lease.is_last and "llm_calls" not in lacking and all(self._free[each] > 0 for each in lacking)
+            ):
+                return {limit: min(amount, self._free[limit]) for limit, amount in need.items()}
+            else:
+                self.close(_used_up(lacking))
+        return None
+
+    def settle(self, taken: Amounts, spent: Amounts) -> None:
+        """Put back what a call has not spent."""
+        for limit in self.limits:
+            rest = EXACT.subtract(taken.get(limit, ZERO), spent.get(limit, ZERO))
+            self._free[limit] = EXACT.add(self._free[limit], rest)
+        self._in_flight -= 1
+        self._changed.set()
+
+    def refusal(self) -> BudgetExhaustedError:
+        """The error for a call of which not a token can be paid for."""
+        self.close(_used_up([limit for limit in ("output_tokens", "usd") if limit in self.limits]))
+        return self._refuse(self._closed)
+
+    def _has(self, need: Amounts) -> bool:
+        return all(self._free[limit] >= need.get(limit, ZERO) for limit in self.limits)
+
+    def _lacks(self, need: Amounts) -> Amounts:
+        return {
+            limit: max(ZERO, EXACT.subtract(need.get(limit, ZERO), self._free[limit]))
+            for limit in self.limits
+        }
+
+
+def _used_up(lacking: list[Limit]) -> str:
+    limits = " and ".join(lacking)
+    return (
+        f"run_many_on_ray: the budget of all shards has no {limits} left for another call; allow more "
+        f"{limits} with max_cost=... and start again: what is in the journals is not paid for again"
+    )
