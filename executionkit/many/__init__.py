@@ -12,3 +12,7 @@ __all__ = [
     "run_many",
     "run_many_sync",
 ]
+from executionkit.many._calls import Recorder, Replayer
+from executionkit.many._journal import Journal, row_scope
+class RateLimits:
+    def __init__(self, max_in_flight=64, **k): self.max_in_flight = max_in_flight
