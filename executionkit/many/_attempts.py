@@ -109,8 +109,10 @@ class ShardFolder:
         is_alone = not last or not is_being_written(earlier[last])
         descriptor = os.open(path.with_suffix(".part"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as copy:
+            size = 0
             if last:
                 size = _copy_lines(earlier[last], copy)
+            if last and size:  # the first line of a journal is that of its job
                 line = {"t": "attempt", "number": attempt, "after": last, "bytes": size}
                 copy.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             copy.flush()

@@ -20,6 +20,10 @@ class Pocket:
         ask: Asks for more.
         limits: The limits of the budget. What isn't limited isn't counted.
         refuse: Makes the error for a call that is refused.
+
+    Attributes:
+        calls: How many calls have ended.
+        is_withdrawn: Whether it was closed from outside, and not because the budget is used up.
     """
 
     def __init__(
@@ -36,9 +40,15 @@ class Pocket:
         self._asking = asyncio.Lock()
         self._changed = asyncio.Event()
         self._closed = ""
+        self.calls = 0
+        self.is_withdrawn = False
 
-    def close(self, why: str) -> None:
+    def withdraw(self, why: str) -> None:
         """Refuse every call from now on. Those in flight go on to their end."""
+        self.is_withdrawn = True
+        self._close(why)
+
+    def _close(self, why: str) -> None:
         self._closed = self._closed or why
         self._changed.set()
 
@@ -72,7 +82,7 @@ class Pocket:
         for limit, more in lease.amounts.items():
             self._free[limit] = EXACT.add(self._free[limit], more)
         if lease.refusal:
-            self.close(lease.refusal)
+            self.withdraw(lease.refusal)
         elif not self._has(need):
             lacking = [limit for limit, lack in self._lacks(need).items() if lack]
             # Calls in flight give back the tokens that they don't need, but they are calls in any case.
@@ -83,7 +93,7 @@ class Pocket:
             ):
                 return {limit: min(amount, self._free[limit]) for limit, amount in need.items()}
             else:
-                self.close(_used_up(lacking))
+                self._close(_used_up(lacking))
         return None
 
     def settle(self, taken: Amounts, spent: Amounts) -> None:
@@ -92,11 +102,12 @@ class Pocket:
             rest = EXACT.subtract(taken.get(limit, ZERO), spent.get(limit, ZERO))
             self._free[limit] = EXACT.add(self._free[limit], rest)
         self._in_flight -= 1
+        self.calls += 1
         self._changed.set()
 
     def refusal(self) -> BudgetExhaustedError:
         """The error for a call of which not a token can be paid for."""
-        self.close(_used_up([limit for limit in ("output_tokens", "usd") if limit in self.limits]))
+        self._close(_used_up([limit for limit in ("output_tokens", "usd") if limit in self.limits]))
         return self._refuse(self._closed)
 
     def _has(self, need: Amounts) -> bool:
