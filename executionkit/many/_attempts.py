@@ -12,6 +12,7 @@ from executionkit.cost import counts_of
 from executionkit.errors import JournalError
 from executionkit.many._file import JournalFile
 from executionkit.many._format import parsed, reply_from
+from executionkit.many._load import load
 from executionkit.types import TokenUsage
 
 _ATTEMPT: Final = re.compile(r"attempt-(\d+)\.jsonl\Z")
@@ -44,7 +45,7 @@ class ShardFolder:
 
     def __init__(self, directory: Path, number: int) -> None:
         self.path: Final = directory / f"{number:05d}"
-        self._number = number
+        self.number: Final = number
 
     def attempts(self) -> dict[int, Path]:
         """The journals that are there, by the numbers of the attempts, in their order."""
@@ -82,13 +83,13 @@ class ShardFolder:
         path = self.path / "rows.json"
         known: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {"rows": 0, "ids": ""}
         digest, count = blake2b(digest_size=16), 0
-        for count, each in enumerate(ids, 1):  # noqa: B007 - the number of the last one is kept
+        for count, each in enumerate(ids, 1):
             digest.update(each.encode("utf-8", "surrogatepass") + b"\0")
             if count == known["rows"] and digest.hexdigest() != known["ids"]:
                 break
         if count < known["rows"] or (count == known["rows"] and count and digest.hexdigest() != known["ids"]):
             raise JournalError(
-                f"{self.path}: shard {self._number} was begun with other rows: keep their order and "
+                f"{self.path}: shard {self.number} was begun with other rows: keep their order and "
                 "rows_per_shard, or take another directory for them"
             )
         if count > known["rows"]:
@@ -135,6 +136,15 @@ class ShardFolder:
                 if earlier is not None:
                     total += _spent_beyond(earlier, copied.get("bytes", 0))
         return total
+
+
+def totals(path: Path) -> tuple[TokenUsage, TokenUsage]:
+    """What a journal says was spent, and the tokens that are assumed of calls whose outcome is unknown."""
+    if not path.stat().st_size:
+        return TokenUsage(), TokenUsage()
+    with open(path, "rb") as file:
+        loaded = load(file, os.fspath(path), None)
+    return loaded.whole.usage + loaded.since.usage, TokenUsage(*loaded.assumed)
 
 
 def is_being_written(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""`Coordinator`: what the workers of a job on several machines ask: attempts, leases, their part of the rate."""
+"""`Coordinator`: the workers of a job ask it for attempts, leases and their part of the rate."""
 
 import time
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Coordinator:
         number = self._attempts[shard] = max(self._attempts.get(shard, 0), last) + 1
         return number
 
-    async def begin(self, shard: int, attempt: int, spent: Amounts, is_alone: bool) -> Amounts:  # noqa: FBT001
+    async def begin(self, shard: int, attempt: int, spent: Amounts, *, is_alone: bool) -> Amounts:
         """Begin an attempt; returns what all others have spent or hold."""
         self._ledger.begin(shard, attempt, spent, is_alone=is_alone)
         return self._ledger.spent_by_others(shard)

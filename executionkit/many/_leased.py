@@ -11,7 +11,7 @@ from executionkit.engine.relay import Relay
 from executionkit.engine.request import Request, likely_tokens, size_of
 from executionkit.engine.run import DEFAULT_MAX_TOKENS
 from executionkit.engine.tariff import Tariff, tariff_of
-from executionkit.errors import mark_not_dispatched, was_dispatched
+from executionkit.errors import was_dispatched
 from executionkit.many._leases import Amounts, Limit
 from executionkit.many._pocket import Pocket
 from executionkit.protocols import LLMProvider
@@ -145,9 +145,7 @@ class Leased(Relay):
             bought = self._tariff.buys(taken["usd"], prompt, lowered * request.choices)
             lowered = bought // request.choices
         if lowered < 1:
-            refusal = self._pocket.refusal()
-            mark_not_dispatched(refusal)
-            raise refusal
+            raise self._pocket.refusal()
         return request.max_tokens if lowered == most else lowered
 
     def _spent(self, request: Request, reply: LLMResponse) -> Amounts:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from executionkit._dollars import EXACT, ZERO
-from executionkit.errors import BudgetExhaustedError
+from executionkit.errors import BudgetExhaustedError, mark_not_dispatched
 from executionkit.many._leases import Amounts, Lease, Limit
 
 Ask: TypeAlias = Callable[[Amounts], Awaitable[Lease]]
@@ -60,7 +60,7 @@ class Pocket:
         """
         while self._closed or not self._has(need):
             if self._closed:
-                raise self._refuse(self._closed)
+                raise self._refusal()
             async with self._asking:
                 # Meanwhile another call may have asked for both, or given something back.
                 if self._closed or self._has(need):
@@ -108,7 +108,12 @@ class Pocket:
     def refusal(self) -> BudgetExhaustedError:
         """The error for a call of which not a token can be paid for."""
         self._close(_used_up([limit for limit in ("output_tokens", "usd") if limit in self.limits]))
-        return self._refuse(self._closed)
+        return self._refusal()
+
+    def _refusal(self) -> BudgetExhaustedError:
+        refusal = self._refuse(self._closed)
+        mark_not_dispatched(refusal)
+        return refusal
 
     def _has(self, need: Amounts) -> bool:
         return all(self._free[limit] >= need.get(limit, ZERO) for limit in self.limits)

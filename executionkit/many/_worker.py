@@ -14,13 +14,12 @@ from executionkit._dollars import EXACT
 from executionkit.engine.parallel import reap
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.tariff import tariff_of
-from executionkit.engine.watch import where
 from executionkit.errors import BudgetExhaustedError
-from executionkit.many._attempts import Begun, ShardFolder, is_being_written
+from executionkit.many._attempts import Begun, ShardFolder, is_being_written, totals
 from executionkit.many._calls import Recorder
 from executionkit.many._coordinator import HELD_SECONDS, Renewed
 from executionkit.many._governor import Governor
-from executionkit.many._job import Job, Step, name_of
+from executionkit.many._job import Job, Step
 from executionkit.many._journal import Journal
 from executionkit.many._leased import Leased
 from executionkit.many._leases import LIMITS, Amounts, Lease, Limit, StaleAttemptError, amounts
@@ -34,14 +33,14 @@ from executionkit.types import TokenUsage
 RENEWED_EVERY: Final = 1.0
 """Seconds between two renewals of a worker's part of the rate."""
 PATIENCE: Final = 10.0
-"""Seconds to wait for the end of an earlier attempt's process, whose journal is locked as long as it lives."""
+"""Seconds to wait for the end of an earlier attempt, whose journal is locked as long as its process lives."""
 
 
 class Asked(Protocol):
     """What a worker asks its coordinator; see `Coordinator`."""
 
     async def number(self, shard: int, last: int) -> int: ...
-    async def begin(self, shard: int, attempt: int, spent: Amounts, is_alone: bool) -> Amounts: ...
+    async def begin(self, shard: int, attempt: int, spent: Amounts, *, is_alone: bool) -> Amounts: ...
     async def lend(self, shard: int, attempt: int, need: Amounts) -> Lease: ...
     async def end(self, shard: int, attempt: int, spent: Amounts) -> None: ...
     async def renew(self, worker: int, wanted: float) -> Renewed: ...
@@ -61,7 +60,6 @@ class Plan:
         max_rows: As in `run_many`.
         retry: As in `run_many`.
         retry_failed: As in `run_many`.
-        sync: As in `Journal`.
     """
 
     directory: Path
@@ -73,7 +71,6 @@ class Plan:
     max_rows: int | None
     retry: RetryConfig | None
     retry_failed: bool
-    sync: Any
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -112,8 +109,8 @@ class Worker:
         self._number = number
         self._plan = plan
         self._coordinator = coordinator
-        self._provider = plan.provider()
-        self._limits = RateLimits(**plan.rates)
+        self._provider_made: LLMProvider | None = None
+        self._limits: RateLimits = RateLimits(**plan.rates)
         self._limits.scale(0.0)  # until the coordinator has given it a part
         self._ids: Ids[Any] = Ids(plan.id)
 
@@ -125,6 +122,8 @@ class Worker:
             first: The position of its first row in the input.
             rows: The rows: an iterable, a function that returns one, or a table of pyarrow.
         """
+        if self._provider_made is None:  # not before: an error here is told to the driver
+            self._provider_made = self._plan.provider()
         found = await asyncio.to_thread(_rows_of, rows)
         folder = ShardFolder(self._plan.directory, shard)
         digest = await asyncio.to_thread(self._checked, folder, first, found)
@@ -133,17 +132,16 @@ class Worker:
             return ShardEnd(shard, 0, _from_file(ended["result"], folder))
         number = await self._coordinator.number(shard, folder.last())
         begun = await self._begun(folder, number)
-        journal = Journal(begun.path, sync=self._plan.sync)
-        try:
-            model, base_url = where(self._provider)
-            opening = (model or "", base_url or "", name_of(self._plan.step))
-            await asyncio.to_thread(journal.open, *opening)
-            end = await self._attempt(shard, number, first, found, journal, begun, folder.lost())
-        finally:
-            await asyncio.to_thread(journal.close)
+        end = await self._attempt(shard, number, first, found, begun, folder.lost())
         if end.error is None:
             folder.end({"digest": digest, "result": end.result.to_dict()})
         return end
+
+    @property
+    def _provider(self) -> LLMProvider:
+        if self._provider_made is None:  # pragma: no cover - `work` makes it first
+            raise RuntimeError("there is no provider yet")
+        return self._provider_made
 
     def _checked(self, folder: ShardFolder, first: int, rows: list[Any]) -> str:
         """See that the rows are those of the shard; returns a digest of them."""
@@ -162,7 +160,8 @@ class Worker:
         """Make the journal of an attempt, when the process of the one before has ended."""
         before = folder.journal
         until = time.monotonic() + PATIENCE
-        while before is not None and is_being_written(before) and time.monotonic() < until:
+        # It is another process: nothing tells of its end.
+        while before is not None and is_being_written(before) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         return await asyncio.to_thread(folder.begin, number)
 
@@ -172,17 +171,15 @@ class Worker:
         number: int,
         first: int,
         rows: list[Any],
-        journal: Journal,
         begun: Begun,
         lost: TokenUsage,
     ) -> ShardEnd:
-        assumed = journal.spent(replay_failed=self._plan.retry_failed).assumed
+        async def spent() -> Amounts:
+            usage, assumed = await asyncio.to_thread(totals, begun.path)
+            return self._amounts(usage + lost, assumed)
 
-        def spent() -> Amounts:
-            return self._amounts(journal.usage + lost, assumed)
-
-        before = journal.usage
-        others = await self._coordinator.begin(shard, number, spent(), begun.is_alone)
+        journal = Journal(begun.path)
+        others = await self._coordinator.begin(shard, number, await spent(), is_alone=begun.is_alone)
         pocket = Pocket(
             lambda need: self._coordinator.lend(shard, number, need),
             self._plan.limits,
@@ -201,20 +198,18 @@ class Worker:
             retry=self._plan.retry,
             retry_failed=self._plan.retry_failed,
             first=first,
-            inside=lambda provider: Leased(
-                Governor(Recorder(provider, journal), self._limits), pocket
-            ),
+            inside=lambda provider: Leased(Governor(Recorder(provider, journal), self._limits), pocket),
         )
         renewing = asyncio.create_task(self._renew(pocket))
         error: BaseException | None = None
         try:
             await job.run()
-        except Exception as exc:  # of any type: the driver raises it
+        except Exception as exc:  # noqa: BLE001 - the driver raises it
             error = exc
         finally:
             await reap([renewing])
         with contextlib.suppress(StaleAttemptError):
-            await self._coordinator.end(shard, number, spent())
+            await self._coordinator.end(shard, number, await spent())
         result = job.result()
         is_budget = isinstance(error, BudgetExhaustedError) and not pocket.is_withdrawn
         return ShardEnd(shard, number, result, error, is_budget)
@@ -255,7 +250,7 @@ class Worker:
 
     def _wanted(self, calls: int, seconds: float) -> float:
         """The part of the rate that this worker could use."""
-        per_minute = self._plan.rates.get("requests_per_minute")
+        per_minute: float | None = self._plan.rates.get("requests_per_minute")
         if self._limits.waiting or not per_minute or seconds <= 0:
             return 1.0
         return 1.25 * calls / seconds * 60 / per_minute
@@ -278,7 +273,7 @@ def _beside(ceiling: TokenUsage, others: Amounts) -> TokenUsage:
 def _from_file(figures: dict[str, Any], folder: ShardFolder) -> ManyResult:
     """The result of a shard all of whose rows ended at an earlier start."""
     cost = TokenUsage(**figures["cost"])
-    failures = tuple(
+    failures: tuple[RowResult[Any], ...] = tuple(
         RowResult(each["index"], each["id"], error=each["error"], from_journal=True)
         for each in figures["failures"]
     )

@@ -3,23 +3,24 @@
 import importlib
 import json
 import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit.cost import minus
 from executionkit.engine.bill import add_note
 from executionkit.engine.retry import RetryConfig
-from executionkit.errors import ExecutionKitError, JournalError, PatternError
-from executionkit.many._attempts import ShardFolder, is_being_written, write_whole
+from executionkit.errors import BudgetExhaustedError, ExecutionKitError, JournalError, PatternError
+from executionkit.many._attempts import ShardFolder, is_being_written, totals, write_whole
 from executionkit.many._coordinator import Coordinator, Renewed
-from executionkit.many._job import Step, name_of
+from executionkit.many._job import Step
 from executionkit.many._journal import Journal
-from executionkit.many._leases import LIMITS, Amounts, Lease, amounts
+from executionkit.many._leases import Amounts, Lease, amounts
 from executionkit.many._limits import RateLimits
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import IdOf
@@ -94,8 +95,8 @@ def run_many_on_ray(
     program dies, start it again with the same rows and the same directory.
 
     Args:
-        provider: As in `run_many`; or a function that makes it in each worker. It is pickled, and a pickle has
-            no API key: see `key`.
+        provider: As in `run_many`; or a function that makes it in each worker. It is pickled without its API
+            key: see `key`.
         rows: The rows, a dataset of Ray Data, or a list of functions: each returns the rows of one shard, and
             is called in the worker. Rows must come in the same order at each start.
         step: As in `run_many`. It is pickled.
@@ -144,8 +145,7 @@ def run_many_on_ray(
         retry=retry,
         retry_failed=retry_failed,
     )
-    job = {"format": _FORMAT, "rows_per_shard": rows_per_shard, "step": name_of(step)}
-    _claim(directory, job)
+    _claim(directory, {"format": _FORMAT, "rows_per_shard": rows_per_shard})
     return _Fleet(ray, plan, num_actors, dict(actor_options or {}), on_shard).run(_cut(rows, rows_per_shard))
 
 
@@ -168,19 +168,23 @@ class _OnRay:
         self._actor = actor
 
     async def number(self, shard: int, last: int) -> int:
-        return await self._actor.number.remote(shard, last)
+        number: int = await self._actor.number.remote(shard, last)
+        return number
 
-    async def begin(self, shard: int, attempt: int, spent: Amounts, is_alone: bool) -> Amounts:  # noqa: FBT001
-        return await self._actor.begin.remote(shard, attempt, spent, is_alone)
+    async def begin(self, shard: int, attempt: int, spent: Amounts, *, is_alone: bool) -> Amounts:
+        others: Amounts = await self._actor.begin.remote(shard, attempt, spent, is_alone=is_alone)
+        return others
 
     async def lend(self, shard: int, attempt: int, need: Amounts) -> Lease:
-        return await self._actor.lend.remote(shard, attempt, need)
+        lease: Lease = await self._actor.lend.remote(shard, attempt, need)
+        return lease
 
     async def end(self, shard: int, attempt: int, spent: Amounts) -> None:
         await self._actor.end.remote(shard, attempt, spent)
 
     async def renew(self, worker: int, wanted: float) -> Renewed:
-        return await self._actor.renew.remote(worker, wanted)
+        renewed: Renewed = await self._actor.renew.remote(worker, wanted)
+        return renewed
 
 
 class _Actor:
@@ -196,6 +200,12 @@ class _Actor:
             told = PatternError(f"run_many_on_ray: {type(end.error).__name__}: {end.error}")
             return end._replace(error=told)
         return end
+
+
+def _cause(exc: Any) -> BaseException:
+    """The error that a worker raised."""
+    cause = exc.cause
+    return cause if isinstance(cause, BaseException) else exc
 
 
 class _Fleet:
@@ -252,7 +262,11 @@ class _Fleet:
         result = self._result()
         error = self._error
         if error is None and self._stopped:
-            error = self._ends[self._stopped[0].number].error
+            error = BudgetExhaustedError(
+                f"run_many_on_ray: the budget is used up: spent {result.cost} of {self._plan.max_cost}; allow more "
+                f"and start again: what is in {self._plan.directory} is not paid for again"
+            )
+            error.__cause__ = self._ends[self._stopped[0].number].error
         if error is not None:
             self._bill(error, result)
             raise error
@@ -281,7 +295,9 @@ class _Fleet:
                         again.append(shard)
                     continue
                 except self._ray.exceptions.RayTaskError as exc:
-                    end = ShardEnd(shard.number, 0, ManyResult(0, 0, 0, 0, TokenUsage(), TokenUsage()), exc.cause)
+                    end = ShardEnd(
+                        shard.number, 0, ManyResult(0, 0, 0, 0, TokenUsage(), TokenUsage()), _cause(exc)
+                    )
                 self._idle.append(worker)
                 self._take(end, shard)
             is_over = self._error is not None or bool(self._stopped)
@@ -344,7 +360,8 @@ class _Fleet:
             shard: amounts(_with(*each), self._plan.limits)
             for shard, each in _spent_before(self._plan.directory).items()
         }
-        return self._ray.get(self._coordinator.settle.remote(spent))
+        is_worth_it: bool = self._ray.get(self._coordinator.settle.remote(spent))
+        return is_worth_it
 
     def _spent_now(self) -> TokenUsage:
         return sum((end.result.cost for end in self._ends.values()), TokenUsage())
@@ -387,7 +404,7 @@ class _Fleet:
             }
 
 
-def _maker(provider: Any, key: Key | None) -> Callable[[], LLMProvider]:
+def _maker(provider: LLMProvider | Callable[[], LLMProvider], key: Key | None) -> Callable[[], LLMProvider]:
     """A function that makes the provider in a worker.
 
     Raises:
@@ -397,42 +414,38 @@ def _maker(provider: Any, key: Key | None) -> Callable[[], LLMProvider]:
         if not callable(provider):
             raise TypeError(f"run_many_on_ray: {type(provider).__name__} has no `complete` method")
         if key is not None:
-            raise ValueError("key must be None where a function makes the provider: it can give the key itself")
+            raise ValueError(
+                "key must be None where a function makes the provider: it can give the key itself"
+            )
         return provider
+    made = cast("Any", provider)
     if key is None:
         secrets = [name for name in ("api_key", "headers") if getattr(provider, name, None)]
         if secrets:
-            advice = "give key='env:NAME'" if secrets == ["api_key"] else "give a function that makes the provider"
+            advice = (
+                "give key='env:NAME'" if secrets == ["api_key"] else "give a function that makes the provider"
+            )
             raise ValueError(
-                f"the provider has {' and '.join(secrets)}, which are not sent to other machines; {advice}, so "
-                "that each worker finds them where it runs"
+                f"the provider has {' and '.join(secrets)}, which are not sent to other machines; {advice}, "
+                "so that each worker finds them where it runs"
             )
-        return lambda: provider
-    if isinstance(key, str):
-        name = key.removeprefix("env:")
-        if name == key or not name:
-            raise ValueError("key must be 'env:NAME' or a function; a key itself is not sent to other machines")
-        key = _KeyOf(name)
-    elif not callable(key):
+        return lambda: made
+    name = key.removeprefix("env:") if isinstance(key, str) else ""
+    if not callable(key) and (name == key or not name):
         raise ValueError("key must be 'env:NAME' or a function; a key itself is not sent to other machines")
-    bare = replace(provider, api_key=key)
-    return lambda: replace(bare, api_key=key)
+    bare: Any = replace(made, api_key="")
+    return lambda: replace(bare, api_key=key if callable(key) else _key_in(name))
 
 
-class _KeyOf:
-    """Reads a key from an environment variable when a request is sent."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __call__(self) -> str:
-        found = os.environ.get(self._name)
-        if not found:
-            raise PatternError(
-                f"the environment variable {self._name} is not set on this worker's machine; set it where Ray was "
-                "started there"
-            )
-        return found
+def _key_in(name: str) -> str:
+    """The key in an environment variable of this machine."""
+    found = os.environ.get(name)
+    if not found:
+        raise PatternError(
+            f"run_many_on_ray: the environment variable {name} is not set on {socket.gethostname()}, where a "
+            "worker runs; set it before Ray is started there"
+        )
+    return found
 
 
 def _cut(rows: Any, rows_per_shard: int) -> Iterator[_Cut]:
@@ -497,7 +510,7 @@ def _spent_before(directory: Path) -> dict[int, tuple[TokenUsage, TokenUsage]]:
     for folder in _folders(directory):
         last = folder.journal
         if last is not None:
-            usage, assumed = Journal(last).totals()
+            usage, assumed = totals(last)
             found[folder.number] = usage + folder.lost(), assumed
     return found
 
