@@ -29,7 +29,7 @@ from executionkit import (
     TokenUsage,
     consensus,
 )
-from executionkit.many._limits import RateLimits
+from executionkit.many import RateLimits
 from executionkit.testing import Fault, LocalEndpoint
 
 WORKERS = 2
