@@ -104,6 +104,7 @@ def drive(given: dict[str, Any]) -> None:
             max_cost=TokenUsage(llm_calls=given["ceiling"]),
         )
         told = {"done": result.done, "failed": result.failed, "deaths": result.deaths}
+        told |= {"errors": sorted({f"{each.error}" for each in result.failures})[:3]}
         told |= {"calls": result.cost.llm_calls, "unknown": result.unknown_calls, "seconds": result.seconds}
     except BudgetExhaustedError as exc:
         told = {"stopped": str(exc), "calls": exc.cost.llm_calls, "done": exc.metadata["done"]}
@@ -147,14 +148,14 @@ def limit(folder: Path) -> bool:
     """One limit of 100 calls a second, known, over both workers."""
     server = Server(latency=0.3, per_second=100.0)
     with LocalEndpoint(server) as endpoint:
-        start = Start(endpoint, folder / "limit", rows=2600, samples=1, limits={"requests_per_minute": 6000})
+        start = Start(endpoint, folder / "limit", rows=800, samples=1, limits={"requests_per_minute": 6000})
         told = start.end()
     seconds = server.admitted[-1] - server.admitted[0]
     share = len(server.admitted) / (100.0 * seconds)
     refused = server.refused / (len(server.admitted) + server.refused)
     facts = f"{share:.1%} of the allowed rate over {seconds:.0f} s", f"{refused:.2%} refused (429)"
     return show(
-        "limit", *facts, f"{told}", good=share >= 0.95 and refused <= 0.01 and told.get("done") == 2600
+        "limit", *facts, f"{told}", good=share >= 0.95 and refused <= 0.01 and told.get("done") == 800
     )
 
 
@@ -181,21 +182,20 @@ def actor(folder: Path) -> bool:
         start.when(server, 1200)
         in_flight = kill_a_worker(server)
         told = start.end()
-    return show(
-        "actor", *after_kill(server, told, in_flight, rows=600), good=is_good(server, told, in_flight, 600)
-    )
+    facts = after_kill(server, told, rows=600)
+    return show("actor", f"{in_flight} in flight at the kill", *facts, good=is_good(server, told, rows=600))
 
 
 def driver(folder: Path) -> bool:
     """The program is killed with kill -9 in the middle, and started again."""
     server = Server()
     with LocalEndpoint(server) as endpoint:
-        start = Start(endpoint, folder / "driver", rows=600)
+        start = Start(endpoint, folder / "driver", rows=600, rows_per_shard=300)
         start.when(server, 1200)
         start.send(signal.SIGKILL)
         start.end()
         paid = server.calls
-        told = Start(endpoint, folder / "driver", rows=600).end()
+        told = Start(endpoint, folder / "driver", rows=600, rows_per_shard=300).end()
     facts = after_kill(server, told, rows=600)
     return show("driver", f"{paid:,} paid at the kill", *facts, good=is_good(server, told, rows=600))
 

@@ -334,9 +334,10 @@ class _Waiter:
 class _Alarm:
     """The timer of one event loop whose calls wait."""
 
-    __slots__ = ("handle", "waiting")
+    __slots__ = ("at", "handle", "waiting")
 
     def __init__(self) -> None:
+        self.at = 0.0
         self.handle: asyncio.TimerHandle | None = None
         self.waiting = 0
 
@@ -346,11 +347,13 @@ class _Alarm:
         seconds: float,
         ring: Callable[[asyncio.AbstractEventLoop], None],
     ) -> None:
+        at = loop.time() + seconds
         if self.handle is not None:
-            if self.handle.when() <= loop.time() + seconds + 0.0005:
+            if self.at <= at + 0.0005:
                 return
             self.handle.cancel()
-        self.handle = loop.call_later(seconds, ring, loop)
+        # Not asked of the handle: that of uvloop has no `when` if the time has come.
+        self.at, self.handle = at, loop.call_later(seconds, ring, loop)
 
     def cancel(self, loop: asyncio.AbstractEventLoop) -> None:
         handle, self.handle = self.handle, None

@@ -263,8 +263,8 @@ class _Fleet:
         error = self._error
         if error is None and self._stopped:
             error = BudgetExhaustedError(
-                f"run_many_on_ray: the budget is used up: spent {result.cost} of {self._plan.max_cost}; allow "
-                f"more and start again: what is in {self._plan.directory} is not paid for again"
+                f"run_many_on_ray: the budget is used up: spent {result.cost} of {self._plan.max_cost}; "
+                f"allow more and start again: what is in {self._plan.directory} is not paid for again"
             )
             error.__cause__ = self._ends[self._stopped[0].number].error
         if error is not None:
