@@ -148,14 +148,14 @@ def limit(folder: Path) -> bool:
     """One limit of 100 calls a second, known, over both workers."""
     server = Server(latency=0.3, per_second=100.0)
     with LocalEndpoint(server) as endpoint:
-        start = Start(endpoint, folder / "limit", rows=800, samples=1, limits={"requests_per_minute": 6000})
+        start = Start(endpoint, folder / "limit", rows=4000, samples=1, limits={"requests_per_minute": 6000})
         told = start.end()
     seconds = server.admitted[-1] - server.admitted[0]
     share = len(server.admitted) / (100.0 * seconds)
     refused = server.refused / (len(server.admitted) + server.refused)
     facts = f"{share:.1%} of the allowed rate over {seconds:.0f} s", f"{refused:.2%} refused (429)"
     return show(
-        "limit", *facts, f"{told}", good=share >= 0.95 and refused <= 0.01 and told.get("done") == 800
+        "limit", *facts, f"{told}", good=share >= 0.95 and refused <= 0.01 and told.get("done") == 4000
     )
 
 

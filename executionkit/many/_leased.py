@@ -11,7 +11,7 @@ from executionkit.engine.relay import Relay
 from executionkit.engine.request import Request, likely_tokens, size_of
 from executionkit.engine.run import DEFAULT_MAX_TOKENS
 from executionkit.engine.tariff import Tariff, tariff_of
-from executionkit.errors import was_dispatched
+from executionkit.errors import RateLimitError, was_dispatched
 from executionkit.many._leases import Amounts, Limit
 from executionkit.many._pocket import Pocket
 from executionkit.protocols import LLMProvider
@@ -61,6 +61,8 @@ class Leased(Relay):
         except BaseException as exc:
             if not was_dispatched(exc):
                 spent = {}
+            elif isinstance(exc, RateLimitError):
+                self._pocket.refused += 1
             raise
         finally:
             self._pocket.settle(taken, spent)

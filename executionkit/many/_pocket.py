@@ -23,6 +23,7 @@ class Pocket:
 
     Attributes:
         calls: How many calls have ended.
+        refused: How many of them were refused because they came too fast.
         is_withdrawn: Whether it was closed from outside, and not because the budget is used up.
     """
 
@@ -40,7 +41,7 @@ class Pocket:
         self._asking = asyncio.Lock()
         self._changed = asyncio.Event()
         self._closed = ""
-        self.calls = 0
+        self.calls = self.refused = 0
         self.is_withdrawn = False
 
     def withdraw(self, why: str) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import blake2b
@@ -30,7 +31,7 @@ from executionkit.many._rows import IdOf, Ids, RowError, content_digest
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 
-RENEWED_EVERY: Final = 1.0
+RENEWED_EVERY: Final = 0.5
 """Seconds between two renewals of a worker's part of the rate."""
 PATIENCE: Final = 10.0
 """Seconds to wait for the end of an earlier attempt, whose journal is locked as long as its process lives."""
@@ -97,7 +98,7 @@ class ShardEnd(NamedTuple):
 
 
 class Worker:
-    """Works on the shards that it is given, one at a time.
+    """Works on the shards that it is given. Those that it is given at once share its limits.
 
     Args:
         number: The number of the worker.
@@ -112,6 +113,8 @@ class Worker:
         self._provider_made: LLMProvider | None = None
         self._limits: RateLimits = RateLimits(**plan.rates)
         self._limits.scale(0.0)  # until the coordinator has given it a part
+        self._pockets: set[Pocket] = set()
+        self._renewing: asyncio.Task[None] | None = None
         self._ids: Ids[Any] = Ids(plan.id)
 
     async def work(self, shard: int, first: int, rows: Any) -> ShardEnd:
@@ -200,17 +203,15 @@ class Worker:
             first=first,
             inside=lambda provider: Leased(Governor(Recorder(provider, journal), self._limits), pocket),
         )
-        renewing = asyncio.create_task(self._renew(pocket))
         error: BaseException | None = None
         try:
-            await job.run()
+            async with self._spending(pocket):
+                await job.run()
         except Exception as exc:  # noqa: BLE001 - the driver raises it
             error = exc
-        finally:
-            await reap([renewing])
         with contextlib.suppress(StaleAttemptError):
             await self._coordinator.end(shard, number, await spent())
-        result = job.result()
+        result = replace(job.result(), refused=pocket.refused)
         is_budget = isinstance(error, BudgetExhaustedError) and not pocket.is_withdrawn
         return ShardEnd(shard, number, result, error, is_budget)
 
@@ -225,13 +226,27 @@ class Worker:
             total["usd"] = EXACT.add(total["usd"], bound)
         return total
 
-    async def _renew(self, pocket: Pocket) -> None:
-        """Renew this worker's part of the rate until it is cancelled."""
-        until, calls, at = 0.0, pocket.calls, time.monotonic()
+    @asynccontextmanager
+    async def _spending(self, pocket: Pocket) -> AsyncGenerator[None, None]:
+        """Renew this worker's part of the rate while any shard is worked on."""
+        self._pockets.add(pocket)
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            self._pockets.discard(pocket)
+            if not self._pockets:
+                renewing, self._renewing = self._renewing, None
+                await reap([renewing])
+
+    async def _renew(self) -> None:
+        until, calls, at = 0.0, 0, time.monotonic()
         while True:
             asked = time.monotonic()
-            wanted = self._wanted(pocket.calls - calls, asked - at)
-            calls, at = pocket.calls, asked
+            ended = sum(pocket.calls for pocket in self._pockets)
+            wanted = self._wanted(ended - calls, asked - at)
+            calls, at = ended, asked
             try:
                 # It is held from before the question was asked: then the coordinator's time ends later.
                 patience = max(RENEWED_EVERY, until - asked)
@@ -240,13 +255,17 @@ class Worker:
                 self._limits.scale(0.0)
                 continue
             except Exception as exc:  # noqa: BLE001 - whatever the connection to it raises
-                pocket.withdraw(f"run_many_on_ray: the coordinator is gone ({type(exc).__name__})")
+                self._withdraw(f"run_many_on_ray: the coordinator is gone ({type(exc).__name__})")
                 return
             if renewed.stopped:
-                pocket.withdraw(renewed.stopped)
+                self._withdraw(renewed.stopped)
             self._limits.scale(renewed.part)
             until = asked + HELD_SECONDS
             await asyncio.sleep(RENEWED_EVERY)
+
+    def _withdraw(self, why: str) -> None:
+        for pocket in self._pockets:
+            pocket.withdraw(why)
 
     def _wanted(self, calls: int, seconds: float) -> float:
         """The part of the rate that this worker could use."""

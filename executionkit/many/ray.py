@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -37,6 +38,8 @@ _FORMAT: Final = 1
 _MOST_DEATHS: Final = 3
 """So many workers may die on one shard at one start. A shard that takes too much memory kills each one."""
 _MOST_FAILURES: Final = 100
+_AT_ONCE: Final = 2
+"""Shards that a worker works on at once: while the last calls of one come home, the other sends its first."""
 _GRACE: Final = 30.0
 """Seconds for calls in flight when the job is stopped; then the workers are killed."""
 _MISSING: Final = (
@@ -231,7 +234,7 @@ class _Fleet:
         self._coordinator = ray.remote(Coordinator).options(num_cpus=0).remote(plan.max_cost, count, spent)
         self._actors: dict[int, Any] = {}
         self._working: dict[Any, tuple[int, _Cut]] = {}
-        self._idle: list[int] = []
+        self._dead: set[int] = set()
         self._numbers = iter(range(1 << 60))
         self._deaths: dict[int, int] = {}
         self._ends: dict[int, ShardEnd] = {}
@@ -277,7 +280,7 @@ class _Fleet:
         again: list[_Cut] = []
         is_over = False
         while True:
-            while not is_over and len(self._working) < self._count:
+            while not is_over and len(self._working) < _AT_ONCE * self._count:
                 following = again.pop() if again else next(shards, None)
                 if following is None:
                     break
@@ -290,7 +293,8 @@ class _Fleet:
                 try:
                     end: ShardEnd = self._ray.get(reference)
                 except self._ray.exceptions.RayActorError as exc:
-                    self._actors.pop(worker)
+                    self._actors.pop(worker, None)
+                    self._dead.add(worker)
                     if self._buried(shard, exc):
                         again.append(shard)
                     continue
@@ -298,14 +302,16 @@ class _Fleet:
                     end = ShardEnd(
                         shard.number, 0, ManyResult(0, 0, 0, 0, TokenUsage(), TokenUsage()), _cause(exc)
                     )
-                self._idle.append(worker)
                 self._take(end, shard)
+                if worker not in (each for each, _ in self._working.values()):
+                    self._coordinator.leave.remote(worker)
             is_over = self._error is not None or bool(self._stopped)
 
     def _begin(self, shard: _Cut) -> None:
-        if self._idle:
-            worker = self._idle.pop()
-        else:
+        load = Counter(dict.fromkeys(self._actors, 0))
+        load.update(worker for worker, _ in self._working.values() if worker in self._actors)
+        worker = min(load, key=lambda each: load[each], default=-1)
+        if worker < 0 or (load[worker] and len(self._actors) < self._count):
             worker = next(self._numbers)
             made = self._ray.remote(_Actor).options(**self._options)
             self._actors[worker] = made.remote(worker, self._plan, self._coordinator)
@@ -389,7 +395,7 @@ class _Fleet:
             journal=self._plan.directory,
             callback_errors=sum(each.callback_errors for each in every),
             shards=results,
-            deaths=sum(self._deaths.values()),
+            deaths=len(self._dead),
         )
 
     def _bill(self, error: BaseException, result: RayResult) -> None:
