@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +18,9 @@ from executionkit.types import TokenUsage
 
 _ATTEMPT: Final = re.compile(r"attempt-(\d+)\.jsonl\Z")
 _COPIED_AT_ONCE: Final = 1 << 20
+
+PATIENCE: Final = 10.0
+"""Seconds to wait for the end of an earlier attempt, whose journal is locked as long as its process lives."""
 
 
 class Begun(NamedTuple):
@@ -154,6 +158,51 @@ def is_being_written(path: Path) -> bool:
     except JournalError:
         return True
     return False
+
+
+def claim(directory: Path, job: dict[str, Any]) -> None:
+    """See that a directory is this job's, or make it so.
+
+    Raises:
+        JournalError: It is another job's, or its shards are being written.
+    """
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / "job.json"
+    if not path.exists():
+        if any(directory.iterdir()):
+            raise JournalError(f"{directory} is not empty, and no directory of run_many_on_ray")
+        write_whole(path, job)
+    there = json.loads(path.read_bytes())
+    for name, value in job.items():
+        if there.get(name) != value:
+            raise JournalError(
+                f"{directory} was written with {name}={there.get(name)!r}, and now it is {value!r}: take "
+                "another directory"
+            )
+    until = time.monotonic() + PATIENCE
+    for folder in folders(directory):
+        last = folder.journal
+        while last is not None and is_being_written(last):
+            # The workers of a program that was killed end a little later than it did.
+            if time.monotonic() > until:
+                raise JournalError(f"{last} is being written by another process: wait for its end")
+            time.sleep(0.1)
+
+
+def folders(directory: Path) -> list[ShardFolder]:
+    """The folders of the shards that were begun."""
+    return [ShardFolder(directory, int(each.name)) for each in directory.iterdir() if each.name.isdigit()]
+
+
+def spent_in(directory: Path) -> dict[int, tuple[TokenUsage, TokenUsage]]:
+    """What each shard has spent so far, and what is assumed of calls whose outcome is unknown."""
+    found = {}
+    for folder in folders(directory):
+        last = folder.journal
+        if last is not None:
+            usage, assumed = totals(last)
+            found[folder.number] = usage + folder.lost(), assumed
+    return found
 
 
 def write_whole(path: Path, value: object) -> None:

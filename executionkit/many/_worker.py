@@ -16,7 +16,7 @@ from executionkit.engine.parallel import reap
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.tariff import tariff_of
 from executionkit.errors import BudgetExhaustedError
-from executionkit.many._attempts import Begun, ShardFolder, is_being_written, totals
+from executionkit.many._attempts import PATIENCE, Begun, ShardFolder, is_being_written, totals
 from executionkit.many._calls import Recorder
 from executionkit.many._coordinator import HELD_SECONDS, Renewed
 from executionkit.many._governor import Governor
@@ -33,8 +33,6 @@ from executionkit.types import TokenUsage
 
 RENEWED_EVERY: Final = 0.5
 """Seconds between two renewals of a worker's part of the rate."""
-PATIENCE: Final = 10.0
-"""Seconds to wait for the end of an earlier attempt, whose journal is locked as long as its process lives."""
 
 
 class Asked(Protocol):
@@ -183,8 +181,15 @@ class Worker:
 
         journal = Journal(begun.path)
         others = await self._coordinator.begin(shard, number, await spent(), is_alone=begun.is_alone)
+
+        async def ask(need: Amounts) -> Lease:
+            try:
+                return await self._coordinator.lend(shard, number, need)
+            except Exception as exc:  # noqa: BLE001 - whatever the connection to it raises
+                return Lease({}, is_last=False, refusal=_gone(exc))
+
         pocket = Pocket(
-            lambda need: self._coordinator.lend(shard, number, need),
+            ask,
             self._plan.limits,
             lambda message: job.refusal(message),
         )
@@ -255,7 +260,7 @@ class Worker:
                 self._limits.scale(0.0)
                 continue
             except Exception as exc:  # noqa: BLE001 - whatever the connection to it raises
-                self._withdraw(f"run_many_on_ray: the coordinator is gone ({type(exc).__name__})")
+                self._withdraw(_gone(exc))
                 return
             if renewed.stopped:
                 self._withdraw(renewed.stopped)
@@ -273,6 +278,13 @@ class Worker:
         if self._limits.waiting or not per_minute or seconds <= 0:
             return 1.0
         return 1.25 * calls / seconds * 60 / per_minute
+
+
+def _gone(exc: Exception) -> str:
+    return (
+        f"run_many_on_ray: the coordinator of the budget can't be asked ({type(exc).__name__}); start again: "
+        "what is in the journals is not paid for again"
+    )
 
 
 def _rows_of(given: Any) -> list[Any]:
