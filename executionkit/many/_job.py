@@ -28,7 +28,7 @@ from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._format import digest_of
 from executionkit.many._governor import Governor
 from executionkit.many._journal import Journal, Outcome
-from executionkit.many._limits import RateLimits, patient
+from executionkit.many._limits import RateLimits
 from executionkit.many._progress import Listener, Progress, Ticker
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import (
@@ -154,7 +154,7 @@ class Job(Generic[Row, T]):
             name,
             provider,
             max_cost=max_cost,
-            retry=patient(retry),
+            retry=retry,
             tracker=self._tracker,
             salvage=self._so_far,
             relay=self._relaying(inside),
