@@ -8,6 +8,7 @@ from executionkit._mock import MockCall, MockProvider, Reply, Responder, ScriptE
 from executionkit.testing._endpoint import LocalEndpoint
 from executionkit.testing._faults import Answer, Fault
 from executionkit.testing._ledger import Ledger
+from executionkit.testing._limits import Limits
 from executionkit.testing._requests import ChatRequest
 from executionkit.testing._service import Gate, Model
 from executionkit.testing._tokens import count_prompt_tokens, count_tokens
@@ -18,6 +19,7 @@ __all__ = [
     "Fault",
     "Gate",
     "Ledger",
+    "Limits",
     "LocalEndpoint",
     "MockCall",
     "MockProvider",
