@@ -703,7 +703,14 @@ class _RowMemory:
 
     def __init__(self, journal: Journal, row: str) -> None:
         self._journal = journal
-        self._tools: Scope[Kept] = Scope(journal, row, lambda: journal.observations_of(row))
+        self._row = row
+        self._scope: Scope[Kept] | None = None
+
+    @property
+    def _tools(self) -> Scope[Kept]:
+        if self._scope is None:  # of most rows, no tool is run
+            self._scope = Scope(self._journal, self._row, lambda: self._journal.observations_of(self._row))
+        return self._scope
 
     def recall(self, call: ToolCall) -> Observed | None:
         """What came of the call before."""
