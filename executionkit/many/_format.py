@@ -21,9 +21,7 @@ FORMAT: Final = 1
 _HEADER_WITH_PRICE: Final = "x-litellm-response-cost"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-_CARRYING: Final = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=lambda value: str(value)
-)
+_CARRYING: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
 _SORTED: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=canonical_text)
 
 

@@ -655,7 +655,7 @@ def _parquet_writer() -> Callable[[dict[str, list[Any]], str], object]:
         return _by_polars(import_module("polars"))
     with suppress(ImportError):
         return _by_pyarrow(import_module("pyarrow"), import_module("pyarrow.parquet"))
-    raise ImportError('to_parquet needs polars or pyarrow: pip install "polars>=1"')
+    raise ImportError('to_parquet needs polars or pyarrow: install executionkit with its extra "tables"')
 
 
 def _by_polars(polars: Any) -> Callable[[dict[str, list[Any]], str], object]:
