@@ -86,7 +86,7 @@ def cost_from(given: object) -> TokenUsage:
 def reply_text(reply: LLMResponse) -> str:
     """The fields of a reply as members of a JSON object, without its braces."""
     usage = dict(reply.usage)
-    text = f'"content":{quoted(reply.content)},"finish":{quoted(reply.finish_reason)},"usage":{_safe(usage)}'
+    text = f'"content":{quoted(reply.content)},"finish":{_safe(reply.finish_reason)},"usage":{_safe(usage)}'
     rest = _rest_of(reply)
     return f"{text},{_safe(rest)[1:-1]}" if rest else text
 
