@@ -1,6 +1,7 @@
 """A step over many rows: with limits, a journal, and a ceiling that holds over all starts."""
 
 from executionkit.errors import JournalError
+from executionkit.many._cache import Cache
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._governor import Governor
 from executionkit.many._journal import Journal, Outcome, Spent, row_scope
@@ -11,6 +12,7 @@ from executionkit.many._run import iter_many, run_many, run_many_sync
 from executionkit.many._scope import Scope
 
 __all__ = [
+    "Cache",
     "Governor",
     "Journal",
     "JournalError",
