@@ -20,7 +20,7 @@ from executionkit.many._attempts import PATIENCE, Begun, ShardFolder, is_being_w
 from executionkit.many._calls import Recorder
 from executionkit.many._coordinator import HELD_SECONDS, Renewed
 from executionkit.many._governor import Governor
-from executionkit.many._job import Job, Step
+from executionkit.many._job import Asking, Job
 from executionkit.many._journal import Journal
 from executionkit.many._leased import Leased
 from executionkit.many._leases import LIMITS, Amounts, Lease, Limit, StaleAttemptError, amounts
@@ -63,7 +63,7 @@ class Plan:
 
     directory: Path
     provider: Callable[[], LLMProvider]
-    step: Step[Any, Any]
+    step: Asking[Any, Any]
     id: IdOf[Any]
     max_cost: TokenUsage
     rates: dict[str, Any]

@@ -14,7 +14,7 @@ from executionkit.engine.retry import RetryConfig
 from executionkit.errors import PatternError
 from executionkit.many._attempts import claim
 from executionkit.many._fleet import Cut, Fleet
-from executionkit.many._job import Step
+from executionkit.many._job import Asking
 from executionkit.many._limits import RateLimits
 from executionkit.many._ray_result import RayResult
 from executionkit.many._results import ManyResult
@@ -26,7 +26,6 @@ from executionkit.types import TokenUsage
 __all__ = ["RayResult", "run_many_on_ray"]
 
 Row = TypeVar("Row")
-T = TypeVar("T")
 
 Key: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
@@ -39,7 +38,7 @@ _MISSING: Final = (
 def run_many_on_ray(
     provider: LLMProvider | Callable[[], LLMProvider],
     rows: Iterable[Row] | Sequence[Callable[[], Iterable[Row]]],
-    step: Step[Row, T],
+    step: Asking[Row, Any],
     *,
     journal: str | Path,
     id: IdOf[Row] = None,  # noqa: A002 - as in `run_many`
