@@ -1,5 +1,6 @@
 """`Fleet`: the workers of a job on Ray, and the shards that they are given."""
 
+import importlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -42,25 +43,37 @@ class _OnRay:
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
+        self._gone: Any = importlib.import_module("ray").exceptions.RayActorError
 
     async def number(self, shard: int, last: int) -> int:
-        number: int = await self._actor.number.remote(shard, last)
+        number: int = await self._answer(self._actor.number.remote(shard, last))
         return number
 
     async def begin(self, shard: int, attempt: int, spent: Amounts, *, is_alone: bool) -> Amounts:
-        others: Amounts = await self._actor.begin.remote(shard, attempt, spent, is_alone=is_alone)
+        others: Amounts = await self._answer(
+            self._actor.begin.remote(shard, attempt, spent, is_alone=is_alone)
+        )
         return others
 
     async def lend(self, shard: int, attempt: int, need: Amounts) -> Lease:
-        lease: Lease = await self._actor.lend.remote(shard, attempt, need)
+        lease: Lease = await self._answer(self._actor.lend.remote(shard, attempt, need))
         return lease
 
     async def end(self, shard: int, attempt: int, spent: Amounts) -> None:
-        await self._actor.end.remote(shard, attempt, spent)
+        await self._answer(self._actor.end.remote(shard, attempt, spent))
 
     async def renew(self, worker: int, wanted: float) -> Renewed:
-        renewed: Renewed = await self._actor.renew.remote(worker, wanted)
+        renewed: Renewed = await self._answer(self._actor.renew.remote(worker, wanted))
         return renewed
+
+    async def _answer(self, reference: Any) -> Any:
+        try:
+            return await reference
+        except self._gone as exc:
+            raise PatternError(
+                "run_many_on_ray: the coordinator of the job is gone; start again: what is in the journals is "
+                "not paid for again"
+            ) from exc
 
 
 class _Actor:
@@ -98,7 +111,7 @@ class Fleet:
         self._ray = ray
         self._plan = plan
         self._count = count
-        self._options = {"num_cpus": 1, "max_concurrency": 4, **options, "max_restarts": 0}
+        self._options = {"scheduling_strategy": "SPREAD", **options, "max_restarts": 0}
         self._on_shard = on_shard
         self._began = time.monotonic()
         before = spent_in(plan.directory)
@@ -169,16 +182,16 @@ class Fleet:
                 worker, shard = self._working.pop(reference)
                 try:
                     end: ShardEnd = self._ray.get(reference)
+                except self._ray.exceptions.RayTaskError as exc:
+                    end = ShardEnd(
+                        shard.number, 0, ManyResult(0, 0, 0, 0, TokenUsage(), TokenUsage()), _cause(exc)
+                    )
                 except self._ray.exceptions.RayActorError as exc:
                     self._actors.pop(worker, None)
                     self._dead.add(worker)
                     if self._buried(shard, exc):
                         again.append(shard)
                     continue
-                except self._ray.exceptions.RayTaskError as exc:
-                    end = ShardEnd(
-                        shard.number, 0, ManyResult(0, 0, 0, 0, TokenUsage(), TokenUsage()), _cause(exc)
-                    )
                 self._take(end, shard)
                 if worker not in (each for each, _ in self._working.values()):
                     self._coordinator.leave.remote(worker)

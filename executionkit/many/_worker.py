@@ -1,7 +1,6 @@
 """`Worker`: works on one shard of a job after the other, on what a coordinator lends."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -186,7 +185,7 @@ class Worker:
             try:
                 return await self._coordinator.lend(shard, number, need)
             except Exception as exc:  # noqa: BLE001 - whatever the connection to it raises
-                return Lease({}, is_last=False, refusal=_gone(exc))
+                return Lease({}, is_last=False, refusal=str(exc))
 
         pocket = Pocket(
             ask,
@@ -214,8 +213,13 @@ class Worker:
                 await job.run()
         except Exception as exc:  # noqa: BLE001 - the driver raises it
             error = exc
-        with contextlib.suppress(StaleAttemptError):
+        try:
             await self._coordinator.end(shard, number, await spent())
+        except StaleAttemptError:
+            pass
+        except Exception:
+            if not pocket.is_withdrawn:  # else it is told already that the coordinator is gone
+                raise
         result = replace(job.result(), refused=pocket.refused)
         is_budget = isinstance(error, BudgetExhaustedError) and not pocket.is_withdrawn
         return ShardEnd(shard, number, result, error, is_budget)
@@ -255,12 +259,14 @@ class Worker:
             try:
                 # It is held from before the question was asked: then the coordinator's time ends later.
                 patience = max(RENEWED_EVERY, until - asked)
-                renewed = await asyncio.wait_for(self._coordinator.renew(self._number, wanted), patience)
+                # `wait_for` of Python 3.11 can lose the cancellation of its task.
+                async with asyncio.timeout(patience):
+                    renewed = await self._coordinator.renew(self._number, wanted)
             except TimeoutError:
                 self._limits.scale(0.0)
                 continue
             except Exception as exc:  # noqa: BLE001 - whatever the connection to it raises
-                self._withdraw(_gone(exc))
+                self._withdraw(str(exc))
                 return
             if renewed.stopped:
                 self._withdraw(renewed.stopped)
@@ -278,13 +284,6 @@ class Worker:
         if self._limits.waiting or not per_minute or seconds <= 0:
             return 1.0
         return 1.25 * calls / seconds * 60 / per_minute
-
-
-def _gone(exc: Exception) -> str:
-    return (
-        f"run_many_on_ray: the coordinator of the budget can't be asked ({type(exc).__name__}); start again: "
-        "what is in the journals is not paid for again"
-    )
 
 
 def _rows_of(given: Any) -> list[Any]:

@@ -71,7 +71,8 @@ def run_many_on_ray(
             worker's machine, or a function that returns it, such as one that asks a secret store.
         rows_per_shard: The rows of a shard. It stays the same at each start.
         num_actors: The number of workers.
-        actor_options: Options of the workers for Ray, such as `{"num_cpus": 0.5}`.
+        actor_options: Options of the workers for Ray, such as `{"num_cpus": 0.5}`. By default they are spread
+            over the machines and hold no CPU, so that Ray Data can read the rows meanwhile.
         limits: The limits. The rates are those of all workers together; `max_in_flight` is each worker's.
         max_rows: As in `run_many`, for each worker.
         max_cost: The budget of all workers, attempts and starts together.

@@ -23,9 +23,9 @@ class exceptions:
 
 
 class Reference:
-    def __init__(self, future: "concurrent.futures.Future[Any]", actor: "Actor") -> None:
+    def __init__(self, future: "concurrent.futures.Future[Any]", *, is_lost: bool = False) -> None:
         self.future = future
-        self.actor = actor
+        self.is_lost = is_lost
 
     def __await__(self) -> Generator[Any, None, Any]:
         return asyncio.wrap_future(self.future).__await__()
@@ -41,14 +41,14 @@ class Method:
         if actor.is_dead:
             future: concurrent.futures.Future[Any] = concurrent.futures.Future()
             future.set_exception(RayActorError("The actor died."))
-            return Reference(future, actor)
+            return Reference(future, is_lost=True)
 
         async def call() -> Any:
             return await getattr(actor.made, self._name)(*args, **options)
 
         future = asyncio.run_coroutine_threadsafe(call(), actor.ray.loop)
         actor.futures.append(future)
-        return Reference(future, actor)
+        return Reference(future)
 
 
 class Actor:
@@ -102,9 +102,11 @@ class FakeRay:
     def get(self, reference: Reference) -> Any:
         try:
             return reference.future.result(30)
-        except (concurrent.futures.CancelledError, RayActorError):
+        except concurrent.futures.CancelledError:
             raise RayActorError("The actor died.") from None
         except Exception as exc:
+            if reference.is_lost:
+                raise
             raise RayTaskError(exc) from exc
 
     def kill(self, actor: Actor) -> None:
