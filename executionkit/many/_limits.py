@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard
 from executionkit import _checks as checks
 from executionkit._prompt import PART_TOKENS, measured
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, mark_of_account, mark_paced
-from executionkit.errors import LLMError, ProviderError, RateLimitError
+from executionkit.errors import LLMError, ProviderError, RateLimitError, mark_not_dispatched
 from executionkit.many import _pace_log as pace_log
 from executionkit.many._pace import LONGEST_PAUSE, Pace, Ticket
 from executionkit.many._quota import Quota
@@ -157,7 +157,8 @@ class RateLimits:
             self._move()
         try:
             return await waiter.turn
-        except BaseException:
+        except BaseException as exc:
+            mark_not_dispatched(exc)  # it has cost nothing
             with self._lock:
                 if waiter.ticket is not None:
                     self._leave(waiter.ticket, self._pace.give_back)
