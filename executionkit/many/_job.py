@@ -141,7 +141,7 @@ class Job(Generic[Row, T]):
         self._listener = Listener(name, "on_result", on_result)
         self._ticker = Ticker(name, progress, self.progress)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_stopping = False
+        self._is_stopping = self._is_halted = False
         self._error: BaseException | None = None
         self._wake: asyncio.Future[None] | None = None
         self._last = ""
@@ -242,14 +242,11 @@ class Job(Generic[Row, T]):
         """
         self._began = time.monotonic()
         journal = self._journal
-        if journal is None:
-            return await self._run_all()
-        is_ours = not journal.is_open
+        is_ours = journal is not None and not journal.is_open
         try:
-            await self._open(journal)
             return await self._run_all()
         finally:
-            if is_ours:
+            if journal is not None and is_ours:
                 journal.close()
 
     async def _open(self, journal: Journal) -> None:
@@ -275,6 +272,8 @@ class Job(Generic[Row, T]):
 
     async def _run_all(self) -> ManyResult:
         async with self._run:
+            if self._journal is not None:
+                await self._open(self._journal)
             ticking = [asyncio.create_task(self._ticker.run())] if self._ticker.is_on else []
             is_cancelled = False
             try:
@@ -418,7 +417,9 @@ class Job(Generic[Row, T]):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
+        if task.cancelled():
+            self.open += 1
+        elif (exc := task.exception()) is not None:
             self._stop_by(exc)
         self._look_again()
 
@@ -469,9 +470,13 @@ class Job(Generic[Row, T]):
                 value = returned.value
             else:
                 value = found
-        except (Exception, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
+        except asyncio.CancelledError as exc:
+            if is_being_cancelled():
                 raise
+            if self._is_halted:  # a part of the step was about to call
+                return None
+            error = exc
+        except Exception as exc:  # noqa: BLE001 - it is the user's step
             error = exc
         except BaseException as exc:
             if _is_suspended(exc):
@@ -550,6 +555,7 @@ class Job(Generic[Row, T]):
         if isinstance(error, BudgetExhaustedError) or concerns_one_request(error):
             return False
         self._stop_by(error)
+        self._is_halted = True
         self._run.halt()  # what other rows would send is refused as well
         return True
 

@@ -20,6 +20,7 @@ from executionkit import (
     PatternResult,
     PermanentError,
     Provider,
+    ProviderError,
     RetryConfig,
     Tier,
     TokenUsage,
@@ -39,7 +40,7 @@ from executionkit.many import (
     run_many_sync,
 )
 from executionkit.many._job import Job
-from executionkit.testing import ChatRequest, Fault, LocalEndpoint
+from executionkit.testing import ChatRequest, Fault, LocalEndpoint, MockCall
 
 AT_ONCE = RetryConfig(base_delay=0.0)
 
@@ -146,6 +147,32 @@ async def test_a_wrong_key_stops_the_job_and_no_row_has_failed_by_it() -> None:
                 await run_many(provider, rows_of(100), vote, max_rows=4)
         assert caught.value.cost.llm_calls == endpoint.ledger.calls <= 12
     assert (caught.value.metadata["done"], caught.value.metadata["failed"]) == (0, 0)
+
+
+async def test_what_stops_the_job_leaves_rows_open_that_wait_for_another_attempt(tmp_path: Path) -> None:
+    waiting = asyncio.Event()
+
+    async def model(call: MockCall) -> str:
+        if "row 0" in str(call.messages):
+            raise ProviderError("busy")
+        await waiting.wait()
+        raise PermanentError("no such key", status_code=401)
+
+    async def wait(_: float) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    job: Job[str, str] = Job(
+        "run_many",
+        MockProvider(model),
+        rows_of(2),
+        vote,
+        retry=RetryConfig(sleep=wait),
+        journal=tmp_path / "j",
+    )
+    with pytest.raises(PermanentError, match="no such key"):
+        await job.run()
+    assert (job.done, job.failed, job.open) == (0, 0, 2)
 
 
 async def test_a_job_that_its_ceiling_stopped_goes_on_and_pays_for_nothing_twice(tmp_path: Path) -> None:
@@ -300,8 +327,11 @@ async def test_leaving_early_and_cancellation_leave_no_task_and_no_connection(tm
         assert (ledger.in_flight, ledger.calls - begun) == (0, 7)
         assert caught.value.cost.llm_calls == 7  # type: ignore[attr-defined]  # of 12 that were to be made
         assert limits.in_flight == limits.waiting == 0
-    with Journal(path) as journal:  # its lock is free
+    with Journal(path) as journal:  # its lock is free, and then taken
         journal.open("m", endpoint_url(path), "test_run_many.vote")
+        with pytest.raises(JournalError, match="process") as locked:
+            await run_many(MockProvider(["-"]), rows_of(1), vote, journal=path)
+        assert locked.value.metadata["done"] == 0
 
 
 def endpoint_url(path: Path) -> str:
