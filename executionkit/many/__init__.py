@@ -3,7 +3,8 @@
 from executionkit.errors import JournalError
 from executionkit.many._cache import Cache
 from executionkit.many._calls import Recorder, Replayer
-from executionkit.many._journal import Journal, Outcome, Spent, row_scope
+from executionkit.many._journal import Journal, Spent, row_scope
+from executionkit.many._outcome import Outcome
 from executionkit.many._scope import Scope
 
 __all__ = [

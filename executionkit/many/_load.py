@@ -292,7 +292,8 @@ class _Loader:
             cost, unknown = cost_from(found.get("cost")), found.get("unknown")
             tally.sent += cost.llm_calls
             tally.failed += cost.llm_calls - (unknown if type(unknown) is int else 0)
-            tally.add_cost(cost.input_tokens, cost.output_tokens, _text(cost.usd))
+            if cost.input_tokens or cost.output_tokens or cost.usd is not None:
+                tally.add_cost(cost.input_tokens, cost.output_tokens, _text(cost.usd))
             assumed = found.get("assumed")
             if isinstance(assumed, list) and self._is_ours:
                 loaded.assumed = [loaded.assumed[0] + assumed[0], loaded.assumed[1] + assumed[1]]

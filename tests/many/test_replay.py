@@ -337,7 +337,8 @@ async def test_a_tool_that_failed_ran_late_or_was_declined_is_not_run_again(tmp_
     calls = [ToolCall(f"c{n}", tool.name, {}) for n, tool in enumerate(tools)]
     path = tmp_path / "journal"
     results = []
-    for script in ([LLMResponse("", calls), PermanentError("killed")], ["done"]):
+    scripts: list[list[Any]] = [[LLMResponse("", calls), PermanentError("killed")], ["done"]]
+    for script in scripts:
         provider = MockProvider(script)
         with Journal(path) as journal, journal.row("1"), suppress(PermanentError):
             results.append(await react_loop(relayed(provider, journal), "q", tools, approve=deny))
