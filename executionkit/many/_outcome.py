@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
-from executionkit.many._format import as_json, cost_from, cost_text, quoted
+from executionkit.many._format import as_json, cost_from, cost_text, digest_from, quoted
 from executionkit.types import TokenUsage
 
 
@@ -74,11 +74,10 @@ _OUTCOME_FIELDS: Final = frozenset({"t", "row", "i", "digest", "value", "score",
 
 def outcome_from(line: dict[str, Any]) -> Outcome:
     """The outcome that a line has."""
-    digest = line.get("digest")
     return Outcome(
         str(line.get("row", "")),
         line.get("i"),
-        int(digest, 16) if isinstance(digest, str) and digest else None,
+        digest_from(line.get("digest")),
         line.get("value"),
         line.get("score"),
         line.get("error"),

@@ -185,6 +185,7 @@ def test_lines_of_other_kinds_and_further_fields_are_passed_over(path: Path) -> 
     text = path.read_text(encoding="utf-8").replace('"cost":', '"new":{"cost":[1,1,1]},"cost":')
     # As other programs write JSON: with spaces, escapes, and keys in another order.
     text = text.replace('{"t":"row","row":"done",', '{ "t": "row", "row": "d\\u006fne", ')
+    text = text.replace('{"t":"call","row":"open",', '{"t":"call", "row": "\\u006fpen", ')
     path.write_text(text + '{"t":"later","row":"done"}\n', encoding="utf-8")
     with opened(path) as journal:
         assert journal.spent() == before
