@@ -27,8 +27,9 @@ from executionkit.errors import BudgetExhaustedError, JournalError, PatternError
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._format import digest_of
 from executionkit.many._governor import Governor
-from executionkit.many._journal import Journal, Outcome
+from executionkit.many._journal import Journal
 from executionkit.many._limits import RateLimits
+from executionkit.many._outcome import Outcome
 from executionkit.many._progress import Listener, Progress, Ticker
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import (
