@@ -18,8 +18,9 @@ import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from executionkit import Provider, consensus
@@ -37,7 +38,7 @@ class Case(NamedTuple):
 
     name: str
     limits: Callable[[float], list[RateLimits]]
-    server: dict[str, Any] = {}
+    server: Mapping[str, Any] = MappingProxyType({})
     seconds: float = 20.0
     then: float | None = None
     of_tokens: bool = False
@@ -97,7 +98,7 @@ async def job(provider: Provider, limits: RateLimits, case: Case, end: float, at
         while time.monotonic() < end:
             try:
                 await consensus(governor, next(rows), num_samples=1)
-            except Exception as exc:  # noqa: BLE001 - each one is a row that is lost
+            except Exception as exc:  # each one is a row that is lost
                 lost += 1
                 print(f"  lost: {exc!r}", file=sys.stderr)
 

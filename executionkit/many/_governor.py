@@ -30,14 +30,11 @@ class Governor(Relay):
         from executionkit import MockProvider, RateLimitError, consensus
         from executionkit.many import Governor, RateLimits
 
-        mock = MockProvider(
-            [RateLimitError("slow down", retry_after=0.01)] * 5 + ["Paris"]
-        )
+        refusal = RateLimitError("slow down", retry_after=0.01)
         limits = RateLimits()
-        result = await consensus(
-            Governor(mock, limits), "The capital of France?", num_samples=1
-        )
-        assert (result.value, result.cost.llm_calls, limits.refused) == ("Paris", 6, 5)
+        governor = Governor(MockProvider([refusal, "Paris"]), limits)
+        result = await consensus(governor, "The capital of France?", num_samples=1)
+        assert (result.value, result.cost.llm_calls, limits.refused) == ("Paris", 2, 1)
         ```
 
     Args:

@@ -1,5 +1,7 @@
 """`RateLimits`: the limits of one account."""
 
+from typing import Any
+
 from executionkit import _checks as checks
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig
 from executionkit.many._line import Line
@@ -93,10 +95,25 @@ class RateLimits:
         """The calls that the server refused so far, because a limit was reached or it was overloaded."""
         return self.line.refused
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make an equal one, in another process."""
+        return {
+            "requests_per_minute": self.requests_per_minute,
+            "tokens_per_minute": self.tokens_per_minute,
+            "max_in_flight": self.max_in_flight,
+            "adaptive": self.adaptive,
+            "burst": self.burst,
+        }
+
+    def scale(self, part: float) -> None:
+        """Keep to a part of the given rates from now on, because others use the rest; 0.0 lets no call go."""
+        checks.between(0.0, 1.0, part=part)
+        self.line.scale(part)
+
     def __reduce__(self) -> tuple[object, ...]:
         # A copy in another process has the same limits, and learns and waits by itself.
-        given = self.requests_per_minute, self.tokens_per_minute
-        return RateLimits, (*given, self.max_in_flight, self.adaptive, self.burst)
+        return RateLimits, tuple(self.settings.values())
 
 
 def patient(retry: RetryConfig | None) -> RetryConfig:

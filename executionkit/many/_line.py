@@ -11,7 +11,13 @@ from typing import Any, Final, TypeGuard
 
 from executionkit._prompt import measured
 from executionkit.engine.retry import mark_of_account, mark_paced
-from executionkit.errors import LLMError, ProviderError, RateLimitError
+from executionkit.errors import (
+    LLMError,
+    ProviderError,
+    RateLimitError,
+    mark_not_dispatched,
+    was_dispatched,
+)
 from executionkit.many import _pace_log as pace_log
 from executionkit.many._pace import LONGEST_PAUSE, Pace, Ticket
 from executionkit.many._quota import Quota
@@ -85,6 +91,12 @@ class Line:
             by_tokens = None if tokens is None else tokens / self._sizes.mean
         return min((each for each in (requests, by_tokens) if each is not None), default=None)
 
+    def scale(self, part: float) -> None:
+        """Keep to a part of the given rates from now on."""
+        with self._lock:
+            self._pace.scale(self._clock(), part)
+            self._move()
+
     def size_of(
         self, messages: object, tools: Sequence[Mapping[str, Any]] | None, choices: object
     ) -> Size | None:
@@ -116,7 +128,8 @@ class Line:
             self._move()
         try:
             return await waiter.turn
-        except BaseException:
+        except BaseException as exc:
+            mark_not_dispatched(exc)
             with self._lock:
                 if waiter.ticket is not None:
                     self._leave(waiter.ticket, self._pace.give_back)
@@ -162,7 +175,7 @@ class Line:
 
     def failed(self, ticket: Ticket, exc: BaseException) -> None:
         """End a call that failed; a refusal makes all calls wait."""
-        if getattr(exc, "dispatched", True) is False:
+        if not was_dispatched(exc):
             self._leave(ticket, self._pace.give_back)
             return
         if not _is_refusal(exc):

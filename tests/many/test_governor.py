@@ -24,6 +24,7 @@ from executionkit import (
     consensus,
 )
 from executionkit.engine.retry import concerns_one_request
+from executionkit.errors import was_dispatched
 from executionkit.many import Governor, RateLimits
 from executionkit.testing import Limits, LocalEndpoint
 
@@ -64,6 +65,9 @@ async def test_no_more_calls_at_once_than_allowed_and_each_in_its_turn() -> None
     tasks[2].cancel()
     await turns()
     assert limits.waiting == 2
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await tasks[2]
+    assert not was_dispatched(caught.value)
     held.release.set()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert ended == ["a", "b", "d", "e"]
@@ -289,6 +293,19 @@ async def test_what_is_learnt_is_logged(caplog: pytest.LogCaptureFixture) -> Non
 def test_limits_out_of_range_are_refused_with_the_value(wrong: dict[str, Any], shown: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(shown)}$"):
         RateLimits(**wrong)
+
+
+async def test_a_part_of_the_rates_lets_so_many_calls_go_and_none_lets_none() -> None:
+    limits = RateLimits(requests_per_minute=60_000)
+    limits.scale(0.0)
+    call = asyncio.create_task(Governor(MockProvider(["Paris"]), limits).complete(HI))
+    await turns()
+    assert (limits.waiting, limits.in_flight) == (1, 0)
+    limits.scale(0.5)
+    assert (await call).content == "Paris"
+    assert limits.allowed_per_second == 500
+    with pytest.raises(ValueError, match=r"part must be in \[0, 1\], got 2"):
+        limits.scale(2)
 
 
 def test_a_copy_of_limits_has_the_figures_and_a_line_of_its_own() -> None:
