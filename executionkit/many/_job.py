@@ -148,7 +148,7 @@ class Job(Generic[Row, T]):
         self._last = ""
         self._unpaid = TokenUsage()
         self._unknown = 0
-        self._is_blank = True
+        self._is_blank, self._is_shared = True, False
         self._path = None if self._journal is None else self._journal.path
         self._is_checked = False
         self._tracker = CostTracker()
@@ -243,11 +243,12 @@ class Job(Generic[Row, T]):
         """
         self._began = time.monotonic()
         journal = self._journal
-        is_ours = journal is not None and not journal.is_open
+        # A journal that is open already may be asked for these rows by another job.
+        self._is_shared = journal is not None and journal.is_open
         try:
             return await self._run_all()
         finally:
-            if journal is not None and is_ours:
+            if journal is not None and not self._is_shared:
                 journal.close()
 
     async def _open(self, journal: Journal) -> None:
@@ -527,12 +528,20 @@ class Job(Generic[Row, T]):
                 score=score,
                 error=result.error,
                 cost=result.cost,
+                remember=self._is_shared,
             )
         except (TypeError, ValueError, RecursionError):
             kind = type(result.value).__name__
             error = f"TypeError: value of row {result.index} is a {kind}; return something JSON has"
             result = replace(result, value=None, result=None, error=error)
-            journal.write_row(result.id, index=result.index, digest=content, error=error, cost=result.cost)
+            journal.write_row(
+                result.id,
+                index=result.index,
+                digest=content,
+                error=error,
+                cost=result.cost,
+                remember=self._is_shared,
+            )
         return result
 
     async def _asked(self, run: Run, row: Row) -> PatternResult[T] | T:
