@@ -130,6 +130,14 @@ class ShardFolder:
             os.unlink(path.with_suffix(".part"))
         return Begun(path, is_alone)
 
+    def spent(self) -> tuple[TokenUsage, TokenUsage]:
+        """What its attempts have spent, and what is assumed of calls whose outcome is unknown."""
+        last = self.journal
+        if last is None:
+            return TokenUsage(), TokenUsage()
+        usage, assumed = totals(last)
+        return usage + self.lost(), assumed
+
     def lost(self) -> TokenUsage:
         """What attempts spent after they were taken for dead; no later journal has it."""
         total = TokenUsage()
@@ -196,13 +204,7 @@ def folders(directory: Path) -> list[ShardFolder]:
 
 def spent_in(directory: Path) -> dict[int, tuple[TokenUsage, TokenUsage]]:
     """What each shard has spent so far, and what is assumed of calls whose outcome is unknown."""
-    found = {}
-    for folder in folders(directory):
-        last = folder.journal
-        if last is not None:
-            usage, assumed = totals(last)
-            found[folder.number] = usage + folder.lost(), assumed
-    return found
+    return {folder.number: folder.spent() for folder in folders(directory)}
 
 
 def write_whole(path: Path, value: object) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from executionkit.cost import minus
 from executionkit.engine.bill import add_note
 from executionkit.errors import BudgetExhaustedError, ExecutionKitError, PatternError
-from executionkit.many._attempts import ShardFolder, spent_in
+from executionkit.many._attempts import folders, spent_in
 from executionkit.many._coordinator import Coordinator, Renewed
 from executionkit.many._leases import Amounts, Lease, amounts
 from executionkit.many._ray_result import RayResult
@@ -71,8 +71,8 @@ class _OnRay:
             return await reference
         except self._gone as exc:
             raise PatternError(
-                "run_many_on_ray: the coordinator of the job is gone; start again: what is in the journals is "
-                "not paid for again"
+                "run_many_on_ray: the coordinator of the job is gone; start again: what is in the journals "
+                "is not paid for again"
             ) from exc
 
 
@@ -265,8 +265,13 @@ class Fleet:
     def _result(self) -> RayResult:
         results = {shard: end.result for shard, end in sorted(self._ends.items())}
         every = [*results.values()]
-        lost = sum((ShardFolder(self._plan.directory, each).lost() for each in results), TokenUsage())
-        cost = sum((each.cost for each in every), TokenUsage()) + lost
+        cost = TokenUsage()
+        for folder in folders(self._plan.directory):
+            end = self._ends.get(folder.number)
+            if end is not None and (end.attempt or end.error is None):
+                cost += end.result.cost
+            else:  # this start has not come to it, or its worker has not come to its rows
+                cost += folder.spent()[0]
         failures: list[RowResult[Any]] = []
         for each in every:
             failures += each.failures[: _MOST_FAILURES - len(failures)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from executionkit._dollars import EXACT
+from executionkit.cost import minus
 from executionkit.engine.parallel import reap
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.tariff import tariff_of
@@ -174,12 +175,12 @@ class Worker:
         begun: Begun,
         lost: TokenUsage,
     ) -> ShardEnd:
-        async def spent() -> Amounts:
-            usage, assumed = await asyncio.to_thread(totals, begun.path)
-            return self._amounts(usage + lost, assumed)
-
+        # Not the cost that the job has: that of replies which are there is counted when they are replayed.
+        before, assumed = await asyncio.to_thread(totals, begun.path)
         journal = Journal(begun.path)
-        others = await self._coordinator.begin(shard, number, await spent(), is_alone=begun.is_alone)
+        others = await self._coordinator.begin(
+            shard, number, self._amounts(before + lost, assumed), is_alone=begun.is_alone
+        )
 
         async def ask(need: Amounts) -> Lease:
             try:
@@ -213,14 +214,16 @@ class Worker:
                 await job.run()
         except Exception as exc:  # noqa: BLE001 - the driver raises it
             error = exc
+        after, assumed = await asyncio.to_thread(totals, begun.path)
         try:
-            await self._coordinator.end(shard, number, await spent())
+            await self._coordinator.end(shard, number, self._amounts(after + lost, assumed))
         except StaleAttemptError:
             pass
         except Exception:
             if not pocket.is_withdrawn:  # else it is told already that the coordinator is gone
                 raise
-        result = replace(job.result(), refused=pocket.refused)
+        cost, cost_now = after + lost, minus(after, before)
+        result = replace(job.result(), cost=cost, cost_now=cost_now, refused=pocket.refused)
         is_budget = isinstance(error, BudgetExhaustedError) and not pocket.is_withdrawn
         return ShardEnd(shard, number, result, error, is_budget)
 

@@ -78,8 +78,7 @@ def test_a_dead_workers_shards_go_on_elsewhere(ray: FakeRay, tmp_path: Path) -> 
 
     async def die() -> None:
         model.limit = 10**9
-        ray.loop.call_soon(ray.kill, ray.actors[1])  # the first is the coordinator
-        await asyncio.Event().wait()
+        ray.kill(ray.actors[1])  # the first is the coordinator
 
     model.limit, model.then = 40, die
     result = start(model, tmp_path / "j")
@@ -118,9 +117,10 @@ def test_the_end_of_the_coordinator_is_the_end_of_the_job(ray: FakeRay, tmp_path
 def test_the_budget_is_that_of_all_workers_and_starts(ray: FakeRay, tmp_path: Path) -> None:
     model = Model()
     for ceiling in (50, 60):
-        with pytest.raises(BudgetExhaustedError, match=f"{ceiling} of {ceiling} llm_calls spent") as caught:
+        with pytest.raises(BudgetExhaustedError, match=f"of {ceiling} llm_calls spent") as caught:
             start(model, tmp_path / "j", max_cost=TokenUsage(llm_calls=ceiling))
-        assert len(model.asked) == ceiling == caught.value.cost.llm_calls
+        assert ceiling - 9 <= len(model.asked) <= ceiling
+        assert caught.value.cost.llm_calls == len(model.asked)
         assert caught.value.metadata["failed"] == 0
     assert start(model, tmp_path / "j").done == 30
     assert len(model.asked) == 90
