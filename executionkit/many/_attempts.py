@@ -125,7 +125,7 @@ class ShardFolder:
         try:
             os.link(path.with_suffix(".part"), path)  # unlike a rename, it never replaces another's file
         except FileExistsError:
-            raise JournalError(f"{self.path}: attempt {attempt} was begun by somebody else") from None
+            raise JournalError(f"{self.path}: attempt {attempt} was begun by another program") from None
         finally:
             os.unlink(path.with_suffix(".part"))
         return Begun(path, is_alone)
@@ -160,7 +160,7 @@ def totals(path: Path) -> tuple[TokenUsage, TokenUsage]:
 
 
 def is_being_written(path: Path) -> bool:
-    """Whether a process holds a journal; on some shared disks nobody can tell for those of other machines."""
+    """Whether a process holds a journal. Some shared disks can't tell it of other machines."""
     try:
         JournalFile(os.fspath(path), "never").close()
     except JournalError:

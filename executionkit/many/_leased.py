@@ -86,7 +86,7 @@ class Leased(Relay):
     async def _streamed(
         self, messages: list[dict[str, Any]], request: Request, options: dict[str, Any]
     ) -> AsyncGenerator[AsyncIterator[StreamEvent], None]:
-        taken = await self._pocket.take(self._need(request))
+        taken = await self._pocket.take(self._need(request), is_stream=True)
         seen, is_sent = _Seen(size_of(request)[0]), True
         try:
             allowed = self._allowed(request, taken)
@@ -97,7 +97,8 @@ class Leased(Relay):
             is_sent = was_dispatched(exc)
             raise
         finally:
-            self._pocket.settle(taken, self._spent(request, seen.reply) if is_sent else {})
+            spent = self._spent(request, seen.reply) if is_sent else {}
+            self._pocket.settle(taken, spent, is_stream=True)
 
     def _request(
         self,

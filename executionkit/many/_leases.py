@@ -190,7 +190,9 @@ class Ledger:
                 rest = max(ZERO, EXACT.subtract(account.lent.get(limit, ZERO), used))
                 held[limit] = EXACT.add(held.get(limit, ZERO), rest)
         # A journal that was lost with its disk takes nothing back: money that was spent stays spent.
-        most = {each: max(spent.get(each, ZERO), account.spent.get(each, ZERO)) for each in self.limits}
+        most: dict[Limit, Decimal] = {
+            each: max(spent.get(each, ZERO), account.spent.get(each, ZERO)) for each in self.limits
+        }
         self._put(account, spent=most, lent={}, held=held)
 
     def _put(self, account: _Account, **parts: dict[Limit, Decimal]) -> None:
@@ -256,7 +258,7 @@ _LEAST: Final = 0.1
 
 
 def fair_parts(wishes: Mapping[int, float]) -> dict[int, float]:
-    """Divide 1 so that each gets its wish, or as much as anybody else whose wish isn't met."""
+    """Divide 1 so that each gets its wish, or as much as all others whose wishes aren't met."""
     parts: dict[int, float] = {}
     rest = 1.0
     for number, worker in enumerate(sorted(wishes, key=lambda each: wishes[each])):

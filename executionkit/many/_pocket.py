@@ -53,8 +53,10 @@ class Pocket:
         self._closed = self._closed or why
         self._changed.set()
 
-    async def take(self, need: Amounts) -> Amounts:
+    async def take(self, need: Amounts, *, is_stream: bool = False) -> Amounts:
         """Take what a call may need; of output tokens and dollars less, if that is all that is left anywhere.
+
+        It may wait for calls in flight, but not for an open stream, which ends only when its reader goes on.
 
         Raises:
             BudgetExhaustedError: Nothing more is lent.
@@ -74,7 +76,7 @@ class Pocket:
                 await self._changed.wait()
         for limit in self.limits:
             self._free[limit] = EXACT.subtract(self._free[limit], need.get(limit, ZERO))
-        self._in_flight += 1
+        self._in_flight += not is_stream
         return need
 
     async def _asked(self, need: Amounts) -> Amounts | None:
@@ -85,7 +87,7 @@ class Pocket:
         if lease.refusal:
             self.withdraw(lease.refusal)
         elif not self._has(need):
-            lacking = [limit for limit, lack in self._lacks(need).items() if lack]
+            lacking: list[Limit] = [limit for limit, lack in self._lacks(need).items() if lack]
             # Calls in flight give back the tokens that they don't need, but they are calls in any case.
             if self._in_flight and "llm_calls" not in lacking:
                 self._changed.clear()
@@ -97,12 +99,12 @@ class Pocket:
                 self._close(_used_up(lacking))
         return None
 
-    def settle(self, taken: Amounts, spent: Amounts) -> None:
+    def settle(self, taken: Amounts, spent: Amounts, *, is_stream: bool = False) -> None:
         """Put back what a call has not spent."""
         for limit in self.limits:
             rest = EXACT.subtract(taken.get(limit, ZERO), spent.get(limit, ZERO))
             self._free[limit] = EXACT.add(self._free[limit], rest)
-        self._in_flight -= 1
+        self._in_flight -= not is_stream
         self.calls += 1
         self._changed.set()
 

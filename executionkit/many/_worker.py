@@ -290,8 +290,8 @@ class Worker:
 
 
 def _rows_of(given: Any) -> list[Any]:
-    found = given() if callable(given) else given
-    return found.to_pylist() if hasattr(found, "to_pylist") else list(found)
+    found: Any = given() if callable(given) else given
+    return list(found.to_pylist() if hasattr(found, "to_pylist") else found)
 
 
 def _beside(ceiling: TokenUsage, others: Amounts) -> TokenUsage:

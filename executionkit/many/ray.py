@@ -3,11 +3,11 @@
 import importlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit.engine.retry import RetryConfig
@@ -18,7 +18,7 @@ from executionkit.many._job import Asking
 from executionkit.many._limits import RateLimits
 from executionkit.many._ray_result import RayResult
 from executionkit.many._results import ManyResult
-from executionkit.many._rows import IdOf
+from executionkit.many._rows import IdOf, Source
 from executionkit.many._worker import Plan
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
@@ -26,6 +26,15 @@ from executionkit.types import TokenUsage
 __all__ = ["RayResult", "run_many_on_ray"]
 
 Row = TypeVar("Row")
+
+
+class Batches(Protocol):
+    """A dataset of Ray Data."""
+
+    def iter_batches(self, *, batch_size: int, batch_format: str) -> Iterable[Any]:
+        """The rows, so many at a time."""
+        ...
+
 
 Key: TypeAlias = str | Callable[[], str | Awaitable[str]]
 
@@ -37,7 +46,7 @@ _MISSING: Final = (
 
 def run_many_on_ray(
     provider: LLMProvider | Callable[[], LLMProvider],
-    rows: Iterable[Row] | Sequence[Callable[[], Iterable[Row]]],
+    rows: Iterable[Row] | Sequence[Callable[[], Iterable[Row]]] | Batches,
     step: Asking[Row, Any],
     *,
     journal: str | Path,
@@ -55,9 +64,9 @@ def run_many_on_ray(
 ) -> RayResult:
     """Run a step over many rows on the workers of a Ray cluster, with one budget and one rate for all.
 
-    The rows are cut into shards. A worker works on one shard at a time, and writes a journal for it. If a
-    worker dies, its shard begins again elsewhere: what is in the journal is not paid for again. If this
-    program dies, start it again with the same rows and the same directory.
+    The rows are cut into shards. A worker works on two at a time, and writes a journal for each. If it dies,
+    its shards begin again elsewhere: what is in their journals is not paid for again. If this program dies,
+    start it again with the same rows and the same directory.
 
     Args:
         provider: As in `run_many`; or a function that makes it in each worker. It is pickled without its API
@@ -74,7 +83,7 @@ def run_many_on_ray(
         actor_options: Options of the workers for Ray, such as `{"num_cpus": 0.5}`. By default they are spread
             over the machines and hold no CPU, so that Ray Data can read the rows meanwhile.
         limits: The limits. The rates are those of all workers together; `max_in_flight` is each worker's.
-        max_rows: As in `run_many`, for each worker.
+        max_rows: As in `run_many`, for each shard.
         max_cost: The budget of all workers, attempts and starts together.
         retry: As in `run_many`.
         retry_failed: As in `run_many`.
@@ -99,6 +108,10 @@ def run_many_on_ray(
     checks.called_with("result", on_shard=on_shard)
     if limits is not None and not isinstance(limits, RateLimits):
         raise ValueError(f"limits must be a RateLimits or None, got {limits!r}")
+    if not hasattr(rows, "iter_batches"):
+        if isinstance(rows, AsyncIterable):
+            raise ValueError("rows must be an iterable here, not an async one: it is read in a plain loop")
+        Source(cast("Iterable[Row]", rows))  # what is no table of rows is refused
     directory = Path(journal).absolute()
     plan = Plan(
         directory=directory,

@@ -120,6 +120,16 @@ async def test_streams_spend_leases_too() -> None:
             pass
 
 
+async def test_a_call_does_not_wait_for_a_stream_that_its_own_task_reads() -> None:
+    ledger = Ledger(TokenUsage(output_tokens=30), workers=1)
+    ledger.begin(0, 1, {}, is_alone=True)
+    server = Server()
+    provider = Leased(server, Pocket(asking(ledger, 0), ledger.limits))
+    async with provider.stream(QUESTION, max_tokens=20):
+        await asyncio.wait_for(provider.complete(QUESTION, max_tokens=20), 5)
+    assert server.allowed == [10]  # what the stream leaves
+
+
 async def test_an_overtaken_attempt_is_told_and_asks_no_more() -> None:
     ledger = Ledger(TokenUsage(llm_calls=1000), workers=1)
     ledger.begin(0, 1, {}, is_alone=True)

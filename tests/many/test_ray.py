@@ -200,6 +200,18 @@ def test_a_key_is_found_where_the_worker_runs(
         start(lambda: model, tmp_path / "k", key="env:SOME_KEY")
 
 
+def test_what_is_no_table_of_rows_is_refused(ray: FakeRay, tmp_path: Path) -> None:
+    for rows in (
+        "a text",
+        {"a": 1},
+        None,
+        aiter(MockProvider(["x"]).stream([{"role": "user", "content": ""}])),
+    ):
+        with pytest.raises(ValueError, match="rows must be an iterable"):
+            start(Model(), tmp_path / "j", rows)
+    assert not (tmp_path / "j").exists()
+
+
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
 def test_without_ray_the_error_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(ImportError, match="needs Ray"):
