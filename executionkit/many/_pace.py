@@ -28,6 +28,9 @@ _SLOWLY: Final = 0.005
 _STEEP: Final = 0.4
 """Of that time, the part in which it doubles afterwards: by then the limit must have been raised."""
 
+_SMALL: Final = 0.4
+"""The part of the burst that is sent at once at a learnt rate: a server that has refused counts closely."""
+
 _CALLS_HELD: Final = 20
 _FORGOTTEN: Final = 8.0
 """The growth after which a learnt rate says nothing any more."""
@@ -191,7 +194,7 @@ class Learnt:
         if current is not None and self._lessons > 1:
             rate = min(max(rate, current / 2), current)
         if self._known is not None and rate > _CLOSE * self._known:
-            rate, self._is_close = _BELOW * self._known, True
+            rate, self._is_close = _BELOW * min(current or self._known, self._known), True
         else:
             self._is_close = False
         self._mark, self._refused_since, self._paused = sent, 0.0, 0.0
@@ -234,7 +237,7 @@ class Learnt:
         self._hold = max(_HOLD / 2, _CALLS_HELD * units / rate)
         self._grows_from = now
         if self._bucket is None:
-            self._bucket = Bucket(rate, self._burst)
+            self._bucket = Bucket(rate, _SMALL * self._burst)
         self._bucket.rate = rate
 
 
