@@ -13,8 +13,9 @@ _FIRST_LESSON: Final = 1.0
 """Seconds of sending before which a refusal says nothing of the rate: the first calls went all at once."""
 
 _CLOSE: Final = 0.85
-_BELOW: Final = 0.98
-"""Where a refusal comes at nearly the rate that is known, the rate is right: a little less is sent."""
+_BELOW: Final = 0.96
+_HOLD_CLOSE: Final = 60.0
+"""Where a refusal comes at nearly the known rate, the rate is right: a little less is sent for so many seconds."""
 
 _HOLD: Final = 8.0
 """Seconds for which the learnt rate grows slowly only, for each second that a refusal makes all wait."""
@@ -121,9 +122,9 @@ class Learnt:
         bucket = self._bucket
         if bucket is None:
             return None
-        if self._is_close:
-            return bucket.rate
         seconds = max(0.0, now - self._grows_from)
+        if self._is_close:
+            seconds = max(0.0, seconds - _HOLD_CLOSE)
         growth = 1 + _SLOWLY * seconds + (max(0.0, seconds - self._hold) / (_STEEP * self._hold)) ** 3
         if growth > _FORGOTTEN:
             self._bucket = None
