@@ -15,7 +15,7 @@ _FIRST_LESSON: Final = 1.0
 _CLOSE: Final = 0.85
 _BELOW: Final = 0.96
 _HOLD_CLOSE: Final = 60.0
-"""Where a refusal comes at nearly the known rate, the rate is right: a little less is sent for so many seconds."""
+"""Where a refusal comes at nearly the known rate, the rate is right: a little less is sent for a minute."""
 
 _HOLD: Final = 8.0
 """Seconds for which the learnt rate grows slowly only, for each second that a refusal makes all wait."""
