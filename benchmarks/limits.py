@@ -5,8 +5,9 @@
 A local endpoint in a process of its own allows 50 calls a second, answers after 0.2 to 0.6 seconds, and names
 whole seconds in `Retry-After`. 64 rows at a time go through a `Governor`, each as a vote of one sample. The
 share is of what the endpoint's limit allows in each phase, by the endpoint's own count; the first second of a
-bucket is not counted as allowed, so a share may be more than 100 %. Phases are 20 seconds, or 45 where a
-limit is learnt; `--long` takes three times as long.
+bucket is not counted as allowed, so a share may be more than 100 %. Phases are 20 to 45 seconds;
+`--long` makes them three times as long. Two cases run at a time, which takes two to three minutes.
+On a machine whose cores are busy with other work the client is late, and the shares are too low.
 
 The status is 1 if a figure misses its aim.
 """
@@ -52,7 +53,7 @@ CASES = [
     Case("unknown", lambda _: [RateLimits()], seconds=45.0, share=0.95),
     Case("halved", lambda _: [RateLimits()], seconds=25.0, then=0.5),
     Case("doubled", lambda _: [RateLimits()], seconds=30.0, then=2.0),
-    Case("window of 1 s, known", lambda rate: [RateLimits(60 * rate)], {"window": 1.0}),
+    Case("window of 1 s, known", lambda rate: [RateLimits(60 * rate)], {"window": 1.0}, seconds=40.0),
     Case("window of 10 s, unknown", lambda _: [RateLimits()], {"window": 10.0}, seconds=40.0),
     Case("tokens, known", lambda rate: [RateLimits(None, 60 * MEAN_TOKENS * rate)], of_tokens=True),
     Case("two jobs, one account", lambda rate: [RateLimits(60 * rate)] * 2, share=0.97, refused=0.002),
