@@ -195,7 +195,8 @@ class Learnt:
         if current is not None and self._lessons > 1:
             rate = min(max(rate, current / 2), current)
         if self._known is not None and rate > _CLOSE * self._known:
-            rate, self._is_close = _BELOW * min(current or self._known, self._known), True
+            least = _BELOW * _BELOW * self._known
+            rate, self._is_close = max(least, _BELOW * min(current or self._known, self._known)), True
         else:
             self._is_close = False
         self._mark, self._refused_since, self._paused = sent, 0.0, 0.0
