@@ -1,11 +1,9 @@
 """The patterns for scripts without an event loop: the same arguments, run to the end."""
 
-import inspect
 from collections.abc import Callable, Coroutine
-from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from executionkit._blocking import runner_for
+from executionkit._blocking import blocking
 from executionkit.compose import pipe
 from executionkit.patterns.best_of_n import best_of_n
 from executionkit.patterns.cascade import cascade
@@ -18,29 +16,10 @@ from executionkit.patterns.structured import structured
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_DOC = """\
-`{name}` run to its end on an event loop of its own: same arguments, same results and errors.
-
-Raises:
-    RuntimeError: An event loop is running in this thread.
-
-{doc}"""
-
 
 def _blocking(pattern: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
-    """Make the blocking twin of a pattern, `NAME_sync`."""
-    name = pattern.__name__
-
-    @wraps(pattern)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with runner_for(name) as runner:
-            return runner.run(pattern(*args, **kwargs))
-
-    run.__module__, run.__name__, run.__qualname__ = __name__, f"{name}_sync", f"{name}_sync"
-    run.__doc__ = _DOC.format(name=name, doc=inspect.getdoc(pattern))
-    # Without `__wrapped__`, which would make the twin look like an async function.
-    vars(run)["__signature__"] = inspect.signature(vars(run).pop("__wrapped__"))
-    return run
+    """Make the twin of a pattern; with one parameter, or mypy would take the first overload only."""
+    return blocking(pattern, __name__)
 
 
 # Final, so that the types inferred here count as declared.

@@ -17,7 +17,7 @@ from executionkit import _checks as checks
 from executionkit._callables import misfit
 from executionkit._prompt import measured
 from executionkit._text import shorten
-from executionkit.cost import UNLIMITED, CostTracker
+from executionkit.cost import UNLIMITED, CostTracker, take_back
 from executionkit.engine import bill, call_log
 from executionkit.engine.budget import Kept, Meters
 from executionkit.engine.call_log import is_logged, watchers_of_calls
@@ -132,11 +132,18 @@ class Run:
         self._parked: set[asyncio.Task[Any]] = set()
         self._since = bill.now()
         self._is_entered = False
-        supports_tools = getattr(self._target, "supports_tools", None)
+        # A run that this one is made around has looked: through relays that takes a while.
+        supports_tools: Any = (
+            getattr(self._target, "supports_tools", None)
+            if parent is None
+            else vars(parent).get("supports_tools")
+        )
         if supports_tools is not None:
             # From Python 3.12 on isinstance(run, ToolCallingProvider) does not ask `__getattr__`.
             self.supports_tools: Any = supports_tools
-        self.can_stream: bool = callable(getattr(self._target, "stream", None))
+        self.can_stream: bool = (
+            callable(getattr(self._target, "stream", None)) if parent is None else parent.can_stream
+        )
         if self.can_stream:
             # Not a method of the class: isinstance(run, StreamingProvider) would hold for every run.
             self.stream = self.open_stream
@@ -179,6 +186,11 @@ class Run:
     def usage(self) -> TokenUsage:
         """The spend of the run so far, nested runs and failed attempts included."""
         return self._meter.tracker.to_usage()
+
+    @property
+    def own_usage(self) -> TokenUsage:
+        """The spend of the run without what was in the tracker, or others charge to it."""
+        return self._ledgers[0].tracker.to_usage()
 
     @property
     def left(self) -> TokenUsage:
@@ -276,6 +288,16 @@ class Run:
         """Count usage that did not pass through the run, here and in every run around it."""
         self._meters.charge(usage)
 
+    def assume(self, usage: TokenUsage) -> None:
+        """Count an estimate of tokens, and their price, against the ceiling of this run; not in `usage`."""
+        self._meter.assume(usage, self._meters.tariff)
+
+    def unpaid(self, usage: TokenUsage) -> None:
+        """Take off the runs around this one what its calls have charged them, since nobody paid for it."""
+        for level in self._levels[1:]:
+            for ledger in level._ledgers:
+                take_back(ledger.tracker, usage)
+
     def extend(self, usage: TokenUsage) -> None:
         """Raise the run's ceiling, and wake the calls that wait for room.
 
@@ -288,6 +310,10 @@ class Run:
         """
         checks.budget(usage=usage)
         self._meter.extend(usage)
+
+    def has_refused(self, exc: BaseException) -> bool:
+        """Whether a ceiling of this run, or of one around it, has raised the error; not of one inside."""
+        return any(meter.has_refused(exc) for level in self._levels for meter in level._ledgers)
 
     def is_retryable(self, exc: BaseException) -> bool:
         """Whether this run repeats a call that failed by `exc`."""
@@ -569,7 +595,8 @@ class Run:
     ) -> None:
         if call is not None:
             call.tell(lambda span: span.retrying(attempt, error, seconds), error)
-        attempts = self._retry.max_retries + 1
+        # A governor's refusals use up no retry.
+        attempts = max(self._retry.max_retries, attempt) + 1
         call_log.retrying(self.name, where(self._target)[0], attempt, attempts, error, seconds)
         for level in self._levels:
             if level.on_retry is not None:

@@ -5,9 +5,11 @@ fails on demand, and its ledger counts the requests that it served. Both need th
 """
 
 from executionkit._mock import MockCall, MockProvider, Reply, Responder, ScriptExhaustedError
+from executionkit.testing._batch import run_batch
 from executionkit.testing._endpoint import LocalEndpoint
 from executionkit.testing._faults import Answer, Fault
 from executionkit.testing._ledger import Ledger
+from executionkit.testing._limits import Limits
 from executionkit.testing._requests import ChatRequest
 from executionkit.testing._service import Gate, Model
 from executionkit.testing._tokens import count_prompt_tokens, count_tokens
@@ -18,6 +20,7 @@ __all__ = [
     "Fault",
     "Gate",
     "Ledger",
+    "Limits",
     "LocalEndpoint",
     "MockCall",
     "MockProvider",
@@ -27,4 +30,5 @@ __all__ = [
     "ScriptExhaustedError",
     "count_prompt_tokens",
     "count_tokens",
+    "run_batch",
 ]
