@@ -158,7 +158,9 @@ class Out:
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
-        self._journal.write_lines(b"".join(written_line(name, slip) for name, slip in slips.items()))
+        for name, slip in slips.items():
+            self._journal.append(written_line(name, slip))
+        self._journal.flush()
         part.replace(path)
         with contextlib.suppress(OSError):  # not every system can sync a directory
             directory = os.open(path.parent, os.O_RDONLY)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from executionkit._json import a_text, an_object, dumps, loads
+from executionkit._json import a_text, an_object, loads
 from executionkit.errors import LLMError, RateLimitError
 from executionkit.many._batch_lines import Key, custom_id, failure_from
 
@@ -127,34 +127,25 @@ class Slips:
         return failure_from(failures[-1]) if is_final or len(failures) >= ATTEMPTS else None
 
 
-def written_line(name: str, slip: Slip) -> bytes:
+def written_line(name: str, slip: Slip) -> dict[str, object]:
     """The line of a journal by which a request is known to wait."""
-    facts: dict[str, Any] = {
-        "t": "batch",
-        **slip.key._asdict(),
-        "id": name,
-        "file": slip.file,
-        "model": slip.model,
-    }
-    facts["req"] = facts.pop("request")
-    if slip.choices > 1:
-        facts["choices"] = slip.choices
-    return dumps(facts) + b"\n"
+    row, request, n = slip.key
+    facts = {"t": "batch", "row": row, "req": request, "n": n, "id": name, "file": slip.file}
+    return facts | {"model": slip.model} | ({"choices": slip.choices} if slip.choices > 1 else {})
 
 
-def given_up_line(name: str, why: str) -> bytes:
+def given_up_line(name: str, why: str) -> dict[str, object]:
     """The line of a journal by which a request waits no longer, though nothing came of it."""
-    return dumps({"t": "batch", "id": name, "end": why}) + b"\n"
+    return {"t": "batch", "id": name, "end": why}
 
 
-def last_job(path: Path) -> dict[str, str] | None:
-    """What a journal was last written for; None if it doesn't say."""
-    found = None
+def last_version(path: Path) -> str:
+    """The version of the work that a journal was last written for."""
+    found = ""
     with path.open("rb") as file:
         for line in file:
             if line.startswith(JOB):
-                job = _parsed(line)
-                found = {name: a_text(job.get(name)) for name in _IDENTITY}
+                found = a_text(_parsed(line).get("version"))
     return found
 
 

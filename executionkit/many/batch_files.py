@@ -36,11 +36,12 @@ from executionkit.many._batch_lines import (
     response_lines,
 )
 from executionkit.many._batch_out import BatchFile, Out
-from executionkit.many._batch_slips import FORGOTTEN, Slip, Slips, given_up_line, last_job
+from executionkit.many._batch_slips import FORGOTTEN, Slip, Slips, given_up_line, last_version
 from executionkit.many._calls import JournalRelay
 from executionkit.many._format import quoted, request_digest
 from executionkit.many._job import Job, Step
 from executionkit.many._journal import Journal
+from executionkit.many._results import ManyResult
 from executionkit.many._rows import IdOf
 from executionkit.prices import Prices
 from executionkit.protocols import LLMProvider
@@ -132,7 +133,7 @@ class BatchRead(Brief):
             "still waiting": self.waiting,
         }
         parts = [
-            counted(self.replies, "reply", "replies"),
+            f"{number(self.replies)} {'reply' if self.replies == 1 else 'replies'}",
             *(f"{number(n)} {what}" for what, n in counts.items() if n),
         ]
         return f"{', '.join(parts)}; {self.cost}"
@@ -194,6 +195,7 @@ async def write_batch(
             `.metadata["batch"]` is the `BatchWritten`.
         JournalError: The journal can't be used. No file was written.
     """
+    checks.provider("write_batch", provider)
     _check_providers(provider)
     checks.at_least(1, max_requests=max_requests, max_bytes=max_bytes)
     _check_share(price_share)
@@ -203,7 +205,7 @@ async def write_batch(
     given = journal if isinstance(journal, Journal) else Journal(journal)
     files = Out(path, given, max_requests=max_requests, max_bytes=max_bytes, url=url)
     sheet = _Sheet(given, files, price_share)
-    job = Job(
+    job = _Round(
         "write_batch",
         provider,
         rows,
@@ -217,11 +219,10 @@ async def write_batch(
         inside=lambda target: _Collector(target, given, sheet),
     )
     try:
-        await job.run()
-        return sheet.finish(job)
+        await job.run_for(sheet)
     except BudgetExhaustedError as exc:
-        exc.metadata["batch"] = written = sheet.finish(job)
-        add_note(exc, f"write_batch: {written}")
+        exc.metadata["batch"] = job.written
+        add_note(exc, f"write_batch: {job.written}")
         raise
     except BaseException as exc:
         if sheet.files:
@@ -230,8 +231,7 @@ async def write_batch(
         raise
     finally:
         sheet.drop()
-        if given is not journal:
-            given.close()
+    return job.written
 
 
 class _Sheet:
@@ -313,6 +313,31 @@ class _Sheet:
     def drop(self) -> None:
         """Remove the files that are not whole."""
         self._out.drop()
+
+
+class _Round(Job[Row, T]):
+    """A job that writes down what it would have to ask.
+
+    Attributes:
+        written: What was written.
+    """
+
+    written = BatchWritten()
+    _sheet: _Sheet
+
+    async def run_for(self, sheet: _Sheet) -> None:
+        """Work on all rows, and finish the sheet while the journal is still open."""
+        self._sheet = sheet
+        await self.run()
+
+    async def _run_all(self) -> ManyResult:
+        try:
+            result = await super()._run_all()
+        except BudgetExhaustedError:
+            self.written = self._sheet.finish(self)
+            raise
+        self.written = self._sheet.finish(self)
+        return result
 
 
 class _Collector(JournalRelay):
@@ -412,6 +437,7 @@ def read_batch(
     try:
         for text in response_lines(responses):
             intake.take(text)
+        opened.flush()
         return intake.result()
     finally:
         if opened is not given:
@@ -442,8 +468,9 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
         if name is not None and not chosen:
             there = sorted({slip.file for slip in slips.waiting.values()})
             raise ValueError(f"no request of {name!r} waits; those that do are in {there}")
-        if chosen:
-            opened.write_lines(b"".join(given_up_line(each, FORGOTTEN) for each in chosen))
+        for each in chosen:
+            opened.append(given_up_line(each, FORGOTTEN))
+        opened.flush()
         return len(chosen)
     finally:
         if opened is not journal:
@@ -452,17 +479,16 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
 
 def _opened(journal: Journal | str | Path) -> tuple[Slips, Journal]:
     """A journal that is open for writing, and what it knows of batches."""
-    path = journal.path if isinstance(journal, Journal) else Path(journal)
+    if isinstance(journal, Journal):
+        opened = journal
+    else:
+        try:
+            opened = Journal(journal, version=last_version(Path(journal)))
+        except OSError as error:
+            raise JournalError(f"{journal}: can't be read ({error.strerror})") from error
+    opened.reopen()
     try:
-        job = last_job(path)
-    except OSError as error:
-        raise JournalError(f"{path}: can't be read ({error.strerror})") from error
-    if job is None:
-        raise JournalError(f"{path} is not a journal: it has no job line")
-    opened = journal if isinstance(journal, Journal) else Journal(path, version=job["version"])
-    opened.open(job["model"], job["base_url"], job["step"])
-    try:
-        return Slips.load(path, opened.version), opened
+        return Slips.load(opened.path, opened.version), opened
     except BaseException:
         if opened is not journal:
             opened.close()
@@ -501,7 +527,7 @@ class _Intake:
             return
         outcome = line.outcome(source="the batch", model=slip.model, choices=slip.choices)
         if isinstance(outcome, NotRun):
-            self._journal.write_lines(given_up_line(line.name, outcome.code), sync=False)
+            self._journal.append(given_up_line(line.name, outcome.code))
             self._slips.close(line.name)
             self._counts["not_run"] += 1
             return
@@ -509,14 +535,13 @@ class _Intake:
         self._journal.write_sent(row, request, n, (0, 0))
         if isinstance(outcome, LLMError):
             facts = failure_facts(outcome)
-            self._journal.write_failure(
-                *(row, request, n, outcome, None), dispatched=True, more={**facts, "batch": line.name}
-            )
+            rest = {name: facts[name] for name in ("code", "message") if name in facts} | {"batch": line.name}
+            self._journal.write_failure(*(row, request, n, outcome, None), dispatched=True, rest=rest)
             self._slips.close(line.name, facts)
             self._counts["failed"] += 1
             return
         reply, usd = self._priced(outcome, slip.model)
-        self._journal.write_reply(row, request, n, reply, usd, more={"batch": line.name})
+        self._journal.write_reply(row, request, n, reply, usd, rest={"batch": line.name})
         self._slips.close(line.name)
         self._counts["replies"] += 1
         self._cost += TokenUsage(reply.input_tokens, reply.output_tokens, 1, usd=usd)
@@ -572,8 +597,7 @@ def _check_share(price_share: float) -> None:
     checks.between(0.0, 1.0, price_share=price_share)
 
 
-def _check_providers(provider: object) -> None:
-    checks.provider("write_batch", provider)
+def _check_providers(provider: LLMProvider) -> None:
     target = provider.innermost if isinstance(provider, Run) else innermost(provider)
     for each in target.members if isinstance(target, Dealer) else (target,):
         if not callable(getattr(each, "body_of", None)):
