@@ -1,14 +1,26 @@
 """A step over many rows: with limits, a journal, and a ceiling that holds over all starts."""
 
 from executionkit.errors import JournalError
+from executionkit.many._batch_out import BatchFile
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._journal import Journal, Outcome, Spent, row_scope
 from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._run import iter_many, run_many, run_many_sync
 from executionkit.many._scope import Scope
+from executionkit.many.batch_files import (
+    BatchRead,
+    BatchWritten,
+    forget_batch,
+    read_batch,
+    write_batch,
+    write_batch_sync,
+)
 
 __all__ = [
+    "BatchFile",
+    "BatchRead",
+    "BatchWritten",
     "Journal",
     "JournalError",
     "ManyResult",
@@ -19,8 +31,12 @@ __all__ = [
     "RowResult",
     "Scope",
     "Spent",
+    "forget_batch",
     "iter_many",
+    "read_batch",
     "row_scope",
     "run_many",
     "run_many_sync",
+    "write_batch",
+    "write_batch_sync",
 ]

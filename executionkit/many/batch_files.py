@@ -107,6 +107,8 @@ class BatchRead(Brief):
             others are written again.
         not_run: How many requests the service did not carry out: they expired, or the batch was cancelled.
             They cost nothing, and are written again.
+        late: How many replies came when their requests had been answered in another way, or their rows were
+            done. They are paid for, so they count, and they are not kept.
         repeated: Lines for requests that had a response before. They were passed over.
         unknown: Lines for requests that are not of this journal. They were passed over.
         broken: Lines that can't be read, such as the last one of a file that was cut off.
@@ -117,6 +119,7 @@ class BatchRead(Brief):
     replies: int = 0
     failed: int = 0
     not_run: int = 0
+    late: int = 0
     repeated: int = 0
     unknown: int = 0
     broken: int = 0
@@ -127,6 +130,7 @@ class BatchRead(Brief):
         counts = {
             "failed": self.failed,
             "not carried out": self.not_run,
+            "too late": self.late,
             "there before": self.repeated,
             "of no known request": self.unknown,
             "broken": self.broken,
@@ -248,7 +252,6 @@ class _Sheet:
         self._out = out
         self._share = Decimal(str(price_share))
         self._slips: Slips | None = None
-        self._new = 0
 
     @property
     def files(self) -> tuple[BatchFile, ...]:
@@ -277,7 +280,6 @@ class _Sheet:
             model, base_url = where(provider)
             slip = Slip(key, _choices(body), model or "", "")
             slips.add(name, self._out.add(name, body, slip, base_url=base_url or ""))
-            self._new += 1
         return self._suspended(provider, call, prompt_tokens)
 
     def _suspended(self, provider: LLMProvider, call: Mapping[str, Any], prompt_tokens: int) -> Suspended:
@@ -299,16 +301,10 @@ class _Sheet:
 
     def finish(self, job: "Job[Any, Any]") -> BatchWritten:
         """Finish the files."""
-        waiting = len(self._known().waiting) - self._new
         self._out.close()
-        return BatchWritten(
-            self.files,
-            sum(file.requests for file in self.files),
-            max(0, waiting - sum(file.requests for file in self.files) + self._new),
-            job.done,
-            job.failed,
-            job.open,
-        )
+        requests = sum(file.requests for file in self.files)
+        waiting = len(self._known().waiting) - requests
+        return BatchWritten(self.files, requests, waiting, job.done, job.failed, job.open)
 
     def drop(self) -> None:
         """Remove the files that are not whole."""
@@ -511,7 +507,6 @@ class _Intake:
         self._prices = prices
         self._share = Decimal(str(price_share))
         self._tariffs: dict[str, Tariff | None] = {}
-        self._late: set[Key] = set()
         self._counts: Counter[str] = Counter()
         self._cost = TokenUsage()
 
@@ -531,29 +526,44 @@ class _Intake:
             self._slips.close(line.name)
             self._counts["not_run"] += 1
             return
-        row, (_, request, n) = quoted(slip.key.row), self._free(slip.key)
-        self._journal.write_sent(row, request, n, (0, 0))
+        key, row = slip.key, quoted(slip.key.row)
+        self._journal.write_sent(row, key.request, key.n, (0, 0))
         if isinstance(outcome, LLMError):
             facts = failure_facts(outcome)
-            rest = {name: facts[name] for name in ("code", "message") if name in facts} | {"batch": line.name}
-            self._journal.write_failure(*(row, request, n, outcome, None), dispatched=True, rest=rest)
+            self._failed(line.name, key, outcome, {name: facts.get(name) for name in ("code", "message")})
             self._slips.close(line.name, facts)
             self._counts["failed"] += 1
             return
         reply, usd = self._priced(outcome, slip.model)
-        self._journal.write_reply(row, request, n, reply, usd, rest={"batch": line.name})
+        cost = TokenUsage(reply.input_tokens, reply.output_tokens, 1, usd=usd)
+        if self._is_late(key):
+            self._failed(line.name, key, _TooLate(), {}, replace(cost, llm_calls=0))
+            self._counts["late"] += 1
+        else:
+            self._journal.write_reply(row, key.request, key.n, reply, usd, rest={"batch": line.name})
+            self._counts["replies"] += 1
         self._slips.close(line.name)
-        self._counts["replies"] += 1
-        self._cost += TokenUsage(reply.input_tokens, reply.output_tokens, 1, usd=usd)
+        self._cost += cost
 
-    def _free(self, key: Key) -> Key:
-        """The key under which an outcome is written: another one if the request was answered meanwhile."""
-        taken = {n for n, _ in self._journal.replies_of(key.row).get(key.request, ())}
-        while key.n in taken or key in self._late:
-            key = key._replace(n=key.n + 1)
-        if key.n in taken:
-            self._late.add(key)
-        return key
+    def _failed(
+        self,
+        name: str,
+        key: Key,
+        failure: Exception,
+        rest: Mapping[str, object],
+        spent: TokenUsage | None = None,
+    ) -> None:
+        # The id at the end, where it is looked for.
+        self._journal.write_failure(
+            *(quoted(key.row), key.request, key.n, failure, spent),
+            dispatched=True,
+            rest={**{name: value for name, value in rest.items() if value is not None}, "batch": name},
+        )
+
+    def _is_late(self, key: Key) -> bool:
+        """Whether the request has been answered in another way, or its row is done."""
+        there = self._journal.replies_of(key.row).get(key.request, ())
+        return self._journal.is_done(key.row) or any(n == key.n for n, _ in there)
 
     def _priced(self, reply: LLMResponse, model: str) -> tuple[LLMResponse, Decimal | None]:
         """A reply with its price among its usage, so that it counts with that wherever it is replayed."""
@@ -575,6 +585,10 @@ class _Intake:
     def result(self) -> BatchRead:
         """What was found."""
         return BatchRead(**self._counts, waiting=len(self._slips.waiting), cost=self._cost)
+
+
+class _TooLate(Exception):  # noqa: N818 - it stands in the journal under this name
+    """A reply for which nobody waits any more."""
 
 
 class _Account(NamedTuple):
