@@ -41,13 +41,16 @@ from executionkit.many._rows import (
     Source,
     content_digest,
 )
-from executionkit.protocols import LLMProvider
+from executionkit.protocols import LLMProvider, ToolCallingProvider
 from executionkit.types import PatternResult, TokenUsage
 
 Row = TypeVar("Row")
 T = TypeVar("T")
 
-Step: TypeAlias = Callable[[LLMProvider, Row], Awaitable[PatternResult[T] | T]]
+Asking: TypeAlias = Callable[[ToolCallingProvider, Row], Awaitable[T]]
+"""An async function of a provider and a row."""
+Step: TypeAlias = Asking[Row, PatternResult[T]] | Asking[Row, T]
+"""What is done with a row."""
 
 _MOST_FAILURES: Final = 100
 """How many failed rows a result holds."""
