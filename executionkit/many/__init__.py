@@ -2,6 +2,7 @@
 
 from executionkit.errors import JournalError
 from executionkit.many._batch_out import BatchFile
+from executionkit.many._cache import Cache
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._journal import Journal, Outcome, Spent, row_scope
 from executionkit.many._progress import Progress
@@ -21,6 +22,7 @@ __all__ = [
     "BatchFile",
     "BatchRead",
     "BatchWritten",
+    "Cache",
     "Journal",
     "JournalError",
     "ManyResult",
