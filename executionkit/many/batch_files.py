@@ -154,7 +154,6 @@ async def write_batch(
     shard: tuple[int, int] | None = None,
     max_cost: TokenUsage | None = None,
     retry_failed: bool = True,
-    price_share: float = 0.5,
     max_requests: int = MAX_REQUESTS,
     max_bytes: int = MAX_BYTES,
     url: str = URL,
@@ -185,9 +184,8 @@ async def write_batch(
         id: As in `run_many`.
         shard: As in `run_many`.
         max_cost: The ceiling of the whole job, of all rounds. A request that waits counts as one call, with
-            the most tokens that it may come to, and `price_share` of their price.
+            the most tokens that it may come to, at the usual price.
         retry_failed: Whether rows are worked on that failed before.
-        price_share: What the service asks of the usual price.
         max_requests: The most requests of a file.
         max_bytes: The most bytes of a file.
         url: The `url` of each line. Azure's is "/chat/completions".
@@ -202,13 +200,12 @@ async def write_batch(
     checks.provider("write_batch", provider)
     _check_providers(provider)
     checks.at_least(1, max_requests=max_requests, max_bytes=max_bytes)
-    _check_share(price_share)
     path = Path(out)
     if not path.parent.is_dir():
         raise ValueError(f"out is in {str(path.parent)!r}, which is no directory")
     given = journal if isinstance(journal, Journal) else Journal(journal)
     files = Out(path, given, max_requests=max_requests, max_bytes=max_bytes, url=url)
-    sheet = _Sheet(given, files, price_share)
+    sheet = _Sheet(given, files)
     job = _Round(
         "write_batch",
         provider,
@@ -244,13 +241,11 @@ class _Sheet:
     Args:
         journal: The journal.
         out: Where they go.
-        price_share: As in `write_batch`.
     """
 
-    def __init__(self, journal: Journal, out: Out, price_share: float) -> None:
+    def __init__(self, journal: Journal, out: Out) -> None:
         self._journal = journal
         self._out = out
-        self._share = Decimal(str(price_share))
         self._slips: Slips | None = None
 
     @property
@@ -294,7 +289,7 @@ class _Sheet:
         tariff = tariff_of(provider)
         if tariff is not None and tariff.is_ready:
             with contextlib.suppress(NoPriceError):
-                usage["cost"] = str(EXACT.multiply(tariff.at_most(prompt_tokens, most), self._share))
+                usage["cost"] = str(tariff.at_most(prompt_tokens, most))
         suspended = Suspended()
         mark_spent(suspended, LLMResponse("", usage=usage))
         return suspended
@@ -426,7 +421,7 @@ def read_batch(
         JournalError: The journal can't be used.
         OSError: A file can't be read. What was read before is in the journal, and may be read again.
     """
-    _check_share(price_share)
+    checks.between(0.0, 1.0, price_share=price_share)
     given = journal if isinstance(journal, Journal) else None
     slips, opened = _opened(journal)
     intake = _Intake(opened, slips, prices, price_share)
@@ -605,10 +600,6 @@ def _choices(body: bytes) -> int:
         return 1
     found = (an_object(loads(body)) or {}).get("n")
     return found if type(found) is int and found > 1 else 1
-
-
-def _check_share(price_share: float) -> None:
-    checks.between(0.0, 1.0, price_share=price_share)
 
 
 def _check_providers(provider: LLMProvider) -> None:
