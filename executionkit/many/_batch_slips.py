@@ -1,6 +1,7 @@
 """What a journal knows of batches: the requests that wait for a response, and those that failed."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -10,10 +11,11 @@ from executionkit.many._batch_lines import Key, custom_id, failure_from
 
 JOB: Final = b'{"t":"job"'
 FORGOTTEN: Final = "forgotten"
+FAILED: Final = "failed"
+LATE: Final = "late"
 _IDENTITY: Final = ("model", "base_url", "step", "version")
-_FAIL: Final = b'{"t":"fail"'
 _BATCH: Final = b'{"t":"batch"'
-_ANSWERED: Final = re.compile(rb',"batch":"([A-Za-z0-9_-]{1,64})"(?:,"cost":\[[^\[\]]*\])?\}\s*\Z')
+_ANSWERED: Final = re.compile(rb',"batch":"([A-Za-z0-9_-]{1,64})","cost":\[[^\[\]]*\]\}\s*\Z')
 _TAIL: Final = 240
 
 ATTEMPTS: Final = 4
@@ -77,7 +79,7 @@ class Slips:
             elif line.startswith(_BATCH):
                 self._noted(_parsed(line))
             elif (found := _ANSWERED.search(line, max(0, len(line) - _TAIL))) is not None:
-                self.close(found[1].decode(), _parsed(line) if line.startswith(_FAIL) else None)
+                self.close(found[1].decode())
 
     def _begun(self, job: dict[str, Any]) -> None:
         self._is_ours = a_text(job.get("version")) == self._version
@@ -87,11 +89,11 @@ class Slips:
 
     def _noted(self, line: dict[str, Any]) -> None:
         name = a_text(line.get("id"))
-        if "end" in line:
-            if line["end"] == FORGOTTEN and name in self.waiting:
+        if (end := line.get("end")) is not None:
+            if end == FORGOTTEN and name in self.waiting:
                 self.forgotten[name] = self.waiting.pop(name)
-            else:
-                self.close(name)
+            elif end != FORGOTTEN:
+                self.close(name, line if end == FAILED else None)
             return
         n, choices = line.get("n"), line.get("choices", 1)
         if name and type(n) is int and type(choices) is int:
@@ -134,9 +136,11 @@ def written_line(name: str, slip: Slip) -> dict[str, object]:
     return facts | {"model": slip.model} | ({"choices": slip.choices} if slip.choices > 1 else {})
 
 
-def given_up_line(name: str, why: str) -> dict[str, object]:
-    """The line of a journal by which a request waits no longer, though nothing came of it."""
-    return {"t": "batch", "id": name, "end": why}
+def ended_line(
+    name: str, slip: Slip, end: str, facts: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """The line of a journal by which a request waits no longer, though no reply is kept."""
+    return {"t": "batch", "row": slip.key.row, "id": name, "end": end} | dict(facts or {})
 
 
 def last_version(path: Path) -> str:

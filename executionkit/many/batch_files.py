@@ -25,7 +25,14 @@ from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.engine.tariff import NoPriceError, Tariff, tariff_of
 from executionkit.engine.watch import where
-from executionkit.errors import BudgetExhaustedError, JournalError, LLMError, PermanentError, mark_spent
+from executionkit.errors import (
+    BudgetExhaustedError,
+    JournalError,
+    LLMError,
+    PermanentError,
+    mark_spent,
+    spent_of,
+)
 from executionkit.many._batch_lines import (
     URL,
     Key,
@@ -36,7 +43,7 @@ from executionkit.many._batch_lines import (
     response_lines,
 )
 from executionkit.many._batch_out import BatchFile, Out
-from executionkit.many._batch_slips import FORGOTTEN, Slip, Slips, given_up_line, last_version
+from executionkit.many._batch_slips import FAILED, FORGOTTEN, LATE, Slip, Slips, ended_line, last_version
 from executionkit.many._calls import JournalRelay
 from executionkit.many._format import quoted, request_digest
 from executionkit.many._job import Job, Step
@@ -460,7 +467,7 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
             there = sorted({slip.file for slip in slips.waiting.values()})
             raise ValueError(f"no request of {name!r} waits; those that do are in {there}")
         for each in chosen:
-            opened.append(given_up_line(each, FORGOTTEN))
+            opened.append(ended_line(each, slips.waiting[each], FORGOTTEN))
         opened.flush()
         return len(chosen)
     finally:
@@ -516,44 +523,34 @@ class _Intake:
             self._counts["repeated" if line.name in self._slips.ended else "unknown"] += 1
             return
         outcome = line.outcome(source="the batch", model=slip.model, choices=slip.choices)
+        name, key, row = line.name, slip.key, quoted(slip.key.row)
         if isinstance(outcome, NotRun):
-            self._journal.append(given_up_line(line.name, outcome.code))
-            self._slips.close(line.name)
+            self._end(name, slip, outcome.code)
             self._counts["not_run"] += 1
             return
-        key, row = slip.key, quoted(slip.key.row)
         self._journal.write_sent(row, key.request, key.n, (0, 0))
         if isinstance(outcome, LLMError):
-            facts = failure_facts(outcome)
-            self._failed(line.name, key, outcome, {name: facts.get(name) for name in ("code", "message")})
-            self._slips.close(line.name, facts)
+            found = spent_of(outcome)
+            spent = None if found is None else TokenUsage(found.input_tokens, found.output_tokens)
+            self._journal.write_failure(row, key.request, key.n, outcome, spent, dispatched=True)
+            self._end(name, slip, FAILED, failure_facts(outcome))
             self._counts["failed"] += 1
             return
         reply, usd = self._priced(outcome, slip.model)
-        cost = TokenUsage(reply.input_tokens, reply.output_tokens, 1, usd=usd)
+        spent = TokenUsage(reply.input_tokens, reply.output_tokens, usd=usd)
         if self._is_late(key):
-            self._failed(line.name, key, _TooLate(), {}, replace(cost, llm_calls=0))
+            self._journal.write_failure(row, key.request, key.n, _TooLate(), spent, dispatched=True)
+            self._end(name, slip, LATE)
             self._counts["late"] += 1
         else:
-            self._journal.write_reply(row, key.request, key.n, reply, usd, rest={"batch": line.name})
+            self._journal.write_reply(row, key.request, key.n, reply, usd, rest={"batch": name})
+            self._slips.close(name)
             self._counts["replies"] += 1
-        self._slips.close(line.name)
-        self._cost += cost
+        self._cost += replace(spent, llm_calls=1)
 
-    def _failed(
-        self,
-        name: str,
-        key: Key,
-        failure: Exception,
-        rest: Mapping[str, object],
-        spent: TokenUsage | None = None,
-    ) -> None:
-        # The id at the end, where it is looked for.
-        self._journal.write_failure(
-            *(quoted(key.row), key.request, key.n, failure, spent),
-            dispatched=True,
-            rest={**{name: value for name, value in rest.items() if value is not None}, "batch": name},
-        )
+    def _end(self, name: str, slip: Slip, end: str, facts: Mapping[str, object] | None = None) -> None:
+        self._journal.append(ended_line(name, slip, end, facts))
+        self._slips.close(name)
 
     def _is_late(self, key: Key) -> bool:
         """Whether the request has been answered in another way, or its row is done."""

@@ -468,6 +468,9 @@ async def test_a_request_that_failed_for_the_time_being_is_written_again(
             written = await desk.write()
             assert (written.requests, written.failed) == (3, 0)
             read_batch(desk.journal, desk.run(written))
+            with Journal(desk.journal) as journal:
+                journal.reopen()
+                journal.compact()
         last = await desk.write()
         assert (last.requests, last.done, last.failed) == ((0, 0, 1) if status == 500 else (0, 1, 0))
         assert last.is_complete
