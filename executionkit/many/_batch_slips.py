@@ -132,7 +132,14 @@ class Slips:
 def written_line(name: str, slip: Slip) -> dict[str, object]:
     """The line of a journal by which a request is known to wait."""
     row, request, n = slip.key
-    facts = {"t": "batch", "row": row, "req": request, "n": n, "id": name, "file": slip.file}
+    facts: dict[str, object] = {
+        "t": "batch",
+        "row": row,
+        "req": request,
+        "n": n,
+        "id": name,
+        "file": slip.file,
+    }
     return facts | {"model": slip.model} | ({"choices": slip.choices} if slip.choices > 1 else {})
 
 

@@ -506,7 +506,7 @@ class _Intake:
     def __init__(self, journal: Journal, slips: Slips, prices: Prices | None, price_share: float) -> None:
         self._journal = journal
         self._slips = slips
-        self._prices = prices
+        self._prices: Prices | None = prices
         self._share = Decimal(str(price_share))
         self._tariffs: dict[str, Tariff | None] = {}
         self._counts: Counter[str] = Counter()

@@ -150,7 +150,10 @@ async def refined(provider: LLMProvider, row: str) -> Any:
 
 
 async def piped(provider: LLMProvider, row: str) -> Any:
-    return await pipe(provider, row, vote, lambda run, prompt, **_: best(run, f"{row}: {prompt}"))
+    async def best_for_row(run: LLMProvider, prompt: str, **_: Any) -> Any:
+        return await best(run, f"{row}: {prompt}")
+
+    return await pipe(provider, row, vote, best_for_row)
 
 
 async def grouped(provider: LLMProvider, row: str) -> Any:
@@ -164,7 +167,7 @@ async def mended(provider: LLMProvider, row: str) -> Any:
     return await structured(provider, f"as json: {row}", dict[str, int], schema_mode="none")
 
 
-async def tools_in_turn(provider: LLMProvider, row: str) -> Any:
+async def tools_in_turn(provider: Any, row: str) -> Any:
     async def look_up(name: str) -> str:
         """Look a name up."""
         RUN.append(name)
@@ -259,8 +262,8 @@ class Desk:
         return await consensus(provider, row, num_samples=3)
 
     async def write(self, **options: Any) -> BatchWritten:
-        options = {"journal": self.journal, "out": self.folder / "q.jsonl", "id": str} | options
-        return await write_batch(self.provider, self.rows, self.step, **options)
+        keywords: dict[str, Any] = {"journal": self.journal, "out": self.folder / "q.jsonl", "id": str}
+        return await write_batch(self.provider, self.rows, self.step, **keywords | options)
 
     def run(self, written: BatchWritten, **options: Any) -> list[Path]:
         """Have a service answer; returns its output."""
@@ -330,7 +333,7 @@ async def test_a_judge_of_another_model_has_a_file_of_its_own(desk: Desk) -> Non
     desk.endpoint = LocalEndpoint(lambda request: "Score: 7" if request.model == "judge" else request.prompt)
     with desk.endpoint:
         judge = Provider(desk.endpoint.base_url, "judge")
-        desk.step = judged  # type: ignore[method-assign, assignment]
+        desk.step = judged  # type: ignore[method-assign]
         rounds = [file for _ in range(2) for file in await _round(desk)]
         assert [(file.model, file.requests) for file in rounds] == [("m", 4), ("judge", 4)]
         assert (await desk.write()).is_complete
@@ -585,7 +588,7 @@ async def test_a_provider_that_can_t_say_its_body_is_refused(desk: Desk) -> None
     async def judged(provider: LLMProvider, row: str) -> Any:
         return await best_of_n(provider, row, evaluator=Rubric("Good?", judge=judge), num_samples=1)
 
-    desk.rows, desk.step = ["a"], judged  # type: ignore[method-assign, assignment]
+    desk.rows, desk.step = ["a"], judged  # type: ignore[method-assign]
     await _round(desk)
     with pytest.raises(PermanentError, match="MockProvider can't say what it would send"):
         await desk.write()
