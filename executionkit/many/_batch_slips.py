@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from executionkit._json import a_text, an_object, loads
-from executionkit.errors import LLMError, RateLimitError
+from executionkit.errors import LLMError, PermanentError, RateLimitError
 from executionkit.many._batch_lines import Key, custom_id, failure_from
 
 JOB: Final = b'{"t":"job"'
@@ -125,8 +125,13 @@ class Slips:
         failures = self._failed.get(name)
         if not failures or a_text(failures[-1].get("error")) == RateLimitError.__name__:
             return None
-        is_final = a_text(failures[-1].get("error")) == "PermanentError"
-        return failure_from(failures[-1]) if is_final or len(failures) >= ATTEMPTS else None
+        if a_text(failures[-1].get("error")) == PermanentError.__name__:
+            return failure_from(failures[-1])
+        if len(failures) < ATTEMPTS:
+            return None
+        # A permanent one: the retries of a pattern would meet the same, and wait for it.
+        again = failures[-1] | {"error": PermanentError.__name__}
+        return failure_from(again | {"message": f"{again.get('message')} (in {len(failures)} batches)"})
 
 
 def written_line(name: str, slip: Slip) -> dict[str, object]:

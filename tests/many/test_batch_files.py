@@ -476,6 +476,9 @@ async def test_a_request_that_failed_for_the_time_being_is_written_again(
                 journal.compact()
         last = await desk.write()
         assert (last.requests, last.done, last.failed) == ((0, 0, 1) if status == 500 else (0, 1, 0))
+        with Journal(desk.journal) as journal:
+            (outcome,) = journal.rows()
+        assert outcome.error is None or outcome.error.endswith("Simulated failure 500. (in 4 batches)")
         assert last.is_complete
 
 
