@@ -379,7 +379,8 @@ class Journal:
             most: The most tokens that its prompt and its reply are expected to have.
         """
         self._append(f'{{"t":"sent","row":{row},"req":"{request}","n":{n},"most":[{most[0]},{most[1]}]}}\n')
-        self._loaded.since.sent += 1
+        with self._lock:
+            self._loaded.since.sent += 1
 
     def append(self, line: Mapping[str, object]) -> None:
         """Write a line of another kind, which readers that don't know it pass over.
@@ -674,7 +675,7 @@ def _parquet_writer() -> Callable[[dict[str, list[Any]], str], object]:
         return _by_polars(import_module("polars"))
     with suppress(ImportError):
         return _by_pyarrow(import_module("pyarrow"), import_module("pyarrow.parquet"))
-    raise ImportError('to_parquet needs polars or pyarrow: pip install "polars>=1"')
+    raise ImportError("to_parquet needs polars or pyarrow: pip install polars")
 
 
 def _by_polars(polars: Any) -> Callable[[dict[str, list[Any]], str], object]:
@@ -722,7 +723,14 @@ class _RowMemory:
 
     def __init__(self, journal: Journal, row: str) -> None:
         self._journal = journal
-        self._tools: Scope[Kept] = Scope(journal, row, lambda: journal.observations_of(row))
+        self._row = row
+        self._scope: Scope[Kept] | None = None
+
+    @property
+    def _tools(self) -> Scope[Kept]:
+        if self._scope is None:  # of most rows, no tool is run
+            self._scope = Scope(self._journal, self._row, lambda: self._journal.observations_of(self._row))
+        return self._scope
 
     def recall(self, call: ToolCall) -> Observed | None:
         """What came of the call before."""
