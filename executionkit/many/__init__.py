@@ -5,8 +5,9 @@ from executionkit.many._batch_out import BatchFile
 from executionkit.many._cache import Cache
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._governor import Governor
-from executionkit.many._journal import Journal, Outcome, Spent, row_scope
+from executionkit.many._journal import Journal, Spent
 from executionkit.many._limits import RateLimits
+from executionkit.many._outcome import Outcome
 from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._run import iter_many, run_many, run_many_sync
@@ -40,7 +41,6 @@ __all__ = [
     "forget_batch",
     "iter_many",
     "read_batch",
-    "row_scope",
     "run_many",
     "run_many_sync",
     "write_batch",
