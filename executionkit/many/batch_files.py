@@ -74,7 +74,6 @@ class BatchWritten(Brief):
         files: The new files. Each is to be given to the batch service once.
         requests: How many requests they have in all.
         waiting: How many requests of earlier files have no response yet. They were not written again.
-        rows: How many rows were looked at, `done + failed + open`.
         done: How many rows have a value.
         failed: How many rows failed.
         open: How many rows need responses that are not there.
@@ -89,7 +88,7 @@ class BatchWritten(Brief):
 
     @property
     def rows(self) -> int:
-        """How many rows were looked at."""
+        """How many rows were looked at: `done + failed + open`."""
         return self.done + self.failed + self.open
 
     @property
@@ -181,6 +180,31 @@ async def write_batch(
 
     No file is overwritten. Where `out` is there, or is full, and for each further model, the next free name
     is taken: `requests-2.jsonl`.
+
+    Example:
+        ```python
+        from pathlib import Path
+        from tempfile import TemporaryDirectory
+
+        from executionkit import Provider, consensus
+        from executionkit.many import write_batch
+
+
+        async def label(provider, review):
+            return await consensus(provider, f"Good or bad? {review}", num_samples=5)
+
+
+        provider = Provider("http://localhost:8000/v1", "my-model")
+        with TemporaryDirectory() as folder:
+            written = await write_batch(
+                provider,
+                ["I love it!", "Broke at once."],
+                label,
+                journal=Path(folder, "labels.jsonl"),
+                out=Path(folder, "requests.jsonl"),
+            )
+            assert (written.requests, written.open) == (10, 2)
+        ```
 
     Args:
         provider: The model's provider: a `Provider`, or another one that has its method `body_of`.
@@ -417,6 +441,30 @@ def read_batch(
     other journals, and lines that were cut off, are counted and passed over. A line is read as `Provider`
     reads a reply.
 
+    Example:
+        ```python
+        from pathlib import Path
+        from tempfile import TemporaryDirectory
+
+        from executionkit import Provider, consensus
+        from executionkit.many import read_batch, write_batch
+        from executionkit.testing import LocalEndpoint, run_batch
+
+
+        async def label(provider, review):
+            return await consensus(provider, f"Good or bad? {review}", num_samples=5)
+
+
+        with TemporaryDirectory() as folder, LocalEndpoint(["good"]) as endpoint:
+            provider = Provider(endpoint.base_url, "my-model")
+            journal, out = Path(folder, "labels.jsonl"), Path(folder, "requests.jsonl")
+            await write_batch(provider, ["I love it!"], label, journal=journal, out=out)
+            # In your program: give the file to the service, and fetch its output.
+            run_batch(endpoint.base_url, out, Path(folder, "responses.jsonl"))
+            read = read_batch(journal, Path(folder, "responses.jsonl"))
+            assert (read.replies, read.waiting) == (5, 0)
+        ```
+
     Args:
         journal: The journal that `write_batch` had, or its path. Nobody else may be writing it.
         responses: The path of the output; or an iterable of paths; or one of lines, such as
@@ -449,6 +497,21 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
 
     Only do so when the service will not answer them any more: what it does answer is paid for. A response
     that comes all the same can still be read.
+
+    Example:
+        ```python
+        from pathlib import Path
+        from tempfile import TemporaryDirectory
+
+        from executionkit import Provider, consensus
+        from executionkit.many import forget_batch, write_batch
+
+        provider = Provider("http://localhost:8000/v1", "my-model")
+        with TemporaryDirectory() as folder:
+            journal, out = Path(folder, "labels.jsonl"), Path(folder, "requests.jsonl")
+            await write_batch(provider, ["Hello"], consensus, journal=journal, out=out)
+            assert forget_batch(journal, out) == 5
+        ```
 
     Args:
         journal: The journal, or its path. Nobody else may be writing it.
