@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from executionkit._cli import once, pages
+from executionkit._cli import export, job, once, pages, status
 from executionkit._cli.options import Parser, UsageError
 from executionkit._cli.terminal import give_up_stdout, note, prepare
 from executionkit._version import __version__
@@ -65,8 +65,8 @@ def _parser(given: Sequence[str]) -> Parser:
     parser.add_argument("--version", action="version", version=TITLE)
     parser.set_defaults(parser=parser)
     commands: Any = parser.add_subparsers(dest="command", metavar="COMMAND")
-    once.add(commands)
-    pages.add(commands)
+    for module in (once, job, status, export, pages):
+        module.add(commands)
     for command in commands.choices.values():
         command.add_argument(
             "--debug",

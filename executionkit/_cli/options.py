@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, Union, get_args, get_origin
 
 from executionkit._cli.terminal import is_terminal
 from executionkit._text import shorten
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from executionkit import Provider, RetryConfig, TokenUsage
 
 STDIN: Final = "-"
+
+
+class Arguments(Protocol):
+    """Where an argument is added: a parser, or a group of one."""
+
+    def add_argument(self, *names: str, **settings: Any) -> object:
+        """Add it."""
+        ...
 
 
 class UsageError(Exception):
@@ -89,7 +97,7 @@ def add_ceilings(parser: ArgumentParser, whole: str) -> None:
     group.add_argument("--max-usd", metavar="DOLLARS", help="needs --prices")
 
 
-def add_settings(parser: ArgumentParser) -> None:
+def add_settings(parser: "Arguments") -> None:
     """Add `--set`."""
     parser.add_argument(
         "--set",
@@ -181,7 +189,7 @@ def schema_of(text: str) -> dict[str, Any]:
     """The JSON Schema of a file, or of a text that begins with a brace."""
     name = "--schema"
     if not text.lstrip().startswith("{"):
-        name, text = text, _file(text)
+        name, text = text, text_of(text)
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -191,7 +199,8 @@ def schema_of(text: str) -> dict[str, Any]:
     return schema
 
 
-def _file(name: str) -> str:
+def text_of(name: str) -> str:
+    """The text of a file."""
     try:
         return Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
