@@ -1,10 +1,7 @@
 """The command `export`: the outcomes in a journal as a file of JSON Lines, CSV or Parquet."""
 
-import csv
 import json
 import os
-import sys
-import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -90,6 +87,8 @@ def export(journal: str, out: str, *, for_spreadsheets: bool = False) -> None:
 @contextmanager
 def _replaced(out: str) -> Iterator[str]:
     """A file to write to, which takes the place of `out` at the end."""
+    import tempfile  # not at the top: `--help` has no use for it
+
     target = Path(out).absolute()
     descriptor, path = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
     os.close(descriptor)
@@ -121,6 +120,8 @@ def _write_jsonl(file: TextIO, records: Iterable[dict[str, Any]], _: bool) -> in
 
 
 def _write_csv(file: TextIO, records: Iterable[dict[str, Any]], for_spreadsheets: bool) -> int:  # noqa: FBT001
+    import csv
+
     if for_spreadsheets:
         file.write("\ufeff")
     writer = csv.writer(file)

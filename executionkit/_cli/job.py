@@ -1,6 +1,5 @@
 """The command `run`: a pattern over every row of a table."""
 
-import asyncio
 import json
 import sys
 from argparse import Namespace
@@ -11,13 +10,12 @@ from executionkit._cli import options as shared
 from executionkit._cli.export import check_out, export
 from executionkit._cli.options import UsageError
 from executionkit._cli.steps import add_step, step_of
-from executionkit._cli.stopping import Stopping
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
-from executionkit._json import as_dicts
 
 if TYPE_CHECKING:
     from executionkit import ExecutionKitError
+    from executionkit._cli.stopping import Stopping
     from executionkit.many import Journal, ManyResult, RowResult
 
 _MOST_FAILURES: Final = 5
@@ -67,7 +65,10 @@ def add(commands: Any) -> None:
 
 
 def _run(options: Namespace) -> int:
+    import asyncio  # not at the top: it is most of what `--help` would cost
+
     from executionkit import BudgetExhaustedError, ExecutionKitError, LLMError
+    from executionkit._cli.stopping import Stopping
     from executionkit.errors import JournalError
     from executionkit.many import run_many
 
@@ -152,6 +153,8 @@ def _failures(text: str | None) -> int | float | None:
 
 
 def _print(result: "RowResult[Any]") -> None:
+    from executionkit._json import as_dicts
+
     found = {"id": result.id, "value": as_dicts(result.value), "error": result.error}
     answer(json.dumps(found, ensure_ascii=False, default=str))
     sys.stdout.flush()
@@ -175,7 +178,7 @@ def _failed(options: Namespace, error: "ExecutionKitError", advice: str, status:
     return status
 
 
-def _ended(options: Namespace, result: "ManyResult", stopping: Stopping) -> int:
+def _ended(options: Namespace, result: "ManyResult", stopping: "Stopping") -> int:
     for failure in result.failures[:_MOST_FAILURES]:
         note(f"row {failure.index}, id {failure.id!r}: {failure.error}")
     if result.failed > _MOST_FAILURES:

@@ -1,6 +1,5 @@
 """The commands for one prompt: `ask`, `consensus`, `structured`."""
 
-import asyncio
 import json
 import sys
 import time
@@ -78,6 +77,8 @@ def _command(commands: Any, name: str, summary: str, about: str, work: Callable[
 
 
 def _run(options: Namespace, prepared: Callable[[Namespace, str], Work]) -> int:
+    import asyncio  # not at the top: it is most of what `--help` would cost
+
     from executionkit import BudgetExhaustedError, ConsensusFailedError, ExecutionKitError, Kit
 
     work = prepared(options, shared.prompt_of(options))

@@ -1,7 +1,5 @@
 """The step of a job: a pattern over a prompt with fields, or a function of the user's."""
 
-import asyncio
-import importlib
 import json
 import os
 import sys
@@ -9,12 +7,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from executionkit._cli import options as shared
 from executionkit._cli.options import UsageError
-from executionkit.many._template import Template
 
 PATTERNS: Final = ("ask", "consensus", "structured", "refine")
 
@@ -58,6 +54,10 @@ def step_of(options: Namespace) -> Step:
             if getattr(options, name):
                 raise UsageError(f"--step and --{name.replace('_', '-')} exclude each other")
         return Step(_imported(options.step), lambda row: None)
+    from hashlib import blake2b
+
+    from executionkit.many._template import Template
+
     template = Template(_prompt(options))
     pattern = options.pattern or "ask"
     for name, owner in (("key", "consensus"), ("schema", "structured")):
@@ -128,6 +128,8 @@ class _Rehearsal:
 
 def _rehearse(ask: Asking) -> None:
     """Let the pattern check its keywords, which it does before its first call."""
+    import asyncio
+
     try:
         asyncio.run(ask(_Rehearsal(), "?"))
     except _Reached:
@@ -160,6 +162,8 @@ async def ask_once(
 
 
 def _imported(name: str) -> StepFunction:
+    import importlib
+
     module, colon, attribute = name.partition(":")
     if not colon or not module or not attribute:
         raise UsageError(f"--step must be MODULE:NAME, got {name!r}")

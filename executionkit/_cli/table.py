@@ -1,22 +1,16 @@
 """The input of a job: opened by its suffix, and looked through before the first call."""
 
 import sys
-import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from executionkit._cli.options import STDIN, UsageError
 from executionkit._cli.terminal import note
-from executionkit.many._tables import (
-    Rows,
-    csv_rows,
-    jsonl_rows,
-    read_csv,
-    read_jsonl,
-    read_parquet,
-)
+
+if TYPE_CHECKING:
+    from executionkit.many import Rows
 
 _MOST_NOTES: Final = 5
 _SUFFIXES: Final = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -100,7 +94,9 @@ def _pass_over(_: ValueError) -> None:
     """They were told of already, when the input was looked through."""
 
 
-def _opened(options: Namespace, on_bad: Callable[[ValueError], object]) -> Rows[Any]:
+def _opened(options: Namespace, on_bad: Callable[[ValueError], object]) -> "Rows[Any]":
+    from executionkit.many import read_csv, read_jsonl, read_parquet
+
     path: str = options.rows
     suffix = Path(path).suffix.lower()
     delimiter: str | None = options.delimiter
@@ -122,8 +118,12 @@ def _opened(options: Namespace, on_bad: Callable[[ValueError], object]) -> Rows[
     raise UsageError(f"{path}: the name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
 
 
-def _from_stdin(delimiter: str | None, on_bad: Callable[[ValueError], object]) -> Rows[Any]:
+def _from_stdin(delimiter: str | None, on_bad: Callable[[ValueError], object]) -> "Rows[Any]":
     """Standard input: copied to a file without a name first, because it is read twice."""
+    import tempfile
+
+    from executionkit.many._tables import Rows, csv_rows, jsonl_rows
+
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the rows
     source: BinaryIO = sys.stdin.buffer
     while piece := source.read(1 << 20):

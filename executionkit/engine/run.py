@@ -289,6 +289,10 @@ class Run:
         checks.budget(usage=usage)
         self._meter.extend(usage)
 
+    def has_refused(self, exc: BaseException) -> bool:
+        """Whether a ceiling of this run, or of one around it, has raised the error; not that of one inside."""
+        return any(meter.has_refused(exc) for level in self._levels for meter in level._ledgers)
+
     def is_retryable(self, exc: BaseException) -> bool:
         """Whether this run repeats a call that failed by `exc`."""
         return self._retry.should_retry(exc)

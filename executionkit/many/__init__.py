@@ -1,8 +1,19 @@
-"""Many rows: tables read row by row."""
+"""A step over many rows: with limits, a journal, and a ceiling that holds over all starts."""
 
-from executionkit.many._tables import Rows as Rows
-from executionkit.many._tables import read_csv as read_csv
-from executionkit.many._tables import read_jsonl as read_jsonl
-from executionkit.many._tables import read_parquet as read_parquet
+from executionkit.many._progress import Progress
+from executionkit.many._results import ManyResult, RowResult
+from executionkit.many._run import iter_many, run_many, run_many_sync
+from executionkit.many._tables import Rows, read_csv, read_jsonl, read_parquet
 
-__all__ = ["Rows", "read_csv", "read_jsonl", "read_parquet"]
+__all__ = [
+    "ManyResult",
+    "Progress",
+    "RowResult",
+    "Rows",
+    "iter_many",
+    "read_csv",
+    "read_jsonl",
+    "read_parquet",
+    "run_many",
+    "run_many_sync",
+]
