@@ -92,6 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kit": CORE | {"patterns", "compose", "conversation"},
     "sync": CORE | {"_blocking", "patterns", "compose"},
     "mcp": CORE | {"parts"},
+    "many": CORE | {"_version", "patterns._turn"},
     "progress": VALUES | {"_checks", "_dollars"},
     "run_log": VALUES | {"observe", "_version"},
     "_screen": set(),
