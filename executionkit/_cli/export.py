@@ -1,10 +1,12 @@
 """The command `export`: the outcomes in a journal as a file of JSON Lines, CSV or Parquet."""
 
+import importlib.util
 import json
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -21,7 +23,19 @@ written as JSON. Texts are written as they are: with --for-spreadsheets, a CSV f
 mark, and a text that a spreadsheet would take for a formula has an apostrophe before it.
 """
 
-_COLUMNS: Final = ("id", "index", "value", "score", "error", "input_tokens", "output_tokens", "llm_calls", "usd")
+_COLUMNS: Final = {
+    "id": str,
+    "index": int,
+    "value": str,
+    "score": float,
+    "error": str,
+    "input_tokens": int,
+    "output_tokens": int,
+    "llm_calls": int,
+    "usd": float,
+}
+"""The columns, and their types in Parquet."""
+_BATCH: Final = 10_000
 _SUFFIXES: Final = (".jsonl", ".csv", ".parquet")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -34,7 +48,6 @@ def add(commands: Any) -> None:
         "out", metavar="OUT", help="a .jsonl, .csv or .parquet file; - for JSON Lines on standard output"
     )
     parser.add_argument("--for-spreadsheets", action="store_true", help="CSV for Excel and the like")
-    parser.add_argument("--job-version", metavar="TEXT", help="the rows of this version; default: the last one")
     parser.set_defaults(run=_run, parser=parser)
 
 
@@ -71,8 +84,7 @@ def export(journal: str, out: str, *, for_spreadsheets: bool = False) -> None:
             return
         with _replaced(out) as path:
             if out.lower().endswith(".parquet"):
-                source.to_parquet(path)
-                rows = -1
+                rows = _write_parquet(path, _records(source))
             else:
                 write = _write_csv if out.lower().endswith(".csv") else _write_jsonl
                 with open(path, "w", encoding="utf-8", newline="") as file:
@@ -81,7 +93,7 @@ def export(journal: str, out: str, *, for_spreadsheets: bool = False) -> None:
         raise UsageError(str(error)) from error
     except ImportError as error:
         raise UsageError(str(error)) from error
-    note(f"wrote {out}" if rows < 0 else f"wrote {out}: {rows:,} rows")
+    note(f"wrote {out}: {rows:,} rows")
 
 
 @contextmanager
@@ -134,7 +146,52 @@ def _write_csv(file: TextIO, records: Iterable[dict[str, Any]], for_spreadsheets
 
 
 def _cell(value: Any) -> Any:
-    return value if value is None or isinstance(value, (str, int, float)) and not isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
+    is_plain = value is None or isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    return value if is_plain else json.dumps(value, ensure_ascii=False)
+
+
+def _write_parquet(path: str, records: Iterable[dict[str, Any]]) -> int:
+    """Write a Parquet file, with pyarrow or polars, whichever is installed."""
+    if importlib.util.find_spec("pyarrow") is not None:
+        return _by_pyarrow(path, _batches(records))
+    if importlib.util.find_spec("polars") is not None:
+        return _by_polars(path, _batches(records))
+    raise ImportError("Parquet files need polars or pyarrow: pip install polars")
+
+
+def _batches(records: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    waiting = iter(records)
+    while batch := list(islice(waiting, _BATCH)):
+        for record in batch:
+            value = record["value"]
+            record["value"] = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            record["usd"] = None if record["usd"] is None else float(record["usd"])
+        yield batch
+
+
+def _by_pyarrow(path: str, batches: Iterable[list[dict[str, Any]]]) -> int:
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in _COLUMNS.items()])
+    rows = 0
+    with parquet.ParquetWriter(path, schema) as writer:
+        for batch in batches:
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+            rows += len(batch)
+    return rows
+
+
+def _by_polars(path: str, batches: Iterable[list[dict[str, Any]]]) -> int:
+    import polars
+
+    kinds = {str: polars.String(), int: polars.Int64(), float: polars.Float64()}
+    schema = {name: kinds[kind] for name, kind in _COLUMNS.items()}
+    frames = [polars.DataFrame(batch, schema=schema) for batch in batches]
+    table = polars.concat(frames) if frames else polars.DataFrame(schema=schema)
+    table.write_parquet(path)
+    return table.height
 
 
 def _harmless(value: Any) -> Any:

@@ -96,9 +96,9 @@ def _run(options: Namespace) -> int:
         except JournalError as error:
             return _failed(options, error, "", 2)
         except BudgetExhaustedError as error:
-            return _failed(options, error, f"raise the ceiling: {_goes_on(options)}", 3)
+            return _failed(options, error, f"with a higher ceiling, {_goes_on(options)}", 3)
         except LLMError as error:
-            return _failed(options, error, f"mend the account or the endpoint: {_goes_on(options)}", 3)
+            return _failed(options, error, f"when that is mended, {_goes_on(options)}", 3)
         except ExecutionKitError as error:
             return _failed(options, error, _goes_on(options), 1)
     if options.out is not None:
@@ -179,10 +179,11 @@ def _failed(options: Namespace, error: "ExecutionKitError", advice: str, status:
 
 
 def _ended(options: Namespace, result: "ManyResult", stopping: "Stopping") -> int:
-    for failure in result.failures[:_MOST_FAILURES]:
-        note(f"row {failure.index}, id {failure.id!r}: {failure.error}")
-    if result.failed > _MOST_FAILURES:
-        note(f"and {result.failed - _MOST_FAILURES:,} more rows failed")
+    if options.journal is not None:  # elsewhere all of them stand on stdout
+        for failure in result.failures[:_MOST_FAILURES]:
+            note(f"row {failure.index}, id {failure.id!r}: {failure.error}")
+        if result.failed > _MOST_FAILURES:
+            note(f"and {result.failed - _MOST_FAILURES:,} more rows failed")
     if not options.quiet:
         note(str(result))
     if stopping.received is not None:

@@ -66,21 +66,23 @@ def _time_of(line: bytes) -> float | None:
 def _run(options: Namespace) -> int:
     from executionkit.errors import JournalError
     from executionkit.many import Journal
+    from executionkit.many._load import load
 
     if not os.path.exists(options.journal):
         raise UsageError(f"{options.journal}: there is no such journal")
+    kinds: Counter[str] = Counter()
+    done = 0
     try:
-        journal = Journal(options.journal)
-        kinds: Counter[str] = Counter()
-        done = 0
-        for outcome in journal.rows():
+        with open(options.journal, "rb") as file:
+            found = load(file, options.journal, None)
+        for outcome in Journal(options.journal).rows():
             if outcome.error is None:
                 done += 1
             else:
                 kinds[outcome.error.partition(":")[0]] += 1
-        usage, unknown = journal.usage, journal.unknown_calls
     except JournalError as error:
         raise UsageError(str(error)) from error
+    usage, unknown = found.since.usage, found.since.unknown
     rate = _Rate(options.journal)
     failed = kinds.total()
     left = None if options.total is None else max(0, options.total - done - failed)

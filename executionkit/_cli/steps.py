@@ -176,6 +176,6 @@ def _imported(name: str) -> StepFunction:
     except (ImportError, AttributeError) as error:
         raise UsageError(f"--step {name}: {error}") from error
     if not callable(found):
-        raise UsageError(f"--step {name}: it is a {type(found).__name__}, and can't be called")
+        raise UsageError(f"--step {name}: its type is {type(found).__name__}, which can't be called")
     step: StepFunction = found
     return step

@@ -67,13 +67,13 @@ class Input(Iterable[Any]):
         return self._count
 
     def __iter__(self) -> Iterator[Any]:
-        for number, row in enumerate(self._rows, 1):
+        for place, row in self._rows.with_places():
             try:
                 if self._id is not None and not (isinstance(row, Mapping) and self._id in row):
                     raise ValueError(f"no field {self._id!r}, which --id names")
                 self._check(row)
             except ValueError as error:
-                bad = ValueError(f"{self._rows.name}, row {number}: {error}")
+                bad = ValueError(f"{self._rows.name}, {place}: {error}")
                 if self._on_bad is None:
                     raise bad from error
                 self._on_bad(bad)
@@ -129,7 +129,7 @@ def _from_stdin(delimiter: str | None, on_bad: Callable[[ValueError], object]) -
     while piece := source.read(1 << 20):
         spool.write(piece)
 
-    def rows() -> Iterator[Any]:
+    def rows() -> Iterator[tuple[str, Any]]:
         spool.seek(0)
         name = "standard input"
         return jsonl_rows(spool, name, on_bad) if delimiter is None else csv_rows(spool, name, delimiter, on_bad)

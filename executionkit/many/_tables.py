@@ -29,11 +29,15 @@ class Rows(Iterable[Row_co], Generic[Row_co]):
         name: The file's name, as messages have it.
     """
 
-    def __init__(self, name: str, read: Callable[[], Iterator[Row_co]]) -> None:
+    def __init__(self, name: str, read: Callable[[], Iterator[tuple[str, Row_co]]]) -> None:
         self.name = name
         self._read = read
 
     def __iter__(self) -> Iterator[Row_co]:
+        return (row for _, row in self._read())
+
+    def with_places(self) -> Iterator[tuple[str, Row_co]]:
+        """The rows, each with its place for messages: "line 3"."""
         return self._read()
 
     def __repr__(self) -> str:
@@ -128,12 +132,14 @@ def read_parquet(path: Path, *, columns: Sequence[str] | None = None) -> Rows[di
     batches = _parquet_reader()
     wanted = None if columns is None else list(columns)
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[tuple[str, dict[str, Any]]]:
+        number = 0
         with open(path, "rb"):  # a missing file is an OSError, whichever package reads it
             pass
         try:
             for batch in batches(os.fspath(path), wanted):
-                yield from batch
+                for number, row in enumerate(batch, number + 1):
+                    yield f"row {number}", row
         except OSError:
             raise
         except _NoColumn as exc:
@@ -144,8 +150,8 @@ def read_parquet(path: Path, *, columns: Sequence[str] | None = None) -> Rows[di
     return Rows(name, rows)
 
 
-def jsonl_rows(file: Iterable[bytes], name: str, on_bad: OnBad | None) -> Iterator[Any]:
-    """The rows of JSON Lines, from lines of bytes."""
+def jsonl_rows(file: Iterable[bytes], name: str, on_bad: OnBad | None) -> Iterator[tuple[str, Any]]:
+    """The rows of JSON Lines, and their places, from lines of bytes."""
     for number, raw in enumerate(file, 1):
         line = raw.removeprefix(_BOM) if number == 1 else raw
         if not line.strip():
@@ -155,13 +161,13 @@ def jsonl_rows(file: Iterable[bytes], name: str, on_bad: OnBad | None) -> Iterat
         except (ValueError, RecursionError) as exc:
             _report(f"{name}, line {number}: {_why_no_json(exc, line)}", on_bad, exc)
         else:
-            yield row
+            yield f"line {number}", row
 
 
 def csv_rows(
     file: Iterable[bytes], name: str, delimiter: str, on_bad: OnBad | None
-) -> Iterator[dict[str, str]]:
-    """The rows of CSV, from lines of bytes."""
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of CSV, and their places, from lines of bytes."""
     lines = _Lines(file)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
@@ -173,7 +179,8 @@ def csv_rows(
         try:
             cells = _next_of(reader)
             if cells and len(cells) != len(names):
-                raise ValueError(f"{len(cells)} cell{'s'[: len(cells) > 1]} where line 1 names {len(names)} columns")
+                cell = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+                raise ValueError(f"{cell} where line 1 names {len(names)} columns")
         except (ValueError, csv.Error) as exc:
             reader = csv.reader(lines, delimiter=delimiter, strict=True)  # the old one is amid a cell
             _report(f"{name}, line {first}: {_why_no_cells(exc)}", on_bad, exc)
@@ -181,7 +188,7 @@ def csv_rows(
         if cells is None:
             return
         if cells:
-            yield dict(zip(names, cells, strict=True))
+            yield f"line {first}", dict(zip(names, cells, strict=True))
 
 
 class _Lines(Iterator[str]):
@@ -254,7 +261,9 @@ def _report(message: str, on_bad: OnBad | None, cause: Exception) -> None:
     on_bad(error)
 
 
-def _opened(path: Path, read: Callable[[BinaryIO], Iterator[Row_co]]) -> Iterator[Row_co]:
+def _opened(
+    path: Path, read: Callable[[BinaryIO], Iterator[tuple[str, Row_co]]]
+) -> Iterator[tuple[str, Row_co]]:
     with open(path, "rb") as file:
         yield from read(file)
 
