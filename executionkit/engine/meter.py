@@ -65,6 +65,14 @@ class Meter:
         """The rest of the ceiling, as a budget; estimates and calls kept back count as spent."""
         return remaining(self.max_cost, self.tracker, self.room.kept_calls)
 
+    def assume(self, usage: TokenUsage, tariff: Tariff | None) -> None:
+        """Count tokens as spent by an estimate, at the most that they may cost."""
+        self.estimates.input_tokens += usage.input_tokens
+        self.estimates.output_tokens += usage.output_tokens
+        if tariff is not None and tariff.is_ready and (usage.input_tokens or usage.output_tokens):
+            most = tariff.at_most(usage.input_tokens, usage.output_tokens)
+            self.estimates.usd = EXACT.add(self.estimates.usd, most)
+
     def require_any(self, left: TokenUsage) -> None:
         """Refuse a call when nothing is left of some limit."""
         low, usd = self._low, left.usd
@@ -181,7 +189,7 @@ class Meter:
         return refusals is not None and isinstance(exc, BudgetExhaustedError) and exc in refusals
 
     def _refusal(self, message: str, limit: Limit | None = None) -> BudgetExhaustedError:
-        """The error for a call that is refused; where a `limit` is used up, its message is kept up to date."""
+        """The error for a call that is refused; if a `limit` is used up, its message is kept up to date."""
         refusal = BudgetExhaustedError(message)
         if self._refusals is None:
             self._refusals = WeakKeyDictionary()

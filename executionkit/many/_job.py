@@ -6,18 +6,29 @@ import inspect
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._callables import misfit
+from executionkit._display._line import counted
+from executionkit._json import as_dicts
 from executionkit.cost import CostTracker, minus
 from executionkit.engine.bill import add_note
 from executionkit.engine.meter import REFUSALS
-from executionkit.engine.parallel import Suspended, is_being_cancelled, reap, told
+from executionkit.engine.parallel import Suspended, is_being_cancelled, look_at, reap, told
 from executionkit.engine.relay import Relaying
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
-from executionkit.errors import BudgetExhaustedError, PatternError
+from executionkit.engine.watch import where
+from executionkit.errors import BudgetExhaustedError, JournalError, PatternError
+from executionkit.many._calls import Recorder, Replayer
+from executionkit.many._format import digest_of
+from executionkit.many._governor import Governor
+from executionkit.many._journal import Journal, Outcome
+from executionkit.many._limits import RateLimits, patient
 from executionkit.many._progress import Listener, Progress, Ticker
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import (
@@ -28,7 +39,7 @@ from executionkit.many._rows import (
     SeenIds,
     Shard,
     Source,
-    digest,
+    content_digest,
 )
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
@@ -65,7 +76,6 @@ class Job(Generic[Row, T]):
         failed: How many rows failed.
         skipped: How many of both are from an earlier start.
         open: How many rows were begun and have no outcome: they are for a later start.
-        replayed: How many calls the journal has answered.
         total: How many rows there are, as far as is known.
     """
 
@@ -77,8 +87,8 @@ class Job(Generic[Row, T]):
         step: Step[Row, T],
         *,
         id: IdOf[Row] = None,  # noqa: A002 - the name that users write
-        journal: object = None,
-        limits: object = None,
+        journal: Journal | str | Path | None = None,
+        limits: RateLimits | None = None,
         max_rows: int | None = None,
         max_cost: TokenUsage | None = None,
         retry: RetryConfig | None = None,
@@ -106,13 +116,18 @@ class Job(Generic[Row, T]):
         self._source = Source(rows)
         self._step = step
         self._provider = provider
-        self.max_rows: int = 64 if max_rows is None else max_rows
+        if limits is not None and not isinstance(limits, RateLimits):
+            raise ValueError(f"limits must be a RateLimits or None, got {limits!r}")
+        self._limits = RateLimits() if limits is None else limits
+        self._refused_before = self._limits.refused
+        self._journal = journal if journal is None or isinstance(journal, Journal) else Journal(journal)
+        self.max_rows: int = self._limits.max_in_flight if max_rows is None else max_rows
         self._max_cost, self._retry = max_cost, retry
         self._raises = on_failure == "raise"
         self._max_failures = max_failures
         self._retry_failed = retry_failed
         self.total: int | None = self._source.total if shard is None else None
-        self.done = self.failed = self.skipped = self.open = self.replayed = 0
+        self.done = self.failed = self.skipped = self.open = 0
         self._failures: list[RowResult[Any]] = []
         self._failed_now = self._ended_now = 0
         self._seen = None if self._ids.are_positions else SeenIds()
@@ -126,22 +141,39 @@ class Job(Generic[Row, T]):
         self._error: BaseException | None = None
         self._wake: asyncio.Future[None] | None = None
         self._last = ""
+        self._unpaid = TokenUsage()
+        self._unknown = 0
+        self._path = None if self._journal is None else self._journal.path
         self._is_checked = False
         self._tracker = CostTracker()
         self._run = Run(
             name,
             provider,
             max_cost=max_cost,
-            retry=retry,
+            retry=patient(retry),
             tracker=self._tracker,
             salvage=self._so_far,
-            relay=inside,
+            relay=self._relaying(inside),
         )
         # For a reader: `window` is how many rows may be begun and not handed on.
         self.window: int | None = None
         self._handed_on: Callable[[int, RowResult[T] | None], None] | None = None
         self._ahead = 0
         self._number = 0
+
+    def _relaying(self, inside: Relaying | None) -> Relaying:
+        """What stands around each provider: replay, limits and recording, from outside to inside.
+
+        A call that waits for the limits is not recorded yet: its line says that it was sent.
+        """
+        journal, limits = self._journal, self._limits
+        if inside is None:
+            if journal is None:
+                return lambda provider: Governor(provider, limits)
+            return lambda provider: Replayer(Governor(Recorder(provider, journal), limits), journal)
+        if journal is None:
+            return inside
+        return lambda provider: Replayer(inside(provider), journal)
 
     # What is known of it from outside.
 
@@ -171,10 +203,10 @@ class Job(Generic[Row, T]):
             rows_per_second=rate,
             eta=left / rate if left is not None and rate > 0 else None,
             cost=self.cost,
-            in_flight=len(self._tasks),
-            waiting=0,
-            allowed_per_second=None,
-            refused=0,
+            in_flight=self._limits.in_flight,
+            waiting=self._limits.waiting,
+            allowed_per_second=self._limits.allowed_per_second,
+            refused=self._limits.refused - self._refused_before,
         )
 
     def result(self) -> ManyResult:
@@ -185,13 +217,13 @@ class Job(Generic[Row, T]):
             skipped=self.skipped,
             failed=self.failed,
             cost=self.cost,
-            cost_now=self.cost,
-            replayed_calls=self.replayed,
-            unknown_calls=0,
-            refused=0,
+            cost_now=minus(self._run.own_usage, self._unpaid),
+            replayed_calls=self._unpaid.llm_calls,
+            unknown_calls=self._unknown,
+            refused=self._limits.refused - self._refused_before,
             seconds=time.monotonic() - self._began,
             failures=tuple(self._failures),
-            journal=None,
+            journal=self._path,
             callback_errors=self._listener.errors + self._ticker.errors,
         )
 
@@ -204,6 +236,38 @@ class Job(Generic[Row, T]):
             Exception: What has stopped the job, after the rows under way have ended.
         """
         self._began = time.monotonic()
+        journal = self._journal
+        if journal is None:
+            return await self._run_all()
+        is_ours = not journal.is_open
+        try:
+            await self._open(journal)
+            return await self._run_all()
+        finally:
+            if is_ours:
+                journal.close()
+
+    async def _open(self, journal: Journal) -> None:
+        """Open the journal, and charge the job with what earlier starts have spent."""
+        model, base_url = where(self._run.target)
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(journal.open, model or "", base_url or "", _name(self._step))
+        )
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # A thread can't be cancelled: it would lock the file after the job has ended.
+            await asyncio.wait([opening])
+            look_at(opening)
+            raise
+        spent = journal.spent(replay_failed=self._retry_failed)
+        self._unknown = spent.unknown_calls
+        await self._run.require_prices()
+        # To the job's own ledger alone: runs around it did not make these calls.
+        self._tracker.add_usage(spent.usage)
+        self._run.assume(spent.assumed)
+
+    async def _run_all(self) -> ManyResult:
         async with self._run:
             ticking = [asyncio.create_task(self._ticker.run())] if self._ticker.is_on else []
             is_cancelled = False
@@ -212,6 +276,7 @@ class Job(Generic[Row, T]):
                 while self._tasks:
                     await self._news()
                 if self._error is not None:
+                    add_note(self._error, f"{self._name}: {self._advice()}")
                     raise self._error
             except asyncio.CancelledError as exc:
                 is_cancelled = True
@@ -295,19 +360,54 @@ class Job(Generic[Row, T]):
         except RowError as exc:
             error = exc
         if self._seen is not None or self._shard.count > 1:
-            key = digest(row_id or str(position))  # of rows without an id, one shard has to tell
+            key = digest_of(row_id or str(position))  # of rows without an id, one shard has to tell
             if not self._shard.has(key):
                 return False
         self._last = f"row {position} (id {row_id!r})" if row_id else f"row {position}"
         if row_id and self._seen is not None and (before := self._seen.add(key, position)) is not None:
             error = RowError(f"id {row_id!r} was row {before}'s")
+        content: int | None = None
+        there: Outcome | bool = False
+        if self._journal is not None and error is None:
+            content = content_digest(row)
+            there = self._found(self._journal, row_id, content)
+        if there is True:
+            return False
         number, self._number = self._number, self._number + 1
         self._ahead += 1
-        work = self._work(number, position, row_id, row, error)
-        task = asyncio.create_task(work)
+        known = _Known(position, row_id, content, error, there or None)
+        task = asyncio.create_task(self._work(number, known, row))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return True
+
+    def _found(self, journal: Journal, row_id: str, content: int | None) -> Outcome | bool:
+        """What the journal has of a row: its outcome, or only whether it has one where nobody asks for it.
+
+        Raises:
+            JournalError: The row is another one than the journal was written for.
+        """
+        before = journal.digest_of(row_id)
+        if before is not None and content is not None and before != content:
+            raise JournalError(
+                f"{self._last} has another content than the row that {journal.path} was written for. Take "
+                "the rows as they were, or begin afresh: Journal(path, version=...) deletes nothing"
+            )
+        is_done = journal.is_done(row_id)
+        if not is_done and self._retry_failed:
+            return False
+        is_wanted = not is_done or self._listener.listens or self._handed_on is not None
+        outcome = journal.outcome(row_id) if is_wanted else None
+        if is_wanted and outcome is None:
+            return False
+        self.skipped += 1
+        if outcome is None or outcome.error is None:
+            self.done += 1
+        else:
+            self.failed += 1
+            if len(self._failures) < _MOST_FAILURES:
+                self._failures.append(_from_journal(outcome, 0))
+        return outcome if outcome is not None and is_wanted else True
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -327,14 +427,16 @@ class Job(Generic[Row, T]):
 
     # One row.
 
-    async def _work(self, number: int, position: int, row_id: str, row: Row, error: RowError | None) -> None:
+    async def _work(self, number: int, known: "_Known", row: Row) -> None:
         result: RowResult[T] | None = None
-        if not self._is_stopping:
-            if error is None:
-                result = await self._worked(position, row_id, row)
+        if known.outcome is not None:
+            result = _from_journal(known.outcome, known.position)
+        elif not self._is_stopping:
+            if known.error is None:
+                result = await self._worked(known, row)
             else:
-                result = RowResult(position, row_id, error=str(error))
-                self._count(result, error)
+                result = RowResult(known.position, known.row_id, error=str(known.error))
+                self._count(result, known.error)
         if result is None:
             self.open += 1
         elif self._listener.listens:
@@ -342,17 +444,19 @@ class Job(Generic[Row, T]):
         if self._handed_on is not None:
             self._handed_on(number, result)
 
-    async def _worked(self, position: int, row_id: str, row: Row) -> RowResult[T] | None:
+    async def _worked(self, known: "_Known", row: Row) -> RowResult[T] | None:
         """Work on a row; returns None if it stays open, since what failed concerns the job."""
         refusals: list[BudgetExhaustedError] = []
         REFUSALS.set(refusals)
         run = Run("row", self._run)
+        scope = None if self._journal is None else self._journal.row(known.row_id)
         value: T | None = None
         returned: PatternResult[T] | None = None
         error: BaseException | None = None
         try:
-            async with run:
-                found = await self._asked(run, row)
+            with scope or nullcontext():
+                async with run:
+                    found = await self._asked(run, row)
             if isinstance(found, PatternResult):
                 returned = cast("PatternResult[T]", found)
                 value = returned.value
@@ -366,6 +470,10 @@ class Job(Generic[Row, T]):
             if _is_suspended(exc):
                 return None
             raise
+        finally:
+            if scope is not None and scope.replayed:
+                self._unpaid += scope.replayed_usage
+                self._run.unpaid(scope.replayed_usage)
         for refusal in refusals:
             if self._run.has_refused(refusal):
                 # Even where the pattern went on with less than was asked: more may be allowed next time.
@@ -373,9 +481,44 @@ class Job(Generic[Row, T]):
                 return None
         if error is not None and self._is_of_the_job(error):
             return None
-        text = None if error is None else told(error)
-        result = RowResult(position, row_id, value, returned, text, run.usage)
+        result: RowResult[T] = RowResult(
+            known.position,
+            known.row_id,
+            value,
+            returned,
+            None if error is None else told(error),
+            run.usage,
+            0 if scope is None else scope.replayed,
+        )
+        if self._journal is not None and scope is not None:
+            # Replies of an earlier start that the row did not ask for again are not replayed any more.
+            self._tracker.add_usage(scope.unused_usage)
+            try:
+                result = self._written(self._journal, result, known.content)
+            except JournalError as exc:
+                self._is_of_the_job(exc)
+                return None
         self._count(result, error)
+        return result
+
+    def _written(self, journal: Journal, result: RowResult[T], content: int | None) -> RowResult[T]:
+        """Write the outcome of a row down; it fails if JSON has no such value."""
+        score = None if result.result is None else result.result.score
+        try:
+            journal.write_row(
+                result.id,
+                index=result.index,
+                digest=content,
+                value=as_dicts(result.value),
+                score=score,
+                error=result.error,
+                cost=result.cost,
+            )
+        except (TypeError, ValueError, RecursionError):
+            kind = type(result.value).__name__
+            error = f"TypeError: value of row {result.index} is a {kind}; return something JSON has"
+            result = replace(result, value=None, result=None, error=error)
+            journal.write_row(result.id, index=result.index, digest=content, error=error, cost=result.cost)
         return result
 
     async def _asked(self, run: Run, row: Row) -> PatternResult[T] | T:
@@ -405,7 +548,7 @@ class Job(Generic[Row, T]):
     def _count(self, result: RowResult[T], error: BaseException | None) -> None:
         """Count a row that has ended, and stop the job if too many have failed."""
         self._ended_now += 1
-        if error is None:
+        if result.error is None:
             self.done += 1
             self._alike_count = 0
             return
@@ -413,6 +556,8 @@ class Job(Generic[Row, T]):
         self._failed_now += 1
         if len(self._failures) < _MOST_FAILURES:
             self._failures.append(result)
+        if error is None:
+            error = TypeError(result.error.removeprefix("TypeError: "))
         if self._raises:
             add_note(error, f"{self._name}: this came of row {result.index} (id {result.id!r})")
             self._stop_by(error)
@@ -421,7 +566,7 @@ class Job(Generic[Row, T]):
             self._stop_by(
                 PatternError(
                     f"{self._name}: {failed}, max_failures is {self._max_failures}; the last one, "
-                    f"row {result.index}: {result.error}; {self._advice()}"
+                    f"row {result.index}, with {result.error}"
                 ),
                 error,
             )
@@ -432,7 +577,7 @@ class Job(Generic[Row, T]):
             self._stop_by(
                 PatternError(
                     f"{self._name}: the last {_ALIKE} rows failed with {result.error}; every further row "
-                    f"would be paid for as well; {self._advice()}"
+                    "would be paid for as well"
                 ),
                 error,
             )
@@ -457,11 +602,37 @@ class Job(Generic[Row, T]):
             "done": self.done,
             "failed": self.failed,
             "failures": tuple(self._failures),
-            "journal": None,
+            "journal": self._path,
         }
 
     def _advice(self) -> str:
-        return f"{self.done:,} rows are done and lost without a journal: give one to go on where it ended"
+        done = f"{counted(self.done, 'row')} {'is' if self.done == 1 else 'are'} done"
+        if self._journal is None:
+            return f"{done}; with a journal, a later start would go on from here"
+        return f"{done}; begin again with the same journal to go on from here"
+
+
+class _Known(NamedTuple):
+    """What is known of a row before it is worked on.
+
+    Attributes:
+        position: Its position in the input.
+        row_id: Its id; "" if it has none.
+        content: The digest of its content.
+        error: Why it can't be worked on.
+        outcome: What came of it at an earlier start.
+    """
+
+    position: int
+    row_id: str
+    content: int | None
+    error: RowError | None
+    outcome: Outcome | None
+
+
+def _from_journal(outcome: Outcome, position: int) -> RowResult[Any]:
+    value, error, cost = outcome.value, outcome.error, outcome.cost
+    return RowResult(position, outcome.row, value, None, error, cost, from_journal=True)
 
 
 def _is_suspended(exc: BaseException) -> bool:

@@ -149,6 +149,16 @@ class Journal:
         """Whether it is open for writing."""
         return self._file is not None
 
+    def reopen(self) -> None:
+        """Lock the file and read it, whichever job it is of.
+
+        Raises:
+            JournalError: It is not there or empty, another process has it, or it is no journal.
+        """
+        if not self.path.exists():
+            raise JournalError(f"{self.path}: there is no such journal")
+        self._open(None)
+
     def open(self, model: str, base_url: str, step: str) -> None:
         """Lock the file, read it, and see that it is of this job; a new one begins with the job's line.
 
@@ -162,6 +172,9 @@ class Journal:
         Raises:
             JournalError: Another process has it, it is no journal, or it is another job's.
         """
+        self._open({"model": model, "base_url": bare(base_url), "step": step, "version": self._version})
+
+    def _open(self, job: dict[str, str] | None) -> None:
         with self._opening:
             if self._file is not None:
                 return
@@ -170,26 +183,29 @@ class Journal:
             try:
                 with open(path, "rb") as reader:
                     loaded = load(reader, path, self._version)
-                job = {"model": model, "base_url": bare(base_url), "step": step, "version": self._version}
-                self._compare(loaded, job)
+                known = loaded.jobs.get(self._version)
+                if job is None and known is None:
+                    raise JournalError(f"{path}: it has no job of version {self._version!r}")
+                if job is not None and known is not None:
+                    self._compare(known, job)
+                wanted: Mapping[str, Any] = job or known or {}
                 file.cut(loaded.end)
                 at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
                 if loaded.job is None or loaded.job.get("version", "") != self._version:
-                    line = {"t": "job", "format": FORMAT, "executionkit": __version__, **job, "at": at}
+                    facts = {name: wanted.get(name, "") for name in ("model", "base_url", "step")}
+                    facts["version"] = self._version
+                    line = {"t": "job", "format": FORMAT, "executionkit": __version__, **facts, "at": at}
                     file.append(encoded(as_json(line) + "\n"))
                 start = {"t": "start", "process": os.getpid(), "executionkit": __version__, "at": at}
                 file.append(encoded(as_json(start) + "\n"))
             except BaseException:
                 file.close()
                 raise
-            self._model, self._base_url = model, bare(base_url)
+            self._model, self._base_url = wanted.get("model", ""), wanted.get("base_url", "")
             self._loaded, self._file = loaded, file
             self._own = row_scope(self, "")
 
-    def _compare(self, loaded: Loaded, job: dict[str, str]) -> None:
-        there = loaded.jobs.get(self._version)
-        if there is None:
-            return
+    def _compare(self, there: Mapping[str, Any], job: Mapping[str, str]) -> None:
         for name in ("model", "base_url", "step"):
             if there.get(name, "") != job[name]:
                 raise JournalError(
@@ -349,12 +365,33 @@ class Journal:
         self._append(f'{{"t":"sent","row":{row},"req":"{request}","n":{n},"most":[{most[0]},{most[1]}]}}\n')
         self._loaded.since.sent += 1
 
-    def write_reply(self, row: str, request: str, n: int, reply: LLMResponse, usd: Decimal | None) -> None:
-        """Write the reply to a request; see `write_sent`."""
+    def append(self, line: Mapping[str, object]) -> None:
+        """Write a line of another kind, which readers that don't know it pass over.
+
+        Args:
+            line: The line; its kind is its `t`.
+
+        Raises:
+            TypeError: JSON has no such value.
+            JournalError: It can't be written.
+        """
+        self._append(as_json(dict(line)) + "\n")
+
+    def write_reply(
+        self,
+        row: str,
+        request: str,
+        n: int,
+        reply: LLMResponse,
+        usd: Decimal | None,
+        rest: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write the reply to a request, with further fields of the line; see `write_sent`."""
         inputs, outputs = reply.input_tokens, reply.output_tokens
         cost = cost_text(TokenUsage(inputs, outputs, 1, usd=usd))
+        more = f",{as_json(dict(rest))[1:-1]}" if rest else ""
         offset = self._append(
-            f'{{"t":"call","row":{row},"req":"{request}","n":{n},{reply_text(reply)},"cost":{cost}}}\n'
+            f'{{"t":"call","row":{row},"req":"{request}","n":{n},{reply_text(reply)}{more},"cost":{cost}}}\n'
         )
         kept = Kept(request, n, offset, inputs, outputs, None if usd is None else str(usd))
         with self._lock:
@@ -371,14 +408,16 @@ class Journal:
         spent: TokenUsage | None,
         *,
         dispatched: bool,
+        rest: Mapping[str, object] | None = None,
     ) -> None:
-        """Write that a request brought no reply; see `write_sent`."""
+        """Write that a request brought no reply, with further fields of the line; see `write_sent`."""
         status = getattr(exc, "status_code", None)
-        rest = "" if type(status) is not int else f',"status":{status}'
-        rest += "" if dispatched else ',"dispatched":false'
-        rest += "" if spent is None else f',"cost":{cost_text(spent)}'
+        more = "" if type(status) is not int else f',"status":{status}'
+        more += f",{as_json(dict(rest))[1:-1]}" if rest else ""
+        more += "" if dispatched else ',"dispatched":false'
+        more += "" if spent is None else f',"cost":{cost_text(spent)}'
         kind = quoted(type(exc).__name__)
-        self._append(f'{{"t":"fail","row":{row},"req":"{request}","n":{n},"error":{kind}{rest}}}\n')
+        self._append(f'{{"t":"fail","row":{row},"req":"{request}","n":{n},"error":{kind}{more}}}\n')
         with self._lock:
             since = self._loaded.since
             if dispatched:

@@ -29,6 +29,11 @@ class Kept(NamedTuple):
     output_tokens: int
     usd: str | None
 
+    @property
+    def cost(self) -> TokenUsage:
+        """What the reply cost."""
+        return TokenUsage(self.input_tokens, self.output_tokens, 1, usd=self.usd)
+
 
 class Tally:
     """What calls came to."""

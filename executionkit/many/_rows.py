@@ -4,12 +4,12 @@ import json
 from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
-from hashlib import blake2b
 from operator import index as as_index
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from executionkit._callables import misfit
 from executionkit._json import canonical_text
+from executionkit.many._format import digest_of
 
 Row = TypeVar("Row")
 
@@ -21,14 +21,6 @@ class RowError(ValueError):
     """A row that can't be worked on: it fails, and the others go on."""
 
 
-def digest(text: str) -> int:
-    """A number of 64 bits that stands for a text, the same in every process and version of Python.
-
-    It is the blake2b of the text in UTF-8, of 8 bytes, read as a big-endian number.
-    """
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-
-
 def content_digest(row: object) -> int | None:
     """A number that stands for what is in a row; None where nothing of it can be compared.
 
@@ -36,7 +28,7 @@ def content_digest(row: object) -> int | None:
     has none, because its `repr` is another one in the next process.
     """
     if type(row) is str:
-        return digest(row)
+        return digest_of(row)
     try:
         text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
@@ -46,11 +38,14 @@ def content_digest(row: object) -> int | None:
             return None
         if " at 0x" in text:
             return None
-    return digest(text)
+    return digest_of(text)
 
 
 class Shard:
     """A part of the rows: every one whose id has `digest(id) % count == number`.
+
+    The digest is the blake2b of the id in UTF-8, of 8 bytes, read as a big-endian number: the same in every
+    process and version of Python.
 
     Args:
         shard: The number of the part, from 0, and how many there are; None for all rows.

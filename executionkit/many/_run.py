@@ -2,21 +2,19 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from executionkit import _checks as checks
 from executionkit._blocking import blocking
 from executionkit.engine.retry import RetryConfig
 from executionkit.many._job import Job, Step
+from executionkit.many._journal import Journal
+from executionkit.many._limits import RateLimits
 from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import IdOf
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
-
-if TYPE_CHECKING:
-    Journal = Any
-    RateLimits = Any
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -28,8 +26,8 @@ async def run_many(
     step: Step[Row, T],
     *,
     id: IdOf[Row] = None,  # noqa: A002 - the plain word for it
-    journal: "Journal | str | Path | None" = None,
-    limits: "RateLimits | None" = None,
+    journal: Journal | str | Path | None = None,
+    limits: RateLimits | None = None,
     max_rows: int | None = None,
     max_cost: TokenUsage | None = None,
     retry: RetryConfig | None = None,
@@ -68,8 +66,8 @@ def iter_many(
     step: Step[Row, T],
     *,
     id: IdOf[Row] = None,  # noqa: A002 - as in `run_many`
-    journal: "Journal | str | Path | None" = None,
-    limits: "RateLimits | None" = None,
+    journal: Journal | str | Path | None = None,
+    limits: RateLimits | None = None,
     max_rows: int | None = None,
     max_cost: TokenUsage | None = None,
     retry: RetryConfig | None = None,

@@ -1,14 +1,25 @@
 """The row that a call belongs to, and how many equal requests of it came before."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from executionkit.engine.tool_memory import TOOL_MEMORY, ToolMemory
 from executionkit.many._format import quoted
+from executionkit.types import TokenUsage
 
-P = TypeVar("P")
+
+class Place(Protocol):
+    """Where a reply is."""
+
+    @property
+    def cost(self) -> TokenUsage:
+        """What it cost."""
+        ...
+
+
+P = TypeVar("P", bound=Place)
 
 
 class Requests(Generic[P]):
@@ -71,6 +82,7 @@ class Scope(Generic[P]):
         self._find = find
         self._memory = memory
         self._requests: dict[str, Requests[P]] = {}
+        self._used: list[P] = []
         self._counts: dict[object, Requests[Any]] | None = None
         self._lock = threading.Lock()
         self._token: Token[Scope[Any] | None] | None = None
@@ -106,7 +118,9 @@ class Scope(Generic[P]):
             if not there:
                 return None
             self.replayed += 1
-            return there.pop()[1]
+            place = there.pop()[1]
+            self._used.append(place)
+            return place
 
     def take(self, request: str) -> int:
         """The number of a request among the equal ones of the row."""
@@ -126,12 +140,29 @@ class Scope(Generic[P]):
             return self._counts.setdefault((id(owner), request), Requests([])).take()
 
     @property
-    def unused(self) -> list[P]:
-        """The places of the replies that are there, and that no request has got."""
+    def replayed_usage(self) -> TokenUsage:
+        """What the calls that were answered from the journal cost when they were made."""
+        with self._lock:
+            return _sum_of(self._used)
+
+    @property
+    def unused_usage(self) -> TokenUsage:
+        """What the replies cost that are there, and that no request has got.
+
+        Those of a row that has ended are not asked for any more: a tool that calls a model is not run again,
+        and a vote may be decided earlier.
+        """
         with self._lock:
             if self._find is not None:
                 self._of("")
-            return [place for each in self._requests.values() for _, place in each.there]
+            return _sum_of(place for each in self._requests.values() for _, place in each.there)
+
+
+def _sum_of(places: Iterable[Place]) -> TokenUsage:
+    whole = TokenUsage()
+    for place in places:
+        whole += place.cost
+    return whole
 
 
 _ROW: ContextVar[Scope[Any] | None] = ContextVar("executionkit_row", default=None)
