@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from executionkit._cli import export, job, once, pages, status
+from executionkit._cli import batch, bench, export, job, once, pages, status
 from executionkit._cli.options import Parser, UsageError
 from executionkit._cli.terminal import give_up_stdout, note, prepare
 from executionkit._version import __version__
@@ -63,17 +63,10 @@ def _parser(given: Sequence[str]) -> Parser:
         prog=prog, description="Reasoning patterns over any OpenAI-compatible endpoint.", epilog=_EPILOG
     )
     parser.add_argument("--version", action="version", version=TITLE)
-    parser.set_defaults(parser=parser)
+    parser.set_defaults(parser=parser, debug=bool(os.environ.get("EXECUTIONKIT_DEBUG")))
     commands: Any = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for module in (once, job, status, export, pages):
+    for module in (once, job, status, export, batch, bench, pages):
         module.add(commands)
-    for command in commands.choices.values():
-        command.add_argument(
-            "--debug",
-            action="store_true",
-            default=bool(os.environ.get("EXECUTIONKIT_DEBUG")),
-            help="show the traceback of an error",
-        )
     if given and not given[0].startswith("-") and given[0] not in commands.choices:
         from executionkit._keywords import nearest
 
