@@ -1,6 +1,7 @@
 """The commands `batch write`, `batch read` and `batch forget`: a job by the files of a batch service."""
 
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executionkit._cli import options as shared
@@ -44,7 +45,7 @@ def add(commands: Any) -> None:
     batch = commands.add_parser("batch", help="run a job by the files of a batch service", description=_ABOUT)
     batch.set_defaults(run=_help, parser=batch)
     parts = batch.add_subparsers(dest="part", metavar="PART", parser_class=Parser)
-    write = parts.add_parser("write", help="write requests", description=_WRITE)
+    write = parts.add_parser("write", help="write requests", description=_WRITE, usage="%(prog)s ROWS --prompt TEXT --journal FILE -o FILE [options]")
     add_table(write)
     add_step(write)
     write.add_argument("--journal", metavar="FILE", required=True, help="the journal of the job")
@@ -112,7 +113,7 @@ def _read(options: Namespace) -> int:
         shared.check_readable(name)
     with _there(options) as journal:
         try:
-            found = read_batch(journal, options.responses, prices=prices)
+            found = read_batch(journal, map(Path, options.responses), prices=prices)
         except ExecutionKitError as error:
             return failed(options, error)
     note(str(found))

@@ -5,13 +5,14 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from executionkit._cli import options as shared
-from executionkit._cli.job import add_limits, failed, journal_of, limits_of
+from executionkit._cli.job import add_limits, failed, limits_of
 from executionkit._cli.options import UsageError
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
 
 if TYPE_CHECKING:
     from executionkit.bench import Comparison
+    from executionkit.many import Journal
 
 _ABOUT = """\
 Run several patterns over items whose answers are known: how often is each right, with a 95 % interval, and what
@@ -27,7 +28,7 @@ best_of_n:SAMPLES and refine:ITERATIONS.
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("bench", help="compare patterns on items with known answers", description=_ABOUT)
+    parser = commands.add_parser("bench", help="compare patterns on items with known answers", description=_ABOUT, usage="%(prog)s ROWS --prompt TEXT [options]")
     add_table(parser)
     parser.add_argument("--prompt", metavar="TEXT", required=True, help="the prompt; {field} is a field of the item")
     parser.add_argument(
@@ -74,7 +75,7 @@ def _run(options: Namespace) -> int:
         "retry": shared.retry_of(options),
     }
     items = Input(options, check)
-    with journal_of(options) if options.journal else nullcontext() as journal:
+    with _journal(options) if options.journal else nullcontext() as journal:
 
         async def work() -> "Comparison":
             async with provider:
@@ -90,6 +91,17 @@ def _run(options: Namespace) -> int:
             return failed(options, error)
     _print(options, comparison)
     return 0
+
+
+def _journal(options: Namespace) -> "Journal":
+    """The journal, of a version of its own for each prompt and grade: it must not mix them."""
+    from hashlib import blake2b
+
+    from executionkit.many import Journal
+
+    described = json.dumps([options.prompt, options.key, options.expected])
+    digest = blake2b(described.encode(), digest_size=4).hexdigest()
+    return Journal(options.journal, version=f"{options.job_version} {digest}".lstrip())
 
 
 def _print(options: Namespace, comparison: "Comparison") -> None:

@@ -42,7 +42,7 @@ Ctrl-C, or SIGTERM, begins no more rows and waits for those under way; once more
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("run", help="run a pattern over the rows of a table", description=_ABOUT)
+    parser = commands.add_parser("run", help="run a pattern over the rows of a table", description=_ABOUT, usage="%(prog)s ROWS --prompt TEXT [--journal FILE] [options]")
     add_table(parser)
     add_step(parser)
     journal = parser.add_argument_group("results")
@@ -113,6 +113,8 @@ def _run(options: Namespace) -> int:
             return stopping.status
         except ExecutionKitError as error:
             return failed(options, error)
+        except (ValueError, TypeError) as error:  # of an argument, or of the rows: the file has changed meanwhile
+            raise UsageError("; ".join([str(error), *getattr(error, "__notes__", ())])) from error
     if options.out is not None:
         export(options.journal, options.out, for_spreadsheets=options.for_spreadsheets)
     return _ended(options, result, stopping)

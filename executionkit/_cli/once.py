@@ -12,7 +12,7 @@ from executionkit._cli.options import UsageError
 from executionkit._cli.terminal import answer, is_terminal, note, write
 
 if TYPE_CHECKING:
-    from executionkit import ConsensusResult, Kit, PatternResult
+    from executionkit import Kit, PatternResult
 
 _ASK = """\
 Ask one question. The answer goes to stdout, calls, tokens and seconds to stderr.
@@ -41,10 +41,10 @@ Work = Callable[["Kit"], Awaitable["PatternResult[Any]"]]
 
 def add(commands: Any) -> None:
     """Add the commands."""
-    ask = _command(commands, "ask", "ask one question", _ASK, _ask)
-    ask.add_argument("--stream", action="store_true", help="print the answer while it arrives")
-    ask.add_argument("--temperature", type=float, metavar="T")
-    ask.add_argument("--max-tokens", type=shared.count, metavar="N", help="the longest reply")
+    once = _command(commands, "ask", "ask one question", _ASK, _ask)
+    once.add_argument("--stream", action="store_true", help="print the answer while it arrives")
+    once.add_argument("--temperature", type=float, metavar="T")
+    once.add_argument("--max-tokens", type=shared.count, metavar="N", help="the longest reply")
 
     consensus = _command(commands, "consensus", "ask several times and vote", _CONSENSUS, _consensus)
     consensus.add_argument("-n", "--num-samples", metavar="N", help="samples; default: 5")
@@ -151,24 +151,17 @@ def _ask(options: Namespace, prompt: str) -> Work:
     sampling: dict[str, Any] = {"temperature": options.temperature, "max_tokens": options.max_tokens}
 
     async def work(kit: "Kit") -> "PatternResult[Any]":
-        from executionkit import PatternResult, ProviderError, TextDelta
-        from executionkit.engine.run import Run
+        from executionkit import TextDelta
+        from executionkit._cli.asking import ask, result_of
 
-        if options.stream and not options.json:
-            async with kit.stream(prompt, retry=retry, **sampling) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        write(event.text)
-                        sys.stdout.flush()
-            reply = events.response
-        else:
-            system = [{"role": "system", "content": options.system}] if options.system else []
-            async with Run("ask", kit.metered, retry=retry) as run:
-                reply = await run.complete([*system, {"role": "user", "content": prompt}], **sampling)
-        if not reply.content.strip():
-            raise ProviderError(f"the reply has no text (finish_reason {reply.finish_reason!r})")
-        figures = {"finish_reason": reply.finish_reason, "truncated_responses": int(reply.was_truncated)}
-        return PatternResult(reply.content, cost=kit.usage, metadata=figures)
+        if not options.stream or options.json:
+            return await ask(kit.metered, prompt, system=options.system, retry=retry, **sampling)
+        async with kit.stream(prompt, retry=retry, **sampling) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    write(event.text)
+                    sys.stdout.flush()
+        return result_of(events.response, kit.usage)
 
     return work
 

@@ -252,6 +252,7 @@ _ELSEWHERE: Final = {
     "output": "use --schema",
     "provider": "use --base-url and --model",
     "prompt": "use --prompt, or the first argument",
+    "system": "use --system",
 }
 
 
