@@ -71,7 +71,5 @@ def _parser(given: Sequence[str]) -> Parser:
         from executionkit._keywords import nearest
 
         near = nearest(given[0], commands.choices)
-        parser.error(
-            f"there is no command {given[0]!r}" + (f"; did you mean {near!r}?" if near else "")
-        )
+        parser.error(f"there is no command {given[0]!r}" + (f"; did you mean {near!r}?" if near else ""))
     return parser

@@ -45,7 +45,12 @@ def add(commands: Any) -> None:
     batch = commands.add_parser("batch", help="run a job by the files of a batch service", description=_ABOUT)
     batch.set_defaults(run=_help, parser=batch)
     parts = batch.add_subparsers(dest="part", metavar="PART", parser_class=Parser)
-    write = parts.add_parser("write", help="write requests", description=_WRITE, usage="%(prog)s ROWS --prompt TEXT --journal FILE -o FILE [options]")
+    write = parts.add_parser(
+        "write",
+        help="write requests",
+        description=_WRITE,
+        usage="%(prog)s ROWS --prompt TEXT --journal FILE -o FILE [options]",
+    )
     add_table(write)
     add_step(write)
     write.add_argument("--journal", metavar="FILE", required=True, help="the journal of the job")
@@ -60,12 +65,16 @@ def add(commands: Any) -> None:
     read = parts.add_parser("read", help="read responses", description=_READ)
     read.add_argument("journal", metavar="JOURNAL", help="the journal of the job")
     read.add_argument("responses", metavar="RESPONSES", nargs="+", help="the files that the service made")
-    read.add_argument("--prices", metavar="IN,OUT", help="what replies usually cost, as in run; a batch costs half")
+    read.add_argument(
+        "--prices", metavar="IN,OUT", help="what replies usually cost, as in run; a batch costs half"
+    )
     read.set_defaults(run=_read, parser=read)
 
     forget = parts.add_parser("forget", help="write requests again", description=_FORGET)
     forget.add_argument("journal", metavar="JOURNAL", help="the journal of the job")
-    forget.add_argument("requests", metavar="REQUESTS", nargs="?", help="the file of requests; default: all of them")
+    forget.add_argument(
+        "requests", metavar="REQUESTS", nargs="?", help="the file of requests; default: all of them"
+    )
     forget.set_defaults(run=_forget, parser=forget)
 
 

@@ -28,15 +28,24 @@ best_of_n:SAMPLES and refine:ITERATIONS.
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("bench", help="compare patterns on items with known answers", description=_ABOUT, usage="%(prog)s ROWS --prompt TEXT [options]")
+    parser = commands.add_parser(
+        "bench",
+        help="compare patterns on items with known answers",
+        description=_ABOUT,
+        usage="%(prog)s ROWS --prompt TEXT [options]",
+    )
     add_table(parser)
-    parser.add_argument("--prompt", metavar="TEXT", required=True, help="the prompt; {field} is a field of the item")
+    parser.add_argument(
+        "--prompt", metavar="TEXT", required=True, help="the prompt; {field} is a field of the item"
+    )
     parser.add_argument(
         "--patterns", metavar="LIST", default="ask,consensus:5", help="default: ask,consensus:5"
     )
     parser.add_argument("--key", metavar="READER", help=f"how answers are read: {shared.READERS}")
     parser.add_argument("--expected", metavar="FIELD", help="the field with the answer")
-    parser.add_argument("--journal", metavar="FILE", help="where all that comes is kept, and looked for first")
+    parser.add_argument(
+        "--journal", metavar="FILE", help="where all that comes is kept, and looked for first"
+    )
     parser.add_argument("--job-version", default="", metavar="TEXT", help="as in run")
     parser.add_argument("--plot", metavar="FILE", help="write a picture of accuracy over cost, as SVG")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")

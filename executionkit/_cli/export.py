@@ -42,7 +42,9 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("export", help="write the outcomes in a journal to a file", description=_ABOUT)
+    parser = commands.add_parser(
+        "export", help="write the outcomes in a journal to a file", description=_ABOUT
+    )
     parser.add_argument("journal", metavar="JOURNAL", help="the journal of a job")
     parser.add_argument(
         "out", metavar="OUT", help="a .jsonl, .csv or .parquet file; - for JSON Lines on standard output"
@@ -164,7 +166,9 @@ def _batches(records: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]
     while batch := list(islice(waiting, _BATCH)):
         for record in batch:
             value = record["value"]
-            record["value"] = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            record["value"] = (
+                value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            )
             record["usd"] = None if record["usd"] is None else float(record["usd"])
         yield batch
 

@@ -42,13 +42,24 @@ Ctrl-C, or SIGTERM, begins no more rows and waits for those under way; once more
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("run", help="run a pattern over the rows of a table", description=_ABOUT, usage="%(prog)s ROWS --prompt TEXT [--journal FILE] [options]")
+    parser = commands.add_parser(
+        "run",
+        help="run a pattern over the rows of a table",
+        description=_ABOUT,
+        usage="%(prog)s ROWS --prompt TEXT [--journal FILE] [options]",
+    )
     add_table(parser)
     add_step(parser)
     journal = parser.add_argument_group("results")
-    journal.add_argument("--journal", metavar="FILE", help="where all that comes is kept, and looked for first")
-    journal.add_argument("--job-version", default="", metavar="TEXT", help="another one begins the journal afresh")
-    journal.add_argument("-o", "--out", metavar="FILE", help="write the results to this .jsonl, .csv or .parquet file")
+    journal.add_argument(
+        "--journal", metavar="FILE", help="where all that comes is kept, and looked for first"
+    )
+    journal.add_argument(
+        "--job-version", default="", metavar="TEXT", help="another one begins the journal afresh"
+    )
+    journal.add_argument(
+        "-o", "--out", metavar="FILE", help="write the results to this .jsonl, .csv or .parquet file"
+    )
     journal.add_argument("--for-spreadsheets", action="store_true", help="as in export")
     journal.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     journal.add_argument("--shard", metavar="I/N", help="only the rows of part I of N, counted from 0")
@@ -113,7 +124,10 @@ def _run(options: Namespace) -> int:
             return stopping.status
         except ExecutionKitError as error:
             return failed(options, error)
-        except (ValueError, TypeError) as error:  # of an argument, or of the rows: the file has changed meanwhile
+        except (
+            ValueError,
+            TypeError,
+        ) as error:  # of an argument, or of the rows: the file has changed meanwhile
             raise UsageError("; ".join([str(error), *getattr(error, "__notes__", ())])) from error
     if options.out is not None:
         export(options.journal, options.out, for_spreadsheets=options.for_spreadsheets)

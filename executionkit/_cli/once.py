@@ -64,7 +64,9 @@ def add(commands: Any) -> None:
     shared.add_settings(structured)
 
 
-def _command(commands: Any, name: str, summary: str, about: str, work: Callable[[Namespace, str], Work]) -> Any:
+def _command(
+    commands: Any, name: str, summary: str, about: str, work: Callable[[Namespace, str], Work]
+) -> Any:
     parser = commands.add_parser(name, help=summary, description=about)
     parser.add_argument("prompt", nargs="?", help="the prompt; - or nothing for standard input")
     parser.add_argument("-s", "--system", metavar="TEXT", help="the system message")
@@ -93,7 +95,13 @@ def _run(options: Namespace, prepared: Callable[[Namespace, str], Work]) -> int:
         if options.debug:
             raise
         note(f"error: {type(error).__name__}: {error}; spent {kit.usage}")
-        return 3 if isinstance(error, ConsensusFailedError) else 4 if isinstance(error, BudgetExhaustedError) else 1
+        return (
+            3
+            if isinstance(error, ConsensusFailedError)
+            else 4
+            if isinstance(error, BudgetExhaustedError)
+            else 1
+        )
     except (ValueError, TypeError) as error:
         if options.debug or kit.usage.llm_calls:
             raise

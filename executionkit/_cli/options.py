@@ -182,7 +182,11 @@ def prompt_of(options: Namespace) -> str:
         raise UsageError("no prompt: give it as an argument, or - to read it from standard input")
     if text is None or text == STDIN:
         try:
-            text = sys.stdin.buffer.read().decode("utf-8-sig") if hasattr(sys.stdin, "buffer") else sys.stdin.read()
+            text = (
+                sys.stdin.buffer.read().decode("utf-8-sig")
+                if hasattr(sys.stdin, "buffer")
+                else sys.stdin.read()
+            )
         except UnicodeDecodeError as error:
             raise UsageError(f"standard input is not UTF-8: {error}") from error
     if not text.strip():

@@ -55,7 +55,9 @@ class Stopping:
             if self._loop is None:
                 raise KeyboardInterrupt  # nothing is in flight yet
             # By the loop, because a signal may come amid another line.
-            self._loop.call_soon_threadsafe(note, "stopping after what is in flight; once more cancels that too")
+            self._loop.call_soon_threadsafe(
+                note, "stopping after what is in flight; once more cancels that too"
+            )
         elif self._loop is not None and self._task is not None:
             # The loop sleeps until something of its own happens: this wakes it.
             self._loop.call_soon_threadsafe(self._task.cancel)

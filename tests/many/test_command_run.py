@@ -123,14 +123,22 @@ def test_the_account_stops_a_job(capsys: pytest.CaptureFixture[str]) -> None:
     ("rows", "arguments", "said"),
     [
         ('{"id": 1, "text": "a"}\n{"id": 2,\n', PROMPT, "in.jsonl, line 2: no JSON"),
-        ('{"id": 1, "text": "a"}\n\n{"id": 2}\n', PROMPT, "in.jsonl, line 3: no field 'text'; the row has id"),
+        (
+            '{"id": 1, "text": "a"}\n\n{"id": 2}\n',
+            PROMPT,
+            "in.jsonl, line 3: no field 'text'; the row has id",
+        ),
         ('{"text": "a"}\n', PROMPT, "in.jsonl, line 1: no field 'id', which --id names"),
         ("[1]\n", ("--prompt", "{text}"), "the row is no object, but a list"),
         ("", PROMPT, "in.jsonl has no rows"),
     ],
 )
 def test_bad_input_is_named_before_the_first_call(
-    rows: str, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
+    rows: str,
+    arguments: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    endpoint: LocalEndpoint,
 ) -> None:
     Path("in.jsonl").write_text(rows, encoding="utf-8")
     status, out, err = run(capsys, "run", "in.jsonl", *arguments)
@@ -160,16 +168,25 @@ def test_bad_rows_can_be_skipped(capsys: pytest.CaptureFixture[str]) -> None:
         (("reviews.jsonl", "--step", "nowhere:b"), "--step nowhere:b: No module named 'nowhere'"),
         (("reviews.jsonl", "--step", "json"), "--step must be MODULE:NAME"),
         (("reviews.jsonl", "--step", "json:__name__"), "which can't be called"),
-        (("reviews.jsonl", "--step", "json:dumps"), "step is called with (provider, row), json.dumps can't be"),
+        (
+            ("reviews.jsonl", "--step", "json:dumps"),
+            "step is called with (provider, row), json.dumps can't be",
+        ),
         (("reviews.jsonl", *PROMPT, "--key", "number"), "--key is for --pattern consensus, not ask"),
         (("reviews.jsonl", *PROMPT, "--schema", "{}"), "--schema is for --pattern structured, not ask"),
         (("reviews.jsonl", *PROMPT, "--set", "temperature=7"), "temperature must be"),
-        (("reviews.jsonl", *PROMPT, "--set", "n=7"), "ask has no keyword 'n'; it has temperature, max_tokens"),
+        (
+            ("reviews.jsonl", *PROMPT, "--set", "n=7"),
+            "ask has no keyword 'n'; it has temperature, max_tokens",
+        ),
         (("reviews.jsonl", *PROMPT, "--shard", "3/3"), "--shard must be I/N with 0 <= I < N"),
         (("reviews.jsonl", *PROMPT, "--max-failures", "1.5"), "--max-failures must be a number of rows"),
         (("reviews.jsonl", *PROMPT, "--rpm", "0"), "--rpm: must be a number above 0"),
         (("reviews.jsonl", *PROMPT, "--out", "o.csv"), "--out needs --journal"),
-        (("reviews.jsonl", *PROMPT, "--journal", "j", "--out", "o.txt"), "must end in .jsonl, .csv or .parquet"),
+        (
+            ("reviews.jsonl", *PROMPT, "--journal", "j", "--out", "o.txt"),
+            "must end in .jsonl, .csv or .parquet",
+        ),
         (("reviews.jsonl", *PROMPT, "--journal", "j", "--out", "no/o.csv"), "there is no such folder"),
         (("reviews.jsonl", *PROMPT, "--delimiter", ";"), "--delimiter is for CSV files"),
     ],
@@ -208,7 +225,9 @@ def test_patterns_and_steps_of_ones_own_run_over_rows(
 
 
 def test_export_replaces_a_file_at_once_or_not_at_all(capsys: pytest.CaptureFixture[str]) -> None:
-    write_rows("some.jsonl", [{"id": 'a"b', "text": "1+1"}, {"id": "c", "text": "-5"}, {"id": "d", "text": "\n"}])
+    write_rows(
+        "some.jsonl", [{"id": 'a"b', "text": "1+1"}, {"id": "c", "text": "-5"}, {"id": "d", "text": "\n"}]
+    )
     assert run(capsys, "run", "some.jsonl", *PROMPT, "--journal", "j.jsonl", "-q")[0] == 0
     for name in ("o.jsonl", "o.csv"):
         Path(name).write_text("old", encoding="utf-8")
@@ -228,7 +247,13 @@ def test_export_replaces_a_file_at_once_or_not_at_all(capsys: pytest.CaptureFixt
         assert (status, said in err) == (2, True)
     Path("j.jsonl").write_bytes(before + b"{broken\n")
     assert run(capsys, "export", "j.jsonl", "o.csv")[0] == 2
-    assert {path.name for path in Path().iterdir()} == {"some.jsonl", "reviews.jsonl", "j.jsonl", "o.csv", "o.jsonl"}
+    assert {path.name for path in Path().iterdir()} == {
+        "some.jsonl",
+        "reviews.jsonl",
+        "j.jsonl",
+        "o.csv",
+        "o.jsonl",
+    }
     assert run(capsys, "export", "none", "o.csv")[0] == 2
     assert run(capsys, "export", "some.jsonl", "o.csv")[0] == 2
     assert run(capsys, "status", "none")[0] == 2
@@ -245,11 +270,18 @@ def test_parquet_goes_in_and_out(
     pytest.importorskip(package)
     found = importlib.util.find_spec
     other = {"polars": "pyarrow", "pyarrow": "polars"}[package]
-    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == other else found(name, *rest))
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *rest: None if name == other else found(name, *rest)
+    )
     polars.DataFrame({"id": [1, 2], "text": ["a", "b"]}).write_parquet("in.parquet")
-    assert run(capsys, "run", "in.parquet", *PROMPT, "--journal", "j.jsonl", "--out", "o.parquet", "-q")[0] == 0
+    assert (
+        run(capsys, "run", "in.parquet", *PROMPT, "--journal", "j.jsonl", "--out", "o.parquet", "-q")[0] == 0
+    )
     table = polars.read_parquet("o.parquet").sort("id")
-    assert table.select("id", "value", "llm_calls", "error").rows() == [("1", "=a", 1, None), ("2", "=b", 1, None)]
+    assert table.select("id", "value", "llm_calls", "error").rows() == [
+        ("1", "=a", 1, None),
+        ("2", "=b", 1, None),
+    ]
 
 
 # Signals and kills, against what the server counted.
@@ -352,7 +384,17 @@ def test_a_job_by_the_files_of_a_batch_service(
 
 def test_bench_compares_patterns(capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint) -> None:
     write_rows("items.jsonl", [{"q": f"{n}", "answer": n} for n in range(4)])
-    bench = ("bench", "items.jsonl", "--prompt", "{q}", "--patterns", "ask,consensus:3", "-q", "--key", "number")
+    bench = (
+        "bench",
+        "items.jsonl",
+        "--prompt",
+        "{q}",
+        "--patterns",
+        "ask,consensus:3",
+        "-q",
+        "--key",
+        "number",
+    )
     journal = ("--journal", "j.jsonl")
     status, out, err = run(capsys, *bench, *journal, "--plot", "p.svg")
     assert (status, err) == (0, "wrote p.svg\n")
