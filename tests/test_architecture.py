@@ -98,6 +98,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_screen": set(),
     "_show": {"_text", "_dollars", "_screen", "_version", "run_log"},
     "otel": CORE | {"observe", "_version"},
+    "bench": CORE | {"_blocking", "answers", "evaluators", "many", "patterns"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "_screen", "__init__"},
