@@ -195,6 +195,21 @@ async def test_a_ceiling_leaves_items_that_all_patterns_have_met() -> None:
     assert caught.value.metadata["comparison"] is None
 
 
+async def test_a_comparison_goes_on_from_its_journal(tmp_path: Any) -> None:
+    compare = partial(bench.compare, items(20), journal=tmp_path / "j.jsonl")
+    provider = MockProvider(adder, usage=USAGE)
+    steps = bench.steps("ask,consensus:3", "{question}", key=answers.number)
+    with pytest.raises(BudgetExhaustedError):
+        await compare(steps, provider=provider, max_cost=TokenUsage(llm_calls=30), max_rows=4)
+    assert 28 <= len(provider.calls) <= 30
+    more = bench.steps("ask,consensus:3,consensus:5", "{question}", key=answers.number)
+    result = await compare(more, provider=provider)
+    assert len(provider.calls) == result.cost.llm_calls == 20 * (1 + 3 + 5)
+    again = await compare(more, provider=MockProvider(["no call"]))
+    assert again.to_dict() == result.to_dict()
+    assert [each.item for each in again.outcomes] == [str(number) for number in range(20) for _ in more]
+
+
 async def test_failures_are_wrong_answers_and_counted() -> None:
     def reply(call: Any) -> str:
         if "3 +" in call.messages[-1]["content"]:

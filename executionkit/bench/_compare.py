@@ -23,9 +23,9 @@ from executionkit.types import PatternResult, TokenUsage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from executionkit.many import Progress, RowResult
+    from executionkit.many import Journal, Progress, RowResult
+    from executionkit.many._limits import RateLimits
     from executionkit.many._rows import Ids
-    from executionkit.many._run import Journal, RateLimits
 
 Item = TypeVar("Item")
 
@@ -125,7 +125,7 @@ async def compare(
     it is an `ExecutionKitError`: the step is mistaken then, and not the model.
     """
     # Not at the top: the figures of a comparison need no runner.
-    from executionkit.many import iter_many
+    from executionkit.many._job import Job
     from executionkit.many._rows import Ids
 
     names = list(patterns)
@@ -139,33 +139,34 @@ async def compare(
     rows = list(work.rows(items, Ids(id)))  # all of them are looked at before the first call
     if not rows:
         raise ValueError("compare: there are no items")
-    outcomes: dict[str, dict[str, Outcome]] = {}
-    async with Run("compare", _Nobody() if provider is None else provider) as run:
-        try:
-            ended = iter_many(
-                run,
-                rows,
-                work.step,
-                id="id",
-                journal=journal,
-                limits=limits,
-                max_rows=max_rows,
-                max_cost=max_cost,
-                retry=retry,
-                progress=progress,
-            )
-            async with aclosing(cast("Any", ended)):
-                async for row in ended:
-                    if work.mistake is not None:
-                        raise work.mistake
-                    outcome = work.outcome(row)
-                    outcomes.setdefault(outcome.item, {})[outcome.pattern] = outcome
-        except ExecutionKitError as exc:
-            if work.mistake is not None:
-                raise work.mistake from exc
-            exc.metadata["comparison"] = compared(names, outcomes, run.usage, resamples=resamples, seed=seed)
-            raise
-        result = compared(names, outcomes, run.usage, resamples=resamples, seed=seed)
+    # In the order of the items, whichever ends first: the resamples of a seed depend on it.
+    outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in work.items}
+    job = Job(
+        "compare",
+        _Nobody() if provider is None else provider,
+        rows,
+        work.step,
+        id="id",
+        journal=journal,
+        limits=limits,
+        max_rows=max_rows,
+        max_cost=max_cost,
+        retry=retry,
+        progress=progress,
+    )
+    try:
+        async with aclosing(job.results(ordered=False, max_ahead=4 * job.max_rows)) as ended:
+            async for row in ended:
+                if work.mistake is not None:
+                    raise work.mistake
+                outcome = work.outcome(row)
+                outcomes[outcome.item][outcome.pattern] = outcome
+    except ExecutionKitError as exc:
+        if work.mistake is not None:
+            raise work.mistake from exc
+        exc.metadata["comparison"] = compared(names, outcomes, job.cost, resamples=resamples, seed=seed)
+        raise
+    result = compared(names, outcomes, job.cost, resamples=resamples, seed=seed)
     return cast("Comparison", result)  # every row has ended
 
 
@@ -180,19 +181,19 @@ class _Work:
         self._patterns = patterns
         self._grade = grade
         self._has_provider = has_provider
+        self.items: dict[str, None] = {}
         self._open: dict[str, tuple[str, str]] = {}
         self._took: dict[str, float] = {}
 
     def rows(self, items: Iterable[Item], ids: "Ids[Item]") -> Iterator[_Row]:
         """A row for every pattern on every item, the patterns of an item one after the other."""
-        seen: set[str] = set()
         for index, item in enumerate(items):
             if isinstance(self._grade, match):
                 self._grade.expected(item)  # before anything is paid for it
             name = ids.of(item, index)
-            if name in seen:
+            if name in self.items:
                 raise ValueError(f"compare: item {index} has the id {name!r}, which another has too")
-            seen.add(name)
+            self.items[name] = None
             for pattern in self._patterns:
                 key = f"{pattern}/{name}"
                 self._open[key] = pattern, name
