@@ -309,7 +309,10 @@ def test_match_reads_both_by_its_key() -> None:
 
 async def test_steps_are_written_as_one_line() -> None:
     steps = bench.steps(
-        "ask, consensus:9:decided,consensus:4:0.9,best_of_n:2,refine:1,refine", "{{x}} {q}", temperature=0.1
+        "ask, consensus:9:decided,consensus:4:0.9,best_of_n:2,refine:1,refine",
+        "{{x}} {q}",
+        temperature=0.1,
+        system="Short.",
     )
     assert list(steps) == [
         "ask",
@@ -322,7 +325,7 @@ async def test_steps_are_written_as_one_line() -> None:
     provider = MockProvider(["7"])
     result = await bench.compare([{"q": 7, "expected": "7"}], steps, provider=provider)
     assert result["consensus:9:decided"].cost.llm_calls == 5
-    assert {call.messages[0]["content"] for call in provider.calls if call.temperature == 0.1} >= {"{x} 7"}
+    assert {call.messages[-1]["content"] for call in provider.calls if call.temperature == 0.1} >= {"{x} 7"}
     votes = bench.steps("ask,consensus:1", "{q}", key=answers.label("yes", "no"))
     result = await bench.compare([{"q": 7, "expected": "yes"}], votes, provider=MockProvider(["It is.\nYes"]))
     assert [each.answer for each in result.outcomes] == ["yes", "yes"]

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from executionkit._cli import export, job, once, pages, status
+from executionkit._cli import bench, export, job, once, pages, status
 from executionkit._cli.options import Parser, UsageError
 from executionkit._cli.terminal import give_up_stdout, note, prepare
 from executionkit._version import __version__
@@ -16,7 +16,7 @@ _EPILOG = """\
 exit status:
   0 all went well; 1 it failed, or some rows did; 2 the arguments or the input can't be used;
   130 interrupted. ask, consensus and structured: 3 the vote gave no answer; 4 a ceiling was reached.
-  run: 3 a ceiling was reached, or the account refused to go on; 143 ended by SIGTERM.
+  run and bench: 3 a ceiling was reached, or the account refused to go on; 143 ended by SIGTERM.
 
 Errors are one line. EXECUTIONKIT_DEBUG=1 or --debug shows the traceback as well.
 """
@@ -65,7 +65,7 @@ def _parser(given: Sequence[str]) -> Parser:
     parser.add_argument("--version", action="version", version=TITLE)
     parser.set_defaults(parser=parser)
     commands: Any = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for module in (once, job, status, export, pages):
+    for module in (once, job, bench, status, export, pages):
         module.add(commands)
     for command in commands.choices.values():
         command.add_argument(

@@ -54,7 +54,7 @@ def steps(
             field. `{{name}}` is written as `{name}`, and other braces stand for themselves.
         key: The reader of answers, such as `answers.number`: votes are counted by it, and what it reads is
             the value that is graded. Defaults to whole replies.
-        **keywords: Further keywords for all of the patterns: `temperature`, `max_tokens`.
+        **keywords: Further keywords for all of the patterns: `system`, `temperature`, `max_tokens`.
 
     Returns:
         The steps by name.
@@ -90,8 +90,9 @@ async def _asked(
     return key(str(found))
 
 
-async def _ask(provider: LLMProvider, prompt: str, **keywords: Any) -> str:
-    reply = await provider.complete([{"role": "user", "content": prompt}], **keywords)
+async def _ask(provider: LLMProvider, prompt: str, *, system: str | None = None, **keywords: Any) -> str:
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    reply = await provider.complete([*messages, {"role": "user", "content": prompt}], **keywords)
     return reply.content
 
 
