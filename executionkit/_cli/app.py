@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from executionkit._cli import bench, export, job, once, pages, status
+from executionkit._cli import batch, bench, export, job, once, pages, status
 from executionkit._cli.options import Parser, UsageError
 from executionkit._cli.terminal import give_up_stdout, note, prepare
 from executionkit._version import __version__
@@ -16,7 +16,7 @@ _EPILOG = """\
 exit status:
   0 all went well; 1 it failed, or some rows did; 2 the arguments or the input can't be used;
   130 interrupted. ask, consensus and structured: 3 the vote gave no answer; 4 a ceiling was reached.
-  run and bench: 3 a ceiling was reached, or the account refused to go on; 143 ended by SIGTERM.
+  run: 3 a ceiling was reached, or the account refused to go on; 143 ended by SIGTERM.
 
 Errors are one line. EXECUTIONKIT_DEBUG=1 or --debug shows the traceback as well.
 """
@@ -63,17 +63,10 @@ def _parser(given: Sequence[str]) -> Parser:
         prog=prog, description="Reasoning patterns over any OpenAI-compatible endpoint.", epilog=_EPILOG
     )
     parser.add_argument("--version", action="version", version=TITLE)
-    parser.set_defaults(parser=parser)
+    parser.set_defaults(parser=parser, debug=bool(os.environ.get("EXECUTIONKIT_DEBUG")))
     commands: Any = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for module in (once, job, bench, status, export, pages):
+    for module in (once, job, status, export, batch, bench, pages):
         module.add(commands)
-    for command in commands.choices.values():
-        command.add_argument(
-            "--debug",
-            action="store_true",
-            default=bool(os.environ.get("EXECUTIONKIT_DEBUG")),
-            help="show the traceback of an error",
-        )
     if given and not given[0].startswith("-") and given[0] not in commands.choices:
         from executionkit._keywords import nearest
 

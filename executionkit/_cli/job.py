@@ -2,7 +2,7 @@
 
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from executionkit._cli.terminal import answer, note
 if TYPE_CHECKING:
     from executionkit import ExecutionKitError
     from executionkit._cli.stopping import Stopping
-    from executionkit.many import Journal, ManyResult, RowResult
+    from executionkit.many import Journal, ManyResult, RateLimits, RowResult
 
 _MOST_FAILURES: Final = 5
 
@@ -51,25 +51,43 @@ def add(commands: Any) -> None:
     journal.add_argument("-o", "--out", metavar="FILE", help="write the results to this .jsonl, .csv or .parquet file")
     journal.add_argument("--for-spreadsheets", action="store_true", help="as in export")
     journal.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
-    limits = parser.add_argument_group("limits of the account")
-    limits.add_argument("--rpm", type=shared.amount, metavar="N", help="requests a minute")
-    limits.add_argument("--tpm", type=shared.amount, metavar="N", help="tokens a minute")
-    limits.add_argument("--in-flight", type=shared.count, default=64, metavar="N", help="requests at once; default: 64")
-    limits.add_argument("--shard", metavar="I/N", help="only the rows of part I of N, counted from 0")
-    limits.add_argument(
+    journal.add_argument("--shard", metavar="I/N", help="only the rows of part I of N, counted from 0")
+    journal.add_argument(
         "--max-failures", metavar="N", help="stop after so many failed rows, or such a share of them (0.1)"
     )
+    add_limits(parser)
     shared.add_endpoint(parser)
     shared.add_ceilings(parser, "the whole job, earlier starts included,")
     parser.set_defaults(run=_run, parser=parser)
 
 
+def add_limits(parser: ArgumentParser) -> None:
+    """Add the options that say what the account allows."""
+    limits = parser.add_argument_group(
+        "limits of the account", "Without --rpm and --tpm, the rate is learnt from what the server refuses."
+    )
+    limits.add_argument("--rpm", type=shared.amount, metavar="N", help="requests a minute")
+    limits.add_argument("--tpm", type=shared.amount, metavar="N", help="tokens a minute")
+    limits.add_argument("--in-flight", type=shared.count, metavar="N", help="requests at once; default: 64")
+
+
+def limits_of(options: Namespace) -> "RateLimits":
+    """The limits that were given."""
+    from executionkit.many import RateLimits
+
+    given = {
+        "requests_per_minute": options.rpm,
+        "tokens_per_minute": options.tpm,
+        "max_in_flight": options.in_flight,
+    }
+    return RateLimits(**{name: value for name, value in given.items() if value is not None})
+
+
 def _run(options: Namespace) -> int:
     import asyncio  # not at the top: it is most of what `--help` would cost
 
-    from executionkit import BudgetExhaustedError, ExecutionKitError, LLMError
+    from executionkit import ExecutionKitError
     from executionkit._cli.stopping import Stopping
-    from executionkit.errors import JournalError
     from executionkit.many import run_many
 
     step = step_of(options)
@@ -81,7 +99,7 @@ def _run(options: Namespace) -> int:
         if options.journal is None:
             keywords["on_result"] = _print
         else:
-            keywords["journal"] = stack.enter_context(_journal(options))
+            keywords["journal"] = stack.enter_context(journal_of(options))
 
         async def work() -> "ManyResult":
             stopping.watch()
@@ -93,47 +111,38 @@ def _run(options: Namespace) -> int:
         except asyncio.CancelledError:
             note(f"cancelled; {_goes_on(options)}")
             return stopping.status
-        except JournalError as error:
-            return _failed(options, error, "", 2)
-        except BudgetExhaustedError as error:
-            return _failed(options, error, f"with a higher ceiling, {_goes_on(options)}", 3)
-        except LLMError as error:
-            return _failed(options, error, f"when that is mended, {_goes_on(options)}", 3)
         except ExecutionKitError as error:
-            return _failed(options, error, _goes_on(options), 1)
+            return failed(options, error)
     if options.out is not None:
         export(options.journal, options.out, for_spreadsheets=options.for_spreadsheets)
     return _ended(options, result, stopping)
 
 
 def _keywords(options: Namespace) -> dict[str, Any]:
-    from executionkit.many import RateLimits
-
     if options.out is not None and options.journal is None:
         raise UsageError("--out needs --journal; without one, results go to standard output")
     if options.out is not None:
         check_out(options.out)
-    limits = RateLimits(
-        requests_per_minute=options.rpm, tokens_per_minute=options.tpm, max_in_flight=options.in_flight
-    )
     return {
         "id": options.id,
-        "limits": limits,
+        "limits": limits_of(options),
         "max_cost": shared.ceiling_of(options),
         "max_failures": _failures(options.max_failures),
         "progress": not options.quiet,
         "retry": shared.retry_of(options),
-        "shard": _shard(options.shard),
+        "shard": shard_of(options.shard),
     }
 
 
-def _journal(options: Namespace) -> "Journal":
+def journal_of(options: Namespace) -> "Journal":
+    """The journal that the arguments name."""
     from executionkit.many import Journal
 
     return Journal(options.journal, version=options.job_version)
 
 
-def _shard(text: str | None) -> tuple[int, int] | None:
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """The part of the rows that a text such as 3/16 names."""
     if text is None:
         return None
     number, slash, count = text.partition("/")
@@ -166,9 +175,20 @@ def _goes_on(options: Namespace) -> str:
     return f"the same command goes on from {options.journal}"
 
 
-def _failed(options: Namespace, error: "ExecutionKitError", advice: str, status: int) -> int:
+def failed(options: Namespace, error: "ExecutionKitError") -> int:
+    """Say why a job was stopped and what to do; returns the exit status."""
+    from executionkit import BudgetExhaustedError, LLMError
+    from executionkit.errors import JournalError
+
     if options.debug:
         raise error
+    status, advice = 1, _goes_on(options)
+    if isinstance(error, JournalError):
+        status, advice = 2, "in the shell that is --job-version TEXT" if "version=" in str(error) else ""
+    elif isinstance(error, BudgetExhaustedError):
+        status, advice = 3, f"with a higher ceiling, {advice}"
+    elif isinstance(error, LLMError):
+        status, advice = 3, f"when that is mended, {advice}"
     facts = [f"error: {type(error).__name__}: {error}"]
     if "done" in error.metadata:
         facts.append(f"{error.metadata['done']:,} rows done, {error.metadata['failed']:,} failed")

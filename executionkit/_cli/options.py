@@ -43,6 +43,10 @@ class Parser(ArgumentParser):
                 **settings,
             }
         )
+        # Suppressed, so that a command's own default does not undo what stands before its name.
+        self.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+        )
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -141,13 +145,14 @@ def provider_of(options: Namespace) -> "Provider":
     key = os.environ.get("EXECUTIONKIT_API_KEY", "")
     try:
         return Provider(
-            base_url or "", model or "", key, timeout=options.timeout, prices=_prices(options.prices)
+            base_url or "", model or "", key, timeout=options.timeout, prices=prices_of(options.prices)
         )
     except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from error
 
 
-def _prices(text: str | None) -> Any:
+def prices_of(text: str | None) -> Any:
+    """The price book that `--prices` names."""
     from executionkit import Rates
 
     if text is None or text == "genai":
@@ -197,6 +202,15 @@ def schema_of(text: str) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise UsageError(f"{name} is no JSON Schema: it must be an object")
     return schema
+
+
+def check_readable(name: str) -> None:
+    """See that a file can be read."""
+    try:
+        with open(name, "rb"):
+            pass
+    except OSError as error:
+        raise UsageError(f"{name} can't be read: {error.strerror or error}") from error
 
 
 def text_of(name: str) -> str:

@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from executionkit._cli import options as shared
 from executionkit._cli.options import UsageError
 
+_NO_OTHER_QUESTION: Final = ("max_tokens", "max_concurrency", "max_retries")
+"""Keywords that may change between two starts of one job."""
+
 PATTERNS: Final = ("ask", "consensus", "structured", "refine")
 
 StepFunction: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
@@ -70,7 +73,8 @@ def step_of(options: Namespace) -> Step:
         return await ask(provider, template.fill(row))
 
     # A journal must not mix the answers to two prompts: it compares the name of the step.
-    described = [str(template), options.system, sorted(options.set), options.key]
+    settings = [text for text in options.set if text.partition("=")[0] not in _NO_OTHER_QUESTION]
+    described = [str(template), options.system, sorted(settings), options.key]
     described.append(None if options.schema is None else shared.schema_of(options.schema))
     digest = blake2b(json.dumps(described).encode(), digest_size=4).hexdigest()
     step.__module__, step.__qualname__ = "executionkit", f"{pattern} {digest}"

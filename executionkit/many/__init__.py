@@ -4,6 +4,7 @@ from executionkit.errors import JournalError
 from executionkit.many._batch_out import BatchFile
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._journal import Journal, Outcome, Spent, row_scope
+from executionkit.many._limits import RateLimits
 from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._run import iter_many, run_many, run_many_sync
@@ -27,6 +28,7 @@ __all__ = [
     "ManyResult",
     "Outcome",
     "Progress",
+    "RateLimits",
     "Recorder",
     "Replayer",
     "RowResult",
