@@ -134,7 +134,7 @@ async def test_patterns_are_compared_on_the_same_items() -> None:
     assert "$/item" in table[1]
     assert "failed" not in table[1]
     assert repr(result).startswith("Comparison(60 items, ask ")
-    ElementTree.fromstring(result._repr_html_())
+    ElementTree.fromstring(result._repr_html_())  # pyright: ignore[reportPrivateUsage]  # notebooks call it
 
 
 async def test_the_same_seed_gives_the_same_intervals() -> None:
@@ -260,6 +260,32 @@ async def test_mistakes_of_the_program_end_the_comparison() -> None:
     with pytest.raises(TypeError, match="'ask' returned a int"):
         await bench.compare(items(1), {"ask": lambda item: 1})  # type: ignore[dict-item]
     assert provider.calls == []
+
+
+async def test_the_advice_tells_the_price_and_what_would_have_been_seen() -> None:
+    provider = MockProvider(["1"], usage=USAGE, prices=Rates(1, 2))
+
+    async def one(provider: Any, _: int) -> Any:
+        return (await provider.complete([{"role": "user", "content": "?"}])).content
+
+    async def dear(_: Any, __: int) -> Any:
+        other = MockProvider(["1"], usage=USAGE, prices=Rates(10, 20))
+        return await consensus(other, "?", num_samples=2)
+
+    async def free(_: Any, item: int) -> int:
+        return item % 2
+
+    steps = {"one": one, "dear": dear, "free": free}
+    result = await bench.compare(
+        range(900), steps, provider=provider, grade=lambda value, _: value in (1, "1")
+    )
+    assert result["dear"].items_needed == 44
+    assert result.advice[0].startswith("No difference between dear and one is seen: 0.0 points [-0.")
+    assert result.advice[0].endswith(
+        ", for 2.0 × the calls and 20.0 × the dollars. One of 2 points would most likely have been seen."
+    )
+    assert result.advice[1].startswith("free is worse than one by 50.0 points [-53.")
+    assert result.advice[1].endswith("].")
 
 
 async def test_without_a_right_answer_the_advice_is_to_look_at_the_grade() -> None:

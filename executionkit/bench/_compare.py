@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, SupportsFloat, TypeAlias, TypedDict, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._blocking import blocking
@@ -12,6 +12,7 @@ from executionkit._callables import misfit
 from executionkit._shown import shown
 from executionkit.bench._comparison import Comparison, Outcome, compared
 from executionkit.bench._grading import Grade, match
+from executionkit.cost import minus
 from executionkit.engine.bill import add_note
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -230,15 +231,16 @@ class _Work:
         if not isinstance(value, PatternResult):
             return value
         result: PatternResult[object] = value
-        if not self._has_provider and isinstance(provider, Run):
-            provider.charge(result.cost)
+        if isinstance(provider, Run):
+            provider.charge(minus(result.cost, provider.usage))  # the spend at other providers
         return result.value
 
     async def _graded(self, value: object, item: object) -> float:
         found: object = self._grade(value, item)
         grade = await found if inspect.isawaitable(found) else found
-        checks.between(0.0, 1.0, grade=float(grade) if isinstance(grade, bool) else grade)
-        return float(cast("float", grade))
+        number = float(grade) if isinstance(grade, SupportsFloat) else grade  # numpy's bool, too
+        checks.between(0.0, 1.0, grade=number)
+        return cast("float", number)
 
     def _is_mistaken(self, exc: Exception, row: _Row) -> None:
         """Remember an error that ends the comparison: the program is wrong, and not the model."""
