@@ -24,8 +24,7 @@ from executionkit.types import PatternResult, TokenUsage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from executionkit.many import Journal, Progress, RowResult
-    from executionkit.many._limits import RateLimits
+    from executionkit.many import Journal, Progress, RateLimits, RowResult
     from executionkit.many._rows import Ids
 
 Item = TypeVar("Item")

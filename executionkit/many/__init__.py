@@ -2,7 +2,9 @@
 
 from executionkit.errors import JournalError
 from executionkit.many._batch_out import BatchFile
+from executionkit.many._cache import Cache
 from executionkit.many._calls import Recorder, Replayer
+from executionkit.many._governor import Governor
 from executionkit.many._journal import Journal, Outcome, Spent, row_scope
 from executionkit.many._limits import RateLimits
 from executionkit.many._progress import Progress
@@ -23,6 +25,8 @@ __all__ = [
     "BatchFile",
     "BatchRead",
     "BatchWritten",
+    "Cache",
+    "Governor",
     "Journal",
     "JournalError",
     "ManyResult",
