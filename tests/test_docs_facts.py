@@ -20,6 +20,7 @@ from executionkit import (
     Provider,
     ToolError,
     answers,
+    bench,
     errors,
     mcp,
     observe,
@@ -87,6 +88,7 @@ def test_every_export_is_in_the_reference_once() -> None:
     assert [name for name in set(rendered) if rendered.count(name) > 1] == []
     modules = {
         "answers": answers,
+        "bench": bench,
         "mcp": mcp,
         "observe": observe,
         "otel": otel,

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, SupportsFloat, TypeAlias, TypedDict, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._blocking import blocking
@@ -12,6 +12,7 @@ from executionkit._callables import misfit
 from executionkit._shown import shown
 from executionkit.bench._comparison import Comparison, Outcome, compared
 from executionkit.bench._grading import Grade, match
+from executionkit.cost import minus
 from executionkit.engine.bill import add_note
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
@@ -23,9 +24,8 @@ from executionkit.types import PatternResult, TokenUsage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from executionkit.many import Progress, RowResult
+    from executionkit.many import Journal, Progress, RateLimits, RowResult
     from executionkit.many._rows import Ids
-    from executionkit.many._run import Journal, RateLimits
 
 Item = TypeVar("Item")
 
@@ -125,7 +125,7 @@ async def compare(
     it is an `ExecutionKitError`: the step is mistaken then, and not the model.
     """
     # Not at the top: the figures of a comparison need no runner.
-    from executionkit.many import iter_many
+    from executionkit.many._job import Job
     from executionkit.many._rows import Ids
 
     names = list(patterns)
@@ -139,33 +139,34 @@ async def compare(
     rows = list(work.rows(items, Ids(id)))  # all of them are looked at before the first call
     if not rows:
         raise ValueError("compare: there are no items")
-    outcomes: dict[str, dict[str, Outcome]] = {}
-    async with Run("compare", _Nobody() if provider is None else provider) as run:
-        try:
-            ended = iter_many(
-                run,
-                rows,
-                work.step,
-                id="id",
-                journal=journal,
-                limits=limits,
-                max_rows=max_rows,
-                max_cost=max_cost,
-                retry=retry,
-                progress=progress,
-            )
-            async with aclosing(cast("Any", ended)):
-                async for row in ended:
-                    if work.mistake is not None:
-                        raise work.mistake
-                    outcome = work.outcome(row)
-                    outcomes.setdefault(outcome.item, {})[outcome.pattern] = outcome
-        except ExecutionKitError as exc:
-            if work.mistake is not None:
-                raise work.mistake from exc
-            exc.metadata["comparison"] = compared(names, outcomes, run.usage, resamples=resamples, seed=seed)
-            raise
-        result = compared(names, outcomes, run.usage, resamples=resamples, seed=seed)
+    # In the order of the items, whichever ends first: the resamples of a seed depend on it.
+    outcomes: dict[str, dict[str, Outcome]] = {name: {} for name in work.items}
+    job = Job(
+        "compare",
+        _Nobody() if provider is None else provider,
+        rows,
+        work.step,
+        id="id",
+        journal=journal,
+        limits=limits,
+        max_rows=max_rows,
+        max_cost=max_cost,
+        retry=retry,
+        progress=progress,
+    )
+    try:
+        async with aclosing(job.results(ordered=False, max_ahead=4 * job.max_rows)) as ended:
+            async for row in ended:
+                if work.mistake is not None:
+                    raise work.mistake
+                outcome = work.outcome(row)
+                outcomes[outcome.item][outcome.pattern] = outcome
+    except ExecutionKitError as exc:
+        if work.mistake is not None:
+            raise work.mistake from exc
+        exc.metadata["comparison"] = compared(names, outcomes, job.cost, resamples=resamples, seed=seed)
+        raise
+    result = compared(names, outcomes, job.cost, resamples=resamples, seed=seed)
     return cast("Comparison", result)  # every row has ended
 
 
@@ -180,19 +181,19 @@ class _Work:
         self._patterns = patterns
         self._grade = grade
         self._has_provider = has_provider
+        self.items: dict[str, None] = {}
         self._open: dict[str, tuple[str, str]] = {}
         self._took: dict[str, float] = {}
 
     def rows(self, items: Iterable[Item], ids: "Ids[Item]") -> Iterator[_Row]:
         """A row for every pattern on every item, the patterns of an item one after the other."""
-        seen: set[str] = set()
         for index, item in enumerate(items):
             if isinstance(self._grade, match):
                 self._grade.expected(item)  # before anything is paid for it
             name = ids.of(item, index)
-            if name in seen:
+            if name in self.items:
                 raise ValueError(f"compare: item {index} has the id {name!r}, which another has too")
-            seen.add(name)
+            self.items[name] = None
             for pattern in self._patterns:
                 key = f"{pattern}/{name}"
                 self._open[key] = pattern, name
@@ -229,15 +230,16 @@ class _Work:
         if not isinstance(value, PatternResult):
             return value
         result: PatternResult[object] = value
-        if not self._has_provider and isinstance(provider, Run):
-            provider.charge(result.cost)
+        if isinstance(provider, Run):
+            provider.charge(minus(result.cost, provider.usage))  # the spend at other providers
         return result.value
 
     async def _graded(self, value: object, item: object) -> float:
         found: object = self._grade(value, item)
         grade = await found if inspect.isawaitable(found) else found
-        checks.between(0.0, 1.0, grade=float(grade) if isinstance(grade, bool) else grade)
-        return float(cast("float", grade))
+        number = float(grade) if isinstance(grade, SupportsFloat) else grade  # numpy's bool, too
+        checks.between(0.0, 1.0, grade=number)
+        return cast("float", number)
 
     def _is_mistaken(self, exc: Exception, row: _Row) -> None:
         """Remember an error that ends the comparison: the program is wrong, and not the model."""

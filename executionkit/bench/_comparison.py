@@ -275,23 +275,37 @@ def _advice(patterns: Sequence[PatternFigures]) -> list[str]:
     lines: list[str] = []
     for each in patterns[1:]:
         name, between = _label(each), each.difference_interval or Interval(0.0, 0.0)
-        for_calls = _times(each.cost.llm_calls, first.cost.llm_calls)
+        price = _price(each, first)
         if between.low > 0 or between.high < 0:
             word = "better" if between.low > 0 else "worse"
             size = f"{_percent(abs(each.difference))} points {_interval(between)}"
-            lines.append(f"{name} is {word} than {base} by {size}{for_calls}.")
+            lines.append(f"{name} is {word} than {base} by {size}{price}.")
         else:
             seen = f"No difference between {name} and {base} is seen: {_signed(each.difference)} points"
-            needed = f"{each.items_needed or 0:,} items would be needed to see one of {100 * _POINTS:.0f}"
-            lines.append(f"{seen} {_interval(between)}{for_calls}. Some {needed}.")
+            lines.append(f"{seen} {_interval(between)}{price}. {_missing(each)}")
     failed = [f"{_label(each)} {each.failures:,}" for each in patterns if each.failures]
     if failed:
         lines.append(f"Failures count as wrong answers: {', '.join(failed)}.")
     return lines
 
 
-def _times(calls: int, base: int) -> str:
-    return f", for {calls / base:.1f} × the calls" if base and calls else ""
+def _price(pattern: PatternFigures, first: PatternFigures) -> str:
+    """What a pattern costs, as a multiple of the first one's calls, and of its dollars where that differs."""
+    if not (pattern.cost.llm_calls and first.cost.llm_calls):
+        return ""
+    calls = f"{pattern.cost.llm_calls / first.cost.llm_calls:.1f} ×"
+    if not (pattern.cost.usd and first.cost.usd):
+        return f", for {calls} the calls"
+    usd = f"{float(pattern.cost.usd) / float(first.cost.usd):.1f} ×"
+    return f", for {calls} the calls" + (f" and {usd} the dollars" if usd != calls else "")
+
+
+def _missing(pattern: PatternFigures) -> str:
+    """How many items would show a small difference."""
+    needed, points = pattern.items_needed or 0, f"{100 * _POINTS:.0f} points"
+    if needed <= pattern.items:
+        return f"One of {points} would most likely have been seen."
+    return f"Some {needed:,} items would be needed to see one of {points}."
 
 
 def _percent(share: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+from executionkit import _checks as checks
 from executionkit import answers
 from executionkit._shown import shown
 from executionkit._text import collapsed
@@ -17,14 +18,13 @@ _USUAL: Final = ("expected", "answer")
 
 
 class match:  # noqa: N801 - called like a function, and in the place of one
-    """A grade by the item's expected answer: 1 if the value is equal to it, else 0.
+    """A grade by the item's expected answer: 1 if the value is the same, else 0.
 
-    With `key`, both are read by it, and a value that it can't read is wrong. Without, a value is right if it
-
-    - equals the expected answer;
-    - or is a text from which `answers.number` reads the expected answer, where that is an int or a float;
-    - or is the same text, but for upper and lower case and white space. Values that are no text are compared
-      as JSON.
+    - Where `key` is given, it reads texts, those of the value and those expected. A text that it can't read
+      stands for itself.
+    - Without it, `answers.number` reads the value where an int or a float is expected.
+    - Numbers are the same if they are equal. All else is compared as text, a value that is no text as JSON,
+      without regard to upper and lower case and white space.
 
     Example:
         ```python
@@ -32,6 +32,7 @@ class match:  # noqa: N801 - called like a function, and in the place of one
 
         grade = bench.match("gold", key=answers.number)
         assert grade("So it is 42.", {"gold": "#### 42"}) == 1.0
+        assert bench.match()("So it is 42.", {"expected": 42}) == 1.0
         assert bench.match()(" paris", {"expected": "Paris"}) == 1.0
         assert bench.match()("Paris it is", {"expected": "Paris"}) == 0.0
         ```
@@ -39,36 +40,37 @@ class match:  # noqa: N801 - called like a function, and in the place of one
     Args:
         expected: The field of the item with the expected answer. Defaults to "expected" or "answer", of which
             the item must have one and not both.
-        key: A reader of a text, such as `answers.number`. It returns None where it reads nothing.
+        key: A reader of texts, such as `answers.number`. It returns None where it reads nothing.
     """
 
     def __init__(
         self, expected: str | None = None, *, key: Callable[[str], object | None] | None = None
     ) -> None:
+        checks.called_with("text", key=key)
         self._field = expected
         self._key = key
 
     def __call__(self, value: object, item: object) -> float:
         """Grade a value."""
         wanted = self.expected(item)
-        if self._key is not None:
-            return float(self._key(shown(value)) == wanted)
-        if type(value) is type(wanted) and value == wanted:
-            return 1.0
-        if isinstance(wanted, int | float) and not isinstance(wanted, bool):
-            found = answers.number(value) if isinstance(value, str) else value
-            return float(not isinstance(found, bool) and found == wanted)
-        return float(collapsed(shown(value)).casefold() == collapsed(shown(wanted)).casefold())
+        if isinstance(value, str):
+            key = answers.number if self._key is None and _is_number(wanted) else self._key
+            read = None if key is None else key(value)
+            value = value if read is None else read
+        if _is_number(value) and _is_number(wanted):
+            return float(value == wanted)
+        return float(_plain(value) == _plain(wanted))
 
     def expected(self, item: object) -> object:
         """The expected answer of an item, read by `key` if it is a text.
 
         Raises:
-            ValueError: The item has no such field, or `key` can't read the text in it.
+            ValueError: The item has no such field.
         """
         if not isinstance(item, Mapping):
+            found = type(item).__name__
             raise ValueError(
-                f"grade: an item must be a mapping with the expected answer, got a {type(item).__name__}"
+                f"grade: an item must be a mapping with the expected answer, got a {found}; or give grade="
             )
         fields: Mapping[str, object] = item
         names = [name for name in ((self._field,) if self._field else _USUAL) if name in fields]
@@ -80,8 +82,13 @@ class match:  # noqa: N801 - called like a function, and in the place of one
                 "or give a grade= of your own"
             )
         answer = fields[names[0]]
-        if self._key is None or not isinstance(answer, str):
-            return answer
-        if (found := self._key(answer)) is None:
-            raise ValueError(f"grade: the key can't read the expected answer in the item's {names[0]!r}")
-        return found
+        read = self._key(answer) if self._key is not None and isinstance(answer, str) else None
+        return answer if read is None else read
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(value: object) -> str:
+    return collapsed(shown(value)).casefold()

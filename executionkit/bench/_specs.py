@@ -1,24 +1,24 @@
 """Patterns written as one line: "ask,consensus:3,consensus:5,refine"."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from executionkit._shown import shown
+from executionkit import _checks as checks
 from executionkit.evaluators import Rubric
 from executionkit.patterns.best_of_n import best_of_n
-from executionkit.patterns.consensus import consensus
+from executionkit.patterns.consensus import ConsensusResult, consensus
 from executionkit.patterns.refine_loop import refine_loop
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult
 
+if TYPE_CHECKING:
+    from executionkit.many._template import Template
+
 Asked: TypeAlias = Callable[[LLMProvider, str], Awaitable[PatternResult[Any] | str]]
-ItemStep: TypeAlias = Callable[[LLMProvider, Any], Awaitable[PatternResult[Any] | str]]
+ItemStep: TypeAlias = Callable[[LLMProvider, Any], Awaitable[object]]
 
 KNOWN: Final = "ask, consensus:SAMPLES, consensus:SAMPLES:STOP, best_of_n:SAMPLES and refine:ITERATIONS"
-
-_FIELD: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 
 def steps(
@@ -50,9 +50,11 @@ def steps(
               stops early;
             - `best_of_n:4`: the best of four, as the model judges it;
             - `refine` or `refine:3`: refinement, of at most three iterations.
-        prompt: The prompt, in which `{name}` stands for a field of the item, and `{{` and `}}` for braces.
-        key: The reader of a vote's answers, such as `answers.number`. Defaults to whole replies.
-        **keywords: Further keywords for all of the patterns: `temperature`, `max_tokens`.
+        prompt: The prompt, in which `{name}` stands for a field of the item, and `{a.b}` for a field within a
+            field. `{{name}}` is written as `{name}`, and other braces stand for themselves.
+        key: The reader of answers, such as `answers.number`: votes are counted by it, and what it reads is
+            the value that is graded. Defaults to whole replies.
+        **keywords: Further keywords for all of the patterns: `system`, `temperature`, `max_tokens`.
 
     Returns:
         The steps by name.
@@ -60,42 +62,37 @@ def steps(
     Raises:
         ValueError: A pattern is not one of these, or given twice.
     """
+    from executionkit.many._template import Template
+
+    checks.called_with("text", key=key)
+    template = Template(prompt)
     found: dict[str, ItemStep] = {}
     for text in patterns.split(","):
         name = text.strip()
         if name in found:
             raise ValueError(f"the pattern {name!r} is given twice")
-        found[name] = partial(_asked, _pattern(name, key, keywords), prompt)
+        found[name] = partial(_asked, _pattern(name, key, keywords), template, key)
     return found
 
 
-def filled(prompt: str, item: object) -> str:
-    """The prompt for an item.
-
-    Raises:
-        ValueError: The prompt names a field that the item doesn't have.
-    """
-    fields: Mapping[str, object] = item if isinstance(item, Mapping) else {}
-
-    def text(found: re.Match[str]) -> str:
-        if (name := found[1]) is None:
-            return found[0][0]
-        if name not in fields:
-            has = ", ".join(map(str, fields)) or "no fields"
-            raise ValueError(f"the prompt names the field {name!r}, and an item has {has}")
-        return shown(fields[name])
-
-    return _FIELD.sub(text, prompt)
-
-
 async def _asked(
-    pattern: Asked, prompt: str, provider: LLMProvider, item: object
-) -> PatternResult[Any] | str:
-    return await pattern(provider, filled(prompt, item))
+    pattern: Asked,
+    template: "Template",
+    key: Callable[[str], Any] | None,
+    provider: LLMProvider,
+    item: object,
+) -> object:
+    found = await pattern(provider, template.fill(item))
+    if key is None:
+        return found
+    if isinstance(found, ConsensusResult):
+        return found.answer
+    return key(str(found))
 
 
-async def _ask(provider: LLMProvider, prompt: str, **keywords: Any) -> str:
-    reply = await provider.complete([{"role": "user", "content": prompt}], **keywords)
+async def _ask(provider: LLMProvider, prompt: str, *, system: str | None = None, **keywords: Any) -> str:
+    messages = [] if system is None else [{"role": "system", "content": system}]
+    reply = await provider.complete([*messages, {"role": "user", "content": prompt}], **keywords)
     return reply.content
 
 
