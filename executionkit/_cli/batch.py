@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from executionkit._cli import options as shared
 from executionkit._cli.job import failed, journal_of, shard_of
@@ -11,13 +11,10 @@ from executionkit._cli.steps import add_step, step_of
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
 
-if TYPE_CHECKING:
-    from executionkit.many import Journal
-
 _ABOUT = """\
 Run a job by the files of a batch service, which takes hours and half the price:
 
-  executionkit batch write reviews.jsonl --prompt "Label this review: {text}" --journal labels.jsonl -o requests.jsonl
+  executionkit batch write reviews.jsonl --prompt "Label: {text}" --journal labels.jsonl -o requests.jsonl
   ... give requests.jsonl to the service, fetch responses.jsonl ...
   executionkit batch read labels.jsonl responses.jsonl
 
@@ -25,8 +22,8 @@ and so on, until `write` has nothing left to write. Then `export` has the values
 """
 
 _WRITE = """\
-Write what the journal has no replies to as requests for a batch service. No call is made. The names of the new
-files go to stdout; where there is none, and nothing waits for a response, the job is done.
+Write what the journal has no replies to as requests for a batch service. No call is made. The names of the
+new files go to stdout; where there is none, and nothing waits for a response, the job is done.
 """
 
 _READ = """\
@@ -120,11 +117,12 @@ def _read(options: Namespace) -> int:
     prices = shared.prices_of(options.prices)
     for name in options.responses:
         shared.check_readable(name)
-    with _there(options) as journal:
-        try:
-            found = read_batch(journal, map(Path, options.responses), prices=prices)
-        except ExecutionKitError as error:
-            return failed(options, error)
+    shared.check_readable(options.journal)
+    try:
+        # The path, and no Journal: the version that it was last written for is meant.
+        found = read_batch(options.journal, map(Path, options.responses), prices=prices)
+    except ExecutionKitError as error:
+        return failed(options, error)
     note(str(found))
     return 0
 
@@ -133,19 +131,12 @@ def _forget(options: Namespace) -> int:
     from executionkit import ExecutionKitError
     from executionkit.many import forget_batch
 
-    with _there(options) as journal:
-        try:
-            count = forget_batch(journal, options.requests)
-        except ExecutionKitError as error:
-            return failed(options, error)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+    shared.check_readable(options.journal)
+    try:
+        count = forget_batch(options.journal, options.requests)
+    except ExecutionKitError as error:
+        return failed(options, error)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     note(f"{count:,} requests will be written again")
     return 0
-
-
-def _there(options: Namespace) -> "Journal":
-    from executionkit.many import Journal
-
-    shared.check_readable(options.journal)
-    return Journal(options.journal)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from executionkit.many import Journal
 
 _ABOUT = """\
-Run several patterns over items whose answers are known: how often is each right, with a 95 % interval, and what
-does it cost?
+Run several patterns over items whose answers are known: how often is each right, with a 95 % interval, and
+what does it cost?
 
   executionkit bench questions.jsonl --prompt "{question}" --patterns ask,consensus:5,refine --key number
 

@@ -5,6 +5,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from executionkit._cli import options as shared
@@ -12,7 +13,7 @@ from executionkit._cli.options import UsageError
 from executionkit._cli.terminal import answer, is_terminal, note, write
 
 if TYPE_CHECKING:
-    from executionkit import Kit, PatternResult
+    from executionkit import Kit, PatternResult, Provider
 
 _ASK = """\
 Ask one question. The answer goes to stdout, calls, tokens and seconds to stderr.
@@ -74,20 +75,21 @@ def _command(
     parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
     shared.add_endpoint(parser)
     shared.add_ceilings(parser, "the command")
-    parser.set_defaults(run=lambda options: _run(options, work), parser=parser)
+    parser.set_defaults(run=partial(_run, work), parser=parser)
     return parser
 
 
-def _run(options: Namespace, prepared: Callable[[Namespace, str], Work]) -> int:
+def _run(prepared: Callable[[Namespace, str], Work], options: Namespace) -> int:
     import asyncio  # not at the top: it is most of what `--help` would cost
 
     from executionkit import BudgetExhaustedError, ConsensusFailedError, ExecutionKitError, Kit
 
     work = prepared(options, shared.prompt_of(options))
-    kit = Kit(shared.provider_of(options), max_cost=shared.ceiling_of(options), system=options.system)
+    provider = shared.provider_of(options)
+    kit = Kit(provider, max_cost=shared.ceiling_of(options), system=options.system)
     began = time.monotonic()
     try:
-        result = asyncio.run(_worked(kit, work))
+        result = asyncio.run(_worked(provider, kit, work))
     except KeyboardInterrupt:
         note(f"interrupted; spent {kit.usage}")
         return 130
@@ -113,11 +115,8 @@ def _run(options: Namespace, prepared: Callable[[Namespace, str], Work]) -> int:
     return 0
 
 
-async def _worked(kit: "Kit", work: Work) -> "PatternResult[Any]":
-    from executionkit import Provider
-
-    assert isinstance(kit.provider, Provider)
-    async with kit.provider:
+async def _worked(provider: "Provider", kit: "Kit", work: Work) -> "PatternResult[Any]":
+    async with provider:
         return await work(kit)
 
 

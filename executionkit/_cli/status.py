@@ -13,8 +13,8 @@ from executionkit._cli.terminal import answer
 from executionkit._json import an_object
 
 _ABOUT = """\
-Show what is in a journal: rows, spend, failures by kind, and how fast the last start is. Nothing is locked, so
-it can be asked while the job runs.
+Show what is in a journal: rows, spend, failures by kind, and how fast the last start is. Nothing is locked,
+so it can be asked while the job runs.
 
   executionkit status labels.jsonl --total 10000
 """

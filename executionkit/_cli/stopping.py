@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Collection, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -45,7 +45,7 @@ class Stopping:
         """Let the second signal cancel the task that runs now."""
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
 
-    def until(self, rows: Iterable[Any]) -> Iterable[Any]:
+    def until(self, rows: Collection[Any]) -> Iterable[Any]:
         """The rows, up to the first signal."""
         return _Until(rows, self)
 
@@ -64,12 +64,11 @@ class Stopping:
 
 
 class _Until(Iterable[Any]):
-    def __init__(self, rows: Iterable[Any], stopping: Stopping) -> None:
+    def __init__(self, rows: Collection[Any], stopping: Stopping) -> None:
         self._rows = rows
         self._stopping = stopping
 
     def __len__(self) -> int:
-        assert isinstance(self._rows, Sized)
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Any]:

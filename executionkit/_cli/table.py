@@ -2,7 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -34,7 +34,7 @@ def add_table(parser: ArgumentParser) -> None:
     )
 
 
-class Input(Iterable[Any]):
+class Input(Collection[Any]):
     """The rows of a file that can be used, and how many there are.
 
     Args:
@@ -68,6 +68,9 @@ class Input(Iterable[Any]):
         self._on_bad = _pass_over if self._skips else None
         if not self._count:
             raise UsageError(f"{self._rows.name} has no rows" + (" that can be used" if self._bad else ""))
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)
 
     def __len__(self) -> int:
         return self._count

@@ -1,7 +1,8 @@
-"""`executionkit run` and the commands around it: rows in, limits, signals, kills, and what the server counted."""
+"""`executionkit run` and the commands around it: rows in, signals, kills, and what the server counted."""
 
 import asyncio
 import csv
+import importlib.util
 import json
 import os
 import signal
@@ -49,8 +50,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     try:
         status = main(arguments)
     except SystemExit as ended:
-        assert isinstance(ended.code, int)
-        status = ended.code
+        status = int(ended.code or 0)
     shown = capsys.readouterr()
     return status, shown.out, shown.err
 
@@ -58,7 +58,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def outcomes(capsys: pytest.CaptureFixture[str], journal: str) -> dict[str, Any]:
     status, out, _ = run(capsys, "export", journal, "-")
     assert status == 0
-    return {record["id"]: record["value"] for record in map(json.loads, out.splitlines())}
+    return {record["row"]: record["value"] for record in map(json.loads, out.splitlines())}
 
 
 def test_without_a_journal_the_results_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,12 +231,12 @@ def test_export_replaces_a_file_at_once_or_not_at_all(capsys: pytest.CaptureFixt
     assert run(capsys, "run", "some.jsonl", *PROMPT, "--journal", "j.jsonl", "-q")[0] == 0
     for name in ("o.jsonl", "o.csv"):
         Path(name).write_text("old", encoding="utf-8")
-        assert run(capsys, "export", "j.jsonl", name) == (0, "", f"wrote {name}: 3 rows\n")
+        assert run(capsys, "export", "j.jsonl", name) == (0, "", f"wrote {name}\n")
     records = [json.loads(line) for line in Path("o.jsonl").read_text(encoding="utf-8").splitlines()]
     with open("o.csv", encoding="utf-8", newline="") as file:
         cells = [*csv.DictReader(file)]
     assert [record["value"] for record in records] == [cell["value"] for cell in cells]
-    assert {record["id"]: record["value"] for record in records} == {'a"b': "=1+1", "c": "=-5", "d": "=\n"}
+    assert {record["row"]: record["value"] for record in records} == {'a"b': "=1+1", "c": "=-5", "d": "=\n"}
     assert cells[0]["llm_calls"] == "1"
     run(capsys, "export", "j.jsonl", "o.csv", "--for-spreadsheets")
     with open("o.csv", encoding="utf-8-sig", newline="") as file:
@@ -264,8 +264,6 @@ def test_export_replaces_a_file_at_once_or_not_at_all(capsys: pytest.CaptureFixt
 def test_parquet_goes_in_and_out(
     package: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import importlib.util
-
     polars = pytest.importorskip("polars")
     pytest.importorskip(package)
     found = importlib.util.find_spec
@@ -277,8 +275,8 @@ def test_parquet_goes_in_and_out(
     assert (
         run(capsys, "run", "in.parquet", *PROMPT, "--journal", "j.jsonl", "--out", "o.parquet", "-q")[0] == 0
     )
-    table = polars.read_parquet("o.parquet").sort("id")
-    assert table.select("id", "value", "llm_calls", "error").rows() == [
+    table = polars.read_parquet("o.parquet").sort("row")
+    assert table.select("row", "value", "llm_calls", "error").rows() == [
         ("1", "=a", 1, None),
         ("2", "=b", 1, None),
     ]
