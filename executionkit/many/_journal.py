@@ -181,7 +181,7 @@ class Journal:
         """
         self._open({"model": model, "base_url": bare(base_url), "step": step, "version": self._version})
 
-    def _open(self, job: dict[str, str] | None) -> None:
+    def _open(self, job: dict[str, str] | None, *, is_compared: bool = True) -> None:
         with self._opening:
             if self._file is not None:
                 return
@@ -193,9 +193,9 @@ class Journal:
                 known = loaded.jobs.get(self._version)
                 if job is None and known is None:
                     raise JournalError(f"{path}: it has no job of version {self._version!r}")
-                if job is not None and known is not None:
+                if job is not None and known is not None and is_compared:
                     self._compare(known, job)
-                wanted: Mapping[str, Any] = job or known or {}
+                wanted: Mapping[str, Any] = known or job or {}
                 file.cut(loaded.end)
                 at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
                 if loaded.job is None or loaded.job.get("version", "") != self._version:
@@ -221,10 +221,14 @@ class Journal:
                 )
 
     def open_for(self, provider: LLMProvider) -> None:
-        """Open it for the calls of a provider, if it is not open."""
+        """Open it for calls, if it is not open; a new one is that of the provider.
+
+        Whichever job it is of, it may be used: requests to other models are other requests.
+        """
         if self._file is None:
             model, base_url = where(provider)
-            self.open(model or "", base_url or "", "")
+            job = {"model": model or "", "base_url": base_url or "", "step": "", "version": self._version}
+            self._open(job, is_compared=False)
 
     def identity_of(self, provider: LLMProvider) -> str:
         """What tells a provider's answers from those of the job's own provider; "" where nothing does.
@@ -281,6 +285,11 @@ class Journal:
             usd=None if whole.usd is None else usd,
         )
         return Spent(usage, TokenUsage(*self._loaded.assumed), since.unknown)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it has neither outcomes nor replies."""
+        return not (len(self._loaded.table) or self._loaded.calls)
 
     @property
     def unknown_calls(self) -> int:
@@ -370,7 +379,8 @@ class Journal:
             most: The most tokens that its prompt and its reply are expected to have.
         """
         self._append(f'{{"t":"sent","row":{row},"req":"{request}","n":{n},"most":[{most[0]},{most[1]}]}}\n')
-        self._loaded.since.sent += 1
+        with self._lock:
+            self._loaded.since.sent += 1
 
     def append(self, line: Mapping[str, object]) -> None:
         """Write a line of another kind, which readers that don't know it pass over.
@@ -665,7 +675,7 @@ def _parquet_writer() -> Callable[[dict[str, list[Any]], str], object]:
         return _by_polars(import_module("polars"))
     with suppress(ImportError):
         return _by_pyarrow(import_module("pyarrow"), import_module("pyarrow.parquet"))
-    raise ImportError('to_parquet needs polars or pyarrow: pip install "polars>=1"')
+    raise ImportError("to_parquet needs polars or pyarrow: pip install polars")
 
 
 def _by_polars(polars: Any) -> Callable[[dict[str, list[Any]], str], object]:
@@ -713,7 +723,14 @@ class _RowMemory:
 
     def __init__(self, journal: Journal, row: str) -> None:
         self._journal = journal
-        self._tools: Scope[Kept] = Scope(journal, row, lambda: journal.observations_of(row))
+        self._row = row
+        self._scope: Scope[Kept] | None = None
+
+    @property
+    def _tools(self) -> Scope[Kept]:
+        if self._scope is None:  # of most rows, no tool is run
+            self._scope = Scope(self._journal, self._row, lambda: self._journal.observations_of(self._row))
+        return self._scope
 
     def recall(self, call: ToolCall) -> Observed | None:
         """What came of the call before."""
