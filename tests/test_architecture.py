@@ -92,7 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kit": CORE | {"patterns", "compose", "conversation", "many"},
     "sync": CORE | {"_blocking", "patterns", "compose"},
     "mcp": CORE | {"parts"},
-    "many": CORE | {"_blocking", "_version", "patterns._turn", "progress"},
+    "many": CORE | {"_blocking", "_version", "patterns._turn", "progress", "provider._offline"},
     "progress": VALUES | {"_checks", "_dollars"},
     "run_log": VALUES | {"observe", "_version"},
     "_screen": set(),

@@ -8,8 +8,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from executionkit._json import a_text, an_object, dumps, is_object, loads
 from executionkit.errors import LLMError, PermanentError, ProviderError, RateLimitError
-from executionkit.provider._offline import reply_of
-from executionkit.provider._sse import BOM
 from executionkit.responses import LLMResponse
 
 URL: Final = "/v1/chat/completions"
@@ -19,6 +17,7 @@ _NOT_RUN: Final = frozenset({"batch_expired", "batch_cancelled", "batch_canceled
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _READABLE: Final = 24
+_BOM: Final = b"\xef\xbb\xbf"
 
 Responses: TypeAlias = str | Path | Iterable[str | bytes | Path]
 """The output of batches: the path of a file, paths of several, or the lines of one."""
@@ -95,6 +94,8 @@ class ResponseLine(NamedTuple):
 
     def outcome(self, *, source: str, model: str, choices: int) -> Outcome:
         """What came of the request; the arguments are those of `reply_of`."""
+        from executionkit.provider._offline import reply_of  # not at the top: the client is large
+
         told = an_object(self.error) or {}
         code = a_text(told.get("code"))
         if code in _NOT_RUN:
@@ -129,7 +130,7 @@ def response_lines(given: Responses) -> Iterator[str | bytes]:
 def _lines_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         for line in file:
-            if line := line.removeprefix(BOM).strip():
+            if line := line.removeprefix(_BOM).strip():
                 yield line
 
 

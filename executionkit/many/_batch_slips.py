@@ -1,19 +1,21 @@
 """What a journal knows of batches: the requests that wait for a response, and those that failed."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from executionkit._json import a_text, an_object, loads
-from executionkit.errors import LLMError, RateLimitError
+from executionkit.errors import LLMError, PermanentError, RateLimitError
 from executionkit.many._batch_lines import Key, custom_id, failure_from
 
 JOB: Final = b'{"t":"job"'
 FORGOTTEN: Final = "forgotten"
+FAILED: Final = "failed"
+LATE: Final = "late"
 _IDENTITY: Final = ("model", "base_url", "step", "version")
-_FAIL: Final = b'{"t":"fail"'
 _BATCH: Final = b'{"t":"batch"'
-_ANSWERED: Final = re.compile(rb',"batch":"([A-Za-z0-9_-]{1,64})"(?:,"cost":\[[^\[\]]*\])?\}\s*\Z')
+_ANSWERED: Final = re.compile(rb',"batch":"([A-Za-z0-9_-]{1,64})","cost":\[[^\[\]]*\]\}\s*\Z')
 _TAIL: Final = 240
 
 ATTEMPTS: Final = 4
@@ -77,7 +79,7 @@ class Slips:
             elif line.startswith(_BATCH):
                 self._noted(_parsed(line))
             elif (found := _ANSWERED.search(line, max(0, len(line) - _TAIL))) is not None:
-                self.close(found[1].decode(), _parsed(line) if line.startswith(_FAIL) else None)
+                self.close(found[1].decode())
 
     def _begun(self, job: dict[str, Any]) -> None:
         self._is_ours = a_text(job.get("version")) == self._version
@@ -87,11 +89,11 @@ class Slips:
 
     def _noted(self, line: dict[str, Any]) -> None:
         name = a_text(line.get("id"))
-        if "end" in line:
-            if line["end"] == FORGOTTEN and name in self.waiting:
+        if (end := line.get("end")) is not None:
+            if end == FORGOTTEN and name in self.waiting:
                 self.forgotten[name] = self.waiting.pop(name)
-            else:
-                self.close(name)
+            elif end != FORGOTTEN:
+                self.close(name, line if end == FAILED else None)
             return
         n, choices = line.get("n"), line.get("choices", 1)
         if name and type(n) is int and type(choices) is int:
@@ -123,20 +125,34 @@ class Slips:
         failures = self._failed.get(name)
         if not failures or a_text(failures[-1].get("error")) == RateLimitError.__name__:
             return None
-        is_final = a_text(failures[-1].get("error")) == "PermanentError"
-        return failure_from(failures[-1]) if is_final or len(failures) >= ATTEMPTS else None
+        if a_text(failures[-1].get("error")) == PermanentError.__name__:
+            return failure_from(failures[-1])
+        if len(failures) < ATTEMPTS:
+            return None
+        # A permanent one: the retries of a pattern would meet the same, and wait for it.
+        again = failures[-1] | {"error": PermanentError.__name__}
+        return failure_from(again | {"message": f"{again.get('message')} (in {len(failures)} batches)"})
 
 
 def written_line(name: str, slip: Slip) -> dict[str, object]:
     """The line of a journal by which a request is known to wait."""
     row, request, n = slip.key
-    facts = {"t": "batch", "row": row, "req": request, "n": n, "id": name, "file": slip.file}
+    facts: dict[str, object] = {
+        "t": "batch",
+        "row": row,
+        "req": request,
+        "n": n,
+        "id": name,
+        "file": slip.file,
+    }
     return facts | {"model": slip.model} | ({"choices": slip.choices} if slip.choices > 1 else {})
 
 
-def given_up_line(name: str, why: str) -> dict[str, object]:
-    """The line of a journal by which a request waits no longer, though nothing came of it."""
-    return {"t": "batch", "id": name, "end": why}
+def ended_line(
+    name: str, slip: Slip, end: str, facts: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """The line of a journal by which a request waits no longer, though no reply is kept."""
+    return {"t": "batch", "row": slip.key.row, "id": name, "end": end} | dict(facts or {})
 
 
 def last_version(path: Path) -> str:

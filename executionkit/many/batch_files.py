@@ -25,7 +25,14 @@ from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.engine.tariff import NoPriceError, Tariff, tariff_of
 from executionkit.engine.watch import where
-from executionkit.errors import BudgetExhaustedError, JournalError, LLMError, PermanentError, mark_spent
+from executionkit.errors import (
+    BudgetExhaustedError,
+    JournalError,
+    LLMError,
+    PermanentError,
+    mark_spent,
+    spent_of,
+)
 from executionkit.many._batch_lines import (
     URL,
     Key,
@@ -36,7 +43,7 @@ from executionkit.many._batch_lines import (
     response_lines,
 )
 from executionkit.many._batch_out import BatchFile, Out
-from executionkit.many._batch_slips import FORGOTTEN, Slip, Slips, given_up_line, last_version
+from executionkit.many._batch_slips import FAILED, FORGOTTEN, LATE, Slip, Slips, ended_line, last_version
 from executionkit.many._calls import JournalRelay
 from executionkit.many._format import quoted, request_digest
 from executionkit.many._job import Job, Step
@@ -154,7 +161,6 @@ async def write_batch(
     shard: tuple[int, int] | None = None,
     max_cost: TokenUsage | None = None,
     retry_failed: bool = True,
-    price_share: float = 0.5,
     max_requests: int = MAX_REQUESTS,
     max_bytes: int = MAX_BYTES,
     url: str = URL,
@@ -185,9 +191,8 @@ async def write_batch(
         id: As in `run_many`.
         shard: As in `run_many`.
         max_cost: The ceiling of the whole job, of all rounds. A request that waits counts as one call, with
-            the most tokens that it may come to, and `price_share` of their price.
+            the most tokens that it may come to, at the usual price.
         retry_failed: Whether rows are worked on that failed before.
-        price_share: What the service asks of the usual price.
         max_requests: The most requests of a file.
         max_bytes: The most bytes of a file.
         url: The `url` of each line. Azure's is "/chat/completions".
@@ -202,13 +207,12 @@ async def write_batch(
     checks.provider("write_batch", provider)
     _check_providers(provider)
     checks.at_least(1, max_requests=max_requests, max_bytes=max_bytes)
-    _check_share(price_share)
     path = Path(out)
     if not path.parent.is_dir():
         raise ValueError(f"out is in {str(path.parent)!r}, which is no directory")
     given = journal if isinstance(journal, Journal) else Journal(journal)
     files = Out(path, given, max_requests=max_requests, max_bytes=max_bytes, url=url)
-    sheet = _Sheet(given, files, price_share)
+    sheet = _Sheet(given, files)
     job = _Round(
         "write_batch",
         provider,
@@ -244,13 +248,11 @@ class _Sheet:
     Args:
         journal: The journal.
         out: Where they go.
-        price_share: As in `write_batch`.
     """
 
-    def __init__(self, journal: Journal, out: Out, price_share: float) -> None:
+    def __init__(self, journal: Journal, out: Out) -> None:
         self._journal = journal
         self._out = out
-        self._share = Decimal(str(price_share))
         self._slips: Slips | None = None
 
     @property
@@ -294,7 +296,7 @@ class _Sheet:
         tariff = tariff_of(provider)
         if tariff is not None and tariff.is_ready:
             with contextlib.suppress(NoPriceError):
-                usage["cost"] = str(EXACT.multiply(tariff.at_most(prompt_tokens, most), self._share))
+                usage["cost"] = str(tariff.at_most(prompt_tokens, most))
         suspended = Suspended()
         mark_spent(suspended, LLMResponse("", usage=usage))
         return suspended
@@ -426,7 +428,7 @@ def read_batch(
         JournalError: The journal can't be used.
         OSError: A file can't be read. What was read before is in the journal, and may be read again.
     """
-    _check_share(price_share)
+    checks.between(0.0, 1.0, price_share=price_share)
     given = journal if isinstance(journal, Journal) else None
     slips, opened = _opened(journal)
     intake = _Intake(opened, slips, prices, price_share)
@@ -465,7 +467,7 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
             there = sorted({slip.file for slip in slips.waiting.values()})
             raise ValueError(f"no request of {name!r} waits; those that do are in {there}")
         for each in chosen:
-            opened.append(given_up_line(each, FORGOTTEN))
+            opened.append(ended_line(each, slips.waiting[each], FORGOTTEN))
         opened.flush()
         return len(chosen)
     finally:
@@ -504,7 +506,7 @@ class _Intake:
     def __init__(self, journal: Journal, slips: Slips, prices: Prices | None, price_share: float) -> None:
         self._journal = journal
         self._slips = slips
-        self._prices = prices
+        self._prices: Prices | None = prices
         self._share = Decimal(str(price_share))
         self._tariffs: dict[str, Tariff | None] = {}
         self._counts: Counter[str] = Counter()
@@ -521,44 +523,34 @@ class _Intake:
             self._counts["repeated" if line.name in self._slips.ended else "unknown"] += 1
             return
         outcome = line.outcome(source="the batch", model=slip.model, choices=slip.choices)
+        name, key, row = line.name, slip.key, quoted(slip.key.row)
         if isinstance(outcome, NotRun):
-            self._journal.append(given_up_line(line.name, outcome.code))
-            self._slips.close(line.name)
+            self._end(name, slip, outcome.code)
             self._counts["not_run"] += 1
             return
-        key, row = slip.key, quoted(slip.key.row)
         self._journal.write_sent(row, key.request, key.n, (0, 0))
         if isinstance(outcome, LLMError):
-            facts = failure_facts(outcome)
-            self._failed(line.name, key, outcome, {name: facts.get(name) for name in ("code", "message")})
-            self._slips.close(line.name, facts)
+            found = spent_of(outcome)
+            spent = None if found is None else TokenUsage(found.input_tokens, found.output_tokens)
+            self._journal.write_failure(row, key.request, key.n, outcome, spent, dispatched=True)
+            self._end(name, slip, FAILED, failure_facts(outcome))
             self._counts["failed"] += 1
             return
         reply, usd = self._priced(outcome, slip.model)
-        cost = TokenUsage(reply.input_tokens, reply.output_tokens, 1, usd=usd)
+        spent = TokenUsage(reply.input_tokens, reply.output_tokens, usd=usd)
         if self._is_late(key):
-            self._failed(line.name, key, _TooLate(), {}, replace(cost, llm_calls=0))
+            self._journal.write_failure(row, key.request, key.n, _TooLate(), spent, dispatched=True)
+            self._end(name, slip, LATE)
             self._counts["late"] += 1
         else:
-            self._journal.write_reply(row, key.request, key.n, reply, usd, rest={"batch": line.name})
+            self._journal.write_reply(row, key.request, key.n, reply, usd, rest={"batch": name})
+            self._slips.close(name)
             self._counts["replies"] += 1
-        self._slips.close(line.name)
-        self._cost += cost
+        self._cost += replace(spent, llm_calls=1)
 
-    def _failed(
-        self,
-        name: str,
-        key: Key,
-        failure: Exception,
-        rest: Mapping[str, object],
-        spent: TokenUsage | None = None,
-    ) -> None:
-        # The id at the end, where it is looked for.
-        self._journal.write_failure(
-            *(quoted(key.row), key.request, key.n, failure, spent),
-            dispatched=True,
-            rest={**{name: value for name, value in rest.items() if value is not None}, "batch": name},
-        )
+    def _end(self, name: str, slip: Slip, end: str, facts: Mapping[str, object] | None = None) -> None:
+        self._journal.append(ended_line(name, slip, end, facts))
+        self._slips.close(name)
 
     def _is_late(self, key: Key) -> bool:
         """Whether the request has been answered in another way, or its row is done."""
@@ -605,10 +597,6 @@ def _choices(body: bytes) -> int:
         return 1
     found = (an_object(loads(body)) or {}).get("n")
     return found if type(found) is int and found > 1 else 1
-
-
-def _check_share(price_share: float) -> None:
-    checks.between(0.0, 1.0, price_share=price_share)
 
 
 def _check_providers(provider: LLMProvider) -> None:
