@@ -8,6 +8,7 @@ from typing import Any
 
 from executionkit.engine.relay import Relay
 from executionkit.many._limits import RateLimits
+from executionkit.many._line import Line
 from executionkit.many._pace import Ticket
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
@@ -61,17 +62,17 @@ class Governor(Relay):
         **kwargs: Any,
     ) -> LLMResponse:
         """Pass a call on when there is room; see `LLMProvider.complete`."""
-        limits = self.limits
-        size = limits._size_of(messages, tools, kwargs.get("n"))
-        ticket = await limits._enter(size, beside=_is_beside())
+        line = self.limits.line
+        size = line.size_of(messages, tools, kwargs.get("n"))
+        ticket = await line.enter(size, beside=_is_beside())
         try:
             reply = await self.provider.complete(
                 messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
             )
         except BaseException as exc:
-            limits._failed(ticket, exc)
+            line.failed(ticket, exc)
             raise
-        limits._answered(ticket, size, reply)
+        line.answered(ticket, size, reply)
         return reply
 
     def open_stream(
@@ -91,7 +92,7 @@ class Governor(Relay):
         manager = super().open_stream(
             messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
         )
-        return _GovernedStream(self.limits, manager, messages, tools)
+        return _GovernedStream(self.limits.line, manager, messages, tools)
 
 
 def _is_beside() -> bool:
@@ -109,17 +110,17 @@ class _GovernedStream(AbstractAsyncContextManager[AsyncIterator[StreamEvent]]):
 
     def __init__(
         self,
-        limits: RateLimits,
+        line: Line,
         manager: AbstractAsyncContextManager[AsyncIterator[StreamEvent]],
         messages: list[dict[str, Any]],
         tools: list[dict[str, Any]] | None,
     ) -> None:
-        self._limits = limits
+        self._line = line
         self._manager = manager
-        self._size = limits._size_of(messages, tools, 1)
+        self._size = line.size_of(messages, tools, 1)
 
     async def __aenter__(self) -> AsyncIterator[StreamEvent]:
-        self._ticket = await self._limits._enter(self._size, beside=_is_beside())
+        self._ticket = await self._line.enter(self._size, beside=_is_beside())
         try:
             events = await self._manager.__aenter__()
         except BaseException as exc:
@@ -152,9 +153,9 @@ class _GovernedStream(AbstractAsyncContextManager[AsyncIterator[StreamEvent]]):
         if ticket is None:
             return
         if fault is not None:
-            self._limits._failed(ticket, fault)
+            self._line.failed(ticket, fault)
         else:
-            self._limits._answered(ticket, self._size, self._reply or LLMResponse(""))
+            self._line.answered(ticket, self._size, self._reply or LLMResponse(""))
 
     def __del__(self) -> None:
         self._end(None)
