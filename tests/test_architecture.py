@@ -103,7 +103,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "_screen", "__init__"},
     "__init__": APPLICATION | {"provider", "_lazy", "_version"},
-    "__main__": {"_demo", "_show"},
+    "_cli": {
+        *("__init__", "_text", "_json", "_keywords", "_checks", "_version", "errors", "engine"),
+        *("answers", "many", "bench", "_demo", "_show"),
+    },
+    "__main__": {"_cli"},
 }
 
 # Outside the standard library, these alone, and only inside a function: importing us must not import them.

@@ -1,4 +1,4 @@
-"""`main`: reads the arguments, runs the command, and makes one line and an exit status of whatever goes wrong."""
+"""`main`: reads the arguments, runs the command, and makes one line and a status of what goes wrong."""
 
 import os
 import sys
@@ -30,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         options.parser.print_help()
         return 0
+    status = 1
     try:
-        status: int = options.run(options)
+        status = options.run(options)
         sys.stdout.flush()
     except UsageError as error:
         options.parser.error(" ".join(str(error).split()))
@@ -71,7 +72,5 @@ def _parser(given: Sequence[str]) -> Parser:
         from executionkit._keywords import nearest
 
         near = nearest(given[0], commands.choices)
-        parser.error(
-            f"there is no command {given[0]!r}" + (f"; did you mean {near!r}?" if near else "")
-        )
+        parser.error(f"there is no command {given[0]!r}" + (f"; did you mean {near!r}?" if near else ""))
     return parser

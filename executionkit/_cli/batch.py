@@ -1,7 +1,8 @@
 """The commands `batch write`, `batch read` and `batch forget`: a job by the files of a batch service."""
 
 from argparse import Namespace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from executionkit._cli import options as shared
 from executionkit._cli.job import failed, journal_of, shard_of
@@ -10,13 +11,10 @@ from executionkit._cli.steps import add_step, step_of
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
 
-if TYPE_CHECKING:
-    from executionkit.many import Journal
-
 _ABOUT = """\
 Run a job by the files of a batch service, which takes hours and half the price:
 
-  executionkit batch write reviews.jsonl --prompt "Label this review: {text}" --journal labels.jsonl -o requests.jsonl
+  executionkit batch write reviews.jsonl --prompt "Label: {text}" --journal labels.jsonl -o requests.jsonl
   ... give requests.jsonl to the service, fetch responses.jsonl ...
   executionkit batch read labels.jsonl responses.jsonl
 
@@ -24,8 +22,8 @@ and so on, until `write` has nothing left to write. Then `export` has the values
 """
 
 _WRITE = """\
-Write what the journal has no replies to as requests for a batch service. No call is made. The names of the new
-files go to stdout; where there is none, and nothing waits for a response, the job is done.
+Write what the journal has no replies to as requests for a batch service. No call is made. The names of the
+new files go to stdout; where there is none, and nothing waits for a response, the job is done.
 """
 
 _READ = """\
@@ -44,7 +42,12 @@ def add(commands: Any) -> None:
     batch = commands.add_parser("batch", help="run a job by the files of a batch service", description=_ABOUT)
     batch.set_defaults(run=_help, parser=batch)
     parts = batch.add_subparsers(dest="part", metavar="PART", parser_class=Parser)
-    write = parts.add_parser("write", help="write requests", description=_WRITE)
+    write = parts.add_parser(
+        "write",
+        help="write requests",
+        description=_WRITE,
+        usage="%(prog)s ROWS --prompt TEXT --journal FILE -o FILE [options]",
+    )
     add_table(write)
     add_step(write)
     write.add_argument("--journal", metavar="FILE", required=True, help="the journal of the job")
@@ -59,12 +62,16 @@ def add(commands: Any) -> None:
     read = parts.add_parser("read", help="read responses", description=_READ)
     read.add_argument("journal", metavar="JOURNAL", help="the journal of the job")
     read.add_argument("responses", metavar="RESPONSES", nargs="+", help="the files that the service made")
-    read.add_argument("--prices", metavar="IN,OUT", help="what replies usually cost, as in run; a batch costs half")
+    read.add_argument(
+        "--prices", metavar="IN,OUT", help="what replies usually cost, as in run; a batch costs half"
+    )
     read.set_defaults(run=_read, parser=read)
 
     forget = parts.add_parser("forget", help="write requests again", description=_FORGET)
     forget.add_argument("journal", metavar="JOURNAL", help="the journal of the job")
-    forget.add_argument("requests", metavar="REQUESTS", nargs="?", help="the file of requests; default: all of them")
+    forget.add_argument(
+        "requests", metavar="REQUESTS", nargs="?", help="the file of requests; default: all of them"
+    )
     forget.set_defaults(run=_forget, parser=forget)
 
 
@@ -110,11 +117,12 @@ def _read(options: Namespace) -> int:
     prices = shared.prices_of(options.prices)
     for name in options.responses:
         shared.check_readable(name)
-    with _there(options) as journal:
-        try:
-            found = read_batch(journal, options.responses, prices=prices)
-        except ExecutionKitError as error:
-            return failed(options, error)
+    shared.check_readable(options.journal)
+    try:
+        # The path, and no Journal: the version that it was last written for is meant.
+        found = read_batch(options.journal, map(Path, options.responses), prices=prices)
+    except ExecutionKitError as error:
+        return failed(options, error)
     note(str(found))
     return 0
 
@@ -123,19 +131,12 @@ def _forget(options: Namespace) -> int:
     from executionkit import ExecutionKitError
     from executionkit.many import forget_batch
 
-    with _there(options) as journal:
-        try:
-            count = forget_batch(journal, options.requests)
-        except ExecutionKitError as error:
-            return failed(options, error)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+    shared.check_readable(options.journal)
+    try:
+        count = forget_batch(options.journal, options.requests)
+    except ExecutionKitError as error:
+        return failed(options, error)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     note(f"{count:,} requests will be written again")
     return 0
-
-
-def _there(options: Namespace) -> "Journal":
-    from executionkit.many import Journal
-
-    shared.check_readable(options.journal)
-    return Journal(options.journal)

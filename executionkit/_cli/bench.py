@@ -5,17 +5,18 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from executionkit._cli import options as shared
-from executionkit._cli.job import add_limits, failed, journal_of, limits_of
+from executionkit._cli.job import add_limits, failed, limits_of
 from executionkit._cli.options import UsageError
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
 
 if TYPE_CHECKING:
     from executionkit.bench import Comparison
+    from executionkit.many import Journal
 
 _ABOUT = """\
-Run several patterns over items whose answers are known: how often is each right, with a 95 % interval, and what
-does it cost?
+Run several patterns over items whose answers are known: how often is each right, with a 95 % interval, and
+what does it cost?
 
   executionkit bench questions.jsonl --prompt "{question}" --patterns ask,consensus:5,refine --key number
 
@@ -27,15 +28,24 @@ best_of_n:SAMPLES and refine:ITERATIONS.
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("bench", help="compare patterns on items with known answers", description=_ABOUT)
+    parser = commands.add_parser(
+        "bench",
+        help="compare patterns on items with known answers",
+        description=_ABOUT,
+        usage="%(prog)s ROWS --prompt TEXT [options]",
+    )
     add_table(parser)
-    parser.add_argument("--prompt", metavar="TEXT", required=True, help="the prompt; {field} is a field of the item")
+    parser.add_argument(
+        "--prompt", metavar="TEXT", required=True, help="the prompt; {field} is a field of the item"
+    )
     parser.add_argument(
         "--patterns", metavar="LIST", default="ask,consensus:5", help="default: ask,consensus:5"
     )
     parser.add_argument("--key", metavar="READER", help=f"how answers are read: {shared.READERS}")
     parser.add_argument("--expected", metavar="FIELD", help="the field with the answer")
-    parser.add_argument("--journal", metavar="FILE", help="where all that comes is kept, and looked for first")
+    parser.add_argument(
+        "--journal", metavar="FILE", help="where all that comes is kept, and looked for first"
+    )
     parser.add_argument("--job-version", default="", metavar="TEXT", help="as in run")
     parser.add_argument("--plot", metavar="FILE", help="write a picture of accuracy over cost, as SVG")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
@@ -74,7 +84,7 @@ def _run(options: Namespace) -> int:
         "retry": shared.retry_of(options),
     }
     items = Input(options, check)
-    with journal_of(options) if options.journal else nullcontext() as journal:
+    with _journal(options) if options.journal else nullcontext() as journal:
 
         async def work() -> "Comparison":
             async with provider:
@@ -90,6 +100,17 @@ def _run(options: Namespace) -> int:
             return failed(options, error)
     _print(options, comparison)
     return 0
+
+
+def _journal(options: Namespace) -> "Journal":
+    """The journal, of a version of its own for each prompt and grade: it must not mix them."""
+    from hashlib import blake2b
+
+    from executionkit.many import Journal
+
+    described = json.dumps([options.prompt, options.key, options.expected])
+    digest = blake2b(described.encode(), digest_size=4).hexdigest()
+    return Journal(options.journal, version=f"{options.job_version} {digest}".lstrip())
 
 
 def _print(options: Namespace, comparison: "Comparison") -> None:

@@ -1,12 +1,10 @@
 """The command `export`: the outcomes in a journal as a file of JSON Lines, CSV or Parquet."""
 
-import importlib.util
 import json
 import os
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -14,35 +12,26 @@ from executionkit._cli.options import STDIN, UsageError
 from executionkit._cli.terminal import answer, note
 
 _ABOUT = """\
-Write what came of the rows in a journal to a file: id, index, value, score, error, tokens, calls and dollars.
+Write what came of the rows in a journal to a file: row (its id), i (its position), value, score, error,
+tokens, calls and dollars.
 
   executionkit export labels.jsonl labels.csv
 
-The file appears when it is whole; one that is there is replaced. In CSV and Parquet a value that is no text is
-written as JSON. Texts are written as they are: with --for-spreadsheets, a CSV file begins with a byte order
+The file appears when it is whole; one that is there is replaced. In CSV and Parquet a value that is no text
+is written as JSON. Texts are written as they are: with --for-spreadsheets, a CSV file begins with a byte order
 mark, and a text that a spreadsheet would take for a formula has an apostrophe before it.
 """
 
-_COLUMNS: Final = {
-    "id": str,
-    "index": int,
-    "value": str,
-    "score": float,
-    "error": str,
-    "input_tokens": int,
-    "output_tokens": int,
-    "llm_calls": int,
-    "usd": float,
-}
-"""The columns, and their types in Parquet."""
-_BATCH: Final = 10_000
+_COLUMNS: Final = ("row", "i", "value", "score", "error", "input_tokens", "output_tokens", "llm_calls", "usd")
 _SUFFIXES: Final = (".jsonl", ".csv", ".parquet")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("export", help="write the outcomes in a journal to a file", description=_ABOUT)
+    parser = commands.add_parser(
+        "export", help="write the outcomes in a journal to a file", description=_ABOUT
+    )
     parser.add_argument("journal", metavar="JOURNAL", help="the journal of a job")
     parser.add_argument(
         "out", metavar="OUT", help="a .jsonl, .csv or .parquet file; - for JSON Lines on standard output"
@@ -84,20 +73,20 @@ def export(journal: str, out: str, *, for_spreadsheets: bool = False) -> None:
             return
         with _replaced(out) as path:
             if out.lower().endswith(".parquet"):
-                rows = _write_parquet(path, _records(source))
+                source.to_parquet(path)
             else:
                 write = _write_csv if out.lower().endswith(".csv") else _write_jsonl
                 with open(path, "w", encoding="utf-8", newline="") as file:
-                    rows = write(file, _records(source), for_spreadsheets)
+                    write(file, _records(source), for_spreadsheets=for_spreadsheets)
     except JournalError as error:
         raise UsageError(str(error)) from error
     except ImportError as error:
         raise UsageError(str(error)) from error
-    note(f"wrote {out}: {rows:,} rows")
+    note(f"wrote {out}")
 
 
 @contextmanager
-def _replaced(out: str) -> Iterator[str]:
+def _replaced(out: str) -> Generator[str, None, None]:
     """A file to write to, which takes the place of `out` at the end."""
     import tempfile  # not at the top: `--help` has no use for it
 
@@ -118,20 +107,19 @@ def _replaced(out: str) -> Iterator[str]:
 def _records(journal: Any) -> Iterator[dict[str, Any]]:
     for outcome in journal.rows():
         cost = outcome.cost
-        found = {"id": outcome.row, "index": outcome.index, "value": outcome.value}
+        found = {"row": outcome.row, "i": outcome.index, "value": outcome.value}
         found |= {"score": outcome.score, "error": outcome.error}
         found |= {"input_tokens": cost.input_tokens, "output_tokens": cost.output_tokens}
         yield found | {"llm_calls": cost.llm_calls, "usd": None if cost.usd is None else str(cost.usd)}
 
 
-def _write_jsonl(file: TextIO, records: Iterable[dict[str, Any]], _: bool) -> int:  # noqa: FBT001
-    rows = 0
-    for rows, record in enumerate(records, 1):  # noqa: B007
+def _write_jsonl(file: TextIO, records: Iterable[dict[str, Any]], *, for_spreadsheets: bool) -> None:
+    del for_spreadsheets  # they read no JSON Lines
+    for record in records:
         file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    return rows
 
 
-def _write_csv(file: TextIO, records: Iterable[dict[str, Any]], for_spreadsheets: bool) -> int:  # noqa: FBT001
+def _write_csv(file: TextIO, records: Iterable[dict[str, Any]], *, for_spreadsheets: bool) -> None:
     import csv
 
     if for_spreadsheets:
@@ -139,59 +127,13 @@ def _write_csv(file: TextIO, records: Iterable[dict[str, Any]], for_spreadsheets
     writer = csv.writer(file)
     writer.writerow(_COLUMNS)
     cell: Callable[[Any], Any] = _harmless if for_spreadsheets else _cell
-    rows = 0
-    for rows, record in enumerate(records, 1):  # noqa: B007
+    for record in records:
         writer.writerow([cell(record[name]) for name in _COLUMNS])
-    return rows
 
 
 def _cell(value: Any) -> Any:
-    is_plain = value is None or isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    is_plain = value is None or (isinstance(value, (str, int, float)) and not isinstance(value, bool))
     return value if is_plain else json.dumps(value, ensure_ascii=False)
-
-
-def _write_parquet(path: str, records: Iterable[dict[str, Any]]) -> int:
-    """Write a Parquet file, with pyarrow or polars, whichever is installed."""
-    if importlib.util.find_spec("pyarrow") is not None:
-        return _by_pyarrow(path, _batches(records))
-    if importlib.util.find_spec("polars") is not None:
-        return _by_polars(path, _batches(records))
-    raise ImportError("Parquet files need polars or pyarrow: pip install polars")
-
-
-def _batches(records: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    waiting = iter(records)
-    while batch := list(islice(waiting, _BATCH)):
-        for record in batch:
-            value = record["value"]
-            record["value"] = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            record["usd"] = None if record["usd"] is None else float(record["usd"])
-        yield batch
-
-
-def _by_pyarrow(path: str, batches: Iterable[list[dict[str, Any]]]) -> int:
-    import pyarrow
-    from pyarrow import parquet
-
-    kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
-    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in _COLUMNS.items()])
-    rows = 0
-    with parquet.ParquetWriter(path, schema) as writer:
-        for batch in batches:
-            writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
-            rows += len(batch)
-    return rows
-
-
-def _by_polars(path: str, batches: Iterable[list[dict[str, Any]]]) -> int:
-    import polars
-
-    kinds = {str: polars.String(), int: polars.Int64(), float: polars.Float64()}
-    schema = {name: kinds[kind] for name, kind in _COLUMNS.items()}
-    frames = [polars.DataFrame(batch, schema=schema) for batch in batches]
-    table = polars.concat(frames) if frames else polars.DataFrame(schema=schema)
-    table.write_parquet(path)
-    return table.height
 
 
 def _harmless(value: Any) -> Any:

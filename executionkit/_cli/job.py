@@ -23,12 +23,12 @@ _MOST_FAILURES: Final = 5
 _ABOUT = """\
 Run a pattern over every row of a table, within the limits of the account, and write down what comes.
 
-  executionkit run reviews.jsonl --prompt "Label this review: {text}" --id review_id --journal labels.jsonl \\
-      --pattern consensus --set num_samples=5 --rpm 5000 --tpm 2e6 --max-calls 60000
+  executionkit run reviews.jsonl --prompt "Label this review: {text}" --id review_id \\
+      --pattern consensus --set num_samples=5 --journal labels.jsonl --rpm 5000 --max-calls 60000
 
-The journal is what a resume lives on: the same command goes on where it was stopped, by Ctrl-C or by kill -9.
-Rows that are done are not asked again, and replies that came for an unfinished row are not paid again. Without
-a journal, results go to standard output as JSON Lines, and nothing is resumed.
+With a journal, the same command goes on where it was stopped, by Ctrl-C or by kill -9: rows that are done
+are not asked again, and replies that came for an unfinished row are not paid again. Without one, results go
+to standard output as JSON Lines, and nothing is resumed.
 
 Every row is looked at before the first call: a line that can't be read, or a row without a field that the
 prompt needs, is named and ends the command. --skip-bad passes over such rows.
@@ -42,13 +42,24 @@ Ctrl-C, or SIGTERM, begins no more rows and waits for those under way; once more
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("run", help="run a pattern over the rows of a table", description=_ABOUT)
+    parser = commands.add_parser(
+        "run",
+        help="run a pattern over the rows of a table",
+        description=_ABOUT,
+        usage="%(prog)s ROWS --prompt TEXT [--journal FILE] [options]",
+    )
     add_table(parser)
     add_step(parser)
     journal = parser.add_argument_group("results")
-    journal.add_argument("--journal", metavar="FILE", help="where all that comes is kept, and looked for first")
-    journal.add_argument("--job-version", default="", metavar="TEXT", help="another one begins the journal afresh")
-    journal.add_argument("-o", "--out", metavar="FILE", help="write the results to this .jsonl, .csv or .parquet file")
+    journal.add_argument(
+        "--journal", metavar="FILE", help="where all that comes is kept, and looked for first"
+    )
+    journal.add_argument(
+        "--job-version", default="", metavar="TEXT", help="another one begins the journal afresh"
+    )
+    journal.add_argument(
+        "-o", "--out", metavar="FILE", help="write the results to this .jsonl, .csv or .parquet file"
+    )
     journal.add_argument("--for-spreadsheets", action="store_true", help="as in export")
     journal.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     journal.add_argument("--shard", metavar="I/N", help="only the rows of part I of N, counted from 0")
@@ -113,7 +124,12 @@ def _run(options: Namespace) -> int:
             return stopping.status
         except ExecutionKitError as error:
             return failed(options, error)
-    if options.out is not None:
+        except (
+            ValueError,
+            TypeError,
+        ) as error:  # of an argument, or of the rows: the file has changed meanwhile
+            raise UsageError("; ".join([str(error), *getattr(error, "__notes__", ())])) from error
+    if options.out is not None and options.journal is not None:
         export(options.journal, options.out, for_spreadsheets=options.for_spreadsheets)
     return _ended(options, result, stopping)
 

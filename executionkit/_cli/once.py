@@ -5,6 +5,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from executionkit._cli import options as shared
@@ -12,7 +13,7 @@ from executionkit._cli.options import UsageError
 from executionkit._cli.terminal import answer, is_terminal, note, write
 
 if TYPE_CHECKING:
-    from executionkit import ConsensusResult, Kit, PatternResult
+    from executionkit import Kit, PatternResult, Provider
 
 _ASK = """\
 Ask one question. The answer goes to stdout, calls, tokens and seconds to stderr.
@@ -41,10 +42,10 @@ Work = Callable[["Kit"], Awaitable["PatternResult[Any]"]]
 
 def add(commands: Any) -> None:
     """Add the commands."""
-    ask = _command(commands, "ask", "ask one question", _ASK, _ask)
-    ask.add_argument("--stream", action="store_true", help="print the answer while it arrives")
-    ask.add_argument("--temperature", type=float, metavar="T")
-    ask.add_argument("--max-tokens", type=shared.count, metavar="N", help="the longest reply")
+    once = _command(commands, "ask", "ask one question", _ASK, _ask)
+    once.add_argument("--stream", action="store_true", help="print the answer while it arrives")
+    once.add_argument("--temperature", type=float, metavar="T")
+    once.add_argument("--max-tokens", type=shared.count, metavar="N", help="the longest reply")
 
     consensus = _command(commands, "consensus", "ask several times and vote", _CONSENSUS, _consensus)
     consensus.add_argument("-n", "--num-samples", metavar="N", help="samples; default: 5")
@@ -64,7 +65,9 @@ def add(commands: Any) -> None:
     shared.add_settings(structured)
 
 
-def _command(commands: Any, name: str, summary: str, about: str, work: Callable[[Namespace, str], Work]) -> Any:
+def _command(
+    commands: Any, name: str, summary: str, about: str, work: Callable[[Namespace, str], Work]
+) -> Any:
     parser = commands.add_parser(name, help=summary, description=about)
     parser.add_argument("prompt", nargs="?", help="the prompt; - or nothing for standard input")
     parser.add_argument("-s", "--system", metavar="TEXT", help="the system message")
@@ -72,20 +75,21 @@ def _command(commands: Any, name: str, summary: str, about: str, work: Callable[
     parser.add_argument("-q", "--quiet", action="store_true", help="no figures on stderr")
     shared.add_endpoint(parser)
     shared.add_ceilings(parser, "the command")
-    parser.set_defaults(run=lambda options: _run(options, work), parser=parser)
+    parser.set_defaults(run=partial(_run, work), parser=parser)
     return parser
 
 
-def _run(options: Namespace, prepared: Callable[[Namespace, str], Work]) -> int:
+def _run(prepared: Callable[[Namespace, str], Work], options: Namespace) -> int:
     import asyncio  # not at the top: it is most of what `--help` would cost
 
     from executionkit import BudgetExhaustedError, ConsensusFailedError, ExecutionKitError, Kit
 
     work = prepared(options, shared.prompt_of(options))
-    kit = Kit(shared.provider_of(options), max_cost=shared.ceiling_of(options), system=options.system)
+    provider = shared.provider_of(options)
+    kit = Kit(provider, max_cost=shared.ceiling_of(options), system=options.system)
     began = time.monotonic()
     try:
-        result = asyncio.run(_worked(kit, work))
+        result = asyncio.run(_worked(provider, kit, work))
     except KeyboardInterrupt:
         note(f"interrupted; spent {kit.usage}")
         return 130
@@ -93,7 +97,13 @@ def _run(options: Namespace, prepared: Callable[[Namespace, str], Work]) -> int:
         if options.debug:
             raise
         note(f"error: {type(error).__name__}: {error}; spent {kit.usage}")
-        return 3 if isinstance(error, ConsensusFailedError) else 4 if isinstance(error, BudgetExhaustedError) else 1
+        return (
+            3
+            if isinstance(error, ConsensusFailedError)
+            else 4
+            if isinstance(error, BudgetExhaustedError)
+            else 1
+        )
     except (ValueError, TypeError) as error:
         if options.debug or kit.usage.llm_calls:
             raise
@@ -105,11 +115,8 @@ def _run(options: Namespace, prepared: Callable[[Namespace, str], Work]) -> int:
     return 0
 
 
-async def _worked(kit: "Kit", work: Work) -> "PatternResult[Any]":
-    from executionkit import Provider
-
-    assert isinstance(kit.provider, Provider)
-    async with kit.provider:
+async def _worked(provider: "Provider", kit: "Kit", work: Work) -> "PatternResult[Any]":
+    async with provider:
         return await work(kit)
 
 
@@ -151,24 +158,17 @@ def _ask(options: Namespace, prompt: str) -> Work:
     sampling: dict[str, Any] = {"temperature": options.temperature, "max_tokens": options.max_tokens}
 
     async def work(kit: "Kit") -> "PatternResult[Any]":
-        from executionkit import PatternResult, ProviderError, TextDelta
-        from executionkit.engine.run import Run
+        from executionkit import TextDelta
+        from executionkit._cli.asking import ask, result_of
 
-        if options.stream and not options.json:
-            async with kit.stream(prompt, retry=retry, **sampling) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        write(event.text)
-                        sys.stdout.flush()
-            reply = events.response
-        else:
-            system = [{"role": "system", "content": options.system}] if options.system else []
-            async with Run("ask", kit.metered, retry=retry) as run:
-                reply = await run.complete([*system, {"role": "user", "content": prompt}], **sampling)
-        if not reply.content.strip():
-            raise ProviderError(f"the reply has no text (finish_reason {reply.finish_reason!r})")
-        figures = {"finish_reason": reply.finish_reason, "truncated_responses": int(reply.was_truncated)}
-        return PatternResult(reply.content, cost=kit.usage, metadata=figures)
+        if not options.stream or options.json:
+            return await ask(kit.metered, prompt, system=options.system, retry=retry, **sampling)
+        async with kit.stream(prompt, retry=retry, **sampling) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    write(event.text)
+                    sys.stdout.flush()
+        return result_of(events.response, kit.usage)
 
     return work
 

@@ -35,13 +35,21 @@ class UsageError(Exception):
 class Parser(ArgumentParser):
     """A parser whose errors are one line."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        prog: str | None = None,
+        usage: str | None = None,
+        description: str | None = None,
+        epilog: str | None = None,
+    ) -> None:
         super().__init__(
-            **{
-                "allow_abbrev": False,
-                "formatter_class": argparse.RawDescriptionHelpFormatter,
-                **settings,
-            }
+            prog,
+            usage,
+            description,
+            epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         # Suppressed, so that a command's own default does not undo what stands before its name.
         self.add_argument(
@@ -177,17 +185,20 @@ def retry_of(options: Namespace) -> "RetryConfig | None":
 
 def prompt_of(options: Namespace) -> str:
     """The prompt: the argument, or standard input for `-` and where there is no argument."""
-    text: str | None = options.prompt
-    if text is None and is_terminal(sys.stdin):
+    given: str | None = options.prompt
+    if given is None and is_terminal(sys.stdin):
         raise UsageError("no prompt: give it as an argument, or - to read it from standard input")
-    if text is None or text == STDIN:
-        try:
-            text = sys.stdin.buffer.read().decode("utf-8-sig") if hasattr(sys.stdin, "buffer") else sys.stdin.read()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"standard input is not UTF-8: {error}") from error
+    text = _stdin() if given is None or given == STDIN else given
     if not text.strip():
         raise UsageError("the prompt is empty")
     return text
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not UTF-8: {error}") from error
 
 
 def schema_of(text: str) -> dict[str, Any]:
@@ -221,11 +232,14 @@ def text_of(name: str) -> str:
         raise UsageError(f"{name} can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-READERS: Final = "number, european_number, boxed, last_line, canonical_json, label:A,B,..., choice, choice:LETTERS, tagged, tagged:NAME"
+READERS: Final = (
+    "number, european_number, boxed, last_line, canonical_json, label:A,B,..., choice, choice:LETTERS, "
+    "tagged, tagged:NAME"
+)
 
 
 def key_of(text: str) -> Callable[[str], Any]:
-    """The reader of answers that a text names: one of `executionkit.answers`, with its arguments after a colon."""
+    """The reader that a text names: one of `executionkit.answers`, its arguments after a colon."""
     from executionkit import answers
 
     name, colon, rest = text.partition(":")
@@ -239,7 +253,7 @@ def key_of(text: str) -> Callable[[str], Any]:
         if name == "choice" and len(arguments) <= 1:
             return answers.choice(*arguments)
         if name == "tagged" and len(arguments) <= 1:
-            return answers.tagged(*arguments)
+            return answers.tagged(arguments[0]) if arguments else answers.tagged()
     except (ValueError, TypeError) as error:
         raise UsageError(f"--key {text}: {error}") from error
     raise UsageError(f"--key must be one of {READERS}, got {text!r}")
@@ -252,6 +266,7 @@ _ELSEWHERE: Final = {
     "output": "use --schema",
     "provider": "use --base-url and --model",
     "prompt": "use --prompt, or the first argument",
+    "system": "use --system",
 }
 
 

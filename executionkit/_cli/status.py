@@ -13,8 +13,8 @@ from executionkit._cli.terminal import answer
 from executionkit._json import an_object
 
 _ABOUT = """\
-Show what is in a journal: rows, spend, failures by kind, and how fast the last start is. Nothing is locked, so
-it can be asked while the job runs.
+Show what is in a journal: rows, spend, failures by kind, and how fast the last start is. Nothing is locked,
+so it can be asked while the job runs.
 
   executionkit status labels.jsonl --total 10000
 """
@@ -110,4 +110,6 @@ def _run(options: Namespace) -> int:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    return (
+        f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    )

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from executionkit._cli import options as shared
 from executionkit._cli.options import UsageError
@@ -56,7 +56,7 @@ def step_of(options: Namespace) -> Step:
         for name in ("prompt", "prompt_file", "system", "pattern", "set", "key", "schema"):
             if getattr(options, name):
                 raise UsageError(f"--step and --{name.replace('_', '-')} exclude each other")
-        return Step(_imported(options.step), lambda row: None)
+        return Step(_imported(options.step), _any_row)
     from hashlib import blake2b
 
     from executionkit.many._template import Template
@@ -66,11 +66,11 @@ def step_of(options: Namespace) -> Step:
     for name, owner in (("key", "consensus"), ("schema", "structured")):
         if getattr(options, name) is not None and pattern != owner:
             raise UsageError(f"--{name} is for --pattern {owner}, not {pattern}")
-    ask = _asking(pattern, options)
-    _rehearse(ask)
+    asking = _asking(pattern, options)
+    _rehearse(asking)
 
     async def step(provider: Any, row: Any) -> Any:
-        return await ask(provider, template.fill(row))
+        return await asking(provider, template.fill(row))
 
     # A journal must not mix the answers to two prompts: it compares the name of the step.
     settings = [text for text in options.set if text.partition("=")[0] not in _NO_OTHER_QUESTION]
@@ -79,6 +79,10 @@ def step_of(options: Namespace) -> Step:
     digest = blake2b(json.dumps(described).encode(), digest_size=4).hexdigest()
     step.__module__, step.__qualname__ = "executionkit", f"{pattern} {digest}"
     return Step(step, template.fill)
+
+
+def _any_row(_: object) -> None:
+    """A function of the user's judges its rows itself."""
 
 
 def _prompt(options: Namespace) -> str:
@@ -93,9 +97,10 @@ def _prompt(options: Namespace) -> str:
 def _asking(pattern: str, options: Namespace) -> Asking:
     """The function that asks a prompt."""
     from executionkit import consensus, refine_loop, structured
+    from executionkit._cli.asking import ask
 
     patterns: dict[str, Any] = {
-        "ask": ask_once,
+        "ask": ask,
         "consensus": consensus,
         "structured": structured,
         "refine": refine_loop,
@@ -130,39 +135,16 @@ class _Rehearsal:
         raise _Reached
 
 
-def _rehearse(ask: Asking) -> None:
+def _rehearse(asking: Asking) -> None:
     """Let the pattern check its keywords, which it does before its first call."""
     import asyncio
 
     try:
-        asyncio.run(ask(_Rehearsal(), "?"))
+        asyncio.run(asking(_Rehearsal(), "?"))
     except _Reached:
         pass
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
-
-
-async def ask_once(
-    provider: Any,
-    prompt: str,
-    *,
-    system: str | None = None,
-    temperature: float | None = None,
-    max_tokens: int | None = None,
-) -> Any:
-    """One call; the value is the text of the reply."""
-    from executionkit import PatternResult, ProviderError
-    from executionkit.engine.run import Run
-
-    messages = [{"role": "user", "content": prompt}]
-    if system is not None:
-        messages.insert(0, {"role": "system", "content": system})
-    async with Run("ask", provider) as run:
-        reply = await run.complete(messages, temperature=temperature, max_tokens=max_tokens)
-        if not reply.content.strip():
-            raise ProviderError(f"the reply has no text (finish_reason {reply.finish_reason!r})")
-        figures = {"finish_reason": reply.finish_reason, "truncated_responses": int(reply.was_truncated)}
-        return PatternResult(reply.content, cost=run.usage, metadata=figures)
 
 
 def _imported(name: str) -> StepFunction:
@@ -181,5 +163,4 @@ def _imported(name: str) -> StepFunction:
         raise UsageError(f"--step {name}: {error}") from error
     if not callable(found):
         raise UsageError(f"--step {name}: its type is {type(found).__name__}, which can't be called")
-    step: StepFunction = found
-    return step
+    return cast("StepFunction", found)

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Collection, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -45,7 +45,7 @@ class Stopping:
         """Let the second signal cancel the task that runs now."""
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
 
-    def until(self, rows: Iterable[Any]) -> Iterable[Any]:
+    def until(self, rows: Collection[Any]) -> Iterable[Any]:
         """The rows, up to the first signal."""
         return _Until(rows, self)
 
@@ -55,19 +55,20 @@ class Stopping:
             if self._loop is None:
                 raise KeyboardInterrupt  # nothing is in flight yet
             # By the loop, because a signal may come amid another line.
-            self._loop.call_soon_threadsafe(note, "stopping after what is in flight; once more cancels that too")
+            self._loop.call_soon_threadsafe(
+                note, "stopping after what is in flight; once more cancels that too"
+            )
         elif self._loop is not None and self._task is not None:
             # The loop sleeps until something of its own happens: this wakes it.
             self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 class _Until(Iterable[Any]):
-    def __init__(self, rows: Iterable[Any], stopping: Stopping) -> None:
+    def __init__(self, rows: Collection[Any], stopping: Stopping) -> None:
         self._rows = rows
         self._stopping = stopping
 
     def __len__(self) -> int:
-        assert isinstance(self._rows, Sized)
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Any]:

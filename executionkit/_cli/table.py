@@ -2,7 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -19,10 +19,14 @@ _SUFFIXES: Final = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 def add_table(parser: ArgumentParser) -> None:
     """Add the arguments that say where the rows are."""
     parser.add_argument(
-        "rows", metavar="ROWS", help="a .jsonl, .csv, .tsv or .parquet file; - for JSON Lines on standard input"
+        "rows",
+        metavar="ROWS",
+        help="a .jsonl, .csv, .tsv or .parquet file; - for JSON Lines on standard input",
     )
     parser.add_argument("--id", metavar="FIELD", help="the field with each row's id; default: its position")
-    parser.add_argument("--delimiter", metavar="SIGN", help="between the cells of a CSV file; default: a comma")
+    parser.add_argument(
+        "--delimiter", metavar="SIGN", help="between the cells of a CSV file; default: a comma"
+    )
     parser.add_argument(
         "--skip-bad",
         action="store_true",
@@ -30,7 +34,7 @@ def add_table(parser: ArgumentParser) -> None:
     )
 
 
-class Input(Iterable[Any]):
+class Input(Collection[Any]):
     """The rows of a file that can be used, and how many there are.
 
     Args:
@@ -48,7 +52,9 @@ class Input(Iterable[Any]):
         self._bad = 0
         self._on_bad: Callable[[ValueError], object] | None = self._count_bad if self._skips else None
         try:
-            self._rows = _opened(options, lambda error: self._on_bad(error) if self._on_bad else _refuse(error))
+            self._rows = _opened(
+                options, lambda error: self._on_bad(error) if self._on_bad else _refuse(error)
+            )
             self._count = sum(1 for _ in self)
         except OSError as error:
             raise UsageError(f"{options.rows}: {error.strerror or error}") from error
@@ -62,6 +68,9 @@ class Input(Iterable[Any]):
         self._on_bad = _pass_over if self._skips else None
         if not self._count:
             raise UsageError(f"{self._rows.name} has no rows" + (" that can be used" if self._bad else ""))
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)
 
     def __len__(self) -> int:
         return self._count
@@ -132,6 +141,8 @@ def _from_stdin(delimiter: str | None, on_bad: Callable[[ValueError], object]) -
     def rows() -> Iterator[tuple[str, Any]]:
         spool.seek(0)
         name = "standard input"
-        return jsonl_rows(spool, name, on_bad) if delimiter is None else csv_rows(spool, name, delimiter, on_bad)
+        return (
+            jsonl_rows(spool, name, on_bad) if delimiter is None else csv_rows(spool, name, delimiter, on_bad)
+        )
 
     return Rows("standard input", rows)

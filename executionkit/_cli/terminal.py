@@ -1,4 +1,4 @@
-"""What the commands write: answers on stdout, figures and errors on stderr, and nothing that drives a terminal."""
+"""What commands write: answers on stdout, figures and errors on stderr, nothing that drives a terminal."""
 
 import io
 import os
@@ -33,7 +33,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def write(text: str) -> None:
-    """Write a text of a model's to stdout: as it is to a file or pipe, without control characters to a terminal."""
+    """Write a text of a model's to stdout: as it is, but without control characters to a terminal."""
     sys.stdout.write(safe(text) if is_terminal(sys.stdout) else well_formed(text))
 
 
@@ -48,6 +48,6 @@ def note(text: str) -> None:
 
 
 def give_up_stdout() -> None:
-    """Let what is still to be written go nowhere: the reader has closed the pipe, and Python would try once more."""
+    """Let what is still to be written go nowhere: the reader has gone, and Python would try once more."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """Tables read row by row: `read_jsonl`, `read_csv`, `read_parquet`."""
 
 import csv
+import importlib
 import importlib.util
 import itertools
 import json
@@ -45,7 +46,7 @@ class Rows(Iterable[Row_co], Generic[Row_co]):
 
 
 def read_jsonl(path: Path, *, on_bad: OnBad | None = None) -> Rows[Any]:
-    """Read a file of JSON Lines row by row.
+    r"""Read a file of JSON Lines row by row.
 
     The file is UTF-8, with or without a byte order mark. Empty lines are passed over. A row may be any JSON
     value; NaN and the infinities are none.
@@ -133,16 +134,17 @@ def read_parquet(path: Path, *, columns: Sequence[str] | None = None) -> Rows[di
     wanted = None if columns is None else list(columns)
 
     def rows() -> Iterator[tuple[str, dict[str, Any]]]:
-        number = 0
+        count = 0
         with open(path, "rb"):  # a missing file is an OSError, whichever package reads it
             pass
         try:
             for batch in batches(os.fspath(path), wanted):
-                for number, row in enumerate(batch, number + 1):
-                    yield f"row {number}", row
+                for row in batch:
+                    count += 1
+                    yield f"row {count}", row
         except OSError:
             raise
-        except _NoColumn as exc:
+        except _NoColumnError as exc:
             raise ValueError(f"{name}: {exc}") from None
         except Exception as exc:  # both packages have errors of their own
             raise ValueError(f"{name}: it can't be read as Parquet ({describe(exc)})") from exc
@@ -284,8 +286,7 @@ def _parquet_reader() -> Batches:
 
 
 def _by_pyarrow(path: str, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
-    from pyarrow import parquet
-
+    parquet: Any = importlib.import_module("pyarrow.parquet")
     with parquet.ParquetFile(path) as file:
         _check_columns(columns, file.schema_arrow.names)
         for batch in file.iter_batches(_BATCH, columns=columns):
@@ -293,9 +294,8 @@ def _by_pyarrow(path: str, columns: list[str] | None) -> Iterator[list[dict[str,
 
 
 def _by_polars(path: str, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
-    import polars
-
-    frame = polars.scan_parquet(path, glob=False)
+    polars: Any = importlib.import_module("polars")
+    frame: Any = polars.scan_parquet(path, glob=False)
     _check_columns(columns, frame.collect_schema().names())
     if columns is not None:
         frame = frame.select(columns)
@@ -306,11 +306,11 @@ def _by_polars(path: str, columns: list[str] | None) -> Iterator[list[dict[str, 
         yield rows
 
 
-class _NoColumn(Exception):
+class _NoColumnError(Exception):
     """The file lacks a column."""
 
 
 def _check_columns(wanted: list[str] | None, there: list[str]) -> None:
     missing = [name for name in wanted or () if name not in there]
     if missing:
-        raise _NoColumn(f"there is no column {missing[0]!r}; there are {', '.join(map(repr, there))}")
+        raise _NoColumnError(f"there is no column {missing[0]!r}; there are {', '.join(map(repr, there))}")

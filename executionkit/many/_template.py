@@ -42,7 +42,9 @@ class Template:
         Raises:
             FieldError: The row lacks a field, or has null there.
         """
-        return _FIELD.sub(lambda match: f"{{{match[1]}}}" if match[1] else _text_of(row, match[2]), self._text)
+        return _FIELD.sub(
+            lambda match: f"{{{match[1]}}}" if match[1] else _text_of(row, match[2]), self._text
+        )
 
 
 def _text_of(row: object, name: str) -> str:

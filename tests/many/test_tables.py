@@ -45,7 +45,10 @@ def test_a_cell_may_be_larger_than_the_limit_of_the_csv_module(table: Path) -> N
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"id;text\n1;a\n", r"table, line 1: only one column: is ';' the delimiter of this file, and not ','\?"),
+        (
+            b"id;text\n1;a\n",
+            r"table, line 1: only one column: is ';' the delimiter of this file, and not ','\?",
+        ),
         (b"id,id\n", "line 1: two columns are called 'id'"),
         (b"id,\n", "line 1: column 2 has no name"),
         ("id,text\n".encode("utf-16"), "line 1: the text is UTF-16"),
@@ -80,7 +83,16 @@ def test_the_delimiter_is_one_character(table: Path) -> None:
 
 
 def test_bad_lines_of_json_are_named_and_can_be_passed_over(table: Path) -> None:
-    lines = [b'\xef\xbb\xbf{"a": 1}', b"", b'"text"', b"NaN", b'{"a": 1', b"[" * 100_000, b'"caf\xe9"', b"1" * 5_000]
+    lines = [
+        b'\xef\xbb\xbf{"a": 1}',
+        b"",
+        b'"text"',
+        b"NaN",
+        b'{"a": 1',
+        b"[" * 100_000,
+        b'"caf\xe9"',
+        b"1" * 5_000,
+    ]
     table.write_bytes(b"\r\n".join([*lines, b'{"cut":']))
     bad: list[ValueError] = []
     rows = read_jsonl(table, on_bad=bad.append)

@@ -6,7 +6,13 @@ import pytest
 
 from executionkit.many._template import FieldError, Template
 
-ROW: dict[str, Any] = {"text": "so {text}", "n": 3, "a": {"b": [{"c": "deep"}]}, "a.d": "dotted", "Review Text": "r"}
+ROW: dict[str, Any] = {
+    "text": "so {text}",
+    "n": 3,
+    "a": {"b": [{"c": "deep"}]},
+    "a.d": "dotted",
+    "Review Text": "r",
+}
 
 
 @pytest.mark.parametrize(
