@@ -293,7 +293,7 @@ async def test_without_a_right_answer_the_advice_is_to_look_at_the_grade() -> No
         items(3), bench.steps("ask,consensus:2", "{question}"), provider=MockProvider(["x"])
     )
     assert result.advice == (
-        "No pattern has a right answer. Look at result.wrong(...), and whether grade= fits the answers.",
+        "No pattern has a right answer. Look at what .wrong(name) lists, and whether grade= fits the answers.",
     )
 
 
