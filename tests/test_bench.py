@@ -144,7 +144,8 @@ async def test_the_same_seed_gives_the_same_intervals() -> None:
     async def less(item: int) -> float:
         return item / 20
 
-    compare = partial(bench.compare, range(10), {"half": half, "less": less}, grade=lambda v, _: v, resamples=200)
+    steps = {"half": half, "less": less}
+    compare = partial(bench.compare, range(10), steps, grade=lambda v, _: v, resamples=200)
     one, other = await compare(seed=4), await compare(seed=4)
     assert one.to_dict()["patterns"][0]["interval"] == other.to_dict()["patterns"][0]["interval"]
     assert "less is worse than half by 22.5 points" in one.advice[0]
@@ -293,7 +294,7 @@ async def test_without_a_right_answer_the_advice_is_to_look_at_the_grade() -> No
         items(3), bench.steps("ask,consensus:2", "{question}"), provider=MockProvider(["x"])
     )
     assert result.advice == (
-        "No pattern has a right answer. Look at result.wrong(...), and whether grade= fits the answers.",
+        "No pattern has a right answer: look at some of their answers, and whether the grade fits them.",
     )
 
 

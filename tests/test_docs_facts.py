@@ -61,6 +61,7 @@ CALLED: dict[str, list[Any]] = {
     "response": [executionkit.LLMResponse],
     "reply": [executionkit.LLMResponse],
     "chat": [executionkit.Conversation],
+    "comparison": [bench.Comparison],
     "events": [executionkit.ReplyStream, executionkit.TurnStream],
     "error": [PUBLIC[name] for name in ERRORS],
 }

@@ -270,7 +270,7 @@ def _advice(patterns: Sequence[PatternFigures]) -> list[str]:
     base = _label(first)
     if not any(each.accuracy for each in patterns):
         return [
-            "No pattern has a right answer. Look at result.wrong(...), and whether grade= fits the answers."
+            "No pattern has a right answer: look at some of their answers, and whether the grade fits them."
         ]
     lines: list[str] = []
     for each in patterns[1:]:

@@ -35,6 +35,7 @@ from executionkit import (
     structured_sync,
 )
 from executionkit import tool as as_tool
+from executionkit.bench import compare, compare_sync
 from executionkit.mcp import mcp_tools, tools_from_mcp
 from executionkit.parts import image
 
@@ -209,6 +210,15 @@ def values() -> None:
     Conversation(p, max_round=3)  # E: max_round
     Conversation(p, tools=["x"])  # E: str
     Conversation(p).send_sync(3)  # E: str
+
+
+async def comparisons() -> None:
+    await compare([1], {"ask": ask}, grades=len)  # E: grades
+    compare_sync([1], {"ask": "ask"})  # E: str
+
+
+async def ask(provider: LLMProvider, item: int) -> str:
+    return str(item)
 
 
 async def results() -> None:
