@@ -202,7 +202,9 @@ async def write_batch(
         TypeError: The provider can't say what it would send.
         BudgetExhaustedError: `max_cost` can't pay for all requests. Those that it can pay for are in files:
             `.metadata["batch"]` is the `BatchWritten`.
-        JournalError: The journal can't be used. No file was written.
+        JournalError: The journal can't be used.
+
+    An error other than a spent budget leaves no file that is not whole. The note on it names those that are.
     """
     checks.provider("write_batch", provider)
     _check_providers(provider)
@@ -419,7 +421,7 @@ def read_batch(
         journal: The journal that `write_batch` had, or its path. Nobody else may be writing it.
         responses: The path of the output; or an iterable of paths; or one of lines, such as
             `client.files.content(batch.output_file_id).iter_lines()`.
-        prices: What replies usually cost, as in `Provider.prices`. Then each reply has its price, at
+        prices: What replies usually cost, as the `prices` of a `Provider`. Then each reply has its price, at
             `price_share`, and that is what it counts with in results and under ceilings in dollars. Where the
             service reports a price itself, that one is taken.
         price_share: What the service asks of the usual price.
