@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from executionkit.engine.relay import Relay
 from executionkit.many._limits import RateLimits
@@ -107,6 +107,7 @@ class _GovernedStream(AbstractAsyncContextManager[AsyncIterator[StreamEvent]]):
     _ticket: Ticket | None = None
     _reply: LLMResponse | None = None
     _fault: BaseException | None = None
+    _events: AsyncIterator[StreamEvent] | None = None
 
     def __init__(
         self,
@@ -128,21 +129,30 @@ class _GovernedStream(AbstractAsyncContextManager[AsyncIterator[StreamEvent]]):
             raise
         held = tuple(ticket for ticket in _held.get() if ticket.is_open)
         _held.set((*held, self._ticket))
-        return self._events(events)
+        self._events = aiter(events)
+        return self
 
-    async def _events(self, events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        if self._events is None:
+            raise StopAsyncIteration
         try:
-            async for event in events:
-                if isinstance(event, Finish):
-                    self._reply = event.response
-                yield event
+            event = await anext(self._events)
+        except StopAsyncIteration:
+            raise
         except Exception as exc:
             self._fault = exc
             raise
+        if isinstance(event, Finish):
+            self._reply = event.response
+        return event
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        self._events = None
         try:
             return await self._manager.__aexit__(kind, exc, trace)
         finally:

@@ -19,6 +19,9 @@ _BELOW: Final = 0.98
 _HOLD: Final = 8.0
 """Seconds for which the learnt rate grows slowly only, for each second that a refusal makes all wait."""
 
+_HOLD_NAMED: Final = 60.0
+"""Seconds for which a rate that the server has named grows slowly only."""
+
 _SLOWLY: Final = 0.005
 """The growth in a second at first."""
 
@@ -151,6 +154,7 @@ class Learnt:
         """Begin with a rate that the server has named."""
         self._is_close = False
         self._begin(now, rate, 0.0)
+        self._hold = _HOLD_NAMED
 
     def refuse(self, now: float, sent: Sent) -> bool:
         """Learn from a refusal, or only count it if it was sent before the last lesson.
