@@ -357,6 +357,9 @@ async def test_steps_are_written_as_one_line() -> None:
     result = await bench.compare([{"q": 7, "expected": "yes"}], votes, provider=MockProvider(["It is.\nYes"]))
     assert [each.answer for each in result.outcomes] == ["yes", "yes"]
     assert result["ask"].accuracy == 1.0
+    result = await bench.compare([{"q": 7, "expected": "yes"}], votes, provider=MockProvider(["Maybe."]))
+    assert [(each.answer, each.grade) for each in result.outcomes] == [("Maybe.", 0.0), (None, 0.0)]
+    assert result["consensus:1"].failures == 1
     for wrong in ("vote:3", "consensus", "consensus:x", "ask:2", "consensus:3:soon", "best_of_n", "ask,", ""):
         with pytest.raises(ValueError, match="a pattern must be one of"):
             bench.steps(wrong, "{q}")

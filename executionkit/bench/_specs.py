@@ -53,7 +53,8 @@ def steps(
         prompt: The prompt, in which `{name}` stands for a field of the item, and `{a.b}` for a field within a
             field. `{{name}}` is written as `{name}`, and other braces stand for themselves.
         key: The reader of answers, such as `answers.number`: votes are counted by it, and what it reads is
-            the value that is graded. Defaults to whole replies.
+            the value that is graded. A reply that it can't read is graded as it is. Defaults to whole
+            replies.
         **keywords: Further keywords for all of the patterns: `system`, `temperature`, `max_tokens`.
 
     Returns:
@@ -87,7 +88,9 @@ async def _asked(
         return found
     if isinstance(found, ConsensusResult):
         return found.answer
-    return key(str(found))
+    text = str(found)
+    read = key(text)
+    return text if read is None else read  # so that one can see why it is wrong
 
 
 async def _ask(provider: LLMProvider, prompt: str, *, system: str | None = None, **keywords: Any) -> str:
