@@ -12,7 +12,9 @@ from executionkit.testing import ChatRequest, LocalEndpoint, run_batch
 
 PAGE = ROOT / "docs" / "command-line.md"
 FILES = {
-    "film.json": '{"type": "object", "properties": {"title": {"type": "string"}, "year": {"type": "integer"}}}',
+    "film.json": (
+        '{"type": "object", "properties": {"title": {"type": "string"}, "year": {"type": "integer"}}}'
+    ),
     "reviews.jsonl": (
         '{"review_id": "a1", "text": "Lovely, would buy again."}\n'
         '{"review_id": "a2", "text": "It broke after a day."}\n'
@@ -66,11 +68,11 @@ def test_the_commands_print_what_the_page_shows(
     monkeypatch.chdir(tmp_path)
     for name, text in FILES.items():
         Path(name).write_text(text, encoding="utf-8")
-    shown = [line for block in blocks(PAGE) if block.language == "console" for line in block.code.splitlines()]
+    consoles = [block.code for block in blocks(PAGE) if block.language == "console"]
+    shown = [line for code in consoles for line in code.splitlines()]
     starts = [at for at, line in enumerate(shown) if line.startswith("$ ")]
-    assert {words[2] for at in starts if len(words := shown[at].split()) > 2 and words[1] == "executionkit"} == {
-        *("ask", "consensus", "structured", "run", "status", "export", "batch", "bench")
-    }
+    commands = {shown[at].split()[2] for at in starts if shown[at].startswith("$ executionkit ")}
+    assert commands == {"ask", "consensus", "structured", "run", "status", "export", "batch", "bench"}
     faults: list[str] = []
     with LocalEndpoint(simulated) as endpoint:
         for start, end in zip(starts, [*starts[1:], len(shown)], strict=True):

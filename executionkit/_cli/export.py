@@ -18,8 +18,8 @@ tokens, calls and dollars.
   executionkit export labels.jsonl labels.csv
 
 The file appears when it is whole; one that is there is replaced. In CSV and Parquet a value that is no text
-is written as JSON. Texts are written as they are: with --for-spreadsheets, a CSV file begins with a byte order
-mark, and a text that a spreadsheet would take for a formula has an apostrophe before it.
+is written as JSON. Texts are written as they are: with --for-spreadsheets, a CSV file begins with a byte
+order mark, and a text that a spreadsheet would take for a formula has an apostrophe before it.
 """
 
 _COLUMNS: Final = ("row", "i", "value", "score", "error", "input_tokens", "output_tokens", "llm_calls", "usd")

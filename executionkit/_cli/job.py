@@ -33,8 +33,8 @@ to standard output as JSON Lines, and nothing is resumed.
 Every row is looked at before the first call: a line that can't be read, or a row without a field that the
 prompt needs, is named and ends the command. --skip-bad passes over such rows.
 
-In the prompt, {name} is a field of the row, {a.b} a field within a field. {{name}} is written as {name}. Other
-braces stand for themselves.
+In the prompt, {name} is a field of the row, {a.b} a field within a field. {{name}} is written as {name}. All
+other braces stand for themselves.
 
 Ctrl-C, or SIGTERM, begins no more rows and waits for those under way; once more cancels them.
 """
@@ -106,9 +106,10 @@ def _run(options: Namespace) -> int:
     keywords = _keywords(options)
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
+        printed: _Printed | None = None
         rows = Input(options, step.check)
         if options.journal is None:
-            keywords["on_result"] = _print
+            keywords["on_result"] = printed = _Printed(stopping)
         else:
             keywords["journal"] = stack.enter_context(journal_of(options))
 
@@ -119,8 +120,11 @@ def _run(options: Namespace) -> int:
 
         try:
             result = asyncio.run(work())
-        except asyncio.CancelledError:
-            note(f"cancelled; {_goes_on(options)}")
+        except asyncio.CancelledError as error:
+            if printed is not None and printed.failure is not None:
+                raise printed.failure from None
+            notes: list[str] = getattr(error, "__notes__", [])  # how far it came, and what was spent
+            note("; ".join(["cancelled", *(text.removeprefix("run_many: ") for text in notes)]))
             return stopping.status
         except ExecutionKitError as error:
             return failed(options, error)
@@ -129,6 +133,8 @@ def _run(options: Namespace) -> int:
             TypeError,
         ) as error:  # of an argument, or of the rows: the file has changed meanwhile
             raise UsageError("; ".join([str(error), *getattr(error, "__notes__", ())])) from error
+    if printed is not None and printed.failure is not None:
+        raise printed.failure
     if options.out is not None and options.journal is not None:
         export(options.journal, options.out, for_spreadsheets=options.for_spreadsheets)
     return _ended(options, result, stopping)
@@ -177,12 +183,29 @@ def _failures(text: str | None) -> int | float | None:
     return most
 
 
-def _print(result: "RowResult[Any]") -> None:
-    from executionkit._json import as_dicts
+class _Printed:
+    """Prints results as they come. Where they can't be printed, the job is cancelled: they would be lost.
 
-    found = {"id": result.id, "value": as_dicts(result.value), "error": result.error}
-    answer(json.dumps(found, ensure_ascii=False, default=str))
-    sys.stdout.flush()
+    Attributes:
+        failure: Why a result could not be printed.
+    """
+
+    def __init__(self, stopping: "Stopping") -> None:
+        self.failure: OSError | None = None
+        self._stopping = stopping
+
+    def __call__(self, result: "RowResult[Any]") -> None:
+        from executionkit._json import as_dicts
+
+        if self.failure is not None:
+            return
+        found = {"id": result.id, "value": as_dicts(result.value), "error": result.error}
+        try:
+            answer(json.dumps(found, ensure_ascii=False, default=str))
+            sys.stdout.flush()
+        except OSError as error:
+            self.failure = error
+            self._stopping.cancel()
 
 
 def _goes_on(options: Namespace) -> str:

@@ -49,6 +49,12 @@ class Stopping:
         """The rows, up to the first signal."""
         return _Until(rows, self)
 
+    def cancel(self) -> None:
+        """Cancel the task that `watch` was called in."""
+        if self._loop is not None and self._task is not None:
+            # The loop sleeps until something of its own happens: this wakes it.
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
     def _take(self, number: int, _: FrameType | None) -> None:
         if self.received is None:
             self.received = number
@@ -58,9 +64,8 @@ class Stopping:
             self._loop.call_soon_threadsafe(
                 note, "stopping after what is in flight; once more cancels that too"
             )
-        elif self._loop is not None and self._task is not None:
-            # The loop sleeps until something of its own happens: this wakes it.
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        else:
+            self.cancel()
 
 
 class _Until(Iterable[Any]):

@@ -328,7 +328,9 @@ def test_the_second_signal_cancels_what_is_in_flight(
         child.send_signal(signal.SIGINT)
         _, said = child.communicate(timeout=30)
     gate.release()
-    assert (child.returncode, said) == (130, b"cancelled; the same command goes on from j.jsonl\n")
+    assert child.returncode == 130
+    assert said.startswith(b"cancelled; 0 rows are done; ")
+    assert b"spent 4 calls" in said
     assert run(capsys, *JOB)[0] == 0
     assert len(outcomes(capsys, "j.jsonl")) == ROWS
     assert endpoint.ledger.calls == ROWS + 4
@@ -352,6 +354,18 @@ def test_what_is_paid_twice_after_a_kill_is_at_most_what_was_in_flight(
     assert endpoint.ledger.calls == ROWS + 4
     assert json.loads(run(capsys, "status", "j.jsonl", "--json")[1])["cost"]["llm_calls"] == ROWS + 4
     assert os.path.exists("j.jsonl")
+
+
+def test_nothing_more_is_paid_for_when_nobody_reads_the_results(endpoint: LocalEndpoint) -> None:
+    arguments = ("run", "reviews.jsonl", *PROMPT, "--in-flight", "1", "-q")
+    command = [sys.executable, "-W", "error", "-m", "executionkit", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        said = child.stderr.read()
+    assert (child.returncode, said) == (1, b"")
+    assert endpoint.ledger.calls <= 3
 
 
 # The commands that lead elsewhere.
