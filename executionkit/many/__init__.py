@@ -12,6 +12,7 @@ from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._run import iter_many, run_many, run_many_sync
 from executionkit.many._scope import Scope
+from executionkit.many._tables import Rows, read_csv, read_jsonl, read_parquet
 from executionkit.many.batch_files import (
     BatchRead,
     BatchWritten,
@@ -36,11 +37,15 @@ __all__ = [
     "Recorder",
     "Replayer",
     "RowResult",
+    "Rows",
     "Scope",
     "Spent",
     "forget_batch",
     "iter_many",
     "read_batch",
+    "read_csv",
+    "read_jsonl",
+    "read_parquet",
     "run_many",
     "run_many_sync",
     "write_batch",
