@@ -519,3 +519,40 @@ def test_the_twin_for_scripts_does_the_same(tmp_path: Path) -> None:
     assert (result.done, result.journal) == (3, tmp_path / "journal.jsonl")
     again = run_many_sync(MockProvider(["no"]), rows_of(3), ask, journal=tmp_path / "journal.jsonl")
     assert (again.skipped, again.cost_now) == (3, TokenUsage())
+
+
+async def test_rows_that_wait_for_something_keep_no_job_from_its_end(tmp_path: Path) -> None:
+    async def rows() -> AsyncIterator[str]:
+        yield "a"
+        yield "bad"
+        await asyncio.Event().wait()
+
+    provider = MockProvider(lambda call: "yes" if "bad" not in str(call.messages) else PermanentError("no"))
+    with pytest.raises(PermanentError, match="no"):
+        await run_many(provider, rows(), ask, on_failure="raise")
+    path = tmp_path / "journal.jsonl"
+    await run_many(provider, ["a", "b"], ask, journal=path)
+
+    async def changed() -> AsyncIterator[str]:
+        yield "a"
+        yield "c"
+        await asyncio.Event().wait()
+
+    with pytest.raises(JournalError, match="row 1"):
+        await run_many(provider, changed(), ask, journal=path)
+    assert await others() == set()
+
+
+async def test_an_id_is_known_again_among_thousands() -> None:
+    ids = [f"id {number}" for number in range(5_000)]
+    rows = [*ids, "id 4999", "id 0", "new"]
+
+    async def step(_: object, row: str) -> str:
+        return row
+
+    result = await run_many(MockProvider(["-"]), rows, step, id=str)
+    assert [row.error for row in result.failures] == [
+        "id 'id 4999' was row 4999's",
+        "id 'id 0' was row 0's",
+    ]
+    assert result.done == 5_001
