@@ -541,3 +541,18 @@ async def test_rows_that_wait_for_something_keep_no_job_from_its_end(tmp_path: P
     with pytest.raises(JournalError, match="row 1"):
         await run_many(provider, changed(), ask, journal=path)
     assert await others() == set()
+
+
+async def test_an_id_is_known_again_among_thousands() -> None:
+    ids = [f"id {number}" for number in range(5_000)]
+    rows = [*ids, "id 4999", "id 0", "new"]
+
+    async def step(_: object, row: str) -> str:
+        return row
+
+    result = await run_many(MockProvider(["-"]), rows, step, id=str)
+    assert [row.error for row in result.failures] == [
+        "id 'id 4999' was row 4999's",
+        "id 'id 0' was row 0's",
+    ]
+    assert result.done == 5_001
