@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from executionkit import LLMResponse, MockProvider, TokenLogprob, TokenUsage, ToolCall, consensus_sync
 from executionkit.many import Journal, JournalError, Recorder, Replayer
-from executionkit.many._format import encoded, parsed, reply_from, reply_text
+from executionkit.many._journal.format import encoded, parsed, reply_from, reply_text
 
 
 @pytest.fixture
