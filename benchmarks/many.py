@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import consensus_replay as replay
-from many_parts import one_job
+
 from many_parts.jobs import (
     WORKERS,
     Instant,
@@ -140,11 +140,11 @@ def ratio(mine: list[Turn], theirs: list[Turn]) -> float:
 def in_process(journal: Path, count: int) -> dict[str, float]:
     """Run a job in a process of its own."""
     done = subprocess.run(
-        [sys.executable, one_job.__file__, str(journal), str(count)],
+        [sys.executable, "-m", "many_parts.one_job", str(journal), str(count)],
+        cwd=Path(__file__).parent,
         capture_output=True,
         check=True,
         text=True,
-        env=None,
     )
     found: dict[str, float] = json.loads(done.stdout)
     return found

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from executionkit import LLMProvider, LLMResponse, TokenUsage, consensus
+from executionkit import ConsensusResult, LLMProvider, LLMResponse, TokenUsage, consensus
 from executionkit.many import Journal, RateLimits, run_many
-from executionkit.patterns import ConsensusResult
 
 WORKERS = 64
 # As long as the prompts and replies of the comparison in the docs: 300 characters, 20 tokens.

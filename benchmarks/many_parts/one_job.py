@@ -1,6 +1,6 @@
 """A job in a process of its own, for what only a fresh process can show: its memory, and its start.
 
-`python one_job.py JOURNAL ROWS` runs `run_many` over ROWS rows with a provider that answers at once. It
+`python -m many_parts.one_job JOURNAL ROWS` runs `run_many` over ROWS rows with a provider that answers at once. It
 prints a line of JSON: the seconds and the processor time that `run_many` took, and the process's largest
 size before and after it, in MB.
 """

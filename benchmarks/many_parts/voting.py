@@ -11,9 +11,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from executionkit import BudgetExhaustedError, LLMProvider, Provider, RetryConfig, TokenUsage, consensus
+from executionkit import (
+    BudgetExhaustedError,
+    ConsensusResult,
+    LLMProvider,
+    Provider,
+    RetryConfig,
+    TokenUsage,
+    consensus,
+)
 from executionkit.many import RateLimits, run_many
-from executionkit.patterns import ConsensusResult
 
 SAMPLES = 5
 # Faults of the server are to cost little time; they are counted all the same.

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from executionkit import (
     BudgetExhaustedError,
+    ConsensusResult,
     LLMProvider,
     LLMResponse,
     PermanentError,
@@ -23,7 +24,6 @@ from executionkit import (
     consensus,
 )
 from executionkit.many import ManyResult, RateLimits, run_many
-from executionkit.patterns import ConsensusResult
 
 ROWS = [f"row {number}" for number in range(5)]
 SAMPLES = 3
