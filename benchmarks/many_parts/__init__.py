@@ -1,1 +1,1 @@
-"""What `many.py` and `kills.py` are made of: the rows and steps, and the programs that run in processes of their own."""
+"""What `many.py` and `kills.py` are made of: rows and steps, and programs that run in processes of their own."""

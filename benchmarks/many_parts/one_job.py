@@ -1,8 +1,8 @@
 """A job in a process of its own, for what only a fresh process can show: its memory, and its start.
 
-`python -m many_parts.one_job JOURNAL ROWS` runs `run_many` over ROWS rows with a provider that answers at once. It
-prints a line of JSON: the seconds and the processor time that `run_many` took, and the process's largest
-size before and after it, in MB.
+`python -m many_parts.one_job JOURNAL ROWS` runs `run_many` over ROWS rows with a provider that answers at
+once. It prints a line of JSON: the seconds and the processor time that `run_many` took, and the process's
+largest size before and after it, in MB.
 """
 
 import asyncio
@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from many_parts.jobs import WORKERS, Instant, label, rows
-
 from executionkit.many import RateLimits, run_many
+from many_parts.jobs import WORKERS, Instant, label, rows
 
 
 def largest_size() -> float:
