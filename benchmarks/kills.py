@@ -117,7 +117,7 @@ class Books(NamedTuple):
 
     @property
     def unknown(self) -> Counter[str]:
-        """The requests of which no outcome is there, by row."""
+        """The requests of which no outcome is there, by row. Those that were cancelled may be paid for too."""
         return self.sent - self.replies - self.failed
 
 
@@ -133,7 +133,9 @@ def books(journal: Path) -> Books:
             found.sent[row] += 1
         elif kind == "call":
             found.replies[row] += 1
-        elif kind == "fail":
+        elif kind == "fail" and record.get("dispatched") is False:
+            found.sent[row] -= 1  # it never left
+        elif kind == "fail" and record["error"] != "CancelledError":
             found.failed[row] += 1
         elif kind == "row" and not record.get("error"):
             found.values.setdefault(row, []).append(record["value"])

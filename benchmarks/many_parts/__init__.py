@@ -1,1 +1,1 @@
-"""What `many.py` and `kills.py` are made of: rows and steps, and programs that run in processes of their own."""
+"""The parts of `many.py` and `kills.py`: rows and steps, and programs that run in processes of their own."""
