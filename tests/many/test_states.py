@@ -1,13 +1,15 @@
-"""Random lives of a job over rows: killed, cancelled, refused, out of budget, sharded, and started again."""
+"""Random lives of a job over rows: killed, cut off from power, cancelled, refused, out of budget, sharded."""
 
 import asyncio
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
+import pytest
 from fakes import NO_WAIT
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -23,14 +25,14 @@ from executionkit import (
     TokenUsage,
     consensus,
 )
-from executionkit.many import ManyResult, RateLimits, run_many
+from executionkit.many import ManyResult, RateLimits, RowResult, _file, run_many
 
 ROWS = [f"row {number}" for number in range(5)]
 SAMPLES = 3
 SHARDS = 2
 IN_FLIGHT = 4
 
-Ending = Literal["kill", "cancel", "refused", "row refused", "busy"]
+Ending = Literal["kill", "power cut", "cancel", "refused", "row refused", "busy"]
 moments = st.integers(1, len(ROWS) * SAMPLES)
 
 
@@ -104,13 +106,29 @@ def books(journal: Path) -> Books:
     return found
 
 
+class Disk:
+    """In place of the disk: it notes how much of each file was brought to it."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+
+    def flush(self, descriptor: int) -> None:
+        state = os.fstat(descriptor)
+        self._sizes[state.st_ino] = state.st_size
+
+    def size(self, path: Path) -> int:
+        return self._sizes.get(path.stat().st_ino, 0)
+
+
 class Shard:
     """One shard's journal, and what was lost of it.
 
     Attributes:
-        journal: Where it is; a kill leaves a copy of what was written by then.
-        lost: The most calls that can have been under way when the job ended early.
-        open: The rows of this shard, once a start has shown which these are.
+        journal: Where it is. A kill leaves a copy of what was written by then, a power cut one of what was
+            on the disk.
+        lost: The most calls that can have been under way when a job ended early.
+        forgotten: The requests that power cuts took out of the journal, by row.
+        told: The rows that were told to be done.
     """
 
     def __init__(self, directory: Path, index: int) -> None:
@@ -118,14 +136,21 @@ class Shard:
         self._versions = 0
         self.journal = directory / f"{index}-0.jsonl"
         self.lost = 0
+        self.forgotten: Counter[str] = Counter()
+        self.told: set[str] = set()
 
-    def kill(self) -> None:
-        """Go on with a copy, as a process does that finds what a killed one left behind."""
+    def end(self, size: int | None = None) -> None:
+        """Go on with a copy, as a process does that finds what another one left behind."""
         self._versions += 1
         journal = self._directory / f"{self._index}-{self._versions}.jsonl"
-        if self.journal.exists():
-            journal.write_bytes(self.journal.read_bytes())
+        left = self.journal.read_bytes()
+        if size is not None:
+            self.forgotten += books(self.journal).sent
+            left = left[:size]
+        journal.write_bytes(left)
         self.journal = journal
+        if size is not None:
+            self.forgotten -= books(journal).sent
 
 
 class Life(RuleBasedStateMachine):
@@ -135,10 +160,12 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.directory = tempfile.TemporaryDirectory()
-        self.server = Server()
+        self.server, self.disk = Server(), Disk()
+        self.patches = pytest.MonkeyPatch()
+        self.patches.setattr(_file, "_flush", self.disk.flush)
         self.shards = [Shard(Path(self.directory.name), index) for index in range(SHARDS)]
 
-    @rule(index=st.integers(0, SHARDS - 1), at=moments, ending=st.sampled_from(Ending.__args__))
+    @rule(index=st.integers(0, SHARDS - 1), at=moments, ending=st.sampled_from(get_args(Ending)))
     def start(self, index: int, at: int, ending: Ending) -> None:
         self.ended(index, self.server.calls.total() + at, ending, None)
 
@@ -158,10 +185,13 @@ class Life(RuleBasedStateMachine):
         outcome = self.runner.run(self.run(shard, index, at, ending, ceiling))
         self.server.is_dead = False
         after = books(shard.journal)
-        assert after.sent >= before.sent
         assert after.replies >= before.replies
+        # All replies of a row that was told to be done are there, even where its own line is not.
+        assert all(after.replies[row] == SAMPLES for row in shard.told)
+        if not isinstance(outcome, ManyResult) or outcome.failed:
+            shard.lost += IN_FLIGHT  # the calls that were cancelled because another one failed
         if isinstance(outcome, asyncio.CancelledError):
-            shard.lost += IN_FLIGHT
+            assert ending in ("kill", "power cut", "cancel")
         elif isinstance(outcome, ManyResult):
             assert outcome.cost.llm_calls == after.sent.total()
             assert outcome.done + outcome.failed == outcome.rows
@@ -181,6 +211,10 @@ class Life(RuleBasedStateMachine):
         self, shard: Shard, index: int, at: int, ending: Ending, ceiling: int | None
     ) -> ManyResult | BaseException:
         """Start a job that may end early; its result or error."""
+        def tell(result: RowResult[str]) -> None:
+            if result.error is None and not self.server.is_dead:
+                shard.told.add(result.id)
+
         # No ceiling at all is what a TokenUsage of 0 calls means.
         max_cost = None if ceiling is None else TokenUsage(llm_calls=ceiling or -1)
         job = asyncio.ensure_future(
@@ -194,14 +228,15 @@ class Life(RuleBasedStateMachine):
                 max_cost=max_cost,
                 retry=NO_WAIT,
                 shard=(index, SHARDS),
+                on_result=tell,
             )
         )
 
         def happen() -> None:
-            if ending == "kill":
-                shard.kill()
+            if ending in ("kill", "power cut"):
+                shard.end(self.disk.size(shard.journal) if ending == "power cut" else None)
                 self.server.is_dead = True
-            if ending in ("kill", "cancel"):
+            if ending in ("kill", "power cut", "cancel"):
                 job.cancel()
             elif ending == "busy":
                 raise ProviderError("busy", status_code=503)
@@ -223,11 +258,13 @@ class Life(RuleBasedStateMachine):
                 assert found.replies[row] == SAMPLES
                 done[row] += 1
             for row in found.sent:
-                assert self.server.calls[row] <= found.sent[row]
-                assert self.server.paid[row] - found.replies[row] <= found.unknown[row]
-        # Each row is in one shard.
+                forgotten = shard.forgotten[row]
+                assert self.server.calls[row] <= found.sent[row] + forgotten
+                assert self.server.paid[row] - found.replies[row] <= found.unknown[row] + forgotten
+        # Each row is in one shard, and no call is in none.
         assert set(done.values()) <= {1}
-        assert self.server.calls.keys() == {row for found in all_of_it for row in found.sent}
+        seen = {row for found in all_of_it for row in found.sent}.union(*(each.forgotten for each in self.shards))
+        assert self.server.calls.keys() <= seen
 
     def teardown(self) -> None:
         try:
@@ -236,6 +273,7 @@ class Life(RuleBasedStateMachine):
             done = [row for shard in self.shards for row in books(shard.journal).values]
             assert sorted(done) == ROWS
         finally:
+            self.patches.undo()
             self.runner.close()
             self.directory.cleanup()
 
