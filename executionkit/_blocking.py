@@ -1,9 +1,40 @@
 """An event loop for a program that has none."""
 
 import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from executionkit._text import describe
 from executionkit.errors import ProviderError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_DOC: Final = """\
+`{name}` run to its end on an event loop of its own: same arguments, same results and errors.
+
+Raises:
+    RuntimeError: An event loop is running in this thread.
+
+{doc}"""
+
+
+def blocking(function: Callable[P, Coroutine[Any, Any, R]], module: str) -> Callable[P, R]:
+    """Make the blocking twin of an async function, `NAME_sync`, of the module in which it is to be found."""
+    name = function.__name__
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with runner_for(name) as runner:
+            return runner.run(function(*args, **kwargs))
+
+    run.__module__, run.__name__, run.__qualname__ = module, f"{name}_sync", f"{name}_sync"
+    run.__doc__ = _DOC.format(name=name, doc=inspect.getdoc(function))
+    # Without `__wrapped__`, which would make the twin look like an async function.
+    vars(run)["__signature__"] = inspect.signature(vars(run).pop("__wrapped__"))
+    return run
 
 
 def runner_for(name: str) -> asyncio.Runner:

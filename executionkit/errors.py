@@ -5,6 +5,7 @@
     │   ├── RateLimitError       HTTP 429: retryable, after .retry_after seconds
     │   ├── PermanentError       repeating the request is useless: 401, 403, 404, most other 4xx
     │   └── ProviderError        any other failure of a request: retryable
+    ├── JournalError             a journal of many rows can't be read, written or used for this job
     └── PatternError             the pattern's own logic failed
         ├── ApprovalPending      tool calls wait for a person: .calls
         ├── BudgetExhaustedError a token or call budget can't pay for a call
@@ -152,6 +153,14 @@ class ProviderError(LLMError):
     """Any other failure of a request: 5xx, transport failure, timeout, a body that is no chat completion."""
 
 
+class JournalError(ExecutionKitError):
+    """A journal can't be read or written, or it is another job's; the message says what to do.
+
+    It ends the work that it comes up in: an outcome that can't be written must not be used, because a later
+    start would pay for it again.
+    """
+
+
 class PatternError(ExecutionKitError):
     """The pattern's own logic failed."""
 
@@ -234,6 +243,12 @@ def mark_spent(exc: BaseException, reply: LLMResponse) -> None:
 def take_spent(exc: BaseException) -> LLMResponse | None:
     """Take the reply off an exception that `mark_spent` has put there, so that it is counted once."""
     found = vars(exc).pop(_SPENT, None)
+    return found if isinstance(found, LLMResponse) else None
+
+
+def spent_of(exc: BaseException) -> LLMResponse | None:
+    """The reply that `mark_spent` has put on an exception, and that nothing has taken off yet."""
+    found = vars(exc).get(_SPENT)
     return found if isinstance(found, LLMResponse) else None
 
 

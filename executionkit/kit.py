@@ -1,10 +1,10 @@
 """`Kit`: a session that holds a provider and what was spent through it."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, Unpack, overload
 
 from executionkit import _checks as checks
 from executionkit._display import Displayed
@@ -25,11 +25,16 @@ from executionkit.patterns.structured import structured
 from executionkit.protocols import LLMProvider
 from executionkit.streaming import ReplyStream
 from executionkit.tools._tool import Toolable
-from executionkit.types import TokenUsage
+from executionkit.types import PatternResult, TokenUsage
 
 if TYPE_CHECKING:
     from executionkit._display._card import Card
+    from executionkit.many import ManyResult, RowResult
+    from executionkit.many._job import Asking, Step
+    from executionkit.many._run import ManyOptions
 
+Row = TypeVar("Row")
+T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -217,6 +222,56 @@ class Kit(Displayed):
         return Conversation(
             self.metered, system=system, tools=tools, messages=messages, max_cost=max_cost, **options
         )
+
+    @overload
+    async def run_many(
+        self,
+        rows: "Iterable[Row] | AsyncIterable[Row]",
+        step: "Asking[Row, PatternResult[T]]",
+        *,
+        on_result: "Callable[[RowResult[T]], object] | None" = None,
+        **options: "Unpack[ManyOptions[Row]]",
+    ) -> "ManyResult": ...
+    @overload
+    async def run_many(
+        self,
+        rows: "Iterable[Row] | AsyncIterable[Row]",
+        step: "Asking[Row, T]",
+        *,
+        on_result: "Callable[[RowResult[T]], object] | None" = None,
+        **options: "Unpack[ManyOptions[Row]]",
+    ) -> "ManyResult": ...
+    async def run_many(
+        self,
+        rows: "Iterable[Row] | AsyncIterable[Row]",
+        step: "Step[Row, T]",
+        *,
+        on_result: "Callable[[RowResult[T]], object] | None" = None,
+        **options: "Unpack[ManyOptions[Row]]",
+    ) -> "ManyResult":
+        """`executionkit.many.run_many` on the kit's provider, whose calls of this start count in `usage`.
+
+        Example:
+            ```python
+            from executionkit import Kit, MockProvider, consensus
+
+            kit = Kit(MockProvider(["Paris"]))
+            result = await kit.run_many(["The capital of France?"], consensus)
+            assert result.cost == kit.usage
+            ```
+
+        Args:
+            rows: As in `run_many`.
+            step: As in `run_many`. A pattern that has a parameter `system` is given the kit's.
+            on_result: As in `run_many`.
+            **options: As in `run_many`.
+        """
+        from executionkit.many import run_many  # not at the top: few kits need it
+
+        work: Callable[..., Any] = step
+        if self.system is not None and names_keyword((step,), "system"):
+            work = partial(work, system=self.system)
+        return await run_many(self.metered, rows, work, on_result=on_result, **options)
 
     def stream(
         self,

@@ -1,5 +1,6 @@
 """One ledger with its ceiling: whether a call fits in what is left, and the errors where it doesn't."""
 
+from contextvars import ContextVar
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
@@ -18,6 +19,10 @@ from executionkit.types import TokenUsage
 Limit: TypeAlias = Literal["llm_calls", "output_tokens", "input_tokens", "usd"]
 
 _COUNTED: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens", "usd")
+REFUSALS: Final[ContextVar[list[BudgetExhaustedError] | None]] = ContextVar(
+    "executionkit.refusals", default=None
+)
+"""Where there is a list, every refusal is added to it: a pattern may go on after one, with less."""
 _NEVER_LOW: Final = TokenUsage(-1, -1, -1)
 
 
@@ -36,7 +41,7 @@ class Meter:
         self.tracker: CostTracker = CostTracker() if tracker is None else tracker
         self.estimates: Tokens = estimates_of(self.tracker)
         self.room: Room = Room() if tracker is None else room_of(tracker)
-        self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit] | None = None
+        self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit | None] | None = None
         self._low = _NEVER_LOW if max_cost is UNLIMITED else _tenth_of(max_cost)
 
     def extend(self, usage: TokenUsage) -> None:
@@ -60,6 +65,14 @@ class Meter:
         """The rest of the ceiling, as a budget; estimates and calls kept back count as spent."""
         return remaining(self.max_cost, self.tracker, self.room.kept_calls)
 
+    def assume(self, usage: TokenUsage, tariff: Tariff | None) -> None:
+        """Count tokens as spent by an estimate, at the most that they may cost."""
+        self.estimates.input_tokens += usage.input_tokens
+        self.estimates.output_tokens += usage.output_tokens
+        if tariff is not None and tariff.is_ready and (usage.input_tokens or usage.output_tokens):
+            most = tariff.at_most(usage.input_tokens, usage.output_tokens)
+            self.estimates.usd = EXACT.add(self.estimates.usd, most)
+
     def require_any(self, left: TokenUsage) -> None:
         """Refuse a call when nothing is left of some limit."""
         low, usd = self._low, left.usd
@@ -81,11 +94,7 @@ class Meter:
         limit: Limit = "input_tokens" if left.input_tokens < 0 else "usd"
         limit = "output_tokens" if left.output_tokens < 0 else limit
         limit = limit if left.llm_calls >= 0 else "llm_calls"
-        refusal = BudgetExhaustedError(self._used_up(limit))
-        if self._refusals is None:
-            self._refusals = WeakKeyDictionary()
-        self._refusals[refusal] = limit
-        raise refusal
+        raise self._refusal(self._used_up(limit), limit)
 
     def _warn(self, left: TokenUsage) -> None:
         """Warn, once for each limit, that a call begins with no more than a tenth of it left."""
@@ -101,7 +110,7 @@ class Meter:
         """Refuse a call that needs more of a limit than is left; 0 left is no limit."""
         if left and left < needed:
             problem = f"{needed:,} {noun} are needed, but the budget has only {left:,} {limit} left"
-            raise BudgetExhaustedError(self._message(problem, limit, f"allow more {limit} or ask for less"))
+            raise self._refusal(self._message(problem, limit, f"allow more {limit} or ask for less"))
 
     def require_dollars(self, left: TokenUsage, needed: Decimal) -> None:
         """Refuse calls that cost more dollars than are left."""
@@ -109,7 +118,7 @@ class Meter:
             problem = (
                 f"at least {in_full(needed)} are needed, but the budget has only {in_full(left.usd)} left"
             )
-            raise BudgetExhaustedError(self._message(problem, "usd", "allow more usd or ask for less"))
+            raise self._refusal(self._message(problem, "usd", "allow more usd or ask for less"))
 
     def fitting(self, left: TokenUsage, prompt: int, reply: int, choices: int) -> int | Room:
         """The output tokens for a call beside those in flight, or the room if the call has to wait.
@@ -127,7 +136,7 @@ class Meter:
                     last = f"the last {streams.output_tokens:,} output_tokens"
                     problem = f"open streams{others} have set aside {last}"
                     advice = "read them to their end first, or open them with a smaller max_tokens"
-                    raise BudgetExhaustedError(self._message(problem, "output_tokens", advice))
+                    raise self._refusal(self._message(problem, "output_tokens", advice))
                 reply = min(reply, free)
         if left.input_tokens and calls.input_tokens:
             free = left.input_tokens - calls.input_tokens - streams.input_tokens
@@ -167,12 +176,27 @@ class Meter:
         else:
             problem = f"{in_full(free)} don't pay for a prompt of about {prompt.likely:,} tokens and a reply"
             advice = "allow more usd or send a shorter prompt"
-        raise BudgetExhaustedError(self._message(problem, "usd", advice))
+        raise self._refusal(self._message(problem, "usd", advice))
 
     def update_message(self, exc: BaseException) -> None:
         """Bring a refusal of this meter up to date: calls in flight when it was raised have ended since."""
-        if self._refusals and isinstance(exc, BudgetExhaustedError) and exc in self._refusals:
-            exc.args = (self._used_up(self._refusals[exc]),)
+        if self._refusals and isinstance(exc, BudgetExhaustedError) and (limit := self._refusals.get(exc)):
+            exc.args = (self._used_up(limit),)
+
+    def has_refused(self, exc: BaseException) -> bool:
+        """Whether this meter, and not one of another run, has raised the error."""
+        refusals = self._refusals
+        return refusals is not None and isinstance(exc, BudgetExhaustedError) and exc in refusals
+
+    def _refusal(self, message: str, limit: Limit | None = None) -> BudgetExhaustedError:
+        """The error for a call that is refused; if a `limit` is used up, its message is kept up to date."""
+        refusal = BudgetExhaustedError(message)
+        if self._refusals is None:
+            self._refusals = WeakKeyDictionary()
+        self._refusals[refusal] = limit
+        if (told := REFUSALS.get()) is not None:
+            told.append(refusal)
+        return refusal
 
     def _used_up(self, limit: Limit) -> str:
         advice = f"allow more {limit} or ask for less"

@@ -14,6 +14,11 @@ E = TypeVar("E", bound=BaseException)
 
 _NOTES_AT_MOST = 5
 
+
+class Suspended(BaseException):
+    """Ends work that needs a reply which comes at a later start: the other jobs beside it go on."""
+
+
 OnFailure: TypeAlias = Literal["go on", "cancel the rest"] | Callable[[], object]
 
 
@@ -43,7 +48,8 @@ async def fan_out(
     Each awaitable is made inside a worker, when its turn comes, so that none is ever left unawaited.
 
     A failure is any `Exception`, and a CancelledError that the job raised although its task was not
-    cancelled. Any other exception stops all jobs and is raised.
+    cancelled. A job that is `Suspended` stops none of the others; it is raised when they have ended, unless a
+    failure has stopped them. Any other exception stops all jobs and is raised.
 
     Args:
         job: Makes the awaitable of one index.
@@ -54,20 +60,24 @@ async def fan_out(
     """
     outcomes = Outcomes[T]()
     indexes = iter(range(count))
+    stops = on_failure != "go on"
     stopped = False
+    suspended: Suspended | None = None
 
     async def work() -> None:
-        nonlocal stopped
+        nonlocal stopped, suspended
         for index in indexes:
             if stopped:
                 return
             try:
                 outcomes.values[index] = await job(index)
+            except Suspended as exc:
+                suspended = exc
             except (Exception, asyncio.CancelledError) as exc:
                 if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                     raise
                 outcomes.failures[index] = exc
-                stopped = stopped or on_failure != "go on"
+                stopped = stopped or stops
                 if callable(on_failure):
                     on_failure()
                 if on_failure == "cancel the rest":
@@ -87,6 +97,8 @@ async def fan_out(
     if not outcomes.failures:
         for worker in workers:
             worker.result()  # raises if a worker was cancelled from elsewhere
+    if suspended is not None and not (outcomes.failures and stops):
+        raise suspended
     return outcomes
 
 

@@ -10,12 +10,19 @@ from typing import Final, ParamSpec, TypeVar
 from executionkit import _checks as checks
 from executionkit.engine.bill import add_note
 from executionkit.engine.tariff import BrokenPricesError, NoPriceError
-from executionkit.errors import BudgetExhaustedError, LLMError, PermanentError, ProviderError, RateLimitError
+from executionkit.errors import (
+    BudgetExhaustedError,
+    JournalError,
+    LLMError,
+    PermanentError,
+    ProviderError,
+    RateLimitError,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_NEVER_RETRIED: Final = (BudgetExhaustedError, BrokenPricesError, NoPriceError)
+_NEVER_RETRIED: Final = (BudgetExhaustedError, BrokenPricesError, NoPriceError, JournalError)
 """They would come again, and the second after another reply was paid for."""
 
 

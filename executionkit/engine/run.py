@@ -17,7 +17,7 @@ from executionkit import _checks as checks
 from executionkit._callables import misfit
 from executionkit._prompt import measured
 from executionkit._text import shorten
-from executionkit.cost import UNLIMITED, CostTracker
+from executionkit.cost import UNLIMITED, CostTracker, take_back
 from executionkit.engine import bill, call_log
 from executionkit.engine.budget import Kept, Meters
 from executionkit.engine.call_log import is_logged, watchers_of_calls
@@ -181,6 +181,11 @@ class Run:
         return self._meter.tracker.to_usage()
 
     @property
+    def own_usage(self) -> TokenUsage:
+        """The spend of the run without what was in the tracker, or others charge to it."""
+        return self._ledgers[0].tracker.to_usage()
+
+    @property
     def left(self) -> TokenUsage:
         """The rest of `max_cost`, as a budget."""
         return self._meter.left
@@ -276,6 +281,16 @@ class Run:
         """Count usage that did not pass through the run, here and in every run around it."""
         self._meters.charge(usage)
 
+    def assume(self, usage: TokenUsage) -> None:
+        """Count an estimate of tokens, and their price, against the ceiling of this run; not in `usage`."""
+        self._meter.assume(usage, self._meters.tariff)
+
+    def unpaid(self, usage: TokenUsage) -> None:
+        """Take off the runs around this one what its calls have charged them, since nobody paid for it."""
+        for level in self._levels[1:]:
+            for ledger in level._ledgers:
+                take_back(ledger.tracker, usage)
+
     def extend(self, usage: TokenUsage) -> None:
         """Raise the run's ceiling, and wake the calls that wait for room.
 
@@ -288,6 +303,10 @@ class Run:
         """
         checks.budget(usage=usage)
         self._meter.extend(usage)
+
+    def has_refused(self, exc: BaseException) -> bool:
+        """Whether a ceiling of this run, or of one around it, has raised the error; not of one inside."""
+        return any(meter.has_refused(exc) for level in self._levels for meter in level._ledgers)
 
     def is_retryable(self, exc: BaseException) -> bool:
         """Whether this run repeats a call that failed by `exc`."""

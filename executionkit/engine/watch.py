@@ -31,11 +31,11 @@ def where(provider: object) -> tuple[str | None, str | None]:
         base_url: object = getattr(provider, "base_url", None)
     except Exception:  # noqa: BLE001 - a provider of the user's, which may compute them
         return None, None
-    return model if isinstance(model, str) else None, _bare(base_url) if isinstance(base_url, str) else None
+    return model if isinstance(model, str) else None, bare(base_url) if isinstance(base_url, str) else None
 
 
 @lru_cache(maxsize=256)
-def _bare(url: str) -> str:
+def bare(url: str) -> str:
     """A URL without what may be a credential: user, password, query and fragment."""
     # Everywhere: the path of a gateway may be the URL of the server behind it.
     return _USER.sub("", url.partition("?")[0].partition("#")[0])

@@ -26,7 +26,7 @@ def turn_of(reply: LLMResponse, calls: Sequence[ToolCall]) -> dict[str, Any]:
         calls: Its tool calls, with the ids that their results name.
     """
     turn: dict[str, Any] = {"role": "assistant", "content": reply.content or (None if calls else "")}
-    given = _message_of(reply)
+    given = message_of(reply)
     if not given:
         if calls:
             turn["tool_calls"] = [_own_form(call, _ARGUMENTS.encode(call.arguments)) for call in calls]
@@ -79,7 +79,7 @@ def _unknown(fields: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]
     return {name: plain(value) for name, value in fields.items() if name not in known and value is not None}
 
 
-def _message_of(reply: LLMResponse) -> Mapping[str, Any]:
+def message_of(reply: LLMResponse) -> Mapping[str, Any]:
     """The message in `raw` that the reply was read from; empty if there is none."""
     if reply.raw is None:
         return {}

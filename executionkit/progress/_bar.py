@@ -98,12 +98,12 @@ class ProgressBar:
 
     def _draw(self, draw: Callable[[Screen], None]) -> None:
         if self._screen is None:
-            self._screen = _screen(self._console)
+            self._screen = screen_for(self._console)
         try:
             draw(self._screen)
         except Exception:
             # The terminal has gone, or is another's: to be told of it once is enough.
-            broken, self._screen = self._screen, _Nowhere()
+            broken, self._screen = self._screen, Unseen()
             with suppress(Exception):
                 broken.leave()
             raise
@@ -118,7 +118,7 @@ class ProgressBar:
             self._questions.clear()
 
 
-class _Nowhere:
+class Unseen:
     """Draws nothing."""
 
     def show(self, figures: Figures) -> None: ...
@@ -130,13 +130,14 @@ class _Nowhere:
     def leave(self) -> None: ...
 
 
-def _screen(console: "Console | None") -> Screen:
+def screen_for(console: "Console | None") -> Screen:
+    """The terminal or notebook to draw on; `Unseen` if there is none."""
     with suppress(ImportError):  # rich is not installed
-        return Row(console) if is_drawn(console) else _Nowhere()
+        return Row(console) if is_drawn(console) else Unseen()
     with suppress(Exception):  # there is none, it is closed, or a stand-in without `isatty`
         if sys.stderr.isatty():
             return Line(sys.stderr)
-    return _Nowhere()
+    return Unseen()
 
 
 def bar(total: int | None = None, *, console: "Console | None" = None) -> ProgressBar:

@@ -313,6 +313,47 @@ class Provider:
         """
         return self._session.stream(Arguments(messages, temperature, max_tokens, tools, kwargs))
 
+    def body_of(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> bytes:
+        """Write the JSON body that `complete` would send for these arguments, and send nothing.
+
+        It is for requests that go another way, such as the lines of a batch file. With `stream_always` it is
+        the body of a request for a whole reply. `timeout`, `extra_headers` and `extra_query` are options of
+        the request, and no part of its body.
+
+        Example:
+            ```python
+            import json
+
+            from executionkit import Provider
+
+            provider = Provider("http://localhost:8000/v1", "my-model")
+            body = provider.body_of(
+                [{"role": "user", "content": "The capital of France?"}], max_tokens=5
+            )
+            assert json.loads(body)["model"] == "my-model"
+            ```
+
+        Args:
+            messages: The conversation in the OpenAI chat form; at least one message.
+            temperature: In [0, 2]. Defaults to `default_temperature`.
+            max_tokens: At least 1. Defaults to `default_max_tokens`.
+            tools: Tool schemas in the OpenAI form. An empty list is not sent.
+            **kwargs: Further body fields, and options of the call, as in `complete`.
+
+        Raises:
+            ValueError: An argument is out of range, or holds a number that JSON does not have.
+            TypeError: An argument is of the wrong type, or a keyword would override what the client sets.
+        """
+        return self._session.body(Arguments(messages, temperature, max_tokens, tools, kwargs))
+
     async def aclose(self) -> None:
         """Close the connections of the running event loop. Requests under way in that loop fail.
 

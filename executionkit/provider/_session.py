@@ -102,6 +102,11 @@ class Session:
             raise outcome
         return outcome
 
+    def body(self, call: Arguments) -> bytes:
+        """The body with which `complete` asks for a whole reply."""
+        plain, _ = apart(call, self._way, self._form.max_tokens_field, streamed=False)
+        return compose(self._form, plain, method="body_of")
+
     def stream(self, call: Arguments) -> ReplyStream:
         """Prepare one streamed request; entering the stream sends it."""
         return ProviderStream(partial(self._prepare, call, _STREAMED), self._connect)

@@ -5,6 +5,7 @@ fails on demand, and its ledger counts the requests that it served. Both need th
 """
 
 from executionkit._mock import MockCall, MockProvider, Reply, Responder, ScriptExhaustedError
+from executionkit.testing._batch import run_batch
 from executionkit.testing._endpoint import LocalEndpoint
 from executionkit.testing._faults import Answer, Fault
 from executionkit.testing._ledger import Ledger
@@ -27,4 +28,5 @@ __all__ = [
     "ScriptExhaustedError",
     "count_prompt_tokens",
     "count_tokens",
+    "run_batch",
 ]

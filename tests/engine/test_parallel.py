@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from executionkit.engine.parallel import fan_out, gather_resilient, gather_strict, merged, reap
+from executionkit.engine.parallel import Suspended, fan_out, gather_resilient, gather_strict, merged, reap
 
 GATHERERS: list[Callable[..., Awaitable[list[Any]]]] = [gather_strict, gather_resilient]
 both = pytest.mark.parametrize("gather", GATHERERS)
@@ -437,6 +437,29 @@ async def test_a_callback_on_failure_starts_no_more_and_lets_running_jobs_end(jo
     assert [(index, str(exc)) for index, exc in outcomes.failures.items()] == [(1, "no")]
     assert jobs.started == ["0", "1"]
     assert told == [2]
+
+
+@pytest.mark.parametrize("on_failure", ["go on", "cancel the rest"])
+async def test_a_suspended_job_stops_none_of_the_others(jobs: Jobs, on_failure: Any) -> None:
+    async def job(index: int) -> str:
+        await jobs.run(str(index))
+        raise Suspended
+
+    with pytest.raises(Suspended):
+        await fan_out(job, 5, 2, on_failure=on_failure)
+    assert sorted(jobs.started) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_failure_that_stops_the_rest_goes_before_a_suspended_job(jobs: Jobs) -> None:
+    async def job(index: int) -> str:
+        await jobs.run(str(index))
+        raise Suspended if index == 0 else ValueError("no")
+
+    outcomes = await fan_out(job, 5, 1, on_failure=lambda: None)
+    assert [*outcomes.failures] == [1]
+    assert jobs.started == ["0", "1"]
+    with pytest.raises(Suspended):
+        await fan_out(job, 3, 1, on_failure="go on")
 
 
 async def test_a_worker_that_somebody_else_cancels_is_a_cancellation(jobs: Jobs) -> None:

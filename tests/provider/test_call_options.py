@@ -114,3 +114,41 @@ async def test_what_can_t_be_sent_is_refused_before_it(
             await ask(provider, **options)
     assert vars(caught.value)["dispatched"] is False
     assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {
+            "max_tokens_field": "max_completion_tokens",
+            "omit": {"temperature"},
+            "null_content": "",
+            "system_messages": False,
+            "extra_body": {"reasoning_effort": "low"},
+        },
+    ],
+)
+async def test_a_body_is_the_one_that_would_be_sent(
+    server: Server, make: MakeProvider, settings: dict[str, Any]
+) -> None:
+    provider = make(**settings)
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "assistant", "content": None, "tool_calls": []},
+        *USER,
+    ]
+    tools = [{"type": "function", "function": {"name": "now", "parameters": {}}}]
+    call: dict[str, Any] = {"temperature": 0.5, "max_tokens": 9, "tools": tools, "seed": 3, "stop": None}
+    options: dict[str, Any] = {"timeout": 5, "extra_headers": {"X-A": "1"}, "extra_body": {"top_p": None}}
+    await provider.complete(messages, **call, **options)
+    assert provider.body_of(messages, **call, **options) == server.requests[0].body
+    with pytest.raises(ValueError, match="temperature must be in"):
+        provider.body_of(USER, temperature=3.0)
+    with pytest.raises(TypeError, match=r"body_of\(\) must not set 'model'"):
+        provider.body_of(USER, model="other")
+
+
+async def test_a_body_asks_for_a_whole_reply_where_replies_are_streamed(make: MakeProvider) -> None:
+    body = json.loads(make(stream_always=True).body_of(USER))
+    assert body.keys() == {"model", "messages", "temperature", "max_tokens"}

@@ -1,0 +1,26 @@
+"""A step over many rows: with limits, a journal, and a ceiling that holds over all starts."""
+
+from executionkit.errors import JournalError
+from executionkit.many._calls import Recorder, Replayer
+from executionkit.many._journal import Journal, Outcome, Spent, row_scope
+from executionkit.many._progress import Progress
+from executionkit.many._results import ManyResult, RowResult
+from executionkit.many._run import iter_many, run_many, run_many_sync
+from executionkit.many._scope import Scope
+
+__all__ = [
+    "Journal",
+    "JournalError",
+    "ManyResult",
+    "Outcome",
+    "Progress",
+    "Recorder",
+    "Replayer",
+    "RowResult",
+    "Scope",
+    "Spent",
+    "iter_many",
+    "row_scope",
+    "run_many",
+    "run_many_sync",
+]

@@ -1,0 +1,349 @@
+"""`Recorder` writes down what is sent and what comes; `Replayer` answers from what was written down."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+from executionkit.engine.relay import Relay, innermost
+from executionkit.engine.tariff import BrokenPricesError, Tariff, tariff_of
+from executionkit.errors import mark_not_dispatched, mark_spent, spent_of, was_dispatched
+from executionkit.many._format import request_digest, request_text
+from executionkit.many._journal import Journal
+from executionkit.many._load import Kept
+from executionkit.many._scope import Scope, row_of
+from executionkit.protocols import LLMProvider
+from executionkit.responses import LLMResponse
+from executionkit.streaming import BYTES_PER_TOKEN, Finish, StreamEvent, Tally, events_of
+from executionkit.types import TokenUsage
+
+_MAX_TOKENS: Final = 4096
+"""The output tokens of a call that does not limit them, by the rule of `Run`."""
+
+
+_Streamed: TypeAlias = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
+
+
+class JournalRelay(Relay):
+    """A relay with a journal: it knows each request by its digest.
+
+    Args:
+        provider: The provider inside.
+        journal: The journal.
+    """
+
+    def __init__(self, provider: LLMProvider, journal: Journal) -> None:
+        super().__init__(provider)
+        if not isinstance(journal, Journal):
+            raise TypeError(f"{type(self).__name__}: journal must be a Journal, got {type(journal).__name__}")
+        self.journal = journal
+        self._identity: str | None = None
+
+    def _row(self) -> Scope[Kept]:
+        return row_of(self.journal) or self.journal.scope()
+
+    def _request(self, messages: object, temperature: object, tools: object, options: object) -> str:
+        """The text of a request, in which another model or server is another request."""
+        if self._identity is None:
+            self.journal.open_for(innermost(self.provider))
+            self._identity = self.journal.identity_of(innermost(self.provider))
+        return request_text(self._identity, messages, temperature, tools, options)
+
+
+class Replayer(JournalRelay):
+    """Answers from the journal where that has a reply that no other request has got, else passes the call on.
+
+    Equal requests of one row are exchangeable: of five equal ones, each gets another reply, in any order.
+    `max_tokens` does not tell requests apart, because a budget that is nearly spent lowers it. The reply has
+    no `raw` but the message that goes back to the server in the next turn, and no headers but a price.
+
+    Args:
+        provider: The provider inside.
+        journal: The journal.
+
+    Raises:
+        TypeError: `provider` has no `complete`, or `journal` is no Journal.
+    """
+
+    def _reply(
+        self,
+        messages: list[dict[str, Any]],
+        temperature: float | None,
+        tools: list[dict[str, Any]] | None,
+        options: dict[str, Any],
+    ) -> LLMResponse | None:
+        text = self._request(messages, temperature, tools, options)
+        kept = self._row().next_reply(request_digest(text))
+        return None if kept is None else self.journal.reply_at(kept)
+
+    async def complete(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        """Answer from the journal, or pass the call on; see `LLMProvider.complete`."""
+        reply = self._reply(messages, temperature, tools, kwargs)
+        if reply is not None:
+            return reply
+        return await self.provider.complete(
+            messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+        )
+
+    def open_stream(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> _Streamed:
+        """Answer from the journal, each text in one piece, or pass the call on."""
+
+        def entered() -> _Streamed | LLMResponse:
+            reply = self._reply(messages, temperature, tools, kwargs)
+            if reply is not None:
+                return reply
+            return super(Replayer, self).open_stream(
+                messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+            )
+
+        return _ReplayedStream(entered)
+
+
+class _ReplayedStream(_Streamed):
+    """A stream that is looked for in the journal when it is entered."""
+
+    def __init__(self, entered: Callable[[], _Streamed | LLMResponse]) -> None:
+        self._entered = entered
+        self._inner: _Streamed | None = None
+
+    async def __aenter__(self) -> AsyncIterator[StreamEvent]:
+        found = self._entered()
+        if isinstance(found, LLMResponse):
+            return _Given(found)
+        self._inner = found
+        return await found.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return None if self._inner is None else await self._inner.__aexit__(kind, exc, traceback)
+
+
+class _Given(AsyncIterator[StreamEvent]):
+    """The events of a reply that is there."""
+
+    def __init__(self, reply: LLMResponse) -> None:
+        self._events = events_of(reply)
+
+    async def __anext__(self) -> StreamEvent:
+        event = next(self._events, None)
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+
+class Recorder(JournalRelay):
+    """Writes into the journal what is sent, before it is sent, and what came of it, before it is handed on.
+
+    A call that fails, or is cancelled, frees its number: the next equal request takes it. A reply that can't
+    be written is not handed on: the call fails by a JournalError, with the reply's cost.
+
+    A stream is written at its end, before `Finish` is handed on. One that breaks off, or is left early, is
+    written as a failure, with the tokens that came.
+
+    Args:
+        provider: The provider inside.
+        journal: The journal.
+
+    Raises:
+        TypeError: `provider` has no `complete`, or `journal` is no Journal.
+    """
+
+    def __init__(self, provider: LLMProvider, journal: Journal) -> None:
+        super().__init__(provider, journal)
+        self._tariff: Tariff | None = tariff_of(innermost(provider))
+
+    def begin(
+        self,
+        messages: object,
+        temperature: object,
+        max_tokens: int | None,
+        tools: object,
+        options: dict[str, Any],
+    ) -> "Sent":
+        """Write that a request is about to be sent."""
+        text = self._request(messages, temperature, tools, options)
+        if max_tokens is None:
+            default = getattr(self.provider, "default_max_tokens", None)
+            max_tokens = default if isinstance(default, int) and default > 0 else _MAX_TOKENS
+        choices = options.get("n")
+        most = max_tokens * (choices if type(choices) is int and choices > 1 else 1)
+        row, request = self._row(), request_digest(text)
+        sent = Sent(self.journal, row, request, row.take(request), len(text) // BYTES_PER_TOKEN, self._tariff)
+        try:
+            self.journal.write_sent(row.row_json, request, sent.n, (sent.prompt_tokens, most))
+        except BaseException as exc:
+            row.give_back(request, sent.n)
+            mark_not_dispatched(exc)
+            raise
+        return sent
+
+    async def complete(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> LLMResponse:
+        """Pass a call on, and write it down; see `LLMProvider.complete`."""
+        sent = self.begin(messages, temperature, max_tokens, tools, kwargs)
+        try:
+            reply = await self.provider.complete(
+                messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+            )
+            if not isinstance(reply, LLMResponse):
+                raise TypeError(
+                    f"`complete` must return an LLMResponse, the provider gave {type(reply).__name__}"
+                )
+        except BaseException as exc:
+            sent.failed(exc)
+            raise
+        await sent.answered(reply)
+        return reply
+
+    def open_stream(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> _Streamed:
+        """Pass a streamed call on, and write it down when it ends."""
+        inner = super().open_stream(
+            messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+        )
+        return _RecordedStream(inner, lambda: self.begin(messages, temperature, max_tokens, tools, kwargs))
+
+
+class Sent:
+    """A request that was sent, until its outcome is written.
+
+    Args:
+        journal: The journal.
+        row: The row it belongs to.
+        request: Its digest.
+        n: Its number among equal ones.
+        prompt_tokens: An estimate of its prompt.
+        tariff: The prices of the provider, if it has any.
+    """
+
+    __slots__ = ("_journal", "_request", "_row", "_tariff", "n", "prompt_tokens")
+
+    def __init__(
+        self,
+        journal: Journal,
+        row: Scope[Kept],
+        request: str,
+        n: int,
+        prompt_tokens: int,
+        tariff: Tariff | None,
+    ) -> None:
+        self._journal = journal
+        self._row = row
+        self._request = request
+        self.n = n
+        self.prompt_tokens = prompt_tokens
+        self._tariff = tariff
+
+    async def answered(self, reply: LLMResponse) -> None:
+        """Write the reply, and wait until it is on the disk."""
+        try:
+            self._journal.write_reply(self._row.row_json, self._request, self.n, reply, self._price(reply))
+            await self._journal.commit()
+        except Exception as exc:
+            mark_spent(exc, reply)
+            raise
+
+    def failed(self, exc: BaseException, reply: LLMResponse | None = None) -> None:
+        """Write that no whole reply came, with what did."""
+        self._row.give_back(self._request, self.n)
+        reply = reply or spent_of(exc)
+        spent = None
+        if reply is not None:
+            spent = TokenUsage(reply.input_tokens, reply.output_tokens, usd=self._price(reply))
+        self._journal.write_failure(
+            self._row.row_json, self._request, self.n, exc, spent, dispatched=was_dispatched(exc)
+        )
+
+    def _price(self, reply: LLMResponse) -> Decimal | None:
+        if self._tariff is None:
+            return reply.reported_usd
+        try:
+            return self._tariff.price(reply, self.prompt_tokens) if self._tariff.is_ready else None
+        except BrokenPricesError:
+            return None  # the run around says so
+
+
+class _LeftEarly(Exception):  # noqa: N818 - it stands in the journal under this name
+    """A stream was left before its end."""
+
+
+class _RecordedStream(_Streamed, AsyncIterator[StreamEvent]):
+    """A stream whose end is written down."""
+
+    def __init__(self, inner: _Streamed, begin: Callable[[], "Sent"]) -> None:
+        self._inner = inner
+        self._begin = begin
+        self._sent: Sent | None = None
+        self._tally = Tally()
+        self._events: AsyncIterator[StreamEvent] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._sent = self._begin()
+        try:
+            self._events = aiter(await self._inner.__aenter__())
+        except BaseException as exc:
+            self._end(exc, is_begun=False)
+            raise
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        if self._events is None:
+            raise RuntimeError("the stream was not entered")
+        try:
+            event = await anext(self._events)
+        except StopAsyncIteration:
+            raise
+        except BaseException as exc:
+            self._end(exc)
+            raise
+        self._tally.add(event)
+        if isinstance(event, Finish):
+            sent, self._sent = self._sent, None
+            if sent is not None:
+                await sent.answered(event.response)
+        return event
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._inner.__aexit__(kind, exc, traceback)
+        finally:
+            self._end(exc or _LeftEarly())
+
+    def _end(self, exc: BaseException, *, is_begun: bool = True) -> None:
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            sent.failed(exc, self._tally.partial(sent.prompt_tokens * BYTES_PER_TOKEN) if is_begun else None)

@@ -1,0 +1,219 @@
+"""The lines of a journal: what stands in them, and how replies are written and read back."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from hashlib import blake2b
+from json.encoder import encode_basestring
+from typing import Any, Final
+
+from executionkit._json import an_object, canonical_text, loads, plain
+from executionkit.patterns._turn import message_of, turn_of
+from executionkit.responses import LLMResponse, TokenLogprob, ToolCall
+from executionkit.types import TokenUsage
+
+FORMAT: Final = 1
+"""The version of the format. It grows when a reader of the version before would misread a journal."""
+
+_HEADER_WITH_PRICE: Final = "x-litellm-response-cost"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_CARRYING: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=lambda value: str(value)
+)
+_SORTED: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=canonical_text)
+
+
+def quoted(text: str) -> str:
+    """A text as a JSON string."""
+    return encode_basestring(text)
+
+
+def encoded(line: str) -> bytes:
+    """A line of JSON in UTF-8. Lone surrogates become escapes, because UTF-8 can't carry them."""
+    try:
+        return line.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", line).encode()
+
+
+def as_json(value: object) -> str:
+    """A value as JSON.
+
+    Raises:
+        TypeError: JSON has no such value.
+        ValueError: A number is NaN or infinite, or the value contains itself.
+    """
+    return _PLAIN.encode(value)
+
+
+def digest_of(text: str) -> int:
+    """A number of 64 bits for a text."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def request_text(identity: str, messages: object, temperature: object, tools: object, options: object) -> str:
+    """All that the answer to a request depends on, apart from `max_tokens`, as one text."""
+    parts = [messages, temperature, tools or None, options]
+    try:
+        text = _SORTED.encode(parts)
+    except (TypeError, ValueError):  # keys of several types, or a value that contains itself
+        text = canonical_text(parts)
+    return f"{identity}{text}" if identity else text
+
+
+def request_digest(text: str) -> str:
+    """The 16 hex digits by which a journal knows a request."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def cost_text(usage: TokenUsage) -> str:
+    """A usage as the journal has it: input tokens, output tokens, calls, and dollars where they are known."""
+    usd = "" if usage.usd is None else f',"{usage.usd}"'
+    return f"[{usage.input_tokens},{usage.output_tokens},{usage.llm_calls}{usd}]"
+
+
+def cost_from(given: object) -> TokenUsage:
+    """The usage that `cost_text` wrote; none where it stands in no such form."""
+    if not isinstance(given, list) or not 3 <= len(given) <= 4:
+        return TokenUsage()
+    counts = [each if type(each) is int else 0 for each in given[:3]]
+    usd = given[3] if len(given) > 3 and isinstance(given[3], str) else None
+    return TokenUsage(*counts, usd=None if usd is None else Decimal(usd))
+
+
+def reply_text(reply: LLMResponse) -> str:
+    """The fields of a reply as members of a JSON object, without its braces."""
+    usage = dict(reply.usage)
+    text = f'"content":{quoted(reply.content)},"finish":{quoted(reply.finish_reason)},"usage":{_safe(usage)}'
+    rest = _rest_of(reply)
+    return f"{text},{_safe(rest)[1:-1]}" if rest else text
+
+
+def _rest_of(reply: LLMResponse) -> dict[str, Any]:
+    """What few replies have."""
+    rest: dict[str, Any] = {}
+    if reply.tool_calls:
+        rest["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": plain(call.arguments)}
+            | ({} if call.invalid_arguments is None else {"invalid_arguments": call.invalid_arguments})
+            for call in reply.tool_calls
+        ]
+    if reply.reasoning:
+        rest["reasoning"] = reply.reasoning
+    if reply.refusal:
+        rest["refusal"] = reply.refusal
+    if reply.alternatives:
+        rest["alternatives"] = [_whole(each) for each in reply.alternatives]
+    if reply.request_id is not None:
+        rest["request_id"] = reply.request_id
+    if reply.logprobs:
+        rest["logprobs"] = [_logprob(each) for each in reply.logprobs]
+    if (price := reply.headers.get(_HEADER_WITH_PRICE)) is not None:
+        rest["price"] = price
+    if reply.raw is not None and (message := _sent_back(reply)):
+        rest["message"] = message
+    return rest
+
+
+def _whole(reply: LLMResponse) -> dict[str, Any]:
+    usage = dict(reply.usage)
+    return {"content": reply.content, "finish": reply.finish_reason, "usage": usage} | _rest_of(reply)
+
+
+def _sent_back(reply: LLMResponse) -> dict[str, Any]:
+    """The message of the reply as the server gave it, where the turn that goes back to it has more of it.
+
+    Its signatures, its reasoning and the very text of its arguments: without them the next request would be
+    another one after a resume. A text that the reply has as well is not written twice.
+    """
+    message = message_of(reply)
+    if not message:
+        return {}
+    bare = replace(reply, raw=None)
+    if turn_of(reply, reply.tool_calls) == turn_of(bare, reply.tool_calls):
+        return {}
+    kept = {name: value for name, value in plain(message).items() if name != "role" and value is not None}
+    same = [name for name, value in kept.items() if value == reply.reasoning and reply.reasoning]
+    for name in same:
+        del kept[name]
+    if kept.get("content") == reply.content:
+        del kept["content"]
+        kept["+content"] = True
+    if same:
+        kept["+reasoning"] = same
+    return kept
+
+
+def _raw_of(kept: Mapping[str, Any], content: str, reasoning: str) -> dict[str, Any]:
+    message = {name: value for name, value in kept.items() if not name.startswith("+")}
+    if kept.get("+content"):
+        message["content"] = content
+    for name in kept.get("+reasoning") or ():
+        message[name] = reasoning
+    return {"choices": [{"message": {"role": "assistant"} | message}]}
+
+
+def reply_from(line: Mapping[str, Any]) -> LLMResponse:
+    """The reply that a line has."""
+    content, reasoning = line.get("content") or "", line.get("reasoning") or ""
+    message, price = an_object(line.get("message")), line.get("price")
+    return LLMResponse(
+        content,
+        [
+            ToolCall(
+                call.get("id") or "",
+                call.get("name") or "",
+                call.get("arguments") or {},
+                invalid_arguments=call.get("invalid_arguments"),
+            )
+            for call in line.get("tool_calls") or ()
+        ],
+        line.get("finish") or "stop",
+        line.get("usage") or {},
+        None if message is None else _raw_of(message, content, reasoning),
+        reasoning=reasoning,
+        refusal=line.get("refusal") or "",
+        alternatives=[reply_from(each) for each in line.get("alternatives") or ()],
+        request_id=line.get("request_id"),
+        headers={} if price is None else {_HEADER_WITH_PRICE: price},
+        logprobs=tuple(_logprob_from(each) for each in line.get("logprobs") or ()),
+    )
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """A line as an object; None if it is none."""
+    try:
+        return an_object(loads(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _safe(value: object) -> str:
+    """A value as JSON. What JSON lacks becomes a text, so that a paid reply can't fail here."""
+    try:
+        return _CARRYING.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return _CARRYING.encode(_finite(value))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _logprob(token: TokenLogprob) -> list[Any]:
+    return [token.token, token.logprob, *([[_logprob(each) for each in token.top]] if token.top else [])]
+
+
+def _logprob_from(given: list[Any]) -> TokenLogprob:
+    top = tuple(_logprob_from(each) for each in given[2]) if len(given) > 2 else ()
+    return TokenLogprob(given[0], float(given[1]), top)

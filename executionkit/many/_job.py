@@ -1,0 +1,690 @@
+"""`Job`: one start of a job over many rows. It hands the rows to tasks, and judges how each of them ended."""
+
+import asyncio
+import functools
+import inspect
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+
+from executionkit import _checks as checks
+from executionkit._callables import misfit
+from executionkit._display._line import counted
+from executionkit._json import as_dicts
+from executionkit.cost import CostTracker, minus
+from executionkit.engine.bill import add_note
+from executionkit.engine.meter import REFUSALS
+from executionkit.engine.parallel import Suspended, is_being_cancelled, look_at, reap, told
+from executionkit.engine.relay import Relaying
+from executionkit.engine.retry import RetryConfig, concerns_one_request
+from executionkit.engine.run import Run
+from executionkit.engine.watch import where
+from executionkit.errors import BudgetExhaustedError, JournalError, PatternError
+from executionkit.many._calls import Recorder, Replayer
+from executionkit.many._format import digest_of
+from executionkit.many._governor import Governor
+from executionkit.many._journal import Journal, Outcome
+from executionkit.many._limits import RateLimits, patient
+from executionkit.many._progress import Listener, Progress, Ticker
+from executionkit.many._results import ManyResult, RowResult
+from executionkit.many._rows import (
+    IdOf,
+    Ids,
+    NoMoreRows,
+    RowError,
+    SeenIds,
+    Shard,
+    Source,
+    content_digest,
+)
+from executionkit.protocols import LLMProvider, ToolCallingProvider
+from executionkit.types import PatternResult, TokenUsage
+
+Row = TypeVar("Row")
+T = TypeVar("T")
+
+Asking: TypeAlias = Callable[[ToolCallingProvider, Row], Awaitable[T]]
+"""An async function of a provider and a row."""
+Step: TypeAlias = Asking[Row, PatternResult[T]] | Asking[Row, T]
+"""What is done with a row."""
+
+_MOST_FAILURES: Final = 100
+"""How many failed rows a result holds."""
+_ALIKE: Final = 50
+"""So many rows in a row that fail alike stop the job: the next one would be paid for as well."""
+_FOR_A_SHARE: Final = 100
+"""So many rows must have ended before a share of failures says something."""
+_SKIPPED_AT_ONCE: Final = 256
+"""After so many rows without work, others get a turn on the event loop."""
+_OWN: Final = re.compile(r"""(["'`]).*?\1|\d+""")
+"""What differs between failures that are alike: numbers and quoted texts."""
+
+
+class Job(Generic[Row, T]):
+    """One start of a job; see `run_many` for the arguments.
+
+    Args:
+        name: The function that the user has called, for messages.
+        provider: As in `run_many`.
+        rows: As in `run_many`.
+        step: As in `run_many`.
+        inside: Makes the relay that stands inside the replay, in place of the limits and the recording.
+
+    Attributes:
+        done: How many rows have a value.
+        failed: How many rows failed.
+        skipped: How many of both are from an earlier start.
+        open: How many rows were begun and have no outcome: they are for a later start.
+        total: How many rows there are, as far as is known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        provider: LLMProvider,
+        rows: Iterable[Row] | AsyncIterable[Row],
+        step: Step[Row, T],
+        *,
+        id: IdOf[Row] = None,  # noqa: A002 - the name that users write
+        journal: Journal | str | Path | None = None,
+        limits: RateLimits | None = None,
+        max_rows: int | None = None,
+        max_cost: TokenUsage | None = None,
+        retry: RetryConfig | None = None,
+        on_failure: Literal["record", "raise"] = "record",
+        max_failures: int | float | None = None,
+        retry_failed: bool = True,
+        shard: tuple[int, int] | None = None,
+        progress: bool | Callable[[Progress], object] = False,
+        on_result: Callable[[RowResult[T]], object] | None = None,
+        inside: Relaying | None = None,
+    ) -> None:
+        checks.provider(name, provider)
+        checks.budget(max_cost=max_cost)
+        checks.one_of(("record", "raise"), on_failure=on_failure)
+        if retry is not None and not isinstance(retry, RetryConfig):
+            raise ValueError(f"retry must be a RetryConfig or None, got {retry!r}")
+        _check_failures(max_failures)
+        _check_step(name, step)
+        checks.called_with("result", on_result=on_result)
+        if max_rows is not None:
+            checks.at_least(1, max_rows=max_rows)
+        self._name = name
+        self._shard = Shard(shard)
+        self._ids = Ids(id)
+        self._source = Source(rows)
+        self._step = step
+        self._provider = provider
+        if limits is not None and not isinstance(limits, RateLimits):
+            raise ValueError(f"limits must be a RateLimits or None, got {limits!r}")
+        self._limits = RateLimits() if limits is None else limits
+        self._refused_before = self._limits.refused
+        self._journal = journal if journal is None or isinstance(journal, Journal) else Journal(journal)
+        self.max_rows: int = self._limits.max_in_flight if max_rows is None else max_rows
+        self._max_cost, self._retry = max_cost, retry
+        self._raises = on_failure == "raise"
+        self._max_failures = max_failures
+        self._retry_failed = retry_failed
+        self.total: int | None = self._source.total if shard is None else None
+        self.done = self.failed = self.skipped = self.open = 0
+        self._failures: list[RowResult[Any]] = []
+        self._failed_now = self._ended_now = 0
+        self._seen = None if self._ids.are_positions else SeenIds()
+        self._alike = ""
+        self._alike_count = 0
+        self._began = time.monotonic()
+        self._listener = Listener(name, "on_result", on_result)
+        self._ticker = Ticker(name, progress, self.progress)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+        self._error: BaseException | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._last = ""
+        self._unpaid = TokenUsage()
+        self._unknown = 0
+        self._path = None if self._journal is None else self._journal.path
+        self._is_checked = False
+        self._tracker = CostTracker()
+        self._run = Run(
+            name,
+            provider,
+            max_cost=max_cost,
+            retry=patient(retry),
+            tracker=self._tracker,
+            salvage=self._so_far,
+            relay=self._relaying(inside),
+        )
+        # For a reader: `window` is how many rows may be begun and not handed on.
+        self.window: int | None = None
+        self._handed_on: Callable[[int, RowResult[T] | None], None] | None = None
+        self._ahead = 0
+        self._number = 0
+
+    def _relaying(self, inside: Relaying | None) -> Relaying:
+        """What stands around each provider: replay, limits and recording, from outside to inside.
+
+        A call that waits for the limits is not recorded yet: its line says that it was sent.
+        """
+        journal, limits = self._journal, self._limits
+        if inside is None:
+            if journal is None:
+                return lambda provider: Governor(provider, limits)
+            return lambda provider: Replayer(Governor(Recorder(provider, journal), limits), journal)
+        if journal is None:
+            return inside
+        return lambda provider: Replayer(inside(provider), journal)
+
+    # What is known of it from outside.
+
+    @property
+    def cost(self) -> TokenUsage:
+        """The spend of all starts."""
+        return self._run.usage
+
+    @property
+    def rows_under_way(self) -> int:
+        """How many rows are worked on."""
+        return len(self._tasks)
+
+    def stop(self) -> None:
+        """Begin no more rows. Those under way go on to their end, and then the job ends without an error."""
+        self._is_stopping = True
+        self._look_again()
+
+    def progress(self, rate: float) -> Progress:
+        """The figures as they are now."""
+        ended = self.done + self.failed
+        left = None if self.total is None else max(0, self.total - ended)
+        return Progress(
+            done=self.done,
+            failed=self.failed,
+            total=self.total,
+            rows_per_second=rate,
+            eta=left / rate if left is not None and rate > 0 else None,
+            cost=self.cost,
+            in_flight=self._limits.in_flight,
+            waiting=self._limits.waiting,
+            allowed_per_second=self._limits.allowed_per_second,
+            refused=self._limits.refused - self._refused_before,
+        )
+
+    def result(self) -> ManyResult:
+        """What has come of it so far."""
+        return ManyResult(
+            rows=self.done + self.failed,
+            done=self.done,
+            skipped=self.skipped,
+            failed=self.failed,
+            cost=self.cost,
+            cost_now=minus(self._run.own_usage, self._unpaid),
+            replayed_calls=self._unpaid.llm_calls,
+            unknown_calls=self._unknown,
+            refused=self._limits.refused - self._refused_before,
+            seconds=time.monotonic() - self._began,
+            failures=tuple(self._failures),
+            journal=self._path,
+            callback_errors=self._listener.errors + self._ticker.errors,
+        )
+
+    # The start.
+
+    async def run(self) -> ManyResult:
+        """Work on all rows.
+
+        Raises:
+            Exception: What has stopped the job, after the rows under way have ended.
+        """
+        self._began = time.monotonic()
+        journal = self._journal
+        if journal is None:
+            return await self._run_all()
+        is_ours = not journal.is_open
+        try:
+            await self._open(journal)
+            return await self._run_all()
+        finally:
+            if is_ours:
+                journal.close()
+
+    async def _open(self, journal: Journal) -> None:
+        """Open the journal, and charge the job with what earlier starts have spent."""
+        model, base_url = where(self._run.target)
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(journal.open, model or "", base_url or "", _name(self._step))
+        )
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # A thread can't be cancelled: it would lock the file after the job has ended.
+            await asyncio.wait([opening])
+            look_at(opening)
+            raise
+        spent = journal.spent(replay_failed=self._retry_failed)
+        self._unknown = spent.unknown_calls
+        await self._run.require_prices()
+        # To the job's own ledger alone: runs around it did not make these calls.
+        self._tracker.add_usage(spent.usage)
+        self._run.assume(spent.assumed)
+
+    async def _run_all(self) -> ManyResult:
+        async with self._run:
+            ticking = [asyncio.create_task(self._ticker.run())] if self._ticker.is_on else []
+            is_cancelled = False
+            try:
+                await self._feed()
+                while self._tasks:
+                    await self._news()
+                if self._error is not None:
+                    add_note(self._error, f"{self._name}: {self._advice()}")
+                    raise self._error
+            except asyncio.CancelledError as exc:
+                is_cancelled = True
+                add_note(exc, f"{self._name}: {self._advice()}")
+                raise
+            finally:
+                self._is_stopping = True
+                await reap([*ticking, *self._tasks])
+                await self._ticker.close(self._error, is_cancelled=is_cancelled)
+        return self.result()
+
+    async def results(self, *, ordered: bool, max_ahead: int) -> AsyncGenerator[RowResult[T], None]:
+        """Work on all rows, and hand on how each one ended; see `iter_many`."""
+        ready: dict[int, RowResult[T] | None] = {}
+        news = asyncio.Event()
+
+        def take(number: int, result: RowResult[T] | None) -> None:
+            ready[number] = result
+            news.set()
+
+        self._handed_on, self.window = take, max_ahead
+        # In a task of its own, so that what observers set in the context does not reach the reader's code.
+        working = asyncio.create_task(self.run())
+        working.add_done_callback(lambda _: news.set())
+        following = 0
+        try:
+            while True:
+                while ready and (not ordered or following in ready):
+                    number = following if ordered else next(iter(ready))
+                    result = ready.pop(number)
+                    following += 1
+                    self._ahead -= 1
+                    self._look_again()
+                    if result is not None:
+                        yield result
+                if working.done():
+                    # Rows that stay open leave gaps in the order.
+                    if not ready:
+                        break
+                    following = min(ready)
+                    continue
+                news.clear()
+                await news.wait()
+            await working
+        finally:
+            await reap([working])
+
+    async def _feed(self) -> None:
+        """Begin a row whenever there is room for one."""
+        idle = 0
+        position = -1
+        while not self._is_stopping:
+            if len(self._tasks) >= self.max_rows or (self.window is not None and self._ahead >= self.window):
+                idle = 0
+                await self._news()
+                continue
+            try:
+                row = await self._source.next()
+            except NoMoreRows:
+                return
+            except Exception as exc:  # noqa: BLE001 - they are the user's rows
+                after = f"after {self._last}" if self._last else "before the first row"
+                add_note(exc, f"{self._name}: the rows raised this {after}")
+                self._stop_by(exc)
+                return
+            position += 1
+            if not self._is_checked:
+                self._is_checked = True
+                _check_prompt(self._name, self._step, row)
+            idle = 0 if self._begin(position, row) else idle + 1
+            if idle >= _SKIPPED_AT_ONCE:
+                idle = 0
+                await asyncio.sleep(0)
+
+    def _begin(self, position: int, row: Row) -> bool:
+        """Begin to work on a row; returns whether there is anything to do."""
+        row_id, key = "", 0
+        error: RowError | None = None
+        try:
+            row_id = self._ids.of(row, position)
+        except RowError as exc:
+            error = exc
+        if self._seen is not None or self._shard.count > 1:
+            key = digest_of(row_id or str(position))  # of rows without an id, one shard has to tell
+            if not self._shard.has(key):
+                return False
+        self._last = f"row {position} (id {row_id!r})" if row_id else f"row {position}"
+        if row_id and self._seen is not None and (before := self._seen.add(key, position)) is not None:
+            error = RowError(f"id {row_id!r} was row {before}'s")
+        content: int | None = None
+        there: Outcome | bool = False
+        if self._journal is not None and error is None:
+            content = content_digest(row)
+            there = self._found(self._journal, row_id, content)
+        if there is True:
+            return False
+        number, self._number = self._number, self._number + 1
+        self._ahead += 1
+        known = _Known(position, row_id, content, error, there or None)
+        task = asyncio.create_task(self._work(number, known, row))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return True
+
+    def _found(self, journal: Journal, row_id: str, content: int | None) -> Outcome | bool:
+        """What the journal has of a row: its outcome, or only whether it has one where nobody asks for it.
+
+        Raises:
+            JournalError: The row is another one than the journal was written for.
+        """
+        before = journal.digest_of(row_id)
+        if before is not None and content is not None and before != content:
+            raise JournalError(
+                f"{self._last} has another content than the row that {journal.path} was written for. Take "
+                "the rows as they were, or begin afresh: Journal(path, version=...) deletes nothing"
+            )
+        is_done = journal.is_done(row_id)
+        if not is_done and self._retry_failed:
+            return False
+        is_wanted = not is_done or self._listener.listens or self._handed_on is not None
+        outcome = journal.outcome(row_id) if is_wanted else None
+        if is_wanted and outcome is None:
+            return False
+        self.skipped += 1
+        if outcome is None or outcome.error is None:
+            self.done += 1
+        else:
+            self.failed += 1
+            if len(self._failures) < _MOST_FAILURES:
+                self._failures.append(_from_journal(outcome, 0))
+        return outcome if outcome is not None and is_wanted else True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._stop_by(exc)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        wake, self._wake = self._wake, None
+        if wake is not None and not wake.done():
+            wake.set_result(None)
+
+    async def _news(self) -> None:
+        """Wait until a row has ended, or was read."""
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+
+    # One row.
+
+    async def _work(self, number: int, known: "_Known", row: Row) -> None:
+        result: RowResult[T] | None = None
+        if known.outcome is not None:
+            result = _from_journal(known.outcome, known.position)
+        elif not self._is_stopping:
+            if known.error is None:
+                result = await self._worked(known, row)
+            else:
+                result = RowResult(known.position, known.row_id, error=str(known.error))
+                self._count(result, known.error)
+        if result is None:
+            self.open += 1
+        elif self._listener.listens:
+            await self._listener.tell(result)
+        if self._handed_on is not None:
+            self._handed_on(number, result)
+
+    async def _worked(self, known: "_Known", row: Row) -> RowResult[T] | None:
+        """Work on a row; returns None if it stays open, since what failed concerns the job."""
+        refusals: list[BudgetExhaustedError] = []
+        REFUSALS.set(refusals)
+        run = Run("row", self._run)
+        scope = None if self._journal is None else self._journal.row(known.row_id)
+        value: T | None = None
+        returned: PatternResult[T] | None = None
+        error: BaseException | None = None
+        try:
+            with scope or nullcontext():
+                async with run:
+                    found = await self._asked(run, row)
+            if isinstance(found, PatternResult):
+                returned = cast("PatternResult[T]", found)
+                value = returned.value
+            else:
+                value = found
+        except (Exception, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            error = exc
+        except BaseException as exc:
+            if _is_suspended(exc):
+                return None
+            raise
+        finally:
+            if scope is not None and scope.replayed:
+                self._unpaid += scope.replayed_usage
+                self._run.unpaid(scope.replayed_usage)
+        for refusal in refusals:
+            if self._run.has_refused(refusal):
+                # Even where the pattern went on with less than was asked: more may be allowed next time.
+                self._stop_by(refusal)
+                return None
+        if error is not None and self._is_of_the_job(error):
+            return None
+        result: RowResult[T] = RowResult(
+            known.position,
+            known.row_id,
+            value,
+            returned,
+            None if error is None else told(error),
+            run.usage,
+            0 if scope is None else scope.replayed,
+        )
+        if self._journal is not None and scope is not None:
+            # Replies of an earlier start that the row did not ask for again are not replayed any more.
+            self._tracker.add_usage(scope.unused_usage)
+            try:
+                result = self._written(self._journal, result, known.content)
+            except JournalError as exc:
+                self._is_of_the_job(exc)
+                return None
+        self._count(result, error)
+        return result
+
+    def _written(self, journal: Journal, result: RowResult[T], content: int | None) -> RowResult[T]:
+        """Write the outcome of a row down; it fails if JSON has no such value."""
+        score = None if result.result is None else result.result.score
+        try:
+            journal.write_row(
+                result.id,
+                index=result.index,
+                digest=content,
+                value=as_dicts(result.value),
+                score=score,
+                error=result.error,
+                cost=result.cost,
+            )
+        except (TypeError, ValueError, RecursionError):
+            kind = type(result.value).__name__
+            error = f"TypeError: value of row {result.index} is a {kind}; return something JSON has"
+            result = replace(result, value=None, result=None, error=error)
+            journal.write_row(result.id, index=result.index, digest=content, error=error, cost=result.cost)
+        return result
+
+    async def _asked(self, run: Run, row: Row) -> PatternResult[T] | T:
+        pending: object = self._step(run, row)
+        if not inspect.isawaitable(pending):
+            kind = type(pending).__name__
+            raise _NotAsyncError(
+                f"{self._name}: step must be an async function, {_name(self._step)} returned {kind}"
+            )
+        found = await cast("Awaitable[PatternResult[T] | T]", pending)
+        if isinstance(found, PatternResult):
+            # A step may have called a provider of its own.
+            run.charge(minus(cast("PatternResult[T]", found).cost, run.usage))
+        return found
+
+    def _is_of_the_job(self, error: BaseException) -> bool:
+        """Whether a failure would come again with every other row; the job is stopped then."""
+        if isinstance(error, _NotAsyncError):
+            self._stop_by(TypeError(str(error)))
+            return True
+        if isinstance(error, BudgetExhaustedError) or concerns_one_request(error):
+            return False
+        self._stop_by(error)
+        self._run.halt()  # what other rows would send is refused as well
+        return True
+
+    def _count(self, result: RowResult[T], error: BaseException | None) -> None:
+        """Count a row that has ended, and stop the job if too many have failed."""
+        self._ended_now += 1
+        if result.error is None:
+            self.done += 1
+            self._alike_count = 0
+            return
+        self.failed += 1
+        self._failed_now += 1
+        if len(self._failures) < _MOST_FAILURES:
+            self._failures.append(result)
+        if error is None:
+            error = TypeError(result.error.removeprefix("TypeError: "))
+        if self._raises:
+            add_note(error, f"{self._name}: this came of row {result.index} (id {result.id!r})")
+            self._stop_by(error)
+        if self._bears_no_more():
+            failed = f"{self._failed_now:,} of {self._ended_now:,} rows failed"
+            self._stop_by(
+                PatternError(
+                    f"{self._name}: {failed}, max_failures is {self._max_failures}; the last one, "
+                    f"row {result.index}, with {result.error}"
+                ),
+                error,
+            )
+        kind = _OWN.sub("", (result.error or "")[:500])
+        self._alike_count = self._alike_count + 1 if kind == self._alike else 1
+        self._alike = kind
+        if self._alike_count >= _ALIKE:
+            self._stop_by(
+                PatternError(
+                    f"{self._name}: the last {_ALIKE} rows failed with {result.error}; every further row "
+                    "would be paid for as well"
+                ),
+                error,
+            )
+
+    def _bears_no_more(self) -> bool:
+        most = self._max_failures
+        if most is None:
+            return False
+        if isinstance(most, int):
+            return self._failed_now > most
+        return self._ended_now >= _FOR_A_SHARE and self._failed_now > most * self._ended_now
+
+    def _stop_by(self, exc: BaseException, cause: BaseException | None = None) -> None:
+        """Begin no more rows, and raise an error when those under way have ended; the first one counts."""
+        if self._error is None:
+            exc.__cause__ = exc.__cause__ or cause
+            self._error = exc
+        self.stop()
+
+    def _so_far(self) -> Mapping[str, Any]:
+        return {
+            "done": self.done,
+            "failed": self.failed,
+            "failures": tuple(self._failures),
+            "journal": self._path,
+        }
+
+    def _advice(self) -> str:
+        done = f"{counted(self.done, 'row')} {'is' if self.done == 1 else 'are'} done"
+        if self._journal is None:
+            return f"{done}; with a journal, a later start would go on from here"
+        return f"{done}; begin again with the same journal to go on from here"
+
+
+class _Known(NamedTuple):
+    """What is known of a row before it is worked on.
+
+    Attributes:
+        position: Its position in the input.
+        row_id: Its id; "" if it has none.
+        content: The digest of its content.
+        error: Why it can't be worked on.
+        outcome: What came of it at an earlier start.
+    """
+
+    position: int
+    row_id: str
+    content: int | None
+    error: RowError | None
+    outcome: Outcome | None
+
+
+def _from_journal(outcome: Outcome, position: int) -> RowResult[Any]:
+    value, error, cost = outcome.value, outcome.error, outcome.cost
+    return RowResult(position, outcome.row, value, None, error, cost, from_journal=True)
+
+
+def _is_suspended(exc: BaseException) -> bool:
+    """Whether a row needs a reply that comes at a later start. A step may have asked in a task group."""
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.subgroup(Suspended) is not None
+    return isinstance(exc, Suspended)
+
+
+class _NotAsyncError(TypeError):
+    """The step is no async function."""
+
+
+def _check_failures(most: object) -> None:
+    if most is None or (type(most) is int and most >= 0) or (isinstance(most, float) and 0.0 <= most <= 1.0):
+        return
+    raise ValueError(f"max_failures must be an int >= 0, a share in [0, 1], or None, got {most!r}")
+
+
+def _check_step(name: str, step: object) -> None:
+    """Require a step that can be called with a provider and a row."""
+    if not callable(step):
+        raise TypeError(f"{name}: step must be an async function (provider, row), got {step!r}")
+    if isinstance(step, type):
+        raise TypeError(
+            f"{name}: step must be an async function (provider, row), got the class {step.__name__}"
+        )
+    if why := misfit(step, None, None):
+        raise TypeError(f"{name}: step is called with (provider, row), {_name(step)} can't be: {why}")
+
+
+def _check_prompt(name: str, step: object, row: object) -> None:
+    """Refuse rows that are no prompts where the step is a pattern."""
+    pattern: Any = step
+    while isinstance(pattern, functools.partial):
+        pattern = pattern.func
+    if not str(getattr(pattern, "__module__", "")).startswith("executionkit.patterns"):
+        return
+    if isinstance(row, (str, list, tuple)):
+        return
+    raise TypeError(
+        f"{name}: {pattern.__name__} takes a prompt, and the first row is a {type(row).__name__}; write a "
+        f"step: async def step(provider, row): return await {pattern.__name__}(provider, row[...])"
+    )
+
+
+def _name(step: object) -> str:
+    """The name of a step, for messages and the journal."""
+    while isinstance(step, functools.partial):
+        step = step.func
+    named = step if hasattr(step, "__qualname__") else type(step)
+    return f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"

@@ -1,0 +1,330 @@
+"""Reading a journal in one pass."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from hashlib import blake2b
+from typing import IO, Any, Final, NamedTuple
+
+from executionkit._dollars import EXACT, ZERO
+from executionkit.errors import JournalError
+from executionkit.many._format import FORMAT, cost_from, digest_of, encoded, parsed, quoted, reply_from
+from executionkit.many._table import RowTable
+from executionkit.types import TokenUsage
+
+_CHUNK: Final = 1 << 20
+_JOB: Final = b'{"t":"job"'
+_ROW_BEGINS: Final = re.compile(
+    rb'\{"t":"row","row":"([^"\\]*)","i":(?:-?\d+|null),"digest":(?:"([0-9a-f]{16})"|null),'
+)
+
+
+class Kept(NamedTuple):
+    """A reply, or an observation, of a row that is not done."""
+
+    request: str
+    n: int
+    offset: int
+    input_tokens: int
+    output_tokens: int
+    usd: str | None
+
+    @property
+    def cost(self) -> TokenUsage:
+        """What the reply cost."""
+        return TokenUsage(self.input_tokens, self.output_tokens, 1, usd=self.usd)
+
+
+class Tally:
+    """What calls came to."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.calls = 0
+        self.failed = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.usd = ZERO
+        self.priced = 0
+        self.unpriced = 0
+
+    def add_cost(self, input_tokens: int, output_tokens: int, usd: str | None) -> None:
+        """Add the tokens and dollars of a reply."""
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        if usd is None:
+            self.unpriced += 1
+        else:
+            self.priced += 1
+            self.usd = EXACT.add(self.usd, Decimal(usd))
+
+    @property
+    def unknown(self) -> int:
+        """The calls that were sent, and whose outcome is not there."""
+        return max(0, self.sent - self.calls - self.failed)
+
+    @property
+    def usage(self) -> TokenUsage:
+        """Everything that was sent."""
+        usd = self.usd if self.priced and not self.unpriced else None
+        calls = max(self.sent, self.calls + self.failed)
+        return TokenUsage(self.input_tokens, self.output_tokens, calls, usd=usd)
+
+
+class Loaded:
+    """What a journal holds.
+
+    Attributes:
+        job: The line of the job that the journal was last written for; None in an empty one.
+        jobs: The last line of each version of it.
+        end: Where the last whole line ends.
+        lines: How many there are.
+        table: The rows with an outcome.
+        whole: What all calls came to.
+        since: What the calls of this version of the job came to.
+        calls: The replies of rows that are not done, by the JSON of the row's id.
+        tools: The observations of such rows.
+        assumed: The tokens that were set aside for calls whose outcome is unknown.
+    """
+
+    def __init__(self) -> None:
+        self.job: dict[str, Any] | None = None
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.end = 0
+        self.lines = 0
+        self.table = RowTable()
+        self.whole = Tally()
+        self.since = Tally()
+        self.calls: dict[bytes, list[Kept]] = {}
+        self.tools: dict[bytes, list[Kept]] = {}
+        self.assumed = [0, 0]
+        self.open_sent: dict[bytes, bytes] = {}
+
+    def restart(self) -> None:
+        """Begin a job afresh; what was spent stays in `whole`."""
+        self.table = RowTable()
+        self.since = Tally()
+        self.calls, self.tools = {}, {}
+        self.assumed, self.open_sent = [0, 0], {}
+
+
+def load(file: IO[bytes], path: str, version: str | None) -> Loaded:
+    """Read a journal.
+
+    Args:
+        file: The journal, at its beginning.
+        path: Its path, for messages.
+        version: The version of the job whose rows count. None: the last one in the journal.
+
+    Raises:
+        JournalError: It is no journal, or one of a newer format, or a line is broken.
+    """
+    return _Loader(path, version).load(file)
+
+
+class _Loader:
+    def __init__(self, path: str, version: str | None) -> None:
+        self._path = path
+        self._version = version
+        self._is_ours = True
+        self._loaded = Loaded()
+
+    def load(self, file: IO[bytes]) -> Loaded:
+        loaded = self._loaded
+        rest = b""
+        while chunk := file.read(_CHUNK):
+            lines = (rest + chunk if rest else chunk).split(b"\n")
+            rest = lines.pop()
+            if not loaded.lines and lines and not lines[0].startswith(_JOB):
+                raise JournalError(f"{self._path} is not a journal: its first line is no job line")
+            self._take(lines)
+        if not loaded.lines and rest and not (rest.startswith(_JOB) or _JOB.startswith(rest)):
+            raise JournalError(f"{self._path} is not a journal: its first line is no job line")
+        for key in loaded.open_sent.values():
+            self._assume(key)
+        loaded.open_sent = {}
+        return loaded
+
+    def _take(self, lines: list[bytes]) -> None:
+        """Count the lines. The frequent ones are not parsed."""
+        loaded = self._loaded
+        offset, number = loaded.end, loaded.lines
+        for line in lines:
+            number += 1
+            kind = line[:11]
+            if kind == b'{"t":"sent"' and self._is_ours and line[-1:] == b"}":
+                loaded.since.sent += 1
+                key = line[12 : line.rfind(b',"most"')]
+                if loaded.open_sent and key in loaded.open_sent:
+                    self._assume(loaded.open_sent[key])
+                loaded.open_sent[key] = line
+            elif self._is_ours and (
+                (kind == b'{"t":"call"' and self._call(line, offset))
+                or (kind == b'{"t":"row",' and self._row(line, offset))
+            ):
+                pass
+            elif kind == b'{"t":"fail"' and self._is_ours and b'"cost":' not in line and line[-1:] == b"}":
+                if b'"dispatched":false' in line:
+                    loaded.since.sent -= 1
+                else:
+                    loaded.since.failed += 1
+                loaded.open_sent.pop(line[12 : line.find(b',"error"')], None)
+            else:
+                self._other(line, offset, number)
+            offset += len(line) + 1
+        loaded.end, loaded.lines = offset, number
+
+    def _call(self, line: bytes, offset: int) -> bool:
+        """Take a line as this version writes it; False if it has to be parsed."""
+        end = line.find(b',"content":')
+        at = line.rfind(b',"cost":[')
+        if end < 0 or at < 0 or line[11:18] != b',"row":' or line[-2:] != b"]}":
+            return False
+        key = line[12:end]
+        middle = key.rfind(b',"req":"')
+        request, n = key[middle + 8 : middle + 24], key[middle + 30 :]
+        counts = line[at + 9 : -2].split(b",")
+        row = key[6:middle]
+        if middle < 0 or len(request) != 16 or not n.isdigit() or b"\\" in row or len(counts) < 3:
+            return False
+        try:
+            tokens = int(counts[0]), int(counts[1])
+        except ValueError:
+            return False
+        usd = counts[3][1:-1].decode() if len(counts) > 3 else None
+        loaded = self._loaded
+        loaded.since.calls += 1
+        loaded.since.add_cost(*tokens, usd)
+        loaded.open_sent.pop(key, None)
+        kept = Kept(request.decode(), int(n), offset, *tokens, usd)
+        there = loaded.calls.get(row)
+        if there is None:
+            loaded.calls[row] = [kept]
+        else:
+            there.append(kept)
+        return True
+
+    def _row(self, line: bytes, offset: int) -> bool:
+        """Take a line of a row that is done, as this version writes it; False if it has to be parsed."""
+        found = _ROW_BEGINS.match(line)
+        at = line.rfind(b',"error":null,"cost":[')
+        if found is None or at < 0 or line[-2:] != b"]}" or line.find(b":", at + 22) >= 0:
+            return False
+        row, digest = found.groups()
+        own = int.from_bytes(blake2b(row, digest_size=8).digest(), "big")
+        loaded = self._loaded
+        loaded.table.put(own, offset, None if digest is None else int(digest, 16), is_done=True)
+        quoted_row = b'"%b"' % row
+        loaded.calls.pop(quoted_row, None)
+        if loaded.tools:
+            loaded.tools.pop(quoted_row, None)
+        return True
+
+    def _assume(self, sent: bytes) -> None:
+        """Note the tokens that were set aside for a call whose outcome is unknown."""
+        line = parsed(sent) or {}
+        most = line.get("most")
+        if isinstance(most, list) and len(most) == 2 and all(type(each) is int for each in most):
+            self._loaded.assumed[0] += most[0]
+            self._loaded.assumed[1] += most[1]
+
+    def _other(self, line: bytes, offset: int, number: int) -> None:
+        """Take a line that is rare, or was written by others."""
+        loaded = self._loaded
+        found = parsed(line)
+        if found is None:
+            raise JournalError(
+                f"{self._path}, line {number}: not JSON; the journal was damaged or edited by hand: delete "
+                "the line, or go on with another journal"
+            )
+        kind = found.get("t")
+        if kind == "job":
+            self._job(found, number)
+            return
+        tally = loaded.since if self._is_ours else loaded.whole
+        row = encoded(quoted(str(found.get("row", ""))))
+        request, given = str(found.get("req", "")), found.get("n")
+        n = given if type(given) is int else 0
+        key = line[12 : line.find(b',"content"' if kind == "call" else b',"error"')]
+        if kind == "sent":
+            tally.sent += 1
+            if self._is_ours:
+                self._assume(line)
+        elif kind == "call":
+            cost = cost_from(found.get("cost"))
+            if not cost.llm_calls:
+                reply = reply_from(found)
+                cost = TokenUsage(reply.input_tokens, reply.output_tokens, 1, usd=reply.reported_usd)
+            usd = _text(cost.usd)
+            tally.calls += 1
+            tally.add_cost(cost.input_tokens, cost.output_tokens, usd)
+            if self._is_ours:
+                loaded.open_sent.pop(key, None)
+                kept = Kept(
+                    request, n if type(n) is int else 0, offset, cost.input_tokens, cost.output_tokens, usd
+                )
+                loaded.calls.setdefault(row, []).append(kept)
+        elif kind == "fail":
+            if found.get("dispatched") is False:
+                tally.sent -= 1
+            else:
+                tally.failed += 1
+            if (cost := cost_from(found.get("cost"))) != TokenUsage():
+                tally.add_cost(
+                    cost.input_tokens, cost.output_tokens, None if cost.usd is None else str(cost.usd)
+                )
+            loaded.open_sent.pop(key, None)
+        elif kind == "sum":
+            cost, unknown = cost_from(found.get("cost")), found.get("unknown")
+            tally.sent += cost.llm_calls
+            tally.failed += cost.llm_calls - (unknown if type(unknown) is int else 0)
+            tally.add_cost(cost.input_tokens, cost.output_tokens, _text(cost.usd))
+            assumed = found.get("assumed")
+            if isinstance(assumed, list) and self._is_ours:
+                loaded.assumed = [loaded.assumed[0] + assumed[0], loaded.assumed[1] + assumed[1]]
+        elif kind == "tool" and self._is_ours:
+            loaded.tools.setdefault(row, []).append(Kept(request, n, offset, 0, 0, None))
+        elif kind == "row" and self._is_ours:
+            own = str(found.get("row", ""))
+            digest = found.get("digest")
+            is_done = found.get("error") is None
+            number_of = int(digest, 16) if isinstance(digest, str) and digest else None
+            loaded.table.put(digest_of(own), offset, number_of, is_done=is_done)
+            if is_done:
+                loaded.calls.pop(row, None)
+                loaded.tools.pop(row, None)
+
+    def _job(self, job: dict[str, Any], number: int) -> None:
+        loaded = self._loaded
+        made = job.get("format")
+        if type(made) is not int or made > FORMAT:
+            raise JournalError(
+                f"{self._path}, line {number}: the journal has format {made!r}, and this version of "
+                f"ExecutionKit reads up to {FORMAT}: read it with the version that wrote it, or a later one"
+            )
+        if self._version is None and loaded.job and job.get("version") != loaded.job.get("version"):
+            _move(loaded.since, loaded.whole)
+            loaded.restart()
+        loaded.job = job
+        loaded.jobs[str(job.get("version", ""))] = job
+        self._is_ours = self._version is None or job.get("version", "") == self._version
+
+
+def _text(usd: Decimal | None) -> str | None:
+    return None if usd is None else str(usd)
+
+
+def _move(since: Tally, whole: Tally) -> None:
+    for name in vars(whole):
+        value = getattr(whole, name) + getattr(since, name)
+        setattr(whole, name, value)
+
+
+def lines_of(file: IO[bytes], end: int) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a journal, each with its place."""
+    offset = 0
+    for line in file:
+        if offset >= end or not line.endswith(b"\n"):
+            return
+        yield offset, line
+        offset += len(line)

@@ -1,0 +1,181 @@
+"""The row that a call belongs to, and how many equal requests of it came before."""
+
+import threading
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, Token
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
+
+from executionkit.engine.tool_memory import TOOL_MEMORY, ToolMemory
+from executionkit.many._format import quoted
+from executionkit.types import TokenUsage
+
+
+class Place(Protocol):
+    """Where a reply is."""
+
+    @property
+    def cost(self) -> TokenUsage:
+        """What it cost."""
+        ...
+
+
+P = TypeVar("P", bound=Place)
+
+
+class Requests(Generic[P]):
+    """The equal requests of a row: the replies that are there for them, and the numbers that are taken.
+
+    Args:
+        there: The numbers that are there, each with the place of its reply.
+    """
+
+    __slots__ = ("_low", "_taken", "there")
+
+    def __init__(self, there: list[tuple[int, P]]) -> None:
+        self.there = sorted(there, key=lambda each: each[0], reverse=True)
+        self._taken = {n for n, _ in there}
+        self._low = 0
+
+    def take(self) -> int:
+        """Take the lowest number that no request has."""
+        n = self._low
+        while n in self._taken:
+            n += 1
+        self._taken.add(n)
+        self._low = n + 1
+        return n
+
+    def give_back(self, n: int) -> None:
+        """Free the number of a request that failed."""
+        self._taken.discard(n)
+        self._low = min(self._low, n)
+
+
+class Scope(Generic[P]):
+    """One row of a journal, or of a cache, while it is worked on.
+
+    Args:
+        owner: The journal.
+        row: The row's id.
+        find: Finds what is there for the row: the requests, each with the numbers and places of its replies.
+            It is called once, when the first request comes.
+
+    Attributes:
+        owner: The journal.
+        row: The row's id.
+        outer: The scope around this one.
+        replayed: The calls that were answered from the journal.
+    """
+
+    def __init__(
+        self,
+        owner: object,
+        row: str,
+        find: "Callable[[], dict[str, list[tuple[int, P]]]] | None" = None,
+        memory: ToolMemory | None = None,
+    ) -> None:
+        self.owner: Final = owner
+        self.row: Final = row
+        self.row_json: Final = quoted(row)
+        self.outer: Scope[Any] | None = None
+        self.replayed = 0
+        self._find = find
+        self._memory = memory
+        self._requests: dict[str, Requests[P]] = {}
+        self._used: list[P] = []
+        self._counts: dict[object, Requests[Any]] | None = None
+        self._lock = threading.Lock()
+        self._token: Token[Scope[Any] | None] | None = None
+        self._memory_token: Token[ToolMemory | None] | None = None
+
+    def __enter__(self) -> Self:
+        self.outer = _ROW.get()
+        self._token = _ROW.set(self)
+        if self._memory is not None:
+            self._memory_token = TOOL_MEMORY.set(self._memory)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _ROW.reset(self._token)
+        if self._memory_token is not None:
+            TOOL_MEMORY.reset(self._memory_token)
+        self._token = self._memory_token = None
+
+    def _of(self, request: str) -> Requests[P]:
+        if self._find is not None:
+            find, self._find = self._find, None
+            self._requests = {name: Requests(there) for name, there in find().items()}
+        found = self._requests.get(request)
+        if found is None:
+            found = self._requests[request] = Requests([])
+        return found
+
+    def next_reply(self, request: str) -> P | None:
+        """The place of a reply that is there for such a request, which no other request gets then."""
+        with self._lock:
+            there = self._of(request).there
+            if not there:
+                return None
+            self.replayed += 1
+            place = there.pop()[1]
+            self._used.append(place)
+            return place
+
+    def take(self, request: str) -> int:
+        """The number of a request among the equal ones of the row."""
+        with self._lock:
+            return self._of(request).take()
+
+    def give_back(self, request: str, n: int) -> None:
+        """Free the number of a request that failed."""
+        with self._lock:
+            self._of(request).give_back(n)
+
+    def number(self, owner: object, request: str) -> int:
+        """How many equal requests of the row `owner` was asked for before."""
+        with self._lock:
+            if self._counts is None:
+                self._counts = {}
+            return self._counts.setdefault((id(owner), request), Requests([])).take()
+
+    @property
+    def replayed_usage(self) -> TokenUsage:
+        """What the calls that were answered from the journal cost when they were made."""
+        with self._lock:
+            return _sum_of(self._used)
+
+    @property
+    def unused_usage(self) -> TokenUsage:
+        """What the replies cost that are there, and that no request has got.
+
+        Those of a row that has ended are not asked for any more: a tool that calls a model is not run again,
+        and a vote may be decided earlier.
+        """
+        with self._lock:
+            if self._find is not None:
+                self._of("")
+            return _sum_of(place for each in self._requests.values() for _, place in each.there)
+
+
+def _sum_of(places: Iterable[Place]) -> TokenUsage:
+    whole = TokenUsage()
+    for place in places:
+        whole += place.cost
+    return whole
+
+
+_ROW: ContextVar[Scope[Any] | None] = ContextVar("executionkit_row", default=None)
+
+
+def current_row() -> Scope[Any] | None:
+    """The innermost row that is worked on here."""
+    return _ROW.get()
+
+
+def row_of(owner: object) -> Scope[Any] | None:
+    """The innermost row of this journal that is worked on here."""
+    scope = _ROW.get()
+    while scope is not None and scope.owner is not owner:
+        scope = scope.outer
+    return scope
