@@ -1,8 +1,9 @@
 """What keeps the observations of tools, so that a run that is repeated runs no tool again."""
 
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from executionkit._prompt import Part
 from executionkit.responses import ToolCall
 
 
@@ -11,6 +12,7 @@ class Observed(NamedTuple):
 
     Attributes:
         text: The observation, before it is cut.
+        remark: What precedes it, if an approver gave other arguments.
         parts: The pictures and other parts that the tool returned.
         error: The name of the exception by which the tool failed; None if it did not.
         ran: Whether the tool ran.
@@ -18,7 +20,8 @@ class Observed(NamedTuple):
     """
 
     text: str
-    parts: tuple[dict[str, Any], ...] = ()
+    remark: str = ""
+    parts: tuple[Part, ...] = ()
     error: str | None = None
     ran: bool = True
     declined: bool = False

@@ -126,7 +126,7 @@ class _ReplayedStream(_Streamed):
     async def __aenter__(self) -> AsyncIterator[StreamEvent]:
         found = self._entered()
         if isinstance(found, LLMResponse):
-            return _Given(found)
+            return GivenEvents(found)
         self._inner = found
         return await found.__aenter__()
 
@@ -136,7 +136,7 @@ class _ReplayedStream(_Streamed):
         return None if self._inner is None else await self._inner.__aexit__(kind, exc, traceback)
 
 
-class _Given(AsyncIterator[StreamEvent]):
+class GivenEvents(AsyncIterator[StreamEvent]):
     """The events of a reply that is there."""
 
     def __init__(self, reply: LLMResponse) -> None:

@@ -2,10 +2,12 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, get_args
@@ -431,8 +433,10 @@ class Journal:
     def write_tool(self, row: str, request: str, n: int, call: ToolCall, observed: Observed) -> None:
         """Write what came of a call of a tool; see `write_sent`."""
         line: dict[str, Any] = {"call": call.id, "name": call.name, "observation": observed.text}
+        if observed.remark:
+            line["remark"] = observed.remark
         if observed.parts:
-            line["parts"] = plain(observed.parts)
+            line["parts"] = plain(list(observed.parts))
         if observed.error is not None:
             line["error"] = observed.error
         if not observed.ran:
@@ -473,6 +477,7 @@ class Journal:
         line = self._line(kept.offset)
         return Observed(
             str(line.get("observation", "")),
+            str(line.get("remark", "")),
             tuple(line.get("parts") or ()),
             line.get("error"),
             line.get("ran") is not False,
@@ -507,6 +512,83 @@ class Journal:
                 if found is not None and found.get("t") == "call":
                     yield found
 
+    def compact(self) -> None:
+        """Write the journal anew, with what a later start needs: the outcomes, and all of unfinished rows.
+
+        The requests and replies of rows that are done become one line with their sum. Lines of other versions
+        of the job stay. It is crash-safe: the new file takes the place of the old one when it is on
+        the disk. The journal must be open, and no row under way.
+
+        Raises:
+            JournalError: It is not open, or can't be written; then it is as it was.
+        """
+        if self._file is None:
+            raise JournalError(f"{self.path}: open the journal before it is compacted")
+        path = os.fspath(self.path)
+        self._file.replace(self._needed())
+        with open(path, "rb") as reader:
+            self._loaded = load(reader, path, self._version)
+        self._own = row_scope(self, "")
+
+    def _needed(self) -> Iterator[bytes]:
+        """The lines that a later start needs."""
+        loaded, spent = self._loaded, self.spent()
+        kept = [*loaded.calls.values(), *loaded.tools.values()]
+        needed = {each.offset for there in kept for each in there}
+        is_ours = is_summed = False
+        for offset, line in self._lines():
+            if line.startswith(b'{"t":"job"'):
+                is_ours = (parsed(line) or {}).get("version", "") == self._version
+                yield line
+                if is_ours and not is_summed and spent != _NOTHING_SPENT:
+                    yield _sum_line(spent)
+                is_summed = is_summed or is_ours
+            elif not is_ours:
+                yield line
+            elif offset in needed:
+                found = parsed(line) or {}
+                if found.get("t") == "call":  # which was sent, and is not in the sum
+                    sent = {name: found.get(name) for name in ("row", "req", "n")}
+                    yield encoded(as_json({"t": "sent", **sent}) + "\n")
+                yield line
+            elif not line.startswith((b'{"t":"sent"', b'{"t":"call"', b'{"t":"fail"')):
+                found = parsed(line) or {}
+                kind, row = found.get("t"), str(found.get("row", ""))
+                is_outcome = kind == "row" and loaded.table.offset(digest_of(row)) == offset
+                is_foreign = kind not in _OUR_KINDS and not ("row" in found and self.is_done(row))
+                if is_outcome or is_foreign:
+                    yield line
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write what came of the rows as a Parquet file, by polars or, where that is not there, pyarrow.
+
+        The columns are `row`, `i`, `value`, `score`, `error`, `input_tokens`, `output_tokens`, `llm_calls`
+        and `usd`. A value that is a text stands as it is, if all of them are texts; else all stand as JSON.
+
+        Args:
+            path: The Parquet file.
+
+        Raises:
+            ImportError: Neither is installed.
+            JournalError: The journal can't be read.
+        """
+        write = _parquet_writer()
+        outcomes = list(self.rows())
+        are_texts = all(each.value is None or isinstance(each.value, str) for each in outcomes)
+        values = [each.value if are_texts or each.value is None else as_json(each.value) for each in outcomes]
+        columns: dict[str, list[Any]] = {
+            "row": [each.row for each in outcomes],
+            "i": [each.index for each in outcomes],
+            "value": values,
+            "score": [each.score for each in outcomes],
+            "error": [each.error for each in outcomes],
+            "input_tokens": [each.cost.input_tokens for each in outcomes],
+            "output_tokens": [each.cost.output_tokens for each in outcomes],
+            "llm_calls": [each.cost.llm_calls for each in outcomes],
+            "usd": [None if each.cost.usd is None else float(each.cost.usd) for each in outcomes],
+        }
+        write(columns, os.fspath(path))
+
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         try:
             with open(self.path, "rb") as file:
@@ -539,6 +621,48 @@ class Journal:
 
 def _hex(digest: int) -> str:
     return f'"{digest & (1 << 64) - 1:016x}"'
+
+
+_OUR_KINDS: Final = frozenset({"job", "start", "sent", "call", "fail", "tool", "row", "sum"})
+_COLUMNS: Final = {
+    "row": "string",
+    "i": "int64",
+    "value": "string",
+    "score": "float64",
+    "error": "string",
+    "input_tokens": "int64",
+    "output_tokens": "int64",
+    "llm_calls": "int64",
+    "usd": "float64",
+}
+
+
+_NOTHING_SPENT: Final = Spent(TokenUsage(), TokenUsage(), 0)
+
+
+def _sum_line(spent: Spent) -> bytes:
+    assumed = [spent.assumed.input_tokens, spent.assumed.output_tokens]
+    line = {"cost": cost_text(spent.usage), "unknown": spent.unknown_calls, "assumed": as_json(assumed)}
+    return encoded(f'{{"t":"sum",{",".join(f"{quoted(name)}:{value}" for name, value in line.items())}}}\n')
+
+
+def _parquet_writer() -> Callable[[dict[str, list[Any]], str], object]:
+    with suppress(ImportError):
+        return _by_polars(import_module("polars"))
+    with suppress(ImportError):
+        return _by_pyarrow(import_module("pyarrow"), import_module("pyarrow.parquet"))
+    raise ImportError('to_parquet needs polars or pyarrow: pip install "polars>=1"')
+
+
+def _by_polars(polars: Any) -> Callable[[dict[str, list[Any]], str], object]:
+    kinds = {"string": polars.String, "int64": polars.Int64, "float64": polars.Float64}
+    schema = {name: kinds[kind] for name, kind in _COLUMNS.items()}
+    return lambda columns, path: polars.DataFrame(columns, schema=schema).write_parquet(path)
+
+
+def _by_pyarrow(arrow: Any, parquet: Any) -> Callable[[dict[str, list[Any]], str], object]:
+    schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in _COLUMNS.items()])
+    return lambda columns, path: parquet.write_table(arrow.table(columns, schema=schema), path)
 
 
 _OUTCOME_FIELDS: Final = frozenset({"t", "row", "i", "digest", "value", "score", "error", "cost"})

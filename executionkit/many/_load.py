@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from hashlib import blake2b
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 from executionkit._dollars import EXACT, ZERO
 from executionkit.errors import JournalError
@@ -14,9 +14,13 @@ from executionkit.types import TokenUsage
 
 _CHUNK: Final = 1 << 20
 _JOB: Final = b'{"t":"job"'
-_ROW_BEGINS: Final = re.compile(
-    rb'\{"t":"row","row":"([^"\\]*)","i":(?:-?\d+|null),"digest":(?:"([0-9a-f]{16})"|null),'
+_CALL_BEGINS: Final = re.compile(
+    rb'\{"t":"call","row":("[^"\\]*"),"req":"([0-9a-f]{16})","n":(\d+),"content":'
 )
+_ROW_BEGINS: Final = re.compile(
+    rb'\{"t":"row","row":("[^"\\]*"),"i":(?:-?\d+|null),"digest":(?:"([0-9a-f]{16})"|null),'
+)
+_COUNTS: Final = re.compile(rb'(\d+),(\d+),\d+(?:,"([0-9.E+-]+)")?\]\}')
 
 
 class Kept(NamedTuple):
@@ -35,6 +39,9 @@ class Kept(NamedTuple):
         return TokenUsage(self.input_tokens, self.output_tokens, 1, usd=self.usd)
 
 
+_RawReply: TypeAlias = tuple[int, bytes, bytes, int, int, bytes | None]
+
+
 class Tally:
     """What calls came to."""
 
@@ -47,6 +54,14 @@ class Tally:
         self.usd = ZERO
         self.priced = 0
         self.unpriced = 0
+
+    def add(self, sent: int, calls: int, input_tokens: int, output_tokens: int, unpriced: int) -> None:
+        """Add calls, and the tokens of those that brought replies without prices."""
+        self.sent += sent
+        self.calls += calls
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        self.unpriced += unpriced
 
     def add_cost(self, input_tokens: int, output_tokens: int, usd: str | None) -> None:
         """Add the tokens and dollars of a reply."""
@@ -128,6 +143,8 @@ class _Loader:
         self._version = version
         self._is_ours = True
         self._loaded = Loaded()
+        # Tuples, which become values when it is known that their row is not done: few of a million.
+        self._calls: dict[bytes, list[_RawReply]] = {}
 
     def load(self, file: IO[bytes]) -> Loaded:
         loaded = self._loaded
@@ -143,82 +160,79 @@ class _Loader:
         for key in loaded.open_sent.values():
             self._assume(key)
         loaded.open_sent = {}
+        loaded.calls = {
+            row: [
+                Kept(request.decode(), int(n), offset, inputs, outputs, None if usd is None else usd.decode())
+                for offset, request, n, inputs, outputs, usd in there
+            ]
+            for row, there in self._calls.items()
+        }
         return loaded
 
     def _take(self, lines: list[bytes]) -> None:
-        """Count the lines. The frequent ones are not parsed."""
-        loaded = self._loaded
+        """Count the lines. The frequent ones are not parsed, where they are as this version writes them."""
+        loaded, since = self._loaded, self._loaded.since
         offset, number = loaded.end, loaded.lines
+        open_sent, calls, put = loaded.open_sent, self._calls, loaded.table.put
+        sent = replies = inputs = outputs = unpriced = 0
         for line in lines:
             number += 1
             kind = line[:11]
-            if kind == b'{"t":"sent"' and self._is_ours and line[-1:] == b"}":
-                loaded.since.sent += 1
+            if not self._is_ours or line[-1:] != b"}":
+                kind = b""
+            if kind == b'{"t":"sent"':
+                sent += 1
                 key = line[12 : line.rfind(b',"most"')]
-                if loaded.open_sent and key in loaded.open_sent:
-                    self._assume(loaded.open_sent[key])
-                loaded.open_sent[key] = line
-            elif self._is_ours and (
-                (kind == b'{"t":"call"' and self._call(line, offset))
-                or (kind == b'{"t":"row",' and self._row(line, offset))
+                if key in open_sent:
+                    self._assume(open_sent[key])
+                open_sent[key] = line
+            elif (
+                kind == b'{"t":"call"'
+                and (found := _CALL_BEGINS.match(line)) is not None
+                and (at := line.rfind(b',"cost":[')) > 0
+                and (counts := _COUNTS.fullmatch(line, at + 9)) is not None
             ):
-                pass
-            elif kind == b'{"t":"fail"' and self._is_ours and b'"cost":' not in line and line[-1:] == b"}":
-                if b'"dispatched":false' in line:
-                    loaded.since.sent -= 1
+                prompt, reply, usd = counts.groups()
+                prompt, reply = int(prompt), int(reply)
+                if usd is None:
+                    inputs, outputs, unpriced = inputs + prompt, outputs + reply, unpriced + 1
                 else:
-                    loaded.since.failed += 1
-                loaded.open_sent.pop(line[12 : line.find(b',"error"')], None)
+                    since.add_cost(prompt, reply, usd.decode())
+                replies += 1
+                row, request, n = found.groups()
+                open_sent.pop(line[12 : found.end(3)], None)
+                kept = (offset, request, n, prompt, reply, usd)
+                if row in calls:
+                    calls[row].append(kept)
+                else:
+                    calls[row] = [kept]
+            elif (
+                kind == b'{"t":"row",'
+                and (found := _ROW_BEGINS.match(line)) is not None
+                and (at := line.rfind(b',"error":null,"cost":[')) > 0
+                and _COUNTS.fullmatch(line, at + 22) is not None
+            ):
+                row, digest = found.groups()
+                own = int.from_bytes(blake2b(row[1:-1], digest_size=8).digest(), "big")
+                put(own, offset, None if digest is None else int(digest, 16), is_done=True)
+                calls.pop(row, None)
+                if loaded.tools:
+                    loaded.tools.pop(row, None)
+            elif kind == b'{"t":"fail"' and b'"cost":' not in line:
+                if b'"dispatched":false' in line:
+                    since.sent -= 1
+                else:
+                    since.failed += 1
+                open_sent.pop(line[12 : line.find(b',"error"')], None)
             else:
+                since.add(sent, replies, inputs, outputs, unpriced)
+                sent = replies = inputs = outputs = unpriced = 0
                 self._other(line, offset, number)
+                since, open_sent, calls = loaded.since, loaded.open_sent, self._calls
+                put = loaded.table.put
             offset += len(line) + 1
+        since.add(sent, replies, inputs, outputs, unpriced)
         loaded.end, loaded.lines = offset, number
-
-    def _call(self, line: bytes, offset: int) -> bool:
-        """Take a line as this version writes it; False if it has to be parsed."""
-        end = line.find(b',"content":')
-        at = line.rfind(b',"cost":[')
-        if end < 0 or at < 0 or line[11:18] != b',"row":' or line[-2:] != b"]}":
-            return False
-        key = line[12:end]
-        middle = key.rfind(b',"req":"')
-        request, n = key[middle + 8 : middle + 24], key[middle + 30 :]
-        counts = line[at + 9 : -2].split(b",")
-        row = key[6:middle]
-        if middle < 0 or len(request) != 16 or not n.isdigit() or b"\\" in row or len(counts) < 3:
-            return False
-        try:
-            tokens = int(counts[0]), int(counts[1])
-        except ValueError:
-            return False
-        usd = counts[3][1:-1].decode() if len(counts) > 3 else None
-        loaded = self._loaded
-        loaded.since.calls += 1
-        loaded.since.add_cost(*tokens, usd)
-        loaded.open_sent.pop(key, None)
-        kept = Kept(request.decode(), int(n), offset, *tokens, usd)
-        there = loaded.calls.get(row)
-        if there is None:
-            loaded.calls[row] = [kept]
-        else:
-            there.append(kept)
-        return True
-
-    def _row(self, line: bytes, offset: int) -> bool:
-        """Take a line of a row that is done, as this version writes it; False if it has to be parsed."""
-        found = _ROW_BEGINS.match(line)
-        at = line.rfind(b',"error":null,"cost":[')
-        if found is None or at < 0 or line[-2:] != b"]}" or line.find(b":", at + 22) >= 0:
-            return False
-        row, digest = found.groups()
-        own = int.from_bytes(blake2b(row, digest_size=8).digest(), "big")
-        loaded = self._loaded
-        loaded.table.put(own, offset, None if digest is None else int(digest, 16), is_done=True)
-        quoted_row = b'"%b"' % row
-        loaded.calls.pop(quoted_row, None)
-        if loaded.tools:
-            loaded.tools.pop(quoted_row, None)
-        return True
 
     def _assume(self, sent: bytes) -> None:
         """Note the tokens that were set aside for a call whose outcome is unknown."""
@@ -291,7 +305,7 @@ class _Loader:
             number_of = int(digest, 16) if isinstance(digest, str) and digest else None
             loaded.table.put(digest_of(own), offset, number_of, is_done=is_done)
             if is_done:
-                loaded.calls.pop(row, None)
+                self._calls.pop(row, None)
                 loaded.tools.pop(row, None)
 
     def _job(self, job: dict[str, Any], number: int) -> None:
@@ -305,6 +319,7 @@ class _Loader:
         if self._version is None and loaded.job and job.get("version") != loaded.job.get("version"):
             _move(loaded.since, loaded.whole)
             loaded.restart()
+            self._calls = {}
         loaded.job = job
         loaded.jobs[str(job.get("version", ""))] = job
         self._is_ours = self._version is None or job.get("version", "") == self._version

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from executionkit._json import plain
+from executionkit._prompt import Part
 from executionkit.engine.parallel import reap, spawn
 from executionkit.engine.run import Run
+from executionkit.engine.tool_memory import TOOL_MEMORY, Observed
 from executionkit.engine.watch import ToolWatch
+from executionkit.errors import ToolError
 from executionkit.events import Observation, ToolStarted
 from executionkit.observe import WATCH, ToolInfo, observers
 from executionkit.patterns._approval import Desk, approved_call
@@ -128,10 +131,19 @@ class ToolRunner:
     async def _one(self, call: ToolCall, texts: dict[str, str]) -> None:
         # No await before the approval: calls ask for it in their order.
         ready = self.toolbox.prepared(call)
-        asked, error = call, None
+        asked = call
+        error: BaseException | None = None
         ran = was_declined = False
         remark = ""
-        if isinstance(ready, Prepared) and self.desk.is_needed(self.counters.rounds, call, ready):
+        parts: tuple[Part, ...] = ()
+        # What a call that can't be run comes to is no matter of its tool: it needs no memory.
+        memory = TOOL_MEMORY.get() if isinstance(ready, Prepared) else None
+        known = None if memory is None else memory.recall(call)
+        if known is not None:
+            ready, remark, ran, was_declined = known.text, known.remark, known.ran, known.declined
+            error = None if known.error is None else ToolError(known.error)
+            self.toolbox.put_parts(call.id, known.parts)
+        elif isinstance(ready, Prepared) and self.desk.is_needed(self.counters.rounds, call, ready):
             approval = await self.desk.decide(self.counters.rounds, call, ready)
             if approval is None:
                 return
@@ -146,13 +158,16 @@ class ToolRunner:
         watch = self._watch(asked) if WATCH.is_on else None
         if isinstance(ready, Prepared):
             try:
-                text, _, error, ran = await self.toolbox.run(ready)
+                text, parts, error, ran = await self.toolbox.run(ready)
             except BaseException as exc:
                 if watch is not None:
                     watch.break_off(exc)
                 raise
         else:
             text = ready
+        if memory is not None and known is None:
+            failed = None if error is None else type(error).__name__
+            await memory.keep(call, Observed(text, remark, parts, failed, ran, was_declined))
         self.counters.tool_calls_made += ran
         self.counters.declined += was_declined
         if ran or was_declined:

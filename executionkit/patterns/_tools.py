@@ -106,9 +106,13 @@ class Toolbox:
             why = f"Error: {tool.name} was not run: earlier calls that overran their time still run."
             return Returned(why, ran=False)
         returned = await self._run(tool, function, arguments, place)
-        if returned.parts:
-            self._parts[own] = returned.parts
+        self.put_parts(own, returned.parts)
         return returned
+
+    def put_parts(self, own: str, parts: tuple[Part, ...]) -> None:
+        """Keep the parts that the call with this id returned, until they are taken."""
+        if parts:
+            self._parts[own] = parts
 
     async def _run(
         self, tool: Tool, function: "_Function", arguments: dict[str, Any], place: Place
