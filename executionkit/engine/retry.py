@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
@@ -24,6 +25,28 @@ T = TypeVar("T")
 
 _NEVER_RETRIED: Final = (BudgetExhaustedError, BrokenPricesError, NoPriceError, JournalError)
 """They would come again, and the second after another reply was paid for."""
+
+_MOST_REFUSALS: Final = 30
+_LONGEST_REFUSED: Final = 600.0
+"""A call that was refused so often, over so many seconds, is refused for itself: it may be too large."""
+
+_PACED: Final = "_executionkit_paced"
+_OF_ACCOUNT: Final = "_executionkit_of_account"
+
+
+def mark_paced(exc: BaseException) -> None:
+    """Note on a refusal that a governor makes the next attempt wait: it uses up no retry, and no pause."""
+    vars(exc)[_PACED] = True
+
+
+def take_paced(exc: BaseException) -> bool:
+    """Take the mark off an exception that `mark_paced` has put there; one object may be raised twice."""
+    return vars(exc).pop(_PACED, False) is True
+
+
+def mark_of_account(exc: BaseException) -> None:
+    """Note on an exception that it concerns every call: no other request succeeds for a long time."""
+    vars(exc)[_OF_ACCOUNT] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,27 +183,34 @@ async def retrying(
 
     A pause is given its seconds, the number of the attempt that failed, and its error.
     """
-    failures = 0
+    failures = refusals = 0
+    refused_since = 0.0
     before: Exception | None = None
     while True:
         try:
             return await attempt()
         except Exception as exc:  # of any type: `should_retry` decides
-            failures += 1
+            is_paced = take_paced(exc)
+            if is_paced:
+                refusals += 1
+                refused_since = refused_since or time.monotonic()
+                is_paced = refusals < _MOST_REFUSALS or time.monotonic() - refused_since < _LONGEST_REFUSED
+            if not is_paced:
+                failures += 1
             if before is not None and exc.__cause__ is None and not _explains(exc, before):
                 exc.__cause__ = before
             is_over = (is_final and is_final(exc)) or not config.should_retry(exc)
             if is_over or (stopped and stopped()):
                 raise
             if failures > config.max_retries:
-                if failures > 1:
-                    add_note(exc, f"gave up after {failures} attempts")
+                if failures + refusals > 1:
+                    add_note(exc, f"gave up after {failures + refusals} attempts")
                 raise
-            wait = _wait_before_retry(exc, failures, config)
+            wait = 0.0 if is_paced else _wait_before_retry(exc, failures, config)
             if wait is None:
                 raise
             before = exc
-        await (pause(wait, failures, before) if pause else waited(config, wait))
+        await (pause(wait, max(failures, 1), before) if pause else waited(config, wait))
 
 
 async def waited(config: RetryConfig, seconds: float) -> None:
@@ -226,4 +256,4 @@ def concerns_one_request(exc: BaseException) -> bool:
     """Whether another request may succeed: not with a wrong key, an unknown model or a spent budget."""
     if isinstance(exc, PermanentError):
         return exc.dispatched and exc.status_code not in (401, 402, 403, 404)
-    return not isinstance(exc, _NEVER_RETRIED)
+    return not isinstance(exc, _NEVER_RETRIED) and _OF_ACCOUNT not in vars(exc)

@@ -1,0 +1,348 @@
+"""`Pace`: when the next call may be sent. It decides by figures and the time it is given, and waits for nothing."""
+
+import math
+from typing import Final, NamedTuple
+
+_FIRST_WINDOW: Final = 16
+"""Calls in flight at the start, where no limit is known."""
+
+_WHOLE_PAUSE: Final = 1.0
+"""Seconds of a pause in which a server is taken to gather room. What its bucket holds more is not known."""
+
+_CYCLE: Final = 12.0
+"""Seconds in which the learnt rate doubles if nothing is refused; the longer a refusal makes all wait, the more."""
+
+_CALLS_A_CYCLE: Final = 20
+_FORGOTTEN: Final = 8.0
+"""The growth after which a learnt rate says nothing any more."""
+
+_LEAST_RATE: Final = 1 / 120
+_LONGEST_BACKOFF: Final = 30.0
+_AN_INSTANT: Final = 0.01
+
+LONGEST_PAUSE: Final = 600.0
+"""Seconds. A server that asks for more has a limit by the hour or the day: calls fail instead of waiting."""
+
+
+class Bucket:
+    """Room that fills at a rate and is taken by calls. A call larger than the bucket goes when it is full.
+
+    Args:
+        rate: The units a second.
+        burst: The seconds of the rate that it holds.
+    """
+
+    __slots__ = ("_at", "_burst", "_level", "rate")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.rate = rate
+        self._burst = burst
+        self._level = max(1.0, rate * burst)
+        self._at = -math.inf
+
+    def wait(self, now: float, units: float) -> float:
+        """The seconds until there is room."""
+        size = max(1.0, self.rate * self._burst)
+        if now > self._at:
+            gained = 0.0 if self._at == -math.inf else (now - self._at) * self.rate
+            self._level = min(size, self._level + gained)
+            self._at = now
+        missing = min(units, size) - self._level
+        return missing / self.rate if missing > 1e-9 else 0.0
+
+    def take(self, units: float) -> None:
+        """Take room, or give some back. It may fall below zero: then later calls wait for longer."""
+        self._level -= units
+
+    def drain(self) -> None:
+        """Keep room for one unit, so that those who waited for a pause to end don't all go at once."""
+        self._level = min(self._level, 1.0)
+
+
+class Sent(NamedTuple):
+    """Where a call stands among those that were sent: the time, and the units up to it, itself included."""
+
+    at: float
+    total: float
+    units: float
+
+
+class Learnt:
+    """A rate that is learnt from refusals.
+
+    Between two refusals a server admits exactly its rate: it had no room left at either. So the rate is the
+    number of units admitted between them, by the time between them.
+    """
+
+    def __init__(self, burst: float) -> None:
+        self._burst = burst
+        self._bucket: Bucket | None = None
+        self._base = 0.0
+        self._total = 0.0
+        self._cycle = _CYCLE
+        self._grows_from = self._learnt_at = -math.inf
+        self._lessons = self._streak = 0
+        # The place of the refusal that was learnt from last; at first, of the first call.
+        self._mark: Sent | None = None
+        self._refused_since = self._paused = 0.0
+        # The calls of the last second or two, before the first lesson.
+        self._recent: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+    def rate(self, now: float) -> float | None:
+        """The units a second that may be sent; None before anything is known."""
+        bucket = self._bucket
+        if bucket is None:
+            return None
+        seconds = max(0.0, now - self._grows_from)
+        growth = 1 + 0.005 * seconds + (seconds / self._cycle) ** 3
+        if growth > _FORGOTTEN:
+            self._bucket = None
+            return None
+        bucket.rate = self._base * growth
+        return bucket.rate
+
+    def wait(self, now: float, units: float) -> float:
+        """The seconds until the learnt rate has room."""
+        if self._bucket is None or self.rate(now) is None:
+            return 0.0
+        return self._bucket.wait(now, units)
+
+    def send(self, now: float, units: float) -> Sent:
+        """Count a call that is sent."""
+        self._total += units
+        if self._bucket is not None:
+            self._bucket.take(units)
+        if self._mark is None:
+            self._mark = Sent(now, 0.0, 0.0)
+            self._recent = (now, 0.0), (now, 0.0)
+        if self._recent is not None and now - self._recent[1][0] >= 1.0:
+            self._recent = self._recent[1], (now, self._total - units)
+        return Sent(now, self._total, units)
+
+    def correct(self, units: float) -> None:
+        """Count units more, or fewer, than a call was taken for."""
+        self._total += units
+        if self._bucket is not None:
+            self._bucket.take(units)
+
+    def seed(self, now: float, rate: float) -> None:
+        """Begin with a rate that the server has named."""
+        self._begin(now, rate, 0.0)
+
+    def refuse(self, now: float, sent: Sent) -> bool:
+        """Learn from a refusal, or only count it if it was sent before the last lesson.
+
+        Returns:
+            Whether something was learnt.
+        """
+        mark = self._mark or Sent(sent.at, 0.0, 0.0)
+        if sent.at <= self._learnt_at:
+            if sent.total > mark.total:
+                self._refused_since += sent.units
+            return False
+        admitted = sent.total - sent.units - mark.total - self._refused_since
+        current = self.rate(now)
+        if admitted < sent.units:
+            self._streak += 1
+            rate = max(_LEAST_RATE * sent.units, (current or sent.units) / 2)
+        else:
+            self._streak = 0
+            rate = self._measured(sent, mark, admitted)
+            if current is not None and self._lessons:
+                rate = min(max(rate, current / 2), current)
+            self._mark, self._refused_since, self._paused = sent, 0.0, 0.0
+        self._lessons += 1
+        self._recent = None
+        self._learnt_at = now
+        self._begin(now, rate, sent.units)
+        return True
+
+    def pause(self, now: float, until: float) -> None:
+        """Take a pause into account that begins now."""
+        self._paused += until - now
+        self._grows_from = max(self._grows_from, until)
+        if self._bucket is not None:
+            self._cycle = max(self._cycle, _CYCLE * min(until - now, 60.0))
+            self._bucket.wait(now, 1.0)
+            self._bucket.drain()
+
+    @property
+    def backoff(self) -> float:
+        """The seconds to wait at least, because one refusal followed on the other."""
+        return min(_LONGEST_BACKOFF, 2.0**self._streak / 2) if self._streak else 0.0
+
+    def _measured(self, sent: Sent, mark: Sent, admitted: float) -> float:
+        seconds = max(sent.at - mark.at, 1e-3)
+        if not self._lessons:
+            # The server's bucket was full at first. A rate too high is put right by the next refusal.
+            rate = admitted / max(seconds, 1.0)
+            if self._recent is not None:
+                (began, before), _ = self._recent
+                latest = sent.total - sent.units - before - self._refused_since
+                rate = max(rate, latest / max(sent.at - began, 1.0))
+            return rate
+        # In a long pause the server's bucket ran over, unless it fills call by call.
+        gathered = max(_WHOLE_PAUSE, 10 * sent.units * seconds / admitted)
+        return admitted / max(seconds - max(0.0, self._paused - gathered), 1e-3)
+
+    def _begin(self, now: float, rate: float, units: float) -> None:
+        self._base = rate
+        self._cycle = max(_CYCLE if self._lessons > 1 else _CYCLE / 2, _CALLS_A_CYCLE * units / rate)
+        self._grows_from = now
+        if self._bucket is None:
+            self._bucket = Bucket(rate, self._burst)
+        self._bucket.rate = rate
+
+
+class Ticket:
+    """A call that was sent and has not ended."""
+
+    __slots__ = ("at", "is_open", "requests", "tokens")
+
+    def __init__(self, at: float, requests: Sent, tokens: Sent) -> None:
+        self.at = at
+        self.requests = requests
+        self.tokens = tokens
+        self.is_open = True
+
+
+class Pace:
+    """Says when a call may be sent, from what is known and from how calls end.
+
+    Args:
+        requests: The calls a second; None if that is not known.
+        tokens: The tokens a second; None if that is not known.
+        max_in_flight: The most calls at once.
+        adaptive: Whether rates are learnt.
+        burst: The seconds of a rate that may be sent at once.
+    """
+
+    def __init__(
+        self, requests: float | None, tokens: float | None, max_in_flight: int, *, adaptive: bool, burst: float
+    ) -> None:
+        self._requests = None if requests is None else Bucket(requests, burst)
+        self._tokens = None if tokens is None else Bucket(tokens, burst)
+        self._learnt_requests = Learnt(burst)
+        self._learnt_tokens = Learnt(burst)
+        self._most = max_in_flight
+        self._adaptive = adaptive
+        is_unknown = adaptive and requests is None and tokens is None
+        self._window = min(_FIRST_WINDOW, max_in_flight) if is_unknown else max_in_flight
+        self._paused_until = -math.inf
+        self._unanswered_since: float | None = None
+        self.in_flight = 0
+        self.refused = 0
+
+    def paused(self, now: float) -> float:
+        """The seconds for which nothing is sent."""
+        return max(0.0, self._paused_until - now)
+
+    def rates(self, now: float) -> tuple[float | None, float | None]:
+        """The calls and the tokens a second that may be sent; None where nothing is known."""
+        known = self._requests, self._tokens
+        found = self._learnt_requests.rate(now), self._learnt_tokens.rate(now)
+        both = [[each for each in (b and b.rate, r) if each is not None] for b, r in zip(known, found, strict=True)]
+        return min(both[0], default=None), min(both[1], default=None)
+
+    def wait(self, now: float, tokens: float, *, beside: bool = False) -> float:
+        """The seconds until a call may be sent; infinite while only the end of another one makes room.
+
+        Args:
+            now: The time.
+            tokens: The tokens that the call is taken for.
+            beside: Whether it goes beside a stream of its own task, which would never end otherwise.
+        """
+        if self.in_flight >= self._window and not (beside and self.in_flight):
+            return math.inf
+        wait = self._paused_until - now
+        if self._requests is not None:
+            wait = max(wait, self._requests.wait(now, 1.0))
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.wait(now, tokens))
+        if self._adaptive:
+            wait = max(wait, self._learnt_requests.wait(now, 1.0), self._learnt_tokens.wait(now, tokens))
+        return max(0.0, wait)
+
+    def send(self, now: float, tokens: float) -> Ticket:
+        """Count a call that is sent now."""
+        self.in_flight += 1
+        if self._requests is not None:
+            self._requests.take(1.0)
+        if self._tokens is not None:
+            self._tokens.take(tokens)
+        return Ticket(now, self._learnt_requests.send(now, 1.0), self._learnt_tokens.send(now, tokens))
+
+    def answer(self, ticket: Ticket, tokens: float | None) -> None:
+        """End a call that was admitted; `tokens` are those that it took, where they are known."""
+        if not self._end(ticket):
+            return
+        self._unanswered_since = None
+        self._window = min(self._most, self._window + 1)
+        if tokens is not None:
+            self._settle(tokens - ticket.tokens.units)
+
+    def fail(self, ticket: Ticket) -> None:
+        """End a call of which it is not known whether it took room: it counts."""
+        self._end(ticket)
+
+    def give_back(self, ticket: Ticket) -> None:
+        """End a call that was not sent."""
+        if self._end(ticket):
+            if self._requests is not None:
+                self._requests.take(-1.0)
+            self._learnt_requests.correct(-1.0)
+            self._settle(-ticket.tokens.units)
+
+    def refuse(self, now: float, ticket: Ticket, wait: float, *, of_tokens: bool | None) -> bool:
+        """End a call that was refused.
+
+        Args:
+            now: The time.
+            ticket: The call.
+            wait: The seconds that the server asks for.
+            of_tokens: Whether a limit of tokens refused it, not one of requests; None if the server is
+                overloaded, which says nothing of a limit.
+
+        Returns:
+            Whether something was learnt.
+        """
+        if not self._end(ticket):
+            return False
+        self.refused += 1
+        if self._unanswered_since is None:
+            self._unanswered_since = now
+        if self._tokens is not None:
+            self._tokens.take(-ticket.tokens.units)
+        is_lesson = False
+        least = _AN_INSTANT
+        if of_tokens is not None and self._adaptive:
+            lane, sent = (
+                (self._learnt_tokens, ticket.tokens) if of_tokens else (self._learnt_requests, ticket.requests)
+            )
+            is_lesson = lane.refuse(now, sent)
+            least = max(least, lane.backoff)
+        else:
+            self._window = max(1, self._window // 2) if ticket.at > self._paused_until else self._window
+        until = now + max(wait, least)
+        if until > self._paused_until:
+            began = max(now, self._paused_until)
+            self._learnt_requests.pause(began, until)
+            self._learnt_tokens.pause(began, until)
+            self._paused_until = until
+        return is_lesson
+
+    def seconds_without_answer(self, now: float) -> float:
+        """The seconds for which every call was refused."""
+        return 0.0 if self._unanswered_since is None else now - self._unanswered_since
+
+    def _settle(self, tokens: float) -> None:
+        if self._tokens is not None:
+            self._tokens.take(tokens)
+        self._learnt_tokens.correct(tokens)
+
+    def _end(self, ticket: Ticket) -> bool:
+        if not ticket.is_open:
+            return False
+        ticket.is_open = False
+        self.in_flight -= 1
+        return True
