@@ -28,7 +28,7 @@ from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._format import digest_of
 from executionkit.many._governor import Governor
 from executionkit.many._journal import Journal, Outcome
-from executionkit.many._limits import RateLimits, patient
+from executionkit.many._limits import RateLimits
 from executionkit.many._progress import Listener, Progress, Ticker
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import (
@@ -136,6 +136,7 @@ class Job(Generic[Row, T]):
         self._seen = None if self._ids.are_positions else SeenIds()
         self._alike = ""
         self._alike_count = 0
+        self._last_error = ""
         self._began = time.monotonic()
         self._listener = Listener(name, "on_result", on_result)
         self._ticker = Ticker(name, progress, self.progress)
@@ -153,7 +154,7 @@ class Job(Generic[Row, T]):
             name,
             provider,
             max_cost=max_cost,
-            retry=patient(retry),
+            retry=retry,
             tracker=self._tracker,
             salvage=self._so_far,
             relay=self._relaying(inside),
@@ -554,41 +555,43 @@ class Job(Generic[Row, T]):
         if result.error is None:
             self.done += 1
             self._alike_count = 0
-            return
-        self.failed += 1
-        self._failed_now += 1
-        if len(self._failures) < _MOST_FAILURES:
-            self._failures.append(result)
-        if error is None:
-            error = TypeError(result.error.removeprefix("TypeError: "))
-        if self._raises:
-            add_note(error, f"{self._name}: this came of row {result.index} (id {result.id!r})")
-            self._stop_by(error)
-        if self._bears_no_more():
+        else:
+            error = self._count_failed(result, result.error, error)
+        if self._max_failures is not None and self._bears_no_more(self._max_failures):
             failed = f"{self._failed_now:,} of {self._ended_now:,} rows failed"
             self._stop_by(
                 PatternError(
-                    f"{self._name}: {failed}, max_failures is {self._max_failures}; the last one, "
-                    f"row {result.index}, with {result.error}"
+                    f"{self._name}: {failed}, max_failures is {self._max_failures}; the last one failed with "
+                    f"{self._last_error}"
                 ),
                 error,
             )
-        kind = _OWN.sub("", (result.error or "")[:500])
+
+    def _count_failed(self, result: RowResult[T], said: str, error: BaseException | None) -> BaseException:
+        self.failed += 1
+        self._failed_now += 1
+        self._last_error = said
+        if len(self._failures) < _MOST_FAILURES:
+            self._failures.append(result)
+        if error is None:  # the value is none of JSON's
+            error = TypeError(said.removeprefix("TypeError: "))
+        if self._raises:
+            add_note(error, f"{self._name}: this came of row {result.index} (id {result.id!r})")
+            self._stop_by(error)
+        kind = _OWN.sub("", said[:500])
         self._alike_count = self._alike_count + 1 if kind == self._alike else 1
         self._alike = kind
         if self._alike_count >= _ALIKE:
             self._stop_by(
                 PatternError(
-                    f"{self._name}: the last {_ALIKE} rows failed with {result.error}; every further row "
-                    "would be paid for as well"
+                    f"{self._name}: the last {_ALIKE} rows failed with {said}; every further row would be "
+                    "paid for as well"
                 ),
                 error,
             )
+        return error
 
-    def _bears_no_more(self) -> bool:
-        most = self._max_failures
-        if most is None:
-            return False
+    def _bears_no_more(self, most: float) -> bool:
         if isinstance(most, int):
             return self._failed_now > most
         return self._ended_now >= _FOR_A_SHARE and self._failed_now > most * self._ended_now
