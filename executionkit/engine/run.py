@@ -132,11 +132,18 @@ class Run:
         self._parked: set[asyncio.Task[Any]] = set()
         self._since = bill.now()
         self._is_entered = False
-        supports_tools = getattr(self._target, "supports_tools", None)
+        # A run that this one is made around has looked: through relays that takes a while.
+        supports_tools: Any = (
+            getattr(self._target, "supports_tools", None)
+            if parent is None
+            else vars(parent).get("supports_tools")
+        )
         if supports_tools is not None:
             # From Python 3.12 on isinstance(run, ToolCallingProvider) does not ask `__getattr__`.
             self.supports_tools: Any = supports_tools
-        self.can_stream: bool = callable(getattr(self._target, "stream", None))
+        self.can_stream: bool = (
+            callable(getattr(self._target, "stream", None)) if parent is None else parent.can_stream
+        )
         if self.can_stream:
             # Not a method of the class: isinstance(run, StreamingProvider) would hold for every run.
             self.stream = self.open_stream

@@ -147,6 +147,7 @@ class Job(Generic[Row, T]):
         self._last = ""
         self._unpaid = TokenUsage()
         self._unknown = 0
+        self._is_blank = True
         self._path = None if self._journal is None else self._journal.path
         self._is_checked = False
         self._tracker = CostTracker()
@@ -264,6 +265,7 @@ class Job(Generic[Row, T]):
             await asyncio.wait([opening])
             look_at(opening)
             raise
+        self._is_blank = journal.is_blank
         spent = journal.spent(replay_failed=self._retry_failed)
         self._unknown = spent.unknown_calls
         await self._run.require_prices()
@@ -374,7 +376,8 @@ class Job(Generic[Row, T]):
         there: Outcome | bool = False
         if self._journal is not None and error is None:
             content = content_digest(row)
-            there = self._found(self._journal, row_id, content)
+            if not self._is_blank:
+                there = self._found(self._journal, row_id, content)
         if there is True:
             return False
         number, self._number = self._number, self._number + 1
@@ -495,8 +498,9 @@ class Job(Generic[Row, T]):
             0 if scope is None else scope.replayed,
         )
         if self._journal is not None and scope is not None:
-            # Replies of an earlier start that the row did not ask for again are not replayed any more.
-            self._tracker.add_usage(scope.unused_usage)
+            if not self._is_blank:
+                # Replies of an earlier start that the row did not ask for again are not replayed any more.
+                self._tracker.add_usage(scope.unused_usage)
             try:
                 result = self._written(self._journal, result, known.content)
             except JournalError as exc:

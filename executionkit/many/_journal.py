@@ -278,6 +278,11 @@ class Journal:
         return Spent(usage, TokenUsage(*self._loaded.assumed), since.unknown)
 
     @property
+    def is_blank(self) -> bool:
+        """Whether it has neither outcomes nor replies."""
+        return not (len(self._loaded.table) or self._loaded.calls)
+
+    @property
     def unknown_calls(self) -> int:
         """The calls that were sent and have no outcome, those that are under way included."""
         return self._loaded.since.unknown
