@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from executionkit.engine.relay import Relay, innermost
 from executionkit.engine.tariff import BrokenPricesError, Tariff, tariff_of
@@ -21,6 +22,19 @@ from executionkit.types import TokenUsage
 _MAX_TOKENS: Final = 4096
 """The output tokens of a call that does not limit them, by the rule of `Run`."""
 
+
+class _Request(NamedTuple):
+    """A request, and its text: to write it twice for each call would be felt in a job of many rows."""
+
+    messages: object
+    temperature: object
+    tools: object
+    options: object
+    text: str
+
+
+_REQUEST: ContextVar[_Request | None] = ContextVar("executionkit_request", default=None)
+"""The request that a replayer has not answered, while it is on its way to the recorder."""
 
 _Streamed: TypeAlias = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
 
@@ -45,6 +59,9 @@ class JournalRelay(Relay):
 
     def _request(self, messages: object, temperature: object, tools: object, options: object) -> str:
         """The text of a request, in which another model or server is another request."""
+        known = _REQUEST.get()
+        if known is not None and known.messages is messages and known[1:4] == (temperature, tools, options):
+            return known.text
         if self._identity is None:
             self.journal.open_for(innermost(self.provider))
             self._identity = self.journal.identity_of(innermost(self.provider))
@@ -66,17 +83,6 @@ class Replayer(JournalRelay):
         TypeError: `provider` has no `complete`, or `journal` is no Journal.
     """
 
-    def _reply(
-        self,
-        messages: list[dict[str, Any]],
-        temperature: float | None,
-        tools: list[dict[str, Any]] | None,
-        options: dict[str, Any],
-    ) -> LLMResponse | None:
-        text = self._request(messages, temperature, tools, options)
-        kept = self._row().next_reply(request_digest(text))
-        return None if kept is None else self.journal.reply_at(kept)
-
     async def complete(
         self,
         messages: list[dict[str, Any]],
@@ -87,12 +93,17 @@ class Replayer(JournalRelay):
         **kwargs: Any,
     ) -> LLMResponse:
         """Answer from the journal, or pass the call on; see `LLMProvider.complete`."""
-        reply = self._reply(messages, temperature, tools, kwargs)
-        if reply is not None:
-            return reply
-        return await self.provider.complete(
-            messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
-        )
+        text = self._request(messages, temperature, tools, kwargs)
+        kept = self._row().next_reply(request_digest(text))
+        if kept is not None:
+            return self.journal.reply_at(kept)
+        token = _REQUEST.set(_Request(messages, temperature, tools, kwargs, text))
+        try:
+            return await self.provider.complete(
+                messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+            )
+        finally:
+            _REQUEST.reset(token)
 
     def open_stream(
         self,
@@ -106,9 +117,10 @@ class Replayer(JournalRelay):
         """Answer from the journal, each text in one piece, or pass the call on."""
 
         def entered() -> _Streamed | LLMResponse:
-            reply = self._reply(messages, temperature, tools, kwargs)
-            if reply is not None:
-                return reply
+            text = self._request(messages, temperature, tools, kwargs)
+            kept = self._row().next_reply(request_digest(text))
+            if kept is not None:
+                return self.journal.reply_at(kept)
             return super(Replayer, self).open_stream(
                 messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
             )

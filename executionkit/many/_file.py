@@ -73,8 +73,8 @@ class JournalFile:
                 raise JournalError(self._broken(error)) from error
             self.end = begin + len(line)
             self._unsynced = True
-        if self._sync == "second" and self._thread is None:
-            self._start()
+            if self._sync == "second" and self._thread is None:
+                self._start()
         return begin
 
     def read(self, offset: int) -> bytes:
@@ -110,13 +110,13 @@ class JournalFile:
 
     def close(self) -> None:
         """Bring everything to the disk, and let go of the file."""
-        with self._wanted:
-            self._wanted.notify()
-        thread = self._thread
         with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
+            thread = self._thread
+        with self._wanted:
+            self._wanted.notify()
         if thread is not None:
             thread.join()
         try:
@@ -201,10 +201,11 @@ class JournalFile:
         while not self._is_closed:
             with self._wanted:
                 self._wanted.wait(_IDLE)
-            if not self._unsynced:
-                self._thread = None
-                return
-            self._unsynced = False
+            with self._lock:
+                if not self._unsynced:
+                    self._thread = None
+                    return
+                self._unsynced = False
             try:
                 _flush(self._descriptor)
             except OSError as error:
@@ -247,7 +248,12 @@ def _opened(path: str) -> int:
             descriptor = os.open(path, _FLAGS, 0o600)
         except OSError as error:
             raise JournalError(f"{path}: can't be opened ({_why(error)})") from error
-        if not _locked(descriptor):
+        try:
+            is_ours = _locked(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise JournalError(f"{path}: can't be locked ({_why(error)}); use a local disk") from error
+        if not is_ours:
             os.close(descriptor)
             raise JournalError(
                 f"{path}: another process is writing it{_writer_of(path)}; wait for its end, or give each "

@@ -176,7 +176,7 @@ class Journal:
         """
         self._open({"model": model, "base_url": bare(base_url), "step": step, "version": self._version})
 
-    def _open(self, job: dict[str, str] | None) -> None:
+    def _open(self, job: dict[str, str] | None, *, is_compared: bool = True) -> None:
         with self._opening:
             if self._file is not None:
                 return
@@ -188,9 +188,9 @@ class Journal:
                 known = loaded.jobs.get(self._version)
                 if job is None and known is None:
                     raise JournalError(f"{path}: it has no job of version {self._version!r}")
-                if job is not None and known is not None:
+                if job is not None and known is not None and is_compared:
                     self._compare(known, job)
-                wanted: Mapping[str, Any] = job or known or {}
+                wanted: Mapping[str, Any] = known or job or {}
                 file.cut(loaded.end)
                 at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
                 if loaded.job is None or loaded.job.get("version", "") != self._version:
@@ -216,10 +216,14 @@ class Journal:
                 )
 
     def open_for(self, provider: LLMProvider) -> None:
-        """Open it for the calls of a provider, if it is not open."""
+        """Open it for calls, if it is not open; a new one is that of the provider.
+
+        Whichever job it is of, it may be used: requests to other models are other requests.
+        """
         if self._file is None:
             model, base_url = where(provider)
-            self.open(model or "", base_url or "", "")
+            job = {"model": model or "", "base_url": base_url or "", "step": "", "version": self._version}
+            self._open(job, is_compared=False)
 
     def identity_of(self, provider: LLMProvider) -> str:
         """What tells a provider's answers from those of the job's own provider; "" where nothing does.
@@ -704,7 +708,14 @@ class _RowMemory:
 
     def __init__(self, journal: Journal, row: str) -> None:
         self._journal = journal
-        self._tools: Scope[Kept] = Scope(journal, row, lambda: journal.observations_of(row))
+        self._row = row
+        self._scope: Scope[Kept] | None = None
+
+    @property
+    def _tools(self) -> Scope[Kept]:
+        if self._scope is None:  # of most rows, no tool is run
+            self._scope = Scope(self._journal, self._row, lambda: self._journal.observations_of(self._row))
+        return self._scope
 
     def recall(self, call: ToolCall) -> Observed | None:
         """What came of the call before."""

@@ -32,7 +32,7 @@ class Requests(Generic[P]):
     __slots__ = ("_low", "_taken", "there")
 
     def __init__(self, there: list[tuple[int, P]]) -> None:
-        self.there = sorted(there, key=lambda each: each[0], reverse=True)
+        self.there = sorted(there, key=lambda each: each[0], reverse=True) if there else there
         self._taken = {n for n, _ in there}
         self._low = 0
 
