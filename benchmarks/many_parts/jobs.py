@@ -20,7 +20,9 @@ Job = Callable[[LLMProvider, int, Path], Awaitable[object]]
 
 
 class Instant:
-    """A provider that answers at once, or after `latency` seconds.
+    """A provider that answers in the next turn of the event loop, or after `latency` seconds.
+
+    No real one answers without letting others have a turn, so all rows that are worked on are there at once.
 
     Attributes:
         model: Its name.
@@ -33,8 +35,7 @@ class Instant:
 
     async def complete(self, messages: list[dict[str, Any]], **_: Any) -> LLMResponse:
         """Answer; a new response each time, as from a server."""
-        if self._latency:
-            await asyncio.sleep(self._latency)
+        await asyncio.sleep(self._latency)
         return LLMResponse(REPLY, usage={"prompt_tokens": 80, "completion_tokens": 14})
 
 
@@ -114,6 +115,8 @@ class Turn(NamedTuple):
 async def turn(job: Job, provider: LLMProvider, count: int, directory: Path) -> Turn:
     """Run a job once."""
     gc.collect()
+    # What is there before is left out of the collections to come: it is not of the job.
+    gc.freeze()
     started, spent = time.perf_counter(), time.process_time()
     await job(provider, count, directory)
     return Turn((time.process_time() - spent) / count * 1e6, count / (time.perf_counter() - started))

@@ -211,6 +211,7 @@ class Life(RuleBasedStateMachine):
         self, shard: Shard, index: int, at: int, ending: Ending, ceiling: int | None
     ) -> ManyResult | BaseException:
         """Start a job that may end early; its result or error."""
+
         def tell(result: RowResult[str]) -> None:
             if result.error is None and not self.server.is_dead:
                 shard.told.add(result.id)
@@ -263,7 +264,9 @@ class Life(RuleBasedStateMachine):
                 assert self.server.paid[row] - found.replies[row] <= found.unknown[row] + forgotten
         # Each row is in one shard, and no call is in none.
         assert set(done.values()) <= {1}
-        seen = {row for found in all_of_it for row in found.sent}.union(*(each.forgotten for each in self.shards))
+        seen = {row for found in all_of_it for row in found.sent}.union(
+            *(each.forgotten for each in self.shards)
+        )
         assert self.server.calls.keys() <= seen
 
     def teardown(self) -> None:
