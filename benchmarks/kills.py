@@ -117,7 +117,7 @@ class Books(NamedTuple):
 
     @property
     def unknown(self) -> Counter[str]:
-        """The requests of which no outcome is there, by row. Those that were cancelled may be paid for too."""
+        """The requests without an outcome, by row. Those that were cancelled may be paid for too."""
         return self.sent - self.replies - self.failed
 
 
