@@ -32,6 +32,7 @@ if TYPE_CHECKING or not install(__name__):
         BudgetExhaustedError as BudgetExhaustedError,
         ConsensusFailedError as ConsensusFailedError,
         ExecutionKitError as ExecutionKitError,
+        JournalError as JournalError,
         LLMError as LLMError,
         MaxIterationsError as MaxIterationsError,
         PatternError as PatternError,

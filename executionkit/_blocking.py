@@ -27,8 +27,14 @@ def blocking(function: Callable[P, Coroutine[Any, Any, R]], module: str) -> Call
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with runner_for(name) as runner:
-            return runner.run(function(*args, **kwargs))
+        try:
+            with runner_for(name) as runner:
+                return runner.run(function(*args, **kwargs))
+        except KeyboardInterrupt as exc:
+            # The runner has cancelled the function, and what that tells of its end is on the cancellation.
+            for note in getattr(exc.__context__, "__notes__", ()):
+                exc.add_note(note)
+            raise
 
     run.__module__, run.__name__, run.__qualname__ = module, f"{name}_sync", f"{name}_sync"
     run.__doc__ = _DOC.format(name=name, doc=inspect.getdoc(function))

@@ -22,6 +22,8 @@ from executionkit.testing import ChatRequest, LocalEndpoint
 
 SHOWN_URL = "http://localhost:8000/v1"
 LANGUAGES = {"python", "console", "text", "json", "toml", "yaml", "http", "mermaid"}
+OPTIONAL = {"executionkit.mcp": "mcp", "import polars": "polars", "import duckdb": "duckdb"}
+"""What some pages use, and the package that must be installed for it."""
 WITH_EXAMPLES = [path for path in [*PAGES, *MODULES] if any(block.runs for block in blocks(path))]
 
 
@@ -66,8 +68,10 @@ def test_the_examples_run(
     path: Path, endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # an example may write files
-    if any(block.runs and "executionkit.mcp" in block.code for block in blocks(path)):
-        pytest.importorskip("mcp")
+    code = "\n".join(block.code for block in blocks(path) if block.runs)
+    for used, package in OPTIONAL.items():
+        if used in code:
+            pytest.importorskip(package)
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(path):
         if block.runs:

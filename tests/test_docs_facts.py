@@ -21,6 +21,7 @@ from executionkit import (
     ToolError,
     answers,
     errors,
+    many,
     mcp,
     observe,
     otel,
@@ -36,7 +37,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 PUBLIC: dict[str, Any] = {
     **{
         name: getattr(module, name)
-        for module in (testing, mcp, otel, progress, run_log)
+        for module in (testing, many, mcp, otel, progress, run_log)
         for name in module.__all__
     },
     **{name: getattr(executionkit, name) for name in vars(executionkit)["__all__"]},

@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -153,7 +153,7 @@ class Cache(Relay):
         inner = super().open_stream
 
         @asynccontextmanager
-        async def stream() -> AsyncIterator[AsyncIterator[StreamEvent]]:
+        async def stream() -> AsyncGenerator[AsyncIterator[StreamEvent]]:
             key = self._key(messages, temperature, tools, options)
             reply = self._find(key)
             if reply is not None:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from executionkit.engine.relay import Relay, innermost
 from executionkit.engine.tariff import BrokenPricesError, Tariff, tariff_of
-from executionkit.errors import mark_not_dispatched, mark_spent, spent_of, was_dispatched
+from executionkit.errors import JournalError, mark_not_dispatched, mark_spent, spent_of, was_dispatched
 from executionkit.many._format import request_digest, request_text
 from executionkit.many._journal import Journal
 from executionkit.many._load import Kept
@@ -294,9 +294,14 @@ class Sent:
         spent = None
         if reply is not None:
             spent = TokenUsage(reply.input_tokens, reply.output_tokens, usd=self._price(reply))
-        self._journal.write_failure(
-            self._row.row_json, self._request, self.n, exc, spent, dispatched=was_dispatched(exc)
-        )
+        try:
+            self._journal.write_failure(
+                self._row.row_json, self._request, self.n, exc, spent, dispatched=was_dispatched(exc)
+            )
+        except JournalError:
+            if isinstance(exc, Exception):
+                raise
+            # A cancelled task must end; whoever writes next is told, and the request counts as sent.
 
     def _price(self, reply: LLMResponse) -> Decimal | None:
         if self._tariff is None:

@@ -76,7 +76,9 @@ class JournalFile:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._descriptor, begin)
                 raise JournalError(self._broken(error)) from error
-            self.end = begin + len(line)
+            # Asked of the system: a signal may have come between an earlier write and its count.
+            self.end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            begin = self.end - len(line)
             self._unsynced = True
             if self._sync == "second" and self._thread is None:
                 self._start()

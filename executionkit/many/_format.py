@@ -21,9 +21,7 @@ FORMAT: Final = 1
 _HEADER_WITH_PRICE: Final = "x-litellm-response-cost"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-_CARRYING: Final = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=lambda value: str(value)
-)
+_CARRYING: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
 _SORTED: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=canonical_text)
 
 
@@ -88,7 +86,7 @@ def cost_from(given: object) -> TokenUsage:
 def reply_text(reply: LLMResponse) -> str:
     """The fields of a reply as members of a JSON object, without its braces."""
     usage = dict(reply.usage)
-    text = f'"content":{quoted(reply.content)},"finish":{quoted(reply.finish_reason)},"usage":{_safe(usage)}'
+    text = f'"content":{quoted(reply.content)},"finish":{_safe(reply.finish_reason)},"usage":{_safe(usage)}'
     rest = _rest_of(reply)
     return f"{text},{_safe(rest)[1:-1]}" if rest else text
 

@@ -29,7 +29,9 @@ class Governor(Relay):
         from executionkit import MockProvider, RateLimitError, consensus
         from executionkit.many import Governor, RateLimits
 
-        mock = MockProvider([RateLimitError("slow down", retry_after=0.01)] * 5 + ["Paris"])
+        mock = MockProvider(
+            [RateLimitError("slow down", retry_after=0.01)] * 5 + ["Paris"]
+        )
         limits = RateLimits()
         result = await consensus(
             Governor(mock, limits), "The capital of France?", num_samples=1

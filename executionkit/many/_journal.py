@@ -374,7 +374,8 @@ class Journal:
             most: The most tokens that its prompt and its reply are expected to have.
         """
         self._append(f'{{"t":"sent","row":{row},"req":"{request}","n":{n},"most":[{most[0]},{most[1]}]}}\n')
-        self._loaded.since.sent += 1
+        with self._lock:
+            self._loaded.since.sent += 1
 
     def append(self, line: Mapping[str, object]) -> None:
         """Write a line of another kind, which readers that don't know it pass over.
@@ -660,7 +661,7 @@ def _parquet_writer() -> Callable[[dict[str, list[Any]], str], object]:
         return _by_polars(import_module("polars"))
     with suppress(ImportError):
         return _by_pyarrow(import_module("pyarrow"), import_module("pyarrow.parquet"))
-    raise ImportError('to_parquet needs polars or pyarrow: pip install "polars>=1"')
+    raise ImportError("to_parquet needs polars or pyarrow: pip install polars")
 
 
 def _by_polars(polars: Any) -> Callable[[dict[str, list[Any]], str], object]:

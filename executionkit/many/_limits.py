@@ -11,10 +11,11 @@ from typing import Any, Final, TypeGuard
 
 from executionkit import _checks as checks
 from executionkit._prompt import PART_TOKENS, measured
-from executionkit.engine import pace_log
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, mark_of_account, mark_paced
 from executionkit.errors import LLMError, ProviderError, RateLimitError
+from executionkit.many import _pace_log as pace_log
 from executionkit.many._pace import LONGEST_PAUSE, Pace, Ticket
+from executionkit.many._quota import Quota
 from executionkit.responses import LLMResponse
 
 _LOOK_AGAIN: Final = 1.0
@@ -88,13 +89,17 @@ class RateLimits:
             burst=burst,
         )
         self._sizes = _Sizes()
+        self._quotas = Quota("requests"), Quota("tokens")
         self._lock = threading.RLock()
         self._line: deque[_Waiter] = deque()
         self._loops: dict[asyncio.AbstractEventLoop, _Alarm] = {}
         self._open: dict[Ticket, asyncio.AbstractEventLoop] = {}
 
     def __repr__(self) -> str:
-        given = [("requests_per_minute", self.requests_per_minute), ("tokens_per_minute", self.tokens_per_minute)]
+        given = [
+            ("requests_per_minute", self.requests_per_minute),
+            ("tokens_per_minute", self.tokens_per_minute),
+        ]
         shown = [f"{name}={value:g}" for name, value in given if value is not None]
         return f"RateLimits({', '.join([*shown, f'max_in_flight={self.max_in_flight}'])})"
 
@@ -180,11 +185,22 @@ class RateLimits:
     def _answered(self, ticket: Ticket, size: "_Size | None", reply: LLMResponse) -> None:
         """End a call that was answered."""
         with self._lock:
-            tokens = None
-            if size is not None and reply.total_tokens:
-                tokens = float(reply.total_tokens)
+            total = reply.total_tokens
+            if total:
                 self._sizes.learn(size, reply.input_tokens, reply.output_tokens)
+            tokens = float(total) if total else None
+            if reply.headers and self.adaptive:
+                self._read(reply.headers)
             self._leave(ticket, lambda each: self._pace.answer(each, tokens))
+
+    def _read(self, headers: Mapping[str, str]) -> None:
+        """Begin with a rate that the server names, and that is not given."""
+        given = self.requests_per_minute, self.tokens_per_minute
+        for index, quota in enumerate(self._quotas):
+            rate = quota.read(headers) if given[index] is None else None
+            if rate is not None:
+                self._pace.seed(self._clock(), rate, of_tokens=bool(index))
+                pace_log.named(None if index else rate, rate if index else None)
 
     def _failed(self, ticket: Ticket, exc: BaseException) -> None:
         """End a call that failed; a refusal makes all calls wait."""
@@ -365,13 +381,13 @@ class _Sizes:
         reply = 0.0 if self._reply is None else self._reply * size.choices
         return max(1.0, size.text_bytes * self._per_byte + size.parts * self._per_part + reply)
 
-    def learn(self, size: _Size, prompt: int, reply: int) -> None:
+    def learn(self, size: _Size | None, prompt: int, reply: int) -> None:
         """Take a reply into account."""
-        each = reply / size.choices
+        each = reply / (1 if size is None else size.choices)
         self._reply = each if self._reply is None else self._reply + _WEIGHT * (each - self._reply)
         total = float(prompt + reply)
         self.mean = total if self.mean == 1.0 else self.mean + _WEIGHT * (total - self.mean)
-        if not prompt:
+        if not prompt or size is None:
             return
         if size.parts:
             per_part = max(0.0, prompt - size.text_bytes * self._per_byte) / size.parts

@@ -1,4 +1,4 @@
-"""`Pace`: when the next call may be sent. It decides by figures and the time it is given, and waits for nothing."""
+"""`Pace`: when the next call may be sent. It decides by figures and the time that it is given."""
 
 import math
 from typing import Final, NamedTuple
@@ -6,17 +6,30 @@ from typing import Final, NamedTuple
 _FIRST_WINDOW: Final = 16
 """Calls in flight at the start, where no limit is known."""
 
-_WHOLE_PAUSE: Final = 1.0
-"""Seconds of a pause in which a server is taken to gather room. What its bucket holds more is not known."""
+_USEFUL_PAUSE: Final = 0.5
+"""Seconds of a pause in which a server gathers room, as we take it. Buckets hold a second, or less."""
 
-_CYCLE: Final = 12.0
-"""Seconds in which the learnt rate doubles if nothing is refused; the longer a refusal makes all wait, the more."""
+_FIRST_LESSON: Final = 1.0
+"""Seconds of sending before which a refusal says nothing of the rate: the first calls went all at once."""
 
-_CALLS_A_CYCLE: Final = 20
+_CLOSE: Final = 0.85
+_BELOW: Final = 0.98
+"""Where a refusal comes at nearly the rate that is known, the rate is right: a little less is sent."""
+
+_HOLD: Final = 8.0
+"""Seconds for which the learnt rate grows slowly only, for each second that a refusal makes all wait."""
+
+_SLOWLY: Final = 0.005
+"""The growth in a second at first."""
+
+_STEEP: Final = 0.4
+"""Of that time, the part in which it doubles afterwards: by then the limit must have been raised."""
+
+_CALLS_HELD: Final = 20
 _FORGOTTEN: Final = 8.0
 """The growth after which a learnt rate says nothing any more."""
 
-_LEAST_RATE: Final = 1 / 120
+_LEAST_BACKOFF: Final = 0.05
 _LONGEST_BACKOFF: Final = 30.0
 _AN_INSTANT: Final = 0.01
 
@@ -74,14 +87,16 @@ class Learnt:
     number of units admitted between them, by the time between them.
     """
 
-    def __init__(self, burst: float) -> None:
+    def __init__(self, burst: float, known: float | None) -> None:
         self._burst = burst
+        self._known = known
         self._bucket: Bucket | None = None
         self._base = 0.0
         self._total = 0.0
-        self._cycle = _CYCLE
-        self._grows_from = self._learnt_at = -math.inf
+        self._hold = _HOLD
+        self._began = self._grows_from = self._learnt_at = -math.inf
         self._lessons = self._streak = 0
+        self._is_close = False
         # The place of the refusal that was learnt from last; at first, of the first call.
         self._mark: Sent | None = None
         self._refused_since = self._paused = 0.0
@@ -93,8 +108,10 @@ class Learnt:
         bucket = self._bucket
         if bucket is None:
             return None
+        if self._is_close:
+            return bucket.rate
         seconds = max(0.0, now - self._grows_from)
-        growth = 1 + 0.005 * seconds + (seconds / self._cycle) ** 3
+        growth = 1 + _SLOWLY * seconds + (max(0.0, seconds - self._hold) / (_STEEP * self._hold)) ** 3
         if growth > _FORGOTTEN:
             self._bucket = None
             return None
@@ -113,6 +130,7 @@ class Learnt:
         if self._bucket is not None:
             self._bucket.take(units)
         if self._mark is None:
+            self._began = now
             self._mark = Sent(now, 0.0, 0.0)
             self._recent = (now, 0.0), (now, 0.0)
         if self._recent is not None and now - self._recent[1][0] >= 1.0:
@@ -125,8 +143,13 @@ class Learnt:
         if self._bucket is not None:
             self._bucket.take(units)
 
+    def admit(self) -> None:
+        """A call was admitted, so refusals don't follow on each other any more."""
+        self._streak = 0
+
     def seed(self, now: float, rate: float) -> None:
         """Begin with a rate that the server has named."""
+        self._is_close = False
         self._begin(now, rate, 0.0)
 
     def refuse(self, now: float, sent: Sent) -> bool:
@@ -143,17 +166,26 @@ class Learnt:
         admitted = sent.total - sent.units - mark.total - self._refused_since
         current = self.rate(now)
         if admitted < sent.units:
+            # Nothing to measure. The pauses grow instead.
             self._streak += 1
-            rate = max(_LEAST_RATE * sent.units, (current or sent.units) / 2)
-        else:
-            self._streak = 0
-            rate = self._measured(sent, mark, admitted)
-            if current is not None and self._lessons:
-                rate = min(max(rate, current / 2), current)
+            self._refused_since += sent.units
+            self._learnt_at = now
+            return False
+        self._streak = 0
+        self._learnt_at = now
+        if not self._lessons and sent.at - self._began < _FIRST_LESSON and self._known is None:
             self._mark, self._refused_since, self._paused = sent, 0.0, 0.0
+            return False
+        rate = self._measured(sent, mark, admitted)
+        if current is not None and self._lessons > 1:
+            rate = min(max(rate, current / 2), current)
+        if self._known is not None and rate > _CLOSE * self._known:
+            rate, self._is_close = _BELOW * self._known, True
+        else:
+            self._is_close = False
+        self._mark, self._refused_since, self._paused = sent, 0.0, 0.0
         self._lessons += 1
         self._recent = None
-        self._learnt_at = now
         self._begin(now, rate, sent.units)
         return True
 
@@ -162,32 +194,33 @@ class Learnt:
         self._paused += until - now
         self._grows_from = max(self._grows_from, until)
         if self._bucket is not None:
-            self._cycle = max(self._cycle, _CYCLE * min(until - now, 60.0))
+            self._hold = max(self._hold, _HOLD * min(until - now, 60.0))
             self._bucket.wait(now, 1.0)
             self._bucket.drain()
 
-    @property
-    def backoff(self) -> float:
-        """The seconds to wait at least, because one refusal followed on the other."""
-        return min(_LONGEST_BACKOFF, 2.0**self._streak / 2) if self._streak else 0.0
+    def backoff(self, wait: float) -> float:
+        """The seconds to wait where the server asks for `wait`: more if one refusal follows on the other."""
+        if self._streak < 2:
+            return wait
+        return max(wait, min(_LONGEST_BACKOFF, max(wait, _LEAST_BACKOFF) * 2.0 ** min(self._streak - 1, 10)))
 
     def _measured(self, sent: Sent, mark: Sent, admitted: float) -> float:
         seconds = max(sent.at - mark.at, 1e-3)
         if not self._lessons:
-            # The server's bucket was full at first. A rate too high is put right by the next refusal.
-            rate = admitted / max(seconds, 1.0)
+            # A rate too high is put right by the next refusal, one too low only grows.
+            rate = admitted / max(seconds - self._paused, 0.25)
             if self._recent is not None:
                 (began, before), _ = self._recent
                 latest = sent.total - sent.units - before - self._refused_since
                 rate = max(rate, latest / max(sent.at - began, 1.0))
             return rate
         # In a long pause the server's bucket ran over, unless it fills call by call.
-        gathered = max(_WHOLE_PAUSE, 10 * sent.units * seconds / admitted)
+        gathered = max(_USEFUL_PAUSE, 10 * sent.units * seconds / admitted)
         return admitted / max(seconds - max(0.0, self._paused - gathered), 1e-3)
 
     def _begin(self, now: float, rate: float, units: float) -> None:
         self._base = rate
-        self._cycle = max(_CYCLE if self._lessons > 1 else _CYCLE / 2, _CALLS_A_CYCLE * units / rate)
+        self._hold = max(_HOLD / 2, _CALLS_HELD * units / rate)
         self._grows_from = now
         if self._bucket is None:
             self._bucket = Bucket(rate, self._burst)
@@ -218,17 +251,24 @@ class Pace:
     """
 
     def __init__(
-        self, requests: float | None, tokens: float | None, max_in_flight: int, *, adaptive: bool, burst: float
+        self,
+        requests: float | None,
+        tokens: float | None,
+        max_in_flight: int,
+        *,
+        adaptive: bool,
+        burst: float,
     ) -> None:
         self._requests = None if requests is None else Bucket(requests, burst)
         self._tokens = None if tokens is None else Bucket(tokens, burst)
-        self._learnt_requests = Learnt(burst)
-        self._learnt_tokens = Learnt(burst)
+        self._learnt_requests = Learnt(burst, requests)
+        self._learnt_tokens = Learnt(burst, tokens)
         self._most = max_in_flight
         self._adaptive = adaptive
         is_unknown = adaptive and requests is None and tokens is None
         self._window = min(_FIRST_WINDOW, max_in_flight) if is_unknown else max_in_flight
         self._paused_until = -math.inf
+        self._halved_at = -math.inf
         self._unanswered_since: float | None = None
         self.in_flight = 0
         self.refused = 0
@@ -239,10 +279,8 @@ class Pace:
 
     def rates(self, now: float) -> tuple[float | None, float | None]:
         """The calls and the tokens a second that may be sent; None where nothing is known."""
-        known = self._requests, self._tokens
-        found = self._learnt_requests.rate(now), self._learnt_tokens.rate(now)
-        both = [[each for each in (b and b.rate, r) if each is not None] for b, r in zip(known, found, strict=True)]
-        return min(both[0], default=None), min(both[1], default=None)
+        requests, tokens = self._learnt_requests.rate(now), self._learnt_tokens.rate(now)
+        return _least(self._requests, requests), _least(self._tokens, tokens)
 
     def wait(self, now: float, tokens: float, *, beside: bool = False) -> float:
         """The seconds until a call may be sent; infinite while only the end of another one makes room.
@@ -277,6 +315,8 @@ class Pace:
         if not self._end(ticket):
             return
         self._unanswered_since = None
+        self._learnt_requests.admit()
+        self._learnt_tokens.admit()
         self._window = min(self._most, self._window + 1)
         if tokens is not None:
             self._settle(tokens - ticket.tokens.units)
@@ -314,22 +354,30 @@ class Pace:
         if self._tokens is not None:
             self._tokens.take(-ticket.tokens.units)
         is_lesson = False
-        least = _AN_INSTANT
         if of_tokens is not None and self._adaptive:
             lane, sent = (
-                (self._learnt_tokens, ticket.tokens) if of_tokens else (self._learnt_requests, ticket.requests)
+                (self._learnt_tokens, ticket.tokens)
+                if of_tokens
+                else (self._learnt_requests, ticket.requests)
             )
             is_lesson = lane.refuse(now, sent)
-            least = max(least, lane.backoff)
-        else:
-            self._window = max(1, self._window // 2) if ticket.at > self._paused_until else self._window
-        until = now + max(wait, least)
+            wait = lane.backoff(wait)
+        if not is_lesson and ticket.at > self._halved_at:
+            # Nothing is known that would spread the calls after the pause.
+            self._window = max(1, self._window // 2)
+            self._halved_at = now
+        until = now + max(wait, _AN_INSTANT)
         if until > self._paused_until:
             began = max(now, self._paused_until)
             self._learnt_requests.pause(began, until)
             self._learnt_tokens.pause(began, until)
             self._paused_until = until
         return is_lesson
+
+    def seed(self, now: float, rate: float, *, of_tokens: bool) -> None:
+        """Begin with a rate that the server has named. It is tried and learnt from like any other."""
+        (self._learnt_tokens if of_tokens else self._learnt_requests).seed(now, rate)
+        self._window = self._most
 
     def seconds_without_answer(self, now: float) -> float:
         """The seconds for which every call was refused."""
@@ -346,3 +394,9 @@ class Pace:
         ticket.is_open = False
         self.in_flight -= 1
         return True
+
+
+def _least(known: Bucket | None, learnt: float | None) -> float | None:
+    if known is None or learnt is None:
+        return learnt if known is None else known.rate
+    return min(known.rate, learnt)

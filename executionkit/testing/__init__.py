@@ -9,6 +9,7 @@ from executionkit.testing._batch import run_batch
 from executionkit.testing._endpoint import LocalEndpoint
 from executionkit.testing._faults import Answer, Fault
 from executionkit.testing._ledger import Ledger
+from executionkit.testing._limits import Limits
 from executionkit.testing._requests import ChatRequest
 from executionkit.testing._service import Gate, Model
 from executionkit.testing._tokens import count_prompt_tokens, count_tokens
@@ -19,6 +20,7 @@ __all__ = [
     "Fault",
     "Gate",
     "Ledger",
+    "Limits",
     "LocalEndpoint",
     "MockCall",
     "MockProvider",

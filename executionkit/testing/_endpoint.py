@@ -12,6 +12,7 @@ from typing import Self
 from executionkit.testing._connection import Connection
 from executionkit.testing._faults import Answer
 from executionkit.testing._ledger import Ledger
+from executionkit.testing._limits import Limits
 from executionkit.testing._service import Gate, Model, Service
 
 _QUIET_TURNS = 12
@@ -57,9 +58,11 @@ class LocalEndpoint:
             gets 401. Defaults to no check.
         reasoning_model: Refuse `temperature` and `max_tokens` with 400, as reasoning models do.
         strict: Answer 400 when the list runs out, instead of starting over.
+        limits: Rate limits; a request that meets one gets 429. Defaults to no limits.
 
     Raises:
-        TypeError: The script is neither a list of replies nor a function, or `models` is not a list of names.
+        TypeError: The script is neither a list of replies nor a function, `models` is not a list of names, or
+            `limits` is not a Limits.
         ValueError: `strict` is used with a function, or a model's name or `api_key` is not a str.
     """
 
@@ -71,9 +74,15 @@ class LocalEndpoint:
         api_key: str | None = None,
         reasoning_model: bool = False,
         strict: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self._service = Service(
-            script, models=models, api_key=api_key, reasoning_model=reasoning_model, strict=strict
+            script,
+            models=models,
+            api_key=api_key,
+            reasoning_model=reasoning_model,
+            strict=strict,
+            limits=limits,
         )
         self._connections: set[Connection] = set()
         self._thread: threading.Thread | None = None

@@ -17,6 +17,7 @@ from executionkit.testing._completions import completion
 from executionkit.testing._faults import Answer, Body, Fault, checked_answer
 from executionkit.testing._http import Head, Reply, error_body, error_reply, event, json_body
 from executionkit.testing._ledger import Books
+from executionkit.testing._limits import Limits
 from executionkit.testing._requests import ChatRequest, masked, refusal
 
 Model: TypeAlias = Callable[[ChatRequest], Answer | Awaitable[Answer]]
@@ -102,7 +103,11 @@ class Service:
         api_key: str | None,
         reasoning_model: bool,
         strict: bool,
+        limits: Limits | None,
     ) -> None:
+        if not isinstance(limits, (Limits, type(None))):
+            raise TypeError(f"limits must be a Limits or None, got {limits!r}")
+        self._limits = limits
         self.books = Books()
         # Counts everything that comes in, so that `settle` can see when nothing more does.
         self.activity = 0
@@ -140,7 +145,14 @@ class Service:
             return self._list_models()
         request = self.books.read(number, _parsed(body))
         refused = refusal(request, models=self._models, reasoning_model=self._reasoning_model)
-        return refused or await self._answer(request)
+        if refused is None and self._limits is not None:
+            refused = self._limits.admit(request)
+        if refused is not None:
+            return refused
+        reply = await self._answer(request)
+        if self._limits is not None:
+            self._limits.settle(reply)
+        return reply
 
     def _is_authorized(self, headers: dict[str, str]) -> bool:
         if self._api_key is None:

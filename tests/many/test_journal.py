@@ -281,6 +281,23 @@ def test_a_full_disk_ends_the_work_and_what_was_written_stays(path: Path) -> Non
     assert path.read_bytes().endswith(b"\n")
 
 
+def test_outcomes_as_a_table(path: Path, tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    with opened(path) as journal:
+        journal.write_row("a", index=0, value="ja", score=0.5, cost=TokenUsage(5, 2, 1, usd="0.25"))
+        journal.write_row("b", index=1, error="no")
+        journal.to_parquet(tmp_path / "texts.parquet")
+        journal.write_row("c", index=2, value=[1])
+        journal.to_parquet(tmp_path / "mixed.parquet")
+    texts = polars.read_parquet(tmp_path / "texts.parquet")
+    assert texts.rows() == [
+        ("a", 0, "ja", 0.5, None, 5, 2, 1, 0.25),
+        ("b", 1, None, None, "no", 0, 0, 0, None),
+    ]
+    mixed = polars.read_parquet(tmp_path / "mixed.parquet")
+    assert mixed["value"].to_list() == ['"ja"', None, "[1]"]
+
+
 TEXTS = st.text(st.characters(), max_size=12)
 CALLS = st.builds(
     ToolCall,

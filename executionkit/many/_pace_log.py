@@ -26,6 +26,12 @@ def learnt(requests: float | None, tokens: float | None, pause: float) -> None:
     )
 
 
+def named(requests: float | None, tokens: float | None) -> None:
+    """The headers of replies name a limit."""
+    extra = {"ek_event": "limit", "ek_requests_per_second": requests, "ek_tokens_per_second": tokens}
+    write(_log, logging.INFO, "the server names its limit: %s", _rates(requests, tokens), extra=extra)
+
+
 def paused(pause: float) -> None:
     """A server makes all calls wait."""
     level = logging.WARNING if pause > LONG_WAIT else logging.INFO
