@@ -4,8 +4,9 @@ from executionkit.errors import JournalError
 from executionkit.many._cache import Cache
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._governor import Governor
-from executionkit.many._journal import Journal, Outcome, Spent, row_scope
+from executionkit.many._journal import Journal, Spent, row_scope
 from executionkit.many._limits import RateLimits
+from executionkit.many._outcome import Outcome
 from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._run import iter_many, run_many, run_many_sync

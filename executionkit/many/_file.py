@@ -214,7 +214,8 @@ class JournalFile:
     def _commit_each_second(self) -> None:
         while not self._is_closed:
             with self._wanted:
-                self._wanted.wait(_IDLE)
+                if not self._is_closed:
+                    self._wanted.wait(_IDLE)
             with self._lock:
                 if not self._unsynced:
                     self._thread = None

@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from hashlib import blake2b
 from json.encoder import encode_basestring
 from typing import Any, Final
@@ -19,6 +18,7 @@ FORMAT: Final = 1
 """The version of the format. It grows when a reader of the version before would misread a journal."""
 
 _HEADER_WITH_PRICE: Final = "x-litellm-response-cost"
+_DIGEST: Final = re.compile("[0-9a-f]{1,16}")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _CARRYING: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
@@ -53,6 +53,11 @@ def digest_of(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
+def digest_from(given: object) -> int | None:
+    """The number that 16 hex digits stand for; None where there are none."""
+    return int(given, 16) if isinstance(given, str) and _DIGEST.fullmatch(given) else None
+
+
 def request_text(identity: str, messages: object, temperature: object, tools: object, options: object) -> str:
     """All that the answer to a request depends on, apart from `max_tokens`, as one text."""
     parts = [messages, temperature, tools or None, options]
@@ -79,8 +84,10 @@ def cost_from(given: object) -> TokenUsage:
     if not isinstance(given, list) or not 3 <= len(given) <= 4:
         return TokenUsage()
     counts = [each if type(each) is int else 0 for each in given[:3]]
-    usd = given[3] if len(given) > 3 and isinstance(given[3], str) else None
-    return TokenUsage(*counts, usd=None if usd is None else Decimal(usd))
+    try:
+        return TokenUsage(*counts, usd=given[3] if len(given) > 3 else None)
+    except ValueError:
+        return TokenUsage(*counts)
 
 
 def reply_text(reply: LLMResponse) -> str:

@@ -2,12 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, get_args
@@ -23,7 +20,6 @@ from executionkit.many._file import JournalFile, Sync
 from executionkit.many._format import (
     FORMAT,
     as_json,
-    cost_from,
     cost_text,
     digest_of,
     encoded,
@@ -35,6 +31,7 @@ from executionkit.many._format import (
     request_text,
 )
 from executionkit.many._load import Kept, Loaded, lines_of, load
+from executionkit.many._outcome import Outcome, outcome_from, outcome_line, write_table
 from executionkit.many._scope import Scope
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse, ToolCall
@@ -54,31 +51,6 @@ class Spent(NamedTuple):
     usage: TokenUsage
     assumed: TokenUsage
     unknown_calls: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a row.
-
-    Attributes:
-        row: The row's id.
-        index: Its position in the input; None if it was not written.
-        digest: The digest of its content; None if it was not written.
-        value: The value, as JSON has it.
-        score: The score of the result, if it has one.
-        error: Why the row failed; None if it is done.
-        cost: What the row cost at its last start.
-        metadata: The further fields of its line.
-    """
-
-    row: str
-    index: int | None
-    digest: int | None
-    value: Any
-    score: float | None
-    error: str | None
-    cost: TokenUsage
-    metadata: Mapping[str, Any]
 
 
 class Journal:
@@ -308,7 +280,7 @@ class Journal:
         """The last outcome of a row, read from the file."""
         offset = self._loaded.table.offset(digest_of(row))
         found = None if offset is None else self._line(offset)
-        return None if found is None or found.get("row") != row else _outcome(found)
+        return None if found is None or found.get("row") != row else outcome_from(found)
 
     def replayable(self, row: str) -> int:
         """How many replies of a row that is not done are there."""
@@ -340,20 +312,7 @@ class Journal:
             TypeError: JSON has no such value.
             JournalError: It can't be written.
         """
-        try:
-            told = as_json(value)
-        except (TypeError, ValueError, RecursionError) as exc:
-            kind = type(value).__name__
-            raise TypeError(
-                f"the value of row {row!r} is a {kind} that JSON does not have: return something it has"
-            ) from exc
-        line = (
-            f'{{"t":"row","row":{quoted(row)},"i":{"null" if index is None else index},'
-            f'"digest":{"null" if digest is None else _hex(digest)},"value":{told},'
-            f'"score":{"null" if score is None else as_json(float(score))},'
-            f'"error":{"null" if error is None else quoted(error)},'
-            f'"cost":{cost_text(cost or TokenUsage())}}}\n'
-        )
+        line = outcome_line(row, index, digest, value, score, error, cost or TokenUsage())
         offset = self._append(line)
         with self._lock:
             self._loaded.table.put(digest_of(row), offset, digest, is_done=error is None)
@@ -510,7 +469,7 @@ class Journal:
                 found = parsed(line)
                 if found is None or found.get("t") != "row":
                     continue
-                outcome = _outcome(found)
+                outcome = outcome_from(found)
                 if loaded.table.offset(digest_of(outcome.row)) == offset:
                     yield outcome
 
@@ -582,22 +541,7 @@ class Journal:
             ImportError: Neither is installed.
             JournalError: The journal can't be read.
         """
-        write = _parquet_writer()
-        outcomes = list(self.rows())
-        are_texts = all(each.value is None or isinstance(each.value, str) for each in outcomes)
-        values = [each.value if are_texts or each.value is None else as_json(each.value) for each in outcomes]
-        columns: dict[str, list[Any]] = {
-            "row": [each.row for each in outcomes],
-            "i": [each.index for each in outcomes],
-            "value": values,
-            "score": [each.score for each in outcomes],
-            "error": [each.error for each in outcomes],
-            "input_tokens": [each.cost.input_tokens for each in outcomes],
-            "output_tokens": [each.cost.output_tokens for each in outcomes],
-            "llm_calls": [each.cost.llm_calls for each in outcomes],
-            "usd": [None if each.cost.usd is None else float(each.cost.usd) for each in outcomes],
-        }
-        write(columns, os.fspath(path))
+        write_table(list(self.rows()), os.fspath(path))
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         try:
@@ -629,24 +573,7 @@ class Journal:
         return file.append(encoded(line))
 
 
-def _hex(digest: int) -> str:
-    return f'"{digest & (1 << 64) - 1:016x}"'
-
-
 _OUR_KINDS: Final = frozenset({"job", "start", "sent", "call", "fail", "tool", "row", "sum"})
-_COLUMNS: Final = {
-    "row": "string",
-    "i": "int64",
-    "value": "string",
-    "score": "float64",
-    "error": "string",
-    "input_tokens": "int64",
-    "output_tokens": "int64",
-    "llm_calls": "int64",
-    "usd": "float64",
-}
-
-
 _NOTHING_SPENT: Final = Spent(TokenUsage(), TokenUsage(), 0)
 
 
@@ -654,42 +581,6 @@ def _sum_line(spent: Spent) -> bytes:
     assumed = [spent.assumed.input_tokens, spent.assumed.output_tokens]
     line = {"cost": cost_text(spent.usage), "unknown": spent.unknown_calls, "assumed": as_json(assumed)}
     return encoded(f'{{"t":"sum",{",".join(f"{quoted(name)}:{value}" for name, value in line.items())}}}\n')
-
-
-def _parquet_writer() -> Callable[[dict[str, list[Any]], str], object]:
-    with suppress(ImportError):
-        return _by_polars(import_module("polars"))
-    with suppress(ImportError):
-        return _by_pyarrow(import_module("pyarrow"), import_module("pyarrow.parquet"))
-    raise ImportError("to_parquet needs polars or pyarrow: pip install polars")
-
-
-def _by_polars(polars: Any) -> Callable[[dict[str, list[Any]], str], object]:
-    kinds = {"string": polars.String, "int64": polars.Int64, "float64": polars.Float64}
-    schema = {name: kinds[kind] for name, kind in _COLUMNS.items()}
-    return lambda columns, path: polars.DataFrame(columns, schema=schema).write_parquet(path)
-
-
-def _by_pyarrow(arrow: Any, parquet: Any) -> Callable[[dict[str, list[Any]], str], object]:
-    schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in _COLUMNS.items()])
-    return lambda columns, path: parquet.write_table(arrow.table(columns, schema=schema), path)
-
-
-_OUTCOME_FIELDS: Final = frozenset({"t", "row", "i", "digest", "value", "score", "error", "cost"})
-
-
-def _outcome(line: dict[str, Any]) -> Outcome:
-    digest = line.get("digest")
-    return Outcome(
-        str(line.get("row", "")),
-        line.get("i"),
-        int(digest, 16) if isinstance(digest, str) and digest else None,
-        line.get("value"),
-        line.get("score"),
-        line.get("error"),
-        cost_from(line.get("cost")),
-        {name: value for name, value in line.items() if name not in _OUTCOME_FIELDS},
-    )
 
 
 def _by_request(there: Iterable[Kept]) -> dict[str, list[tuple[int, Kept]]]:

@@ -8,7 +8,16 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 from executionkit._dollars import EXACT, ZERO
 from executionkit.errors import JournalError
-from executionkit.many._format import FORMAT, cost_from, digest_of, encoded, parsed, quoted, reply_from
+from executionkit.many._format import (
+    FORMAT,
+    cost_from,
+    digest_from,
+    digest_of,
+    encoded,
+    parsed,
+    quoted,
+    reply_from,
+)
 from executionkit.many._table import RowTable
 from executionkit.types import TokenUsage
 
@@ -72,6 +81,11 @@ class Tally:
         else:
             self.priced += 1
             self.usd = EXACT.add(self.usd, Decimal(usd))
+
+    def add_known_cost(self, cost: TokenUsage) -> None:
+        """Add what is known of calls, if anything is."""
+        if cost.input_tokens or cost.output_tokens or cost.usd is not None:
+            self.add_cost(cost.input_tokens, cost.output_tokens, _text(cost.usd))
 
     @property
     def unknown(self) -> int:
@@ -236,8 +250,9 @@ class _Loader:
 
     def _assume(self, sent: bytes) -> None:
         """Note the tokens that were set aside for a call whose outcome is unknown."""
-        line = parsed(sent) or {}
-        most = line.get("most")
+        self._assume_most((parsed(sent) or {}).get("most"))
+
+    def _assume_most(self, most: object) -> None:
         if isinstance(most, list) and len(most) == 2 and all(type(each) is int for each in most):
             self._loaded.assumed[0] += most[0]
             self._loaded.assumed[1] += most[1]
@@ -259,11 +274,13 @@ class _Loader:
         row = encoded(quoted(str(found.get("row", ""))))
         request, given = str(found.get("req", "")), found.get("n")
         n = given if type(given) is int else 0
-        key = line[12 : line.find(b',"content"' if kind == "call" else b',"error"')]
+        key = b'"row":%b,"req":"%b","n":%d' % (row, request.encode("utf-8", "replace"), n)
         if kind == "sent":
             tally.sent += 1
             if self._is_ours:
-                self._assume(line)
+                if key in loaded.open_sent:
+                    self._assume(loaded.open_sent[key])
+                loaded.open_sent[key] = line
         elif kind == "call":
             cost = cost_from(found.get("cost"))
             if not cost.llm_calls:
@@ -274,36 +291,29 @@ class _Loader:
             tally.add_cost(cost.input_tokens, cost.output_tokens, usd)
             if self._is_ours:
                 loaded.open_sent.pop(key, None)
-                kept = Kept(
-                    request, n if type(n) is int else 0, offset, cost.input_tokens, cost.output_tokens, usd
-                )
-                loaded.calls.setdefault(row, []).append(kept)
+                counts = cost.input_tokens, cost.output_tokens
+                raw = (offset, request.encode(), b"%d" % n, *counts, None if usd is None else usd.encode())
+                self._calls.setdefault(row, []).append(raw)
         elif kind == "fail":
             if found.get("dispatched") is False:
                 tally.sent -= 1
             else:
                 tally.failed += 1
-            if (cost := cost_from(found.get("cost"))) != TokenUsage():
-                tally.add_cost(
-                    cost.input_tokens, cost.output_tokens, None if cost.usd is None else str(cost.usd)
-                )
+            tally.add_known_cost(cost_from(found.get("cost")))
             loaded.open_sent.pop(key, None)
         elif kind == "sum":
             cost, unknown = cost_from(found.get("cost")), found.get("unknown")
             tally.sent += cost.llm_calls
             tally.failed += cost.llm_calls - (unknown if type(unknown) is int else 0)
-            tally.add_cost(cost.input_tokens, cost.output_tokens, _text(cost.usd))
-            assumed = found.get("assumed")
-            if isinstance(assumed, list) and self._is_ours:
-                loaded.assumed = [loaded.assumed[0] + assumed[0], loaded.assumed[1] + assumed[1]]
+            tally.add_known_cost(cost)
+            if self._is_ours:
+                self._assume_most(found.get("assumed"))
         elif kind == "tool" and self._is_ours:
             loaded.tools.setdefault(row, []).append(Kept(request, n, offset, 0, 0, None))
         elif kind == "row" and self._is_ours:
             own = str(found.get("row", ""))
-            digest = found.get("digest")
             is_done = found.get("error") is None
-            number_of = int(digest, 16) if isinstance(digest, str) and digest else None
-            loaded.table.put(digest_of(own), offset, number_of, is_done=is_done)
+            loaded.table.put(digest_of(own), offset, digest_from(found.get("digest")), is_done=is_done)
             if is_done:
                 self._calls.pop(row, None)
                 loaded.tools.pop(row, None)

@@ -15,6 +15,7 @@ import pytest
 from fakes import NO_WAIT, HeldProvider
 
 from executionkit import (
+    Approval,
     ApprovalRequest,
     Conversation,
     LLMProvider,
@@ -32,6 +33,7 @@ from executionkit import (
     Tier,
     Tool,
     ToolCall,
+    ToolError,
     best_of_n,
     cascade,
     consensus,
@@ -308,6 +310,46 @@ async def test_requests_are_told_apart_by_all_that_their_answers_depend_on(tmp_p
             with journal.row("1"):
                 await Replayer(Recorder(other, journal), journal).complete(words, temperature=0.5, seed=1)
         assert provider.call_count == 7
+
+
+async def test_a_tool_that_failed_ran_late_or_was_declined_is_not_run_again(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    async def fail() -> str:
+        ran.append("fail")
+        raise ToolError("no such item")
+
+    async def late() -> str:
+        ran.append("late")
+        await asyncio.Event().wait()
+        return ""
+
+    async def deny(request: ApprovalRequest) -> Approval:
+        ran.append(f"asked for {request.call.name}")
+        return Approval(approved=False, reason="not now")
+
+    nothing = {"type": "object", "properties": {}}
+    tools = [
+        Tool("fail", "F.", nothing, fail),
+        Tool("late", "L.", nothing, late, timeout=0.01),
+        Tool("buy", "B.", nothing, late, needs_approval=True),
+    ]
+    calls = [ToolCall(f"c{n}", tool.name, {}) for n, tool in enumerate(tools)]
+    path = tmp_path / "journal"
+    results = []
+    scripts: list[list[Any]] = [[LLMResponse("", calls), PermanentError("killed")], ["done"]]
+    for script in scripts:
+        provider = MockProvider(script)
+        with Journal(path) as journal, journal.row("1"), suppress(PermanentError):
+            results.append(await react_loop(relayed(provider, journal), "q", tools, approve=deny))
+    assert sorted(ran) == ["asked for buy", "fail", "late"]
+    observations = [message["content"] for message in results[0].messages if message["role"] == "tool"]
+    assert observations == [
+        "Error: no such item",
+        "Error: late did not finish within 0.01 seconds.",
+        "declined: not now",
+    ]
+    assert (results[0].tool_calls_made, results[0].declined) == (2, 1)
 
 
 async def test_a_streamed_reply_is_written_at_its_end_and_streams_again(tmp_path: Path) -> None:
