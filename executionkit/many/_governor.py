@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from executionkit.engine.relay import Relay
 from executionkit.many._limits import RateLimits
+from executionkit.many._line import Line
 from executionkit.many._pace import Ticket
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
@@ -29,14 +30,11 @@ class Governor(Relay):
         from executionkit import MockProvider, RateLimitError, consensus
         from executionkit.many import Governor, RateLimits
 
-        mock = MockProvider(
-            [RateLimitError("slow down", retry_after=0.01)] * 5 + ["Paris"]
-        )
+        refusal = RateLimitError("slow down", retry_after=0.01)
         limits = RateLimits()
-        result = await consensus(
-            Governor(mock, limits), "The capital of France?", num_samples=1
-        )
-        assert (result.value, result.cost.llm_calls, limits.refused) == ("Paris", 6, 5)
+        governor = Governor(MockProvider([refusal, "Paris"]), limits)
+        result = await consensus(governor, "The capital of France?", num_samples=1)
+        assert (result.value, result.cost.llm_calls, limits.refused) == ("Paris", 2, 1)
         ```
 
     Args:
@@ -61,17 +59,17 @@ class Governor(Relay):
         **kwargs: Any,
     ) -> LLMResponse:
         """Pass a call on when there is room; see `LLMProvider.complete`."""
-        limits = self.limits
-        size = limits._size_of(messages, tools, kwargs.get("n"))
-        ticket = await limits._enter(size, beside=_is_beside())
+        line = self.limits.line
+        size = line.size_of(messages, tools, kwargs.get("n"))
+        ticket = await line.enter(size, beside=_is_beside())
         try:
             reply = await self.provider.complete(
                 messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
             )
         except BaseException as exc:
-            limits._failed(ticket, exc)
+            line.failed(ticket, exc)
             raise
-        limits._answered(ticket, size, reply)
+        line.answered(ticket, size, reply)
         return reply
 
     def open_stream(
@@ -91,7 +89,7 @@ class Governor(Relay):
         manager = super().open_stream(
             messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
         )
-        return _GovernedStream(self.limits, manager, messages, tools)
+        return _GovernedStream(self.limits.line, manager, messages, tools)
 
 
 def _is_beside() -> bool:
@@ -106,20 +104,21 @@ class _GovernedStream(AbstractAsyncContextManager[AsyncIterator[StreamEvent]]):
     _ticket: Ticket | None = None
     _reply: LLMResponse | None = None
     _fault: BaseException | None = None
+    _events: AsyncIterator[StreamEvent] | None = None
 
     def __init__(
         self,
-        limits: RateLimits,
+        line: Line,
         manager: AbstractAsyncContextManager[AsyncIterator[StreamEvent]],
         messages: list[dict[str, Any]],
         tools: list[dict[str, Any]] | None,
     ) -> None:
-        self._limits = limits
+        self._line = line
         self._manager = manager
-        self._size = limits._size_of(messages, tools, 1)
+        self._size = line.size_of(messages, tools, 1)
 
     async def __aenter__(self) -> AsyncIterator[StreamEvent]:
-        self._ticket = await self._limits._enter(self._size, beside=_is_beside())
+        self._ticket = await self._line.enter(self._size, beside=_is_beside())
         try:
             events = await self._manager.__aenter__()
         except BaseException as exc:
@@ -127,21 +126,30 @@ class _GovernedStream(AbstractAsyncContextManager[AsyncIterator[StreamEvent]]):
             raise
         held = tuple(ticket for ticket in _held.get() if ticket.is_open)
         _held.set((*held, self._ticket))
-        return self._events(events)
+        self._events = aiter(events)
+        return self
 
-    async def _events(self, events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        if self._events is None:
+            raise StopAsyncIteration
         try:
-            async for event in events:
-                if isinstance(event, Finish):
-                    self._reply = event.response
-                yield event
+            event = await anext(self._events)
+        except StopAsyncIteration:
+            raise
         except Exception as exc:
             self._fault = exc
             raise
+        if isinstance(event, Finish):
+            self._reply = event.response
+        return event
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        self._events = None
         try:
             return await self._manager.__aexit__(kind, exc, trace)
         finally:
@@ -152,9 +160,9 @@ class _GovernedStream(AbstractAsyncContextManager[AsyncIterator[StreamEvent]]):
         if ticket is None:
             return
         if fault is not None:
-            self._limits._failed(ticket, fault)
+            self._line.failed(ticket, fault)
         else:
-            self._limits._answered(ticket, self._size, self._reply or LLMResponse(""))
+            self._line.answered(ticket, self._size, self._reply or LLMResponse(""))
 
     def __del__(self) -> None:
         self._end(None)

@@ -19,6 +19,9 @@ _BELOW: Final = 0.98
 _HOLD: Final = 8.0
 """Seconds for which the learnt rate grows slowly only, for each second that a refusal makes all wait."""
 
+_HOLD_NAMED: Final = 60.0
+"""Seconds for which a rate that the server has named grows slowly only."""
+
 _SLOWLY: Final = 0.005
 """The growth in a second at first."""
 
@@ -29,6 +32,7 @@ _CALLS_HELD: Final = 20
 _FORGOTTEN: Final = 8.0
 """The growth after which a learnt rate says nothing any more."""
 
+_NO_RATE: Final = 1e-9
 _LEAST_BACKOFF: Final = 0.05
 _LONGEST_BACKOFF: Final = 30.0
 _AN_INSTANT: Final = 0.01
@@ -62,6 +66,12 @@ class Bucket:
             self._at = now
         missing = min(units, size) - self._level
         return missing / self.rate if missing > 1e-9 else 0.0
+
+    def set_rate(self, now: float, rate: float) -> None:
+        """Fill it at another rate from now on. It holds no more than it would have held at that one."""
+        self.wait(now, 0.0)
+        self.rate = rate
+        self._level = min(self._level, rate * self._burst)
 
     def take(self, units: float) -> None:
         """Take room, or give some back. It may fall below zero: then later calls wait for longer."""
@@ -151,6 +161,7 @@ class Learnt:
         """Begin with a rate that the server has named."""
         self._is_close = False
         self._begin(now, rate, 0.0)
+        self._hold = _HOLD_NAMED
 
     def refuse(self, now: float, sent: Sent) -> bool:
         """Learn from a refusal, or only count it if it was sent before the last lesson.
@@ -259,6 +270,7 @@ class Pace:
         adaptive: bool,
         burst: float,
     ) -> None:
+        self._given = requests, tokens
         self._requests = None if requests is None else Bucket(requests, burst)
         self._tokens = None if tokens is None else Bucket(tokens, burst)
         self._learnt_requests = Learnt(burst, requests)
@@ -272,6 +284,12 @@ class Pace:
         self._unanswered_since: float | None = None
         self.in_flight = 0
         self.refused = 0
+
+    def scale(self, now: float, part: float) -> None:
+        """Keep to a part of the given rates, from 0 to 1. Rates that are learnt stay."""
+        for bucket, rate in zip((self._requests, self._tokens), self._given, strict=True):
+            if bucket is not None and rate is not None:
+                bucket.set_rate(now, max(_NO_RATE, rate * part))
 
     def paused(self, now: float) -> float:
         """The seconds for which nothing is sent."""

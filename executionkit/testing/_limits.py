@@ -142,7 +142,7 @@ class Limits:
                 headers["retry-after"] = formatdate(math.ceil(time.time() + wait), usegmt=True)
             case "body":
                 words += f" Please try again in {_duration(wait)}."
-            case "none":
+            case _:
                 pass
         error = {"message": words, "type": kind, "param": None, "code": "rate_limit_exceeded"}
         return Reply(429, json_body({"error": error}), headers)
