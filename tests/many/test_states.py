@@ -201,7 +201,9 @@ class Life(RuleBasedStateMachine):
                 assert self.server.paid - paid == Counter(needed)
         elif isinstance(outcome, BudgetExhaustedError):
             assert ceiling is not None
-            assert outcome.cost.llm_calls == after.sent.total()
+            # Replies of open rows are counted when a row asks for them again.
+            open_replies = sum(after.replies[row] for row in after.sent.keys() - after.values.keys())
+            assert outcome.cost.llm_calls <= after.sent.total() <= outcome.cost.llm_calls + open_replies
         else:
             assert isinstance(outcome, PermanentError), repr(outcome)
         assert ceiling is None or after.sent.total() <= max(ceiling, before.sent.total())
@@ -282,6 +284,6 @@ class Life(RuleBasedStateMachine):
 
 
 Life.TestCase.settings = settings(
-    max_examples=30, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLife = Life.TestCase
