@@ -93,7 +93,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sync": CORE | {"_blocking", "patterns", "compose"},
     "mcp": CORE | {"parts"},
     "many": CORE | {"_blocking", "_version", "patterns._turn", "progress"},
-    "many": CORE,
     "progress": VALUES | {"_checks", "_dollars"},
     "run_log": VALUES | {"observe", "_version"},
     "_screen": set(),

@@ -7,11 +7,11 @@ import re
 from typing import Any, is_typeddict
 
 import executionkit
-from executionkit import answers, errors, parts, run_log, testing
+from executionkit import answers, errors, many, parts, run_log, testing
 
 OBJECTS: dict[str, Any] = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (executionkit, answers, parts, run_log, testing)
+    for module in (executionkit, answers, many, parts, run_log, testing)
     for name in module.__all__
     if name != "__version__"
 }

@@ -12,7 +12,7 @@ from typing import get_type_hints
 import pytest
 
 import executionkit
-from executionkit import answers, mcp, otel, progress, react_loop, run_log, structured, testing
+from executionkit import answers, many, mcp, otel, progress, react_loop, run_log, structured, testing
 from executionkit.engine import parallel, retry
 from executionkit.patterns.react_loop import LoopOptions
 from executionkit.patterns.structured import StructuredOptions
@@ -22,6 +22,7 @@ WRITTEN = Path(__file__).with_name("signatures.txt")
 MODULES = {
     "": executionkit,
     "answers.": answers,
+    "many.": many,
     "mcp.": mcp,
     "otel.": otel,
     "progress.": progress,

@@ -4,7 +4,7 @@ from executionkit.errors import JournalError
 from executionkit.many._cache import Cache
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._governor import Governor
-from executionkit.many._journal import Journal, Spent, row_scope
+from executionkit.many._journal import Journal, Spent
 from executionkit.many._limits import RateLimits
 from executionkit.many._outcome import Outcome
 from executionkit.many._progress import Progress
@@ -27,7 +27,6 @@ __all__ = [
     "Scope",
     "Spent",
     "iter_many",
-    "row_scope",
     "run_many",
     "run_many_sync",
 ]

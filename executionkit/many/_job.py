@@ -27,8 +27,9 @@ from executionkit.errors import BudgetExhaustedError, JournalError, PatternError
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._format import digest_of
 from executionkit.many._governor import Governor
-from executionkit.many._journal import Journal, Outcome
+from executionkit.many._journal import Journal
 from executionkit.many._limits import RateLimits
+from executionkit.many._outcome import Outcome
 from executionkit.many._progress import Listener, Progress, Ticker
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import (
@@ -141,13 +142,13 @@ class Job(Generic[Row, T]):
         self._listener = Listener(name, "on_result", on_result)
         self._ticker = Ticker(name, progress, self.progress)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_stopping = False
+        self._is_stopping = self._is_halted = False
         self._error: BaseException | None = None
         self._wake: asyncio.Future[None] | None = None
         self._last = ""
         self._unpaid = TokenUsage()
         self._unknown = 0
-        self._is_blank = True
+        self._is_blank, self._is_shared = True, False
         self._path = None if self._journal is None else self._journal.path
         self._is_checked = False
         self._tracker = CostTracker()
@@ -242,14 +243,12 @@ class Job(Generic[Row, T]):
         """
         self._began = time.monotonic()
         journal = self._journal
-        if journal is None:
-            return await self._run_all()
-        is_ours = not journal.is_open
+        # A journal that is open already may be asked for these rows by another job.
+        self._is_shared = journal is not None and journal.is_open
         try:
-            await self._open(journal)
             return await self._run_all()
         finally:
-            if is_ours:
+            if journal is not None and not self._is_shared:
                 journal.close()
 
     async def _open(self, journal: Journal) -> None:
@@ -275,6 +274,8 @@ class Job(Generic[Row, T]):
 
     async def _run_all(self) -> ManyResult:
         async with self._run:
+            if self._journal is not None:
+                await self._open(self._journal)
             ticking = [asyncio.create_task(self._ticker.run())] if self._ticker.is_on else []
             is_cancelled = False
             try:
@@ -418,7 +419,9 @@ class Job(Generic[Row, T]):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
+        if task.cancelled():
+            self.open += 1
+        elif (exc := task.exception()) is not None:
             self._stop_by(exc)
         self._look_again()
 
@@ -469,9 +472,13 @@ class Job(Generic[Row, T]):
                 value = returned.value
             else:
                 value = found
-        except (Exception, asyncio.CancelledError) as exc:
-            if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
+        except asyncio.CancelledError as exc:
+            if is_being_cancelled():
                 raise
+            if self._is_halted:  # a part of the step was about to call
+                return None
+            error = exc
+        except Exception as exc:  # noqa: BLE001 - it is the user's step
             error = exc
         except BaseException as exc:
             if _is_suspended(exc):
@@ -521,12 +528,20 @@ class Job(Generic[Row, T]):
                 score=score,
                 error=result.error,
                 cost=result.cost,
+                remember=self._is_shared,
             )
         except (TypeError, ValueError, RecursionError):
             kind = type(result.value).__name__
             error = f"TypeError: value of row {result.index} is a {kind}; return something JSON has"
             result = replace(result, value=None, result=None, error=error)
-            journal.write_row(result.id, index=result.index, digest=content, error=error, cost=result.cost)
+            journal.write_row(
+                result.id,
+                index=result.index,
+                digest=content,
+                error=error,
+                cost=result.cost,
+                remember=self._is_shared,
+            )
         return result
 
     async def _asked(self, run: Run, row: Row) -> PatternResult[T] | T:
@@ -550,6 +565,7 @@ class Job(Generic[Row, T]):
         if isinstance(error, BudgetExhaustedError) or concerns_one_request(error):
             return False
         self._stop_by(error)
+        self._is_halted = True
         self._run.halt()  # what other rows would send is refused as well
         return True
 

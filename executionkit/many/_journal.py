@@ -296,6 +296,7 @@ class Journal:
         score: float | None = None,
         error: str | None = None,
         cost: TokenUsage | None = None,
+        remember: bool = True,
     ) -> None:
         """Write what came of a row. A row without an error is done, and its replies are not replayed again.
 
@@ -307,6 +308,7 @@ class Journal:
             score: The score.
             error: Why it failed.
             cost: What it cost.
+            remember: Whether this object is asked for the row again; else it keeps nothing of it in memory.
 
         Raises:
             TypeError: JSON has no such value.
@@ -315,7 +317,8 @@ class Journal:
         line = outcome_line(row, index, digest, value, score, error, cost or TokenUsage())
         offset = self._append(line)
         with self._lock:
-            self._loaded.table.put(digest_of(row), offset, digest, is_done=error is None)
+            if remember:
+                self._loaded.table.put(digest_of(row), offset, digest, is_done=error is None)
             if error is None:
                 name = encoded(quoted(row))
                 self._loaded.calls.pop(name, None)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from pathlib import Path
-from typing import Final, Generic, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, Literal, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 from executionkit import _checks as checks
 from executionkit._blocking import blocking
@@ -292,4 +292,20 @@ def iter_many(
     return job.results(ordered=ordered, max_ahead=4 * job.max_rows if max_ahead is None else max_ahead)
 
 
-run_many_sync: Final = blocking(run_many, __name__)
+class _Twin(Protocol):
+    """The type of `run_many_sync`: a type checker would take the first form of `run_many` alone."""
+
+    def __call__(
+        self,
+        provider: LLMProvider,
+        rows: Iterable[Row] | AsyncIterable[Row],
+        step: Asking[Row, object],
+        *,
+        on_result: Callable[[RowResult[Any]], object] | None = None,
+        **options: Unpack[ManyOptions[Row]],
+    ) -> ManyResult:
+        """Run it to its end."""
+        ...
+
+
+run_many_sync: Final = cast("_Twin", blocking(run_many, __name__))

@@ -59,6 +59,7 @@ class Scope(Generic[P]):
         row: The row's id.
         find: Finds what is there for the row: the requests, each with the numbers and places of its replies.
             It is called once, when the first request comes.
+        memory: What the tools that ran for the row have brought.
 
     Attributes:
         owner: The journal.

@@ -20,6 +20,7 @@ from executionkit import (
     PatternResult,
     PermanentError,
     Provider,
+    ProviderError,
     RetryConfig,
     Tier,
     TokenUsage,
@@ -32,13 +33,14 @@ from executionkit.many import (
     Journal,
     ManyResult,
     Progress,
+    RateLimits,
     RowResult,
     iter_many,
     run_many,
     run_many_sync,
 )
 from executionkit.many._job import Job
-from executionkit.testing import ChatRequest, Fault, LocalEndpoint
+from executionkit.testing import ChatRequest, Fault, LocalEndpoint, MockCall
 
 AT_ONCE = RetryConfig(base_delay=0.0)
 
@@ -63,7 +65,7 @@ async def others() -> set[asyncio.Task[Any]]:
     """The tasks that are left, when what was cancelled has had its turn."""
     for _ in range(3):
         await asyncio.sleep(0)
-    return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+    return asyncio.all_tasks() - {asyncio.current_task()}
 
 
 async def test_rows_are_worked_on_at_once_up_to_the_limit_and_the_bill_is_that_of_the_server() -> None:
@@ -145,6 +147,32 @@ async def test_a_wrong_key_stops_the_job_and_no_row_has_failed_by_it() -> None:
                 await run_many(provider, rows_of(100), vote, max_rows=4)
         assert caught.value.cost.llm_calls == endpoint.ledger.calls <= 12
     assert (caught.value.metadata["done"], caught.value.metadata["failed"]) == (0, 0)
+
+
+async def test_what_stops_the_job_leaves_rows_open_that_wait_for_another_attempt(tmp_path: Path) -> None:
+    waiting = asyncio.Event()
+
+    async def model(call: MockCall) -> str:
+        if "row 0" in str(call.messages):
+            raise ProviderError("busy")
+        await waiting.wait()
+        raise PermanentError("no such key", status_code=401)
+
+    async def wait(_: float) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    job: Job[str, str] = Job(
+        "run_many",
+        MockProvider(model),
+        rows_of(2),
+        vote,
+        retry=RetryConfig(sleep=wait),
+        journal=tmp_path / "j",
+    )
+    with pytest.raises(PermanentError, match="no such key"):
+        await job.run()
+    assert (job.done, job.failed, job.open) == (0, 0, 2)
 
 
 async def test_a_job_that_its_ceiling_stopped_goes_on_and_pays_for_nothing_twice(tmp_path: Path) -> None:
@@ -285,17 +313,25 @@ async def test_leaving_early_and_cancellation_leave_no_task_and_no_connection(tm
         endpoint.hold()
         begun = endpoint.ledger.calls
         path = tmp_path / "journal.jsonl"
-        job = asyncio.create_task(run_many(provider, rows_of(100), vote, max_rows=4, journal=path))
-        await endpoint.wait_in_flight(12)
+        limits = RateLimits(max_in_flight=7)
+        job = asyncio.create_task(
+            run_many(provider, rows_of(100), vote, max_rows=4, journal=path, limits=limits)
+        )
+        await endpoint.wait_in_flight(7)
         job.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await job
         assert "begin again with the same journal" in " ".join(caught.value.__notes__)
         assert await others() == set()
         ledger = await endpoint.settle()
-        assert (ledger.in_flight, ledger.calls - begun) == (0, 12)
-    with Journal(path) as journal:  # its lock is free
+        assert (ledger.in_flight, ledger.calls - begun) == (0, 7)
+        assert caught.value.cost.llm_calls == 7  # type: ignore[attr-defined]  # of 12 that were to be made
+        assert limits.in_flight == limits.waiting == 0
+    with Journal(path) as journal:  # its lock is free, and then taken
         journal.open("m", endpoint_url(path), "test_run_many.vote")
+        with pytest.raises(JournalError, match="process") as locked:
+            await run_many(MockProvider(["-"]), rows_of(1), vote, journal=path)
+        assert locked.value.metadata["done"] == 0
 
 
 def endpoint_url(path: Path) -> str:
@@ -305,7 +341,7 @@ def endpoint_url(path: Path) -> str:
 async def test_stop_lets_the_rows_under_way_end() -> None:
     async with LocalEndpoint(echo) as endpoint, Provider(endpoint.base_url, "m") as provider:
         gate = endpoint.hold()
-        job = Job("run_many", provider, rows_of(100), vote, max_rows=4)
+        job: Job[str, str] = Job("run_many", provider, rows_of(100), vote, max_rows=4)
         running = asyncio.create_task(job.run())
         await endpoint.wait_in_flight(12)
         job.stop()
@@ -331,7 +367,7 @@ def not_async(_: object, row: str) -> str:
         ({"rows": None}, ValueError, "got None"),
         ({"step": None}, TypeError, "step must be an async function"),
         ({"step": not_async}, TypeError, "step must be an async function, .*not_async returned str"),
-        ({"step": lambda row: row}, TypeError, r"step is called with \(provider, row\)"),
+        ({"step": len}, TypeError, r"step is called with \(provider, row\)"),
         ({"step": Kit}, TypeError, "got the class Kit"),
         ({"step": consensus, "rows": [{"text": "a"}]}, TypeError, "consensus takes a prompt.*is a dict"),
         ({"step": functools.partial(consensus, num_samples=3), "rows": [1]}, TypeError, "is a int"),
@@ -430,7 +466,8 @@ async def test_shards_part_the_rows_and_their_bounds_never_move() -> None:
 
 async def test_every_row_has_a_context_of_its_own_and_a_run_of_its_own() -> None:
     provider = MockProvider(["yes"])
-    panel = Panel([provider, MockProvider(["no"])])
+    other = MockProvider(["no"])
+    panel = Panel([provider, other])
 
     async def tiers(run: LLMProvider, row: str) -> PatternResult[str]:
         return await cascade([Tier(run, num_samples=1), Tier(provider, num_samples=1)], row)
@@ -438,7 +475,7 @@ async def test_every_row_has_a_context_of_its_own_and_a_run_of_its_own() -> None
     kit = Kit(panel)
     result = await kit.run_many(rows_of(10), tiers)
     assert (result.done, result.cost) == (10, kit.usage)
-    assert kit.usage.llm_calls == sum(len(each.calls) for each in panel.members)  # type: ignore[attr-defined]
+    assert kit.usage.llm_calls == len(provider.calls) + len(other.calls)
 
 
 async def test_those_who_listen_are_told_and_their_errors_are_counted() -> None:

@@ -80,6 +80,7 @@ from executionkit.approval import ask_on_terminal
 from executionkit.cost import CostTracker
 from executionkit.engine.parallel import gather_resilient, gather_strict
 from executionkit.engine.retry import with_retry
+from executionkit.many import ManyResult, RateLimits, RowResult, iter_many, run_many, run_many_sync
 from executionkit.mcp import mcp_tools
 from executionkit.parts import Prompt, file, image
 from executionkit.progress import bar
@@ -580,6 +581,33 @@ async def failures() -> None:
         assert_type(exc.metadata, dict[str, Any])
     except ExecutionKitError as exc:
         assert_type(exc.cost, TokenUsage)
+
+
+async def labelled(provider: LLMProvider, row: dict[str, str]) -> ConsensusResult[str]:
+    return await consensus(provider, row["text"])
+
+
+async def counted(provider: ToolCallingProvider, row: dict[str, str]) -> int:
+    return (await react_loop(provider, row["text"], [])).rounds
+
+
+def noted(row: RowResult[int]) -> None:
+    assert_type(row.value, int | None)
+
+
+async def many_rows(rows: list[dict[str, str]], lines: AsyncIterator[str]) -> None:
+    done = await run_many(provider, rows, labelled, id="key", journal="a.jsonl", shard=(0, 2))
+    assert_type(done, ManyResult)
+    await run_many(provider, rows, counted, id=lambda row: row["key"], on_result=noted, limits=RateLimits())
+    await Kit(provider).run_many(rows, counted, on_result=noted)
+    assert_type(run_many_sync(provider, rows, counted, max_failures=0.1), ManyResult)
+    async for row in iter_many(provider, rows, labelled, ordered=True):
+        assert_type(row, RowResult[str])
+        assert_type(row.result, PatternResult[str] | None)
+    async for number in iter_many(provider, rows, counted):
+        assert_type(number, RowResult[int])
+    async for answer in iter_many(provider, lines, partial(consensus, num_samples=3)):
+        print(answer.value, answer.error)
 
 
 async def client() -> None:

@@ -35,6 +35,7 @@ from executionkit import (
     structured_sync,
 )
 from executionkit import tool as as_tool
+from executionkit.many import RowResult, run_many
 from executionkit.mcp import mcp_tools, tools_from_mcp
 from executionkit.parts import image
 
@@ -209,6 +210,21 @@ def values() -> None:
     Conversation(p, max_round=3)  # E: max_round
     Conversation(p, tools=["x"])  # E: str
     Conversation(p).send_sync(3)  # E: str
+
+
+async def labelled(provider: LLMProvider, row: str) -> str:
+    return row
+
+
+def kept(row: RowResult[int]) -> None:
+    print(row)
+
+
+async def many_rows() -> None:
+    await run_many(p, ["a"], labelled, max_row=3)  # E: overload
+    await run_many(p, [1], labelled)  # E: str
+    await run_many(p, ["a"], labelled, on_result=kept)  # E: str
+    await run_many(p, ["a"], labelled, id=len, max_cost=3)  # E: max_cost
 
 
 async def results() -> None:
