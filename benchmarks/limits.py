@@ -5,8 +5,9 @@
 A local endpoint in a process of its own allows 50 calls a second, answers after 0.2 to 0.6 seconds, and names
 whole seconds in `Retry-After`. 64 rows at a time go through a `Governor`, each as a vote of one sample. The
 share is of what the endpoint's limit allows in each phase, by the endpoint's own count; the first second of a
-bucket is not counted as allowed, so a share may be more than 100 %. Phases are 20 seconds, or 45 where a
-limit is learnt; `--long` takes three times as long.
+bucket is not counted as allowed, so a share may be more than 100 %. Phases are 20 to 45 seconds;
+`--long` makes them three times as long. Two cases run at a time, which takes two to three minutes.
+On a machine whose cores are busy with other work the client is late, and the shares are too low.
 
 The status is 1 if a figure misses its aim.
 """
@@ -28,6 +29,7 @@ from executionkit.many import Governor, RateLimits
 from executionkit.testing import ChatRequest, Fault, Limits, LocalEndpoint
 
 ROWS_AT_ONCE = 64
+CASES_AT_ONCE = 2
 REPLY = "Label: positive."
 MEAN_TOKENS = 1_460
 SEED = 20_261_130
@@ -50,9 +52,9 @@ CASES = [
     Case("known", lambda rate: [RateLimits(60 * rate)], share=0.97, refused=0.002),
     Case("unknown", lambda _: [RateLimits()], seconds=45.0, share=0.95),
     Case("halved", lambda _: [RateLimits()], seconds=25.0, then=0.5),
-    Case("doubled", lambda _: [RateLimits()], seconds=30.0, then=2.0, share=0.8),
-    Case("window of 1 s, known", lambda rate: [RateLimits(60 * rate)], {"window": 1.0}),
-    Case("window of 10 s, unknown", lambda _: [RateLimits()], {"window": 10.0}),
+    Case("doubled", lambda _: [RateLimits()], seconds=30.0, then=2.0),
+    Case("window of 1 s, known", lambda rate: [RateLimits(60 * rate)], {"window": 1.0}, seconds=40.0),
+    Case("window of 10 s, unknown", lambda _: [RateLimits()], {"window": 10.0}, seconds=40.0),
     Case("tokens, known", lambda rate: [RateLimits(None, 60 * MEAN_TOKENS * rate)], of_tokens=True),
     Case("two jobs, one account", lambda rate: [RateLimits(60 * rate)] * 2, share=0.97, refused=0.002),
     Case("named in headers", lambda _: [RateLimits()], {"headers": True}),
@@ -66,7 +68,7 @@ def serve(pipe: Connection, rate: float, number: int) -> None:
     chance = random.Random(SEED)
 
     def model(request: ChatRequest) -> Fault:
-        admitted.append((time.monotonic(), len(request.prompt) // 4))
+        admitted.append((time.monotonic(), len(request.prompt) // 5))
         return Fault.delay(0.2 + 0.4 * chance.random(), then=REPLY)
 
     def figures(share: float) -> tuple[float | None, float | None]:
@@ -135,8 +137,8 @@ async def measured(case: Case, rate: float, scale: float) -> bool:
     for index, factor in enumerate(phases):
         since = begin + index * seconds
         within = [tokens for at, tokens in admitted if since <= at < since + seconds]
-        # The tokens of a reply count as well.
-        units = sum(within) * 1.0 + len(within) * 8 if case.of_tokens else len(within)
+        # Three tokens of a message and five of a reply count as well.
+        units = sum(within) + 8 * len(within) if case.of_tokens else len(within)
         allowed = rate * factor * seconds * (MEAN_TOKENS if case.of_tokens else 1)
         shares.append(units / allowed)
     refusals = refused / (refused + len(admitted))
@@ -158,8 +160,18 @@ def main() -> int:
     parser.add_argument("--only", default="", help="run the cases whose names have this text")
     given = parser.parse_args()
     cases = [case for case in CASES if given.only in case.name]
-    good = [asyncio.run(measured(case, given.rate, 3.0 if given.long else 1.0)) for case in cases]
-    return 0 if all(good) else 1
+    return 0 if asyncio.run(all_of(cases, given.rate, 3.0 if given.long else 1.0)) else 1
+
+
+async def all_of(cases: list[Case], rate: float, scale: float) -> bool:
+    """Run the cases, some at a time: they wait for nearly all of their time."""
+    room = asyncio.Semaphore(CASES_AT_ONCE)
+
+    async def one(case: Case) -> bool:
+        async with room:
+            return await measured(case, rate, scale)
+
+    return all(await asyncio.gather(*map(one, cases)))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ class RetryConfig:
         ```
 
     Attributes:
-        max_retries: Retries after the first attempt: 3 means up to 4 attempts, 0 means exactly one.
+        max_retries: Retries after the first attempt: 3 means up to 4 attempts, 0 means exactly one. Under a
+            `Governor`, refusals by a rate limit use up none of them.
         base_delay: The longest wait before the first retry, in seconds; 0 or more.
         max_delay: The longest wait before any retry, in seconds, unless the server asks for more; 0 or more.
         exponential_base: The factor by which the longest wait grows from retry to retry; 1 or more.
@@ -210,7 +211,7 @@ async def retrying(
             if wait is None:
                 raise
             before = exc
-        await (pause(wait, max(failures, 1), before) if pause else waited(config, wait))
+        await (pause(wait, failures + refusals, before) if pause else waited(config, wait))
 
 
 async def waited(config: RetryConfig, seconds: float) -> None:

@@ -595,7 +595,8 @@ class Run:
     ) -> None:
         if call is not None:
             call.tell(lambda span: span.retrying(attempt, error, seconds), error)
-        attempts = self._retry.max_retries + 1
+        # A governor's refusals use up no retry.
+        attempts = max(self._retry.max_retries, attempt) + 1
         call_log.retrying(self.name, where(self._target)[0], attempt, attempts, error, seconds)
         for level in self._levels:
             if level.on_retry is not None:

@@ -145,6 +145,7 @@ class Job(Generic[Row, T]):
         self._is_stopping = self._is_halted = False
         self._error: BaseException | None = None
         self._wake: asyncio.Future[None] | None = None
+        self._no_more = asyncio.Event()
         self._last = ""
         self._unpaid = TokenUsage()
         self._unknown = 0
@@ -196,6 +197,7 @@ class Job(Generic[Row, T]):
     def stop(self) -> None:
         """Begin no more rows. Those under way go on to their end, and then the job ends without an error."""
         self._is_stopping = True
+        self._no_more.set()
         self._look_again()
 
     def progress(self, rate: float) -> Progress:
@@ -278,8 +280,12 @@ class Job(Generic[Row, T]):
                 await self._open(self._journal)
             ticking = [asyncio.create_task(self._ticker.run())] if self._ticker.is_on else []
             is_cancelled = False
+            # In a task of its own: rows that wait for something must not keep the job from its end.
+            feeding = asyncio.create_task(self._feed())
+            feeding.add_done_callback(self._fed)
             try:
-                await self._feed()
+                await self._no_more.wait()
+                await reap([feeding])
                 while self._tasks:
                     await self._news()
                 if self._error is not None:
@@ -291,7 +297,7 @@ class Job(Generic[Row, T]):
                 raise
             finally:
                 self._is_stopping = True
-                await reap([*ticking, *self._tasks])
+                await reap([feeding, *ticking, *self._tasks])
                 await self._ticker.close(self._error, is_cancelled=is_cancelled)
         return self.result()
 
@@ -357,6 +363,11 @@ class Job(Generic[Row, T]):
             if idle >= _SKIPPED_AT_ONCE:
                 idle = 0
                 await asyncio.sleep(0)
+
+    def _fed(self, feeding: asyncio.Task[None]) -> None:
+        if not feeding.cancelled() and (exc := feeding.exception()) is not None:
+            self._stop_by(exc)
+        self._no_more.set()
 
     def _begin(self, position: int, row: Row) -> bool:
         """Begin to work on a row; returns whether there is anything to do."""

@@ -13,8 +13,9 @@ _FIRST_LESSON: Final = 1.0
 """Seconds of sending before which a refusal says nothing of the rate: the first calls went all at once."""
 
 _CLOSE: Final = 0.85
-_BELOW: Final = 0.98
-"""Where a refusal comes at nearly the rate that is known, the rate is right: a little less is sent."""
+_BELOW: Final = 0.96
+_HOLD_CLOSE: Final = 60.0
+"""Where a refusal comes at nearly the known rate, the rate is right: a little less is sent for a minute."""
 
 _HOLD: Final = 8.0
 """Seconds for which the learnt rate grows slowly only, for each second that a refusal makes all wait."""
@@ -27,6 +28,9 @@ _SLOWLY: Final = 0.005
 
 _STEEP: Final = 0.4
 """Of that time, the part in which it doubles afterwards: by then the limit must have been raised."""
+
+_SMALL: Final = 0.4
+"""The part of the burst that is sent at once at a learnt rate: a server that has refused counts closely."""
 
 _CALLS_HELD: Final = 20
 _FORGOTTEN: Final = 8.0
@@ -118,9 +122,9 @@ class Learnt:
         bucket = self._bucket
         if bucket is None:
             return None
-        if self._is_close:
-            return bucket.rate
         seconds = max(0.0, now - self._grows_from)
+        if self._is_close:
+            seconds = max(0.0, seconds - _HOLD_CLOSE)
         growth = 1 + _SLOWLY * seconds + (max(0.0, seconds - self._hold) / (_STEEP * self._hold)) ** 3
         if growth > _FORGOTTEN:
             self._bucket = None
@@ -191,7 +195,8 @@ class Learnt:
         if current is not None and self._lessons > 1:
             rate = min(max(rate, current / 2), current)
         if self._known is not None and rate > _CLOSE * self._known:
-            rate, self._is_close = _BELOW * self._known, True
+            least = _BELOW * _BELOW * self._known
+            rate, self._is_close = max(least, _BELOW * min(current or self._known, self._known)), True
         else:
             self._is_close = False
         self._mark, self._refused_since, self._paused = sent, 0.0, 0.0
@@ -234,7 +239,7 @@ class Learnt:
         self._hold = max(_HOLD / 2, _CALLS_HELD * units / rate)
         self._grows_from = now
         if self._bucket is None:
-            self._bucket = Bucket(rate, self._burst)
+            self._bucket = Bucket(rate, _SMALL * self._burst)
         self._bucket.rate = rate
 
 

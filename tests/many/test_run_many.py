@@ -40,7 +40,7 @@ from executionkit.many import (
     run_many_sync,
 )
 from executionkit.many._job import Job
-from executionkit.testing import ChatRequest, Fault, LocalEndpoint, MockCall
+from executionkit.testing import ChatRequest, Fault, Limits, LocalEndpoint, MockCall
 
 AT_ONCE = RetryConfig(base_delay=0.0)
 
@@ -138,6 +138,17 @@ async def test_too_many_failures_end_the_job_after_what_is_under_way(
     assert facts["done"] + facts["failed"] == endpoint.ledger.calls < 300
     assert facts["failed"] == min(bad, facts["failed"]) == len(facts["failures"])
     assert "rows are done; with a journal" in caught.value.__notes__[-1]
+
+
+async def test_refusals_by_a_limit_are_counted_and_lose_no_row() -> None:
+    limits = Limits(requests_per_minute=30_000, burst=0.02, retry_after="milliseconds")
+    async with LocalEndpoint(echo, limits=limits) as endpoint, Provider(endpoint.base_url, "m") as provider:
+        # More refusals than there are retries.
+        result = await run_many(provider, rows_of(60), ask, retry=RetryConfig(max_retries=0))
+        ledger = await endpoint.settle()
+        assert (result.done, result.failed) == (60, 0)
+        assert result.cost == ledger.usage
+        assert result.refused == ledger.statuses.count(429) > 0
 
 
 async def test_a_wrong_key_stops_the_job_and_no_row_has_failed_by_it() -> None:
@@ -508,3 +519,40 @@ def test_the_twin_for_scripts_does_the_same(tmp_path: Path) -> None:
     assert (result.done, result.journal) == (3, tmp_path / "journal.jsonl")
     again = run_many_sync(MockProvider(["no"]), rows_of(3), ask, journal=tmp_path / "journal.jsonl")
     assert (again.skipped, again.cost_now) == (3, TokenUsage())
+
+
+async def test_rows_that_wait_for_something_keep_no_job_from_its_end(tmp_path: Path) -> None:
+    async def rows() -> AsyncIterator[str]:
+        yield "a"
+        yield "bad"
+        await asyncio.Event().wait()
+
+    provider = MockProvider(lambda call: "yes" if "bad" not in str(call.messages) else PermanentError("no"))
+    with pytest.raises(PermanentError, match="no"):
+        await run_many(provider, rows(), ask, on_failure="raise")
+    path = tmp_path / "journal.jsonl"
+    await run_many(provider, ["a", "b"], ask, journal=path)
+
+    async def changed() -> AsyncIterator[str]:
+        yield "a"
+        yield "c"
+        await asyncio.Event().wait()
+
+    with pytest.raises(JournalError, match="row 1"):
+        await run_many(provider, changed(), ask, journal=path)
+    assert await others() == set()
+
+
+async def test_an_id_is_known_again_among_thousands() -> None:
+    ids = [f"id {number}" for number in range(5_000)]
+    rows = [*ids, "id 4999", "id 0", "new"]
+
+    async def step(_: object, row: str) -> str:
+        return row
+
+    result = await run_many(MockProvider(["-"]), rows, step, id=str)
+    assert [row.error for row in result.failures] == [
+        "id 'id 4999' was row 4999's",
+        "id 'id 0' was row 0's",
+    ]
+    assert result.done == 5_001
