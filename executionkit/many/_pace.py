@@ -13,7 +13,7 @@ _FIRST_LESSON: Final = 1.0
 """Seconds of sending before which a refusal says nothing of the rate: the first calls went all at once."""
 
 _CLOSE: Final = 0.85
-_BELOW: Final = 0.96
+_BELOW: Final = 0.98
 _HOLD_CLOSE: Final = 60.0
 """Where a refusal comes at nearly the known rate, the rate is right: a little less is sent for a minute."""
 
