@@ -31,6 +31,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from executionkit import ConsensusFailedError, LLMResponse, answers, consensus
+from executionkit.bench._svg import COLOURS as PALETTE
+from executionkit.bench._svg import Drawing
 
 DATA = Path(__file__).parent / "data" / "arithmetic_replies.jsonl"
 RECORDED = 8
@@ -206,7 +208,7 @@ def report_rounds(figures: dict[tuple[Any, int, int], Figures]) -> None:
 # -- the plot --------------------------------------------------------------------------------------------
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 470, 70, 60, 150, 60
-COLOURS = ("#555555", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9")
+COLOURS = ("#888888", *PALETTE)
 
 
 def plot(figures: dict[tuple[Any, int], Figures], path: Path) -> None:
@@ -222,39 +224,30 @@ def plot(figures: dict[tuple[Any, int], Figures], path: Path) -> None:
         across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
         return round(LEFT + across * x / RECORDED, 1), round(TOP + down * (high - y) / (high - low), 1)
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-        'font-size="13">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 24, "Accuracy over cost, for ceilings of 1, 3, 5, 7 and 8 samples", "start", 16),
-        _text(LEFT, 42, "circles: a ceiling of 40, drawn from the 8 with replacement", "start"),
-        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 18, "samples paid for, on average", "middle"),
-    ]
+    title = "Accuracy over cost, for ceilings of 1, 3, 5, 7 and 8 samples"
+    drawing = Drawing(WIDTH, HEIGHT, title)
+    drawing.text(12, 42, "circles: a ceiling of 40, drawn from the 8 with replacement")
+    drawing.text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 18, "samples paid for, on average", "middle")
     for percent in range(high, low - 1, -2 if high - low > 8 else -1):
         left, y = place(0, percent)
-        parts.append(f'<path d="M{left} {y}H{WIDTH - RIGHT}" stroke="#dddddd"/>')
-        parts.append(_text(left - 8, y + 4, f"{percent}%", "end"))
+        drawing.line([(left, y), (WIDTH - RIGHT, y)], "grid")
+        drawing.text(left - 8, y + 4, f"{percent}%", "end")
     for samples in range(RECORDED + 1):
         x, bottom = place(samples, low)
-        parts.append(_text(x, bottom + 20, str(samples), "middle"))
+        drawing.text(x, bottom + 20, str(samples), "middle")
     for index, (rule, line) in enumerate(lines.items()):
         colour = COLOURS[index]
         drawn = [place(*point) for point in line]
-        path_of_line = "L".join(f"{x} {y}" for x, y in drawn)
-        parts.append(f'<path d="M{path_of_line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.extend(f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}"/>' for x, y in drawn)
+        drawing.stroke(drawn, colour)
+        for x, y in drawn:
+            drawing.dot(x, y, colour, 3.5)
         many = figures[rule, DRAWN]
         if many.mean_calls <= RECORDED:
-            x, y = place(many.mean_calls, many.accuracy)
-            parts.append(f'<circle cx="{x}" cy="{y}" r="5" fill="white" stroke="{colour}" stroke-width="2"/>')
+            drawing.dot(*place(many.mean_calls, many.accuracy), colour, 5, is_open=True)
         y = TOP + 20 * index + 10
-        parts.append(f'<rect x="{WIDTH - RIGHT + 20}" y="{y - 10}" width="12" height="12" fill="{colour}"/>')
-        parts.append(_text(WIDTH - RIGHT + 40, y, f"stop={rule!r}", "start"))
-    path.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
-
-
-def _text(x: float, y: float, text: str, anchor: str, size: int = 13) -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="{size}">{text}</text>'
+        drawing.bar(WIDTH - RIGHT + 20, y - 10, 12, 12, colour)
+        drawing.text(WIDTH - RIGHT + 40, y, f"stop={rule!r}")
+    path.write_text(drawing.done(), encoding="utf-8")
 
 
 # -- the program -----------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from executionkit import ConsensusFailedError, LLMResponse, Tier, answers, cascade, consensus
+from executionkit.bench._svg import Drawing
 
 DATA = Path(__file__).parent / "data" / "phrasings_replies.jsonl.gz"
 SEED = 20_261_130
@@ -181,26 +182,19 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 def plot(found: dict[str, list[Outcome]], rules: Sequence[str], path: Path) -> None:
     """Draw a bar for each rule, with its interval and its calls."""
     width, row, left, scale = 760, 26, 260, 3.6
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {row * len(rules) + 60}" '
-        'font-family="sans-serif" font-size="13">',
-        f'<rect width="{width}" height="{row * len(rules) + 60}" fill="white"/>',
-        '<text x="12" y="24" font-size="16">Right answers in percent, and calls for each problem</text>',
-    ]
+    height = row * len(rules) + 60
+    drawing = Drawing(width, height, "Right answers in percent, and calls for each problem")
     for index, rule in enumerate(rules):
         y = 40 + row * index
         shares = [outcome.right for outcome in found[rule]]
         share, (low, high) = mean(shares), interval(shares)
         calls = mean([outcome.calls for outcome in found[rule]])
         colour = "#009e73" if "forms" in rule else "#999999"
-        end = left + scale * max(share, high)
-        parts += [
-            f'<text x="{left - 10}" y="{y + 14}" text-anchor="end">{rule.replace(chr(39), "")}</text>',
-            f'<rect x="{left}" y="{y + 2}" width="{scale * share:.1f}" height="16" fill="{colour}"/>',
-            f'<path d="M{left + scale * low:.1f} {y + 10}H{left + scale * high:.1f}" stroke="black"/>',
-            f'<text x="{end + 8:.1f}" y="{y + 14}">{share:.1f} %, {calls:.1f} calls</text>',
-        ]
-    path.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
+        drawing.text(left - 10, y + 14, rule.replace("'", ""), "end")
+        drawing.bar(left, y + 2, scale * share, 16, colour)
+        drawing.line([(left + scale * low, y + 10), (left + scale * high, y + 10)])
+        drawing.text(left + scale * max(share, high) + 8, y + 14, f"{share:.1f} %, {calls:.1f} calls")
+    path.write_text(drawing.done(), encoding="utf-8")
 
 
 def main() -> int:

@@ -92,17 +92,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kit": CORE | {"patterns", "compose", "conversation", "many"},
     "sync": CORE | {"_blocking", "patterns", "compose"},
     "mcp": CORE | {"parts"},
-    "many": CORE | {"_blocking", "_version", "patterns._turn", "progress"},
+    "many": CORE | {"_blocking", "_version", "patterns._turn", "progress", "provider._offline"},
     "progress": VALUES | {"_checks", "_dollars"},
     "run_log": VALUES | {"observe", "_version"},
     "_screen": set(),
     "_show": {"_text", "_dollars", "_screen", "_version", "run_log"},
     "otel": CORE | {"observe", "_version"},
+    "bench": CORE | {"_blocking", "answers", "evaluators", "many", "patterns"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
     "_demo": APPLICATION | {"provider", "testing", "_screen", "__init__"},
     "__init__": APPLICATION | {"provider", "_lazy", "_version"},
-    "__main__": {"_demo", "_show"},
+    "_cli": {
+        *("__init__", "_text", "_json", "_keywords", "_checks", "_version", "errors", "engine"),
+        *("answers", "many", "bench", "_demo", "_show"),
+    },
+    "__main__": {"_cli"},
 }
 
 # Outside the standard library, these alone, and only inside a function: importing us must not import them.

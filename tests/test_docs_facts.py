@@ -20,6 +20,7 @@ from executionkit import (
     Provider,
     ToolError,
     answers,
+    bench,
     errors,
     many,
     mcp,
@@ -60,6 +61,7 @@ CALLED: dict[str, list[Any]] = {
     "response": [executionkit.LLMResponse],
     "reply": [executionkit.LLMResponse],
     "chat": [executionkit.Conversation],
+    "comparison": [bench.Comparison],
     "events": [executionkit.ReplyStream, executionkit.TurnStream],
     "error": [PUBLIC[name] for name in ERRORS],
 }
@@ -88,6 +90,7 @@ def test_every_export_is_in_the_reference_once() -> None:
     assert [name for name in set(rendered) if rendered.count(name) > 1] == []
     modules = {
         "answers": answers,
+        "bench": bench,
         "mcp": mcp,
         "observe": observe,
         "otel": otel,

@@ -12,7 +12,7 @@ from typing import get_type_hints
 import pytest
 
 import executionkit
-from executionkit import answers, many, mcp, otel, progress, react_loop, run_log, structured, testing
+from executionkit import answers, bench, many, mcp, otel, progress, react_loop, run_log, structured, testing
 from executionkit.engine import parallel, retry
 from executionkit.patterns.react_loop import LoopOptions
 from executionkit.patterns.structured import StructuredOptions
@@ -23,6 +23,7 @@ MODULES = {
     "": executionkit,
     "answers.": answers,
     "many.": many,
+    "bench.": bench,
     "mcp.": mcp,
     "otel.": otel,
     "progress.": progress,

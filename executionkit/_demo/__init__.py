@@ -1,1 +1,1 @@
-"""`python -m executionkit demo`: four patterns at work, over real HTTP. Start reading in `scenes.py`."""
+"""`executionkit demo`: four patterns at work, over real HTTP. Start reading in `scenes.py`."""

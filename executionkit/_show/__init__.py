@@ -1,1 +1,1 @@
-"""`python -m executionkit show`: a run log as a tree in the terminal, or as one page."""
+"""`executionkit show`: a run log as a tree in the terminal, or as one page."""

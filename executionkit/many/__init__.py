@@ -1,6 +1,7 @@
 """A step over many rows: with limits, a journal, and a ceiling that holds over all starts."""
 
 from executionkit.errors import JournalError
+from executionkit.many._batch_out import BatchFile
 from executionkit.many._cache import Cache
 from executionkit.many._calls import Recorder, Replayer
 from executionkit.many._governor import Governor
@@ -11,8 +12,20 @@ from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._run import iter_many, run_many, run_many_sync
 from executionkit.many._scope import Scope
+from executionkit.many._tables import Rows, read_csv, read_jsonl, read_parquet
+from executionkit.many.batch_files import (
+    BatchRead,
+    BatchWritten,
+    forget_batch,
+    read_batch,
+    write_batch,
+    write_batch_sync,
+)
 
 __all__ = [
+    "BatchFile",
+    "BatchRead",
+    "BatchWritten",
     "Cache",
     "Governor",
     "Journal",
@@ -24,9 +37,17 @@ __all__ = [
     "Recorder",
     "Replayer",
     "RowResult",
+    "Rows",
     "Scope",
     "Spent",
+    "forget_batch",
     "iter_many",
+    "read_batch",
+    "read_csv",
+    "read_jsonl",
+    "read_parquet",
     "run_many",
     "run_many_sync",
+    "write_batch",
+    "write_batch_sync",
 ]

@@ -125,6 +125,20 @@ class JournalFile:
             else:
                 self._wanted.notify()
 
+    def flush(self) -> None:
+        """Bring all lines to the disk, and wait for it.
+
+        Raises:
+            JournalError: They can't be brought there.
+        """
+        if self._sync == "never":
+            return
+        try:
+            self._unsynced = False
+            _flush(self._descriptor)
+        except OSError as error:
+            raise JournalError(self._broken(error)) from error
+
     def close(self) -> None:
         """Bring everything to the disk, and let go of the file."""
         with self._lock:

@@ -119,6 +119,11 @@ class Journal:
         self.close()
 
     @property
+    def version(self) -> str:
+        """The version of the work."""
+        return self._version
+
+    @property
     def is_open(self) -> bool:
         """Whether it is open for writing."""
         return self._file is not None
@@ -429,6 +434,15 @@ class Journal:
         """
         if (file := self._file) is not None:
             await file.commit()
+
+    def flush(self) -> None:
+        """Bring what was written by now to the disk, unless it is written with `sync="never"`.
+
+        Raises:
+            JournalError: It can't be brought there.
+        """
+        if (file := self._file) is not None:
+            file.flush()
 
     def replies_of(self, row: str) -> dict[str, list[tuple[int, Kept]]]:
         """The replies of a row that is not done, by their requests."""

@@ -12,7 +12,7 @@ from executionkit.run_log._spans import Call, Run, Tool
 class RunLog:
     """An observer that writes runs, calls, retries, waits and tools to a file of JSON Lines.
 
-    `python -m executionkit show FILE` prints the file as a tree, or makes one page of it.
+    `executionkit show FILE` prints the file as a tree, or makes one page of it.
 
     Each line is appended by one write, so that several processes and threads may log to the same file, and
     a process that is killed leaves all lines but perhaps its last one whole. A full disk or a closed log

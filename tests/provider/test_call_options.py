@@ -133,7 +133,7 @@ async def test_a_body_is_the_one_that_would_be_sent(
     server: Server, make: MakeProvider, settings: dict[str, Any]
 ) -> None:
     provider = make(**settings)
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "system", "content": "Be brief."},
         {"role": "assistant", "content": None, "tool_calls": []},
         *USER,

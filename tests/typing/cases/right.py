@@ -77,6 +77,7 @@ from executionkit import (
     vote_by_field,
 )
 from executionkit.approval import ask_on_terminal
+from executionkit.bench import Comparison, compare, compare_sync, match, steps
 from executionkit.cost import CostTracker
 from executionkit.engine.parallel import gather_resilient, gather_strict
 from executionkit.engine.retry import with_retry
@@ -569,6 +570,21 @@ async def engine() -> None:
     assert_type(reply.was_truncated, bool)
     assert_type(tracker.to_usage(), TokenUsage)
     assert_type(extract_json("{}"), dict[str, Any] | list[Any])
+
+
+async def comparisons(items: list[dict[str, Any]]) -> None:
+    async def vote(provider: LLMProvider, item: dict[str, Any]) -> ConsensusResult[str]:
+        return await consensus(provider, item["question"])
+
+    async def alone(item: dict[str, Any]) -> str:
+        return str(item)
+
+    result = await compare(items, {"vote": vote}, provider=provider, grade=match("gold"))
+    assert_type(result, Comparison)
+    assert_type(result["vote"].accuracy, float)
+    await compare(["a"], {"vote": partial(consensus, num_samples=3)}, grade=lambda value, item: value == item)
+    compare_sync(items, {"alone": alone})
+    await compare(items, steps("ask,refine", "{question}"), provider=provider, max_cost=budget)
 
 
 async def failures() -> None:

@@ -35,6 +35,7 @@ from executionkit import (
     structured_sync,
 )
 from executionkit import tool as as_tool
+from executionkit.bench import compare, compare_sync
 from executionkit.many import RowResult, run_many
 from executionkit.mcp import mcp_tools, tools_from_mcp
 from executionkit.parts import image
@@ -225,6 +226,15 @@ async def many_rows() -> None:
     await run_many(p, [1], labelled)  # E: str
     await run_many(p, ["a"], labelled, on_result=kept)  # E: str
     await run_many(p, ["a"], labelled, id=len, max_cost=3)  # E: max_cost
+
+
+async def comparisons() -> None:
+    await compare([1], {"ask": ask}, grades=len)  # E: grades
+    compare_sync([1], {"ask": "ask"})  # E: str
+
+
+async def ask(provider: LLMProvider, item: int) -> str:
+    return str(item)
 
 
 async def results() -> None:

@@ -1,0 +1,1 @@
+"""The command line, `executionkit`. Start reading in `app.py`; each command has a module."""

@@ -1,0 +1,120 @@
+"""The command `bench`: would voting or refining help on these items, and what would it cost?"""
+
+import json
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from executionkit._cli import options as shared
+from executionkit._cli.job import add_limits, failed, limits_of
+from executionkit._cli.options import UsageError
+from executionkit._cli.table import Input, add_table
+from executionkit._cli.terminal import answer, note
+
+if TYPE_CHECKING:
+    from executionkit.bench import Comparison
+    from executionkit.many import Journal
+
+_ABOUT = """\
+Run several patterns over items whose answers are known: how often is each right, with a 95 % interval, and
+what does it cost?
+
+  executionkit bench questions.jsonl --prompt "{question}" --patterns ask,consensus:5,refine --key number
+
+The answer of an item is its field "answer" or "expected", or the one that --expected names. The first pattern
+is what the others are compared with. Patterns are ask, consensus:SAMPLES, consensus:SAMPLES:STOP,
+best_of_n:SAMPLES and refine:ITERATIONS.
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "bench",
+        help="compare patterns on items with known answers",
+        description=_ABOUT,
+        usage="%(prog)s ROWS --prompt TEXT [options]",
+    )
+    add_table(parser)
+    parser.add_argument(
+        "--prompt", metavar="TEXT", required=True, help="the prompt; {field} is a field of the item"
+    )
+    parser.add_argument(
+        "--patterns", metavar="LIST", default="ask,consensus:5", help="default: ask,consensus:5"
+    )
+    parser.add_argument("--key", metavar="READER", help=f"how answers are read: {shared.READERS}")
+    parser.add_argument("--expected", metavar="FIELD", help="the field with the answer")
+    parser.add_argument(
+        "--journal", metavar="FILE", help="where all that comes is kept, and looked for first"
+    )
+    parser.add_argument("--job-version", default="", metavar="TEXT", help="as in run")
+    parser.add_argument("--plot", metavar="FILE", help="write a picture of accuracy over cost, as SVG")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
+    add_limits(parser)
+    shared.add_endpoint(parser)
+    shared.add_ceilings(parser, "all patterns together")
+    parser.set_defaults(run=_run, parser=parser)
+
+
+def _run(options: Namespace) -> int:
+    import asyncio  # not at the top: it is most of what `--help` would cost
+    from contextlib import nullcontext
+
+    from executionkit import ExecutionKitError, bench
+    from executionkit.many._template import Template
+
+    key = None if options.key is None else shared.key_of(options.key)
+    grade = bench.match(options.expected, key=key)
+    template = Template(options.prompt)
+    try:
+        steps = bench.steps(options.patterns, options.prompt, key=key)
+    except ValueError as error:
+        raise UsageError(f"--patterns: {error}") from error
+
+    def check(item: Any) -> None:
+        template.fill(item)
+        grade.expected(item)
+
+    provider = shared.provider_of(options)
+    keywords: dict[str, Any] = {
+        "id": options.id,
+        "limits": limits_of(options),
+        "max_cost": shared.ceiling_of(options),
+        "progress": not options.quiet,
+        "retry": shared.retry_of(options),
+    }
+    items = Input(options, check)
+    with _journal(options) if options.journal else nullcontext() as journal:
+
+        async def work() -> "Comparison":
+            async with provider:
+                return await bench.compare(
+                    items, steps, provider=provider, grade=grade, journal=journal, **keywords
+                )
+
+        try:
+            comparison = asyncio.run(work())
+        except ExecutionKitError as error:
+            if (so_far := error.metadata.get("comparison")) is not None:
+                _print(options, so_far)
+            return failed(options, error)
+    _print(options, comparison)
+    return 0
+
+
+def _journal(options: Namespace) -> "Journal":
+    """The journal, of a version of its own for each prompt and grade: it must not mix them."""
+    from hashlib import blake2b
+
+    from executionkit.many import Journal
+
+    described = json.dumps([options.prompt, options.key, options.expected])
+    digest = blake2b(described.encode(), digest_size=4).hexdigest()
+    return Journal(options.journal, version=f"{options.job_version} {digest}".lstrip())
+
+
+def _print(options: Namespace, comparison: "Comparison") -> None:
+    answer(json.dumps(comparison.to_dict(), ensure_ascii=False) if options.json else str(comparison))
+    if options.plot is not None:
+        comparison.plot(options.plot)
+        note(f"wrote {options.plot}")

@@ -1,0 +1,43 @@
+"""The commands `demo` and `show`."""
+
+import os
+from argparse import Namespace
+from typing import Any
+
+from executionkit._cli.options import UsageError
+
+_ABOUT_DEMO = """\
+Run the patterns over real HTTP against a simulated model, started on this machine for the demo: it needs no
+key and no network. With EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY set, run them
+against that endpoint instead; some 25 calls are made.
+"""
+
+_ABOUT_SHOW = """\
+Print a run log, which executionkit.run_log.RunLog has written, as a tree: runs, calls, retries and tools,
+with their times, tokens, dollars and errors. A log that is still being written can be shown, too.
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    demo = commands.add_parser("demo", help="see four of the patterns at work", description=_ABOUT_DEMO)
+    demo.set_defaults(run=_demo, parser=demo)
+    show = commands.add_parser("show", help="see what is in a run log", description=_ABOUT_SHOW)
+    show.add_argument("log", help="the file; - for standard input")
+    show.add_argument("--html", metavar="FILE", help="write one page of HTML instead; - for standard output")
+    show.set_defaults(run=_show, parser=show)
+
+
+def _demo(_: Namespace) -> int:
+    from executionkit._demo import app
+
+    try:
+        return app.main(os.environ)
+    except app.UsageError as error:
+        raise UsageError(str(error)) from error
+
+
+def _show(options: Namespace) -> int:
+    from executionkit._show import app
+
+    return app.main(options.log, options.html)

@@ -1,0 +1,83 @@
+"""Signals: the first one stops a job after what is in flight, the second one cancels that as well."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from executionkit._cli.terminal import note
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopping:
+    """Listens to SIGINT and SIGTERM as long as its block lasts.
+
+    Attributes:
+        received: The first signal that came; None before.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # signals go nowhere else
+            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def status(self) -> int:
+        """The exit status of a program that was ended by the signal."""
+        return 128 + (self.received or 0)
+
+    def watch(self) -> None:
+        """Let the second signal cancel the task that runs now."""
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def until(self, rows: Collection[Any]) -> Iterable[Any]:
+        """The rows, up to the first signal."""
+        return _Until(rows, self)
+
+    def cancel(self) -> None:
+        """Cancel the task that `watch` was called in."""
+        if self._loop is not None and self._task is not None:
+            # The loop sleeps until something of its own happens: this wakes it.
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        if self.received is None:
+            self.received = number
+            if self._loop is None:
+                raise KeyboardInterrupt  # nothing is in flight yet
+            # By the loop, because a signal may come amid another line.
+            self._loop.call_soon_threadsafe(
+                note, "stopping after what is in flight; once more cancels that too"
+            )
+        else:
+            self.cancel()
+
+
+class _Until(Iterable[Any]):
+    def __init__(self, rows: Collection[Any], stopping: Stopping) -> None:
+        self._rows = rows
+        self._stopping = stopping
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in self._rows:
+            if self._stopping.received is not None:
+                return
+            yield row

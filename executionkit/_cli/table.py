@@ -1,0 +1,148 @@
+"""The input of a job: opened by its suffix, and looked through before the first call."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from executionkit._cli.options import STDIN, UsageError
+from executionkit._cli.terminal import note
+
+if TYPE_CHECKING:
+    from executionkit.many import Rows
+
+_MOST_NOTES: Final = 5
+_SUFFIXES: Final = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+
+
+def add_table(parser: ArgumentParser) -> None:
+    """Add the arguments that say where the rows are."""
+    parser.add_argument(
+        "rows",
+        metavar="ROWS",
+        help="a .jsonl, .csv, .tsv or .parquet file; - for JSON Lines on standard input",
+    )
+    parser.add_argument("--id", metavar="FIELD", help="the field with each row's id; default: its position")
+    parser.add_argument(
+        "--delimiter", metavar="SIGN", help="between the cells of a CSV file; default: a comma"
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="pass over rows that can't be read or used, and don't refuse the whole input",
+    )
+
+
+class Input(Collection[Any]):
+    """The rows of a file that can be used, and how many there are.
+
+    Args:
+        options: The arguments.
+        check: Raises a ValueError for a row that can't be used.
+
+    Raises:
+        UsageError: The file can't be read, or has a row that can't be used, and it is not to be skipped.
+    """
+
+    def __init__(self, options: Namespace, check: Callable[[Any], object]) -> None:
+        self._check = check
+        self._id: str | None = options.id
+        self._skips: bool = options.skip_bad
+        self._bad = 0
+        self._on_bad: Callable[[ValueError], object] | None = self._count_bad if self._skips else None
+        try:
+            self._rows = _opened(
+                options, lambda error: self._on_bad(error) if self._on_bad else _refuse(error)
+            )
+            self._count = sum(1 for _ in self)
+        except OSError as error:
+            raise UsageError(f"{options.rows}: {error.strerror or error}") from error
+        except ImportError as error:
+            raise UsageError(str(error)) from error
+        except ValueError as error:
+            hint = "" if self._skips else "; --skip-bad passes over such rows"
+            raise UsageError(f"{error}{hint}. No call was made") from error
+        if self._bad > _MOST_NOTES:
+            note(f"skipped: and {self._bad - _MOST_NOTES:,} more")
+        self._on_bad = _pass_over if self._skips else None
+        if not self._count:
+            raise UsageError(f"{self._rows.name} has no rows" + (" that can be used" if self._bad else ""))
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == each for each in self)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        for place, row in self._rows.with_places():
+            try:
+                if self._id is not None and not (isinstance(row, Mapping) and self._id in row):
+                    raise ValueError(f"no field {self._id!r}, which --id names")
+                self._check(row)
+            except ValueError as error:
+                bad = ValueError(f"{self._rows.name}, {place}: {error}")
+                if self._on_bad is None:
+                    raise bad from error
+                self._on_bad(bad)
+                continue
+            yield row
+
+    def _count_bad(self, error: ValueError) -> None:
+        self._bad += 1
+        if self._bad <= _MOST_NOTES:
+            note(f"skipped: {error}")
+
+
+def _refuse(error: ValueError) -> None:
+    raise error
+
+
+def _pass_over(_: ValueError) -> None:
+    """They were told of already, when the input was looked through."""
+
+
+def _opened(options: Namespace, on_bad: Callable[[ValueError], object]) -> "Rows[Any]":
+    from executionkit.many import read_csv, read_jsonl, read_parquet
+
+    path: str = options.rows
+    suffix = Path(path).suffix.lower()
+    delimiter: str | None = options.delimiter
+    if delimiter is not None:
+        delimiter = delimiter.replace("\\t", "\t")
+        if suffix not in (".csv", ".tsv", "") or (suffix == "" and path != STDIN):
+            raise UsageError("--delimiter is for CSV files")
+    if path == STDIN:
+        return _from_stdin(delimiter, on_bad)
+    if suffix in (".jsonl", ".ndjson"):
+        return read_jsonl(path, on_bad=on_bad)
+    if suffix in (".csv", ".tsv"):
+        try:
+            return read_csv(path, delimiter=delimiter or ("\t" if suffix == ".tsv" else ","), on_bad=on_bad)
+        except ValueError as error:
+            raise UsageError(f"--{error}") from error
+    if suffix == ".parquet":
+        return read_parquet(path)
+    raise UsageError(f"{path}: the name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+
+
+def _from_stdin(delimiter: str | None, on_bad: Callable[[ValueError], object]) -> "Rows[Any]":
+    """Standard input: copied to a file without a name first, because it is read twice."""
+    import tempfile
+
+    from executionkit.many._tables import Rows, csv_rows, jsonl_rows
+
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the rows
+    source: BinaryIO = sys.stdin.buffer
+    while piece := source.read(1 << 20):
+        spool.write(piece)
+
+    def rows() -> Iterator[tuple[str, Any]]:
+        spool.seek(0)
+        name = "standard input"
+        return (
+            jsonl_rows(spool, name, on_bad) if delimiter is None else csv_rows(spool, name, delimiter, on_bad)
+        )
+
+    return Rows("standard input", rows)
