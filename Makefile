@@ -61,7 +61,7 @@ clean: ## Remove everything made here
 
 # The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
 $(VENV)/.base: EXTRAS :=
-$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,mcp,cli,test
+$(VENV)/.test: EXTRAS := httpx,httpx2,aiohttp,mcp,cli,tables,test
 $(VENV)/.dev: EXTRAS := dev
 $(VENV)/.look: EXTRAS := look
 $(VENV)/.mutants: EXTRAS := httpx,httpx2,aiohttp,mcp,cli,test,mutants

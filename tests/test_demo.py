@@ -12,7 +12,7 @@ import pytest
 
 import executionkit
 from executionkit import LLMResponse
-from executionkit.__main__ import main
+from executionkit._cli.app import main
 from executionkit._demo.model import NAME, SimulatedModel
 from executionkit._demo.scenes import DAYS_BETWEEN
 from executionkit._screen import GREEN, Screen

@@ -13,7 +13,7 @@ import pytest
 from fakes import NO_WAIT
 
 from executionkit import MockProvider, ProviderError, consensus_sync, react_loop_sync
-from executionkit.__main__ import main
+from executionkit._cli.app import main
 from executionkit._screen import Screen
 from executionkit._show.log import LogError, read
 from executionkit._show.page import page

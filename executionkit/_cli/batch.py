@@ -1,6 +1,7 @@
 """The commands `batch write`, `batch read` and `batch forget`: a job by the files of a batch service."""
 
 from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,9 @@ def _write(options: Namespace) -> int:
     }
     if options.url is not None:
         keywords["url"] = options.url
-    rows = Input(options, step.check)
-    with journal_of(options) as journal:
+    with ExitStack() as stack:
+        rows = Input(options, step.check, stack)
+        journal = stack.enter_context(journal_of(options))
         try:
             written = asyncio.run(write_batch(provider, rows, step.run, journal=journal, **keywords))
         except ExecutionKitError as error:

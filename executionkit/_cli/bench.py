@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from executionkit._cli import options as shared
@@ -58,7 +59,6 @@ def add(commands: Any) -> None:
 
 def _run(options: Namespace) -> int:
     import asyncio  # not at the top: it is most of what `--help` would cost
-    from contextlib import nullcontext
 
     from executionkit import ExecutionKitError, bench
     from executionkit.many._template import Template
@@ -83,8 +83,9 @@ def _run(options: Namespace) -> int:
         "progress": not options.quiet,
         "retry": shared.retry_of(options),
     }
-    items = Input(options, check)
-    with _journal(options) if options.journal else nullcontext() as journal:
+    with ExitStack() as stack:
+        items = Input(options, check, stack)
+        journal = stack.enter_context(_journal(options)) if options.journal else None
 
         async def work() -> "Comparison":
             async with provider:

@@ -107,7 +107,7 @@ def _run(options: Namespace) -> int:
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         printed: _Printed | None = None
-        rows = Input(options, step.check)
+        rows = Input(options, step.check, stack)
         if options.journal is None:
             keywords["on_result"] = printed = _Printed(stopping)
         else:

@@ -66,7 +66,7 @@ def _time_of(line: bytes) -> float | None:
 def _run(options: Namespace) -> int:
     from executionkit.errors import JournalError
     from executionkit.many import Journal
-    from executionkit.many._load import load
+    from executionkit.many._journal.load import load
 
     if not os.path.exists(options.journal):
         raise UsageError(f"{options.journal}: there is no such journal")

@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -40,21 +41,20 @@ class Input(Collection[Any]):
     Args:
         options: The arguments.
         check: Raises a ValueError for a row that can't be used.
+        stack: Closes what is opened for as long as the rows are needed.
 
     Raises:
         UsageError: The file can't be read, or has a row that can't be used, and it is not to be skipped.
     """
 
-    def __init__(self, options: Namespace, check: Callable[[Any], object]) -> None:
+    def __init__(self, options: Namespace, check: Callable[[Any], object], stack: ExitStack) -> None:
         self._check = check
         self._id: str | None = options.id
         self._skips: bool = options.skip_bad
         self._bad = 0
         self._on_bad: Callable[[ValueError], object] | None = self._count_bad if self._skips else None
         try:
-            self._rows = _opened(
-                options, lambda error: self._on_bad(error) if self._on_bad else _refuse(error)
-            )
+            self._rows = _opened(options, self._take_bad, stack)
             self._count = sum(1 for _ in self)
         except OSError as error:
             raise UsageError(f"{options.rows}: {error.strerror or error}") from error
@@ -82,12 +82,14 @@ class Input(Collection[Any]):
                     raise ValueError(f"no field {self._id!r}, which --id names")
                 self._check(row)
             except ValueError as error:
-                bad = ValueError(f"{self._rows.name}, {place}: {error}")
-                if self._on_bad is None:
-                    raise bad from error
-                self._on_bad(bad)
+                self._take_bad(ValueError(f"{self._rows.name}, {place}: {error}"))
                 continue
             yield row
+
+    def _take_bad(self, error: ValueError) -> None:
+        if self._on_bad is None:
+            raise error
+        self._on_bad(error)
 
     def _count_bad(self, error: ValueError) -> None:
         self._bad += 1
@@ -95,15 +97,11 @@ class Input(Collection[Any]):
             note(f"skipped: {error}")
 
 
-def _refuse(error: ValueError) -> None:
-    raise error
-
-
 def _pass_over(_: ValueError) -> None:
     """They were told of already, when the input was looked through."""
 
 
-def _opened(options: Namespace, on_bad: Callable[[ValueError], object]) -> "Rows[Any]":
+def _opened(options: Namespace, on_bad: Callable[[ValueError], object], stack: ExitStack) -> "Rows[Any]":
     from executionkit.many import read_csv, read_jsonl, read_parquet
 
     path: str = options.rows
@@ -114,7 +112,7 @@ def _opened(options: Namespace, on_bad: Callable[[ValueError], object]) -> "Rows
         if suffix not in (".csv", ".tsv", "") or (suffix == "" and path != STDIN):
             raise UsageError("--delimiter is for CSV files")
     if path == STDIN:
-        return _from_stdin(delimiter, on_bad)
+        return _from_stdin(delimiter, on_bad, stack)
     if suffix in (".jsonl", ".ndjson"):
         return read_jsonl(path, on_bad=on_bad)
     if suffix in (".csv", ".tsv"):
@@ -127,13 +125,15 @@ def _opened(options: Namespace, on_bad: Callable[[ValueError], object]) -> "Rows
     raise UsageError(f"{path}: the name must end in {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
 
 
-def _from_stdin(delimiter: str | None, on_bad: Callable[[ValueError], object]) -> "Rows[Any]":
+def _from_stdin(
+    delimiter: str | None, on_bad: Callable[[ValueError], object], stack: ExitStack
+) -> "Rows[Any]":
     """Standard input: copied to a file without a name first, because it is read twice."""
     import tempfile
 
     from executionkit.many._tables import Rows, csv_rows, jsonl_rows
 
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the rows
+    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is one
     source: BinaryIO = sys.stdin.buffer
     while piece := source.read(1 << 20):
         spool.write(piece)

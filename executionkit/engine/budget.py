@@ -72,6 +72,8 @@ class Meters:
 
     def require(self, calls: int, replies: int) -> None:
         """Refuse `calls` calls for `replies` texts that some budget can't pay for; see `Run.require`."""
+        if not self.are_limited:
+            return
         for meter in self._meters:
             left = meter.left
             meter.require_any(left)

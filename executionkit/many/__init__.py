@@ -1,17 +1,17 @@
 """A step over many rows: with limits, a journal, and a ceiling that holds over all starts."""
 
 from executionkit.errors import JournalError
-from executionkit.many._batch_out import BatchFile
-from executionkit.many._cache import Cache
-from executionkit.many._calls import Recorder, Replayer
-from executionkit.many._governor import Governor
-from executionkit.many._journal import Journal, Spent
-from executionkit.many._limits import RateLimits
-from executionkit.many._outcome import Outcome
+from executionkit.many._batch.out import BatchFile
+from executionkit.many._journal.cache import Cache
+from executionkit.many._journal.calls import Recorder, Replayer
+from executionkit.many._journal.journal import Journal, Spent
+from executionkit.many._journal.outcome import Outcome
+from executionkit.many._journal.scope import Scope
+from executionkit.many._limits.governor import Governor
+from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._run import iter_many, run_many, run_many_sync
-from executionkit.many._scope import Scope
 from executionkit.many._tables import Rows, read_csv, read_jsonl, read_parquet
 from executionkit.many.batch_files import (
     BatchRead,

@@ -24,12 +24,12 @@ from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.engine.watch import where
 from executionkit.errors import BudgetExhaustedError, JournalError, PatternError
-from executionkit.many._calls import Recorder, Replayer
-from executionkit.many._format import digest_of
-from executionkit.many._governor import Governor
-from executionkit.many._journal import Journal
-from executionkit.many._limits import RateLimits
-from executionkit.many._outcome import Outcome
+from executionkit.many._journal.calls import Recorder, Replayer
+from executionkit.many._journal.format import digest_of
+from executionkit.many._journal.journal import Journal
+from executionkit.many._journal.outcome import Outcome
+from executionkit.many._limits.governor import Governor
+from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Listener, Progress, Ticker
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import (

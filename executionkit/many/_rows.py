@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from executionkit._callables import misfit
 from executionkit._json import canonical_text
-from executionkit.many._format import digest_of
+from executionkit.many._journal.format import digest_of
 
 Row = TypeVar("Row")
 

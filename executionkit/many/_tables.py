@@ -117,6 +117,15 @@ def read_csv(path: Path, *, delimiter: str = ",", on_bad: OnBad | None = None) -
 def read_parquet(path: Path, *, columns: Sequence[str] | None = None) -> Rows[dict[str, Any]]:
     """Read a Parquet file row by row, with polars or pyarrow, whichever is installed.
 
+    Example:
+        <!-- not run: it needs such a file, and polars or pyarrow -->
+        ```python
+        from executionkit.many import read_parquet
+
+        for row in read_parquet("reviews.parquet", columns=["id", "text"]):
+            print(row["id"], row["text"])
+        ```
+
     Args:
         path: The file.
         columns: The columns to read. Defaults to all of them.

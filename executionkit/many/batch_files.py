@@ -33,7 +33,7 @@ from executionkit.errors import (
     mark_spent,
     spent_of,
 )
-from executionkit.many._batch_lines import (
+from executionkit.many._batch.lines import (
     URL,
     Key,
     NotRun,
@@ -42,12 +42,12 @@ from executionkit.many._batch_lines import (
     failure_facts,
     response_lines,
 )
-from executionkit.many._batch_out import BatchFile, Out
-from executionkit.many._batch_slips import FAILED, FORGOTTEN, LATE, Slip, Slips, ended_line, last_version
-from executionkit.many._calls import JournalRelay
-from executionkit.many._format import quoted, request_digest
+from executionkit.many._batch.out import BatchFile, Out
+from executionkit.many._batch.slips import FAILED, FORGOTTEN, LATE, Slip, Slips, ended_line, last_version
 from executionkit.many._job import Job, Step
-from executionkit.many._journal import Journal
+from executionkit.many._journal.calls import JournalRelay
+from executionkit.many._journal.format import quoted, request_digest
+from executionkit.many._journal.journal import Journal
 from executionkit.many._results import ManyResult
 from executionkit.many._rows import IdOf
 from executionkit.prices import Prices

@@ -12,14 +12,14 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
 from executionkit import _checks as checks
 from executionkit.engine.retry import RetryConfig
 from executionkit.errors import PatternError
-from executionkit.many._attempts import claim
-from executionkit.many._fleet import Cut, Fleet
+from executionkit.many._cluster.attempts import claim
+from executionkit.many._cluster.fleet import Cut, Fleet
+from executionkit.many._cluster.result import RayResult
+from executionkit.many._cluster.worker import Plan
 from executionkit.many._job import Asking
-from executionkit.many._limits import RateLimits
-from executionkit.many._ray_result import RayResult
+from executionkit.many._limits.limits import RateLimits
 from executionkit.many._results import ManyResult
 from executionkit.many._rows import IdOf, Source
-from executionkit.many._worker import Plan
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import importlib.util
+import io
 import json
 import os
 import signal
@@ -155,6 +156,29 @@ def test_bad_rows_can_be_skipped(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.startswith("skipped: in.jsonl, line 1: no JSON")
     assert "skipped: in.jsonl, line 3: no field 'text'" in err
     assert err.endswith("skipped: and 3 more\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "status", "said"),
+    [
+        (b'{"text": "a"}\n', (), 0, '"=a"'),
+        (b"text;id\r\na;1\r\n", ("--delimiter", ";", "--id", "id"), 0, '"=a"'),
+        (b"text\tid\na\t1\n", ("--delimiter", "\\t", "--id", "id"), 0, '"=a"'),
+        (b"text\ncaf\xe9\n", ("--delimiter", ","), 2, "standard input, line 2: the text is not UTF-8"),
+        (b"", (), 2, "standard input has no rows"),
+    ],
+)
+def test_rows_may_come_from_standard_input(
+    data: bytes,
+    arguments: tuple[str, ...],
+    status: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    found, out, err = run(capsys, "run", "-", "--prompt", "Label: {text}", "-q", *arguments)
+    assert (found, said in (out or err)) == (status, True)
 
 
 @pytest.mark.parametrize(

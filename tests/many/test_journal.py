@@ -1,5 +1,6 @@
 """The file of a journal: what it holds, what it refuses, and what is left of it when it is cut."""
 
+import asyncio
 import json
 import os
 import random
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from executionkit import LLMResponse, MockProvider, TokenLogprob, TokenUsage, ToolCall, consensus_sync
 from executionkit.many import Journal, JournalError, Recorder, Replayer
-from executionkit.many._format import encoded, parsed, reply_from, reply_text
+from executionkit.many._journal import file
+from executionkit.many._journal.format import encoded, parsed, reply_from, reply_text
 
 
 @pytest.fixture
@@ -345,3 +347,29 @@ def test_keys_headers_and_raw_are_not_in_it(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "yes" in text
     assert not any(secret in text for secret in ("RAW", "HEADER", "PROMPT"))
+
+
+async def test_replies_that_come_in_one_turn_share_a_flush(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(file, "_flush", flushed.append)
+    with opened(path) as journal:
+        recorder = Recorder(MockProvider(["yes"] * 64), journal)
+        ask = [{"role": "user", "content": "?"}]
+        await asyncio.gather(*(recorder.complete(ask) for _ in range(64)))
+        assert len(flushed) == 1
+
+
+def test_a_turn_of_a_loop_that_ended_holds_up_no_other_loop(path: Path) -> None:
+    with opened(path) as journal:
+        loop = asyncio.new_event_loop()
+        left = loop.create_task(journal.commit())
+        loop.call_soon(loop.stop)
+        loop.run_forever()  # it stops between the turn in which the commit was asked for and the next
+        assert not left.done()
+        asyncio.run(asyncio.wait_for(journal.commit(), 10))
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(left)
+        loop.close()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from executionkit import BudgetExhaustedError, LLMResponse, MockProvider, Rates, TextDelta, TokenUsage
-from executionkit.many._leased import Leased
-from executionkit.many._leases import Amounts, Lease, Ledger, StaleAttemptError
-from executionkit.many._pocket import Pocket
+from executionkit.many._cluster.leased import Leased
+from executionkit.many._cluster.leases import Amounts, Lease, Ledger, StaleAttemptError
+from executionkit.many._cluster.pocket import Pocket
 
 QUESTION = [{"role": "user", "content": "Well?"}]
 

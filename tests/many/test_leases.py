@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from executionkit import TokenUsage
-from executionkit.many._leases import PIECE, Ledger, Limit, Shares, StaleAttemptError, fair_parts
+from executionkit.many._cluster.leases import PIECE, Ledger, Limit, Shares, StaleAttemptError, fair_parts
 
 CEILING = TokenUsage(llm_calls=400, output_tokens=5000)
 ONE: dict[Limit, Decimal] = {"llm_calls": Decimal(1)}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executionkit.many._pace import Pace, Ticket
+from executionkit.many._limits.pace import Pace, Ticket
 
 RATE = 50.0
 

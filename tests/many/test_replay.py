@@ -45,7 +45,8 @@ from executionkit import (
 )
 from executionkit.engine.relay import Relay
 from executionkit.engine.run import Run
-from executionkit.many import Cache, Journal, JournalError, Recorder, Replayer, _file
+from executionkit.many import Cache, Journal, JournalError, Recorder, Replayer
+from executionkit.many._journal import file
 from executionkit.parts import image
 from executionkit.testing import LocalEndpoint
 
@@ -230,7 +231,7 @@ async def test_every_reply_that_was_used_is_on_the_disk(
         os.fsync(descriptor)
         on_disk = path.read_bytes()[:size]
 
-    monkeypatch.setattr(_file, "_flush", flush)
+    monkeypatch.setattr(file, "_flush", flush)
 
     class Used(Relay):
         async def complete(self, messages: Any, **fields: Any) -> LLMResponse:

@@ -321,8 +321,8 @@ async def test_leaving_early_and_cancellation_leave_no_task_and_no_connection(tm
             await anext(outcomes)
         assert await others() == set()
 
+        begun = (await endpoint.settle()).calls
         endpoint.hold()
-        begun = endpoint.ledger.calls
         path = tmp_path / "journal.jsonl"
         limits = RateLimits(max_in_flight=7)
         job = asyncio.create_task(

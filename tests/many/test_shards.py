@@ -16,9 +16,9 @@ from executionkit import (
     consensus,
 )
 from executionkit.many import Journal, JournalError, RateLimits
-from executionkit.many._attempts import ShardFolder, totals
-from executionkit.many._coordinator import Coordinator
-from executionkit.many._worker import Plan, ShardEnd, Worker
+from executionkit.many._cluster.attempts import ShardFolder, totals
+from executionkit.many._cluster.coordinator import Coordinator
+from executionkit.many._cluster.worker import Plan, ShardEnd, Worker
 
 ROWS = [{"id": f"r{number}", "text": f"text {number}"} for number in range(20)]
 

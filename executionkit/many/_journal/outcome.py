@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
-from executionkit.many._format import as_json, cost_from, cost_text, digest_from, quoted
+from executionkit.many._journal.format import as_json, cost_from, cost_text, digest_from, quoted
 from executionkit.types import TokenUsage
 
 

@@ -12,8 +12,8 @@ from executionkit.engine.request import Request, likely_tokens, size_of
 from executionkit.engine.run import DEFAULT_MAX_TOKENS
 from executionkit.engine.tariff import Tariff, tariff_of
 from executionkit.errors import RateLimitError, was_dispatched
-from executionkit.many._leases import Amounts, Limit
-from executionkit.many._pocket import Pocket
+from executionkit.many._cluster.leases import Amounts, Limit
+from executionkit.many._cluster.pocket import Pocket
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import Finish, StreamEvent, Tally

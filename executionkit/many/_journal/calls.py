@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 from executionkit.engine.relay import Relay, innermost
 from executionkit.engine.tariff import BrokenPricesError, Tariff, tariff_of
 from executionkit.errors import JournalError, mark_not_dispatched, mark_spent, spent_of, was_dispatched
-from executionkit.many._format import request_digest, request_text
-from executionkit.many._journal import Journal
-from executionkit.many._load import Kept
-from executionkit.many._scope import Scope, row_of
+from executionkit.many._journal.format import request_digest, request_text
+from executionkit.many._journal.journal import Journal
+from executionkit.many._journal.load import Kept
+from executionkit.many._journal.scope import Scope, row_of
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN, Finish, StreamEvent, Tally, events_of

@@ -8,7 +8,7 @@ from typing import IO, Any, Final, NamedTuple, TypeAlias
 
 from executionkit._dollars import EXACT, ZERO
 from executionkit.errors import JournalError
-from executionkit.many._format import (
+from executionkit.many._journal.format import (
     FORMAT,
     cost_from,
     digest_from,
@@ -18,7 +18,7 @@ from executionkit.many._format import (
     quoted,
     reply_from,
 )
-from executionkit.many._table import RowTable
+from executionkit.many._journal.table import RowTable
 from executionkit.types import TokenUsage
 
 _CHUNK: Final = 1 << 20

@@ -7,7 +7,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from executionkit._json import a_text, an_object, loads
 from executionkit.errors import LLMError, PermanentError, RateLimitError
-from executionkit.many._batch_lines import Key, custom_id, failure_from
+from executionkit.many._batch.lines import Key, custom_id, failure_from
 
 JOB: Final = b'{"t":"job"'
 FORGOTTEN: Final = "forgotten"

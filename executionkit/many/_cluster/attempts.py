@@ -11,9 +11,9 @@ from typing import IO, Any, Final, NamedTuple
 
 from executionkit.cost import counts_of
 from executionkit.errors import JournalError
-from executionkit.many._file import JournalFile
-from executionkit.many._format import parsed, reply_from
-from executionkit.many._load import load
+from executionkit.many._journal.file import JournalFile
+from executionkit.many._journal.format import parsed, reply_from
+from executionkit.many._journal.load import load
 from executionkit.types import TokenUsage
 
 _ATTEMPT: Final = re.compile(r"attempt-(\d+)\.jsonl\Z")

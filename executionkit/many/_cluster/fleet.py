@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 from executionkit.cost import minus
 from executionkit.engine.bill import add_note
 from executionkit.errors import BudgetExhaustedError, ExecutionKitError, PatternError
-from executionkit.many._attempts import folders, spent_in
-from executionkit.many._coordinator import Coordinator, Renewed
-from executionkit.many._leases import Amounts, Lease, amounts
-from executionkit.many._ray_result import RayResult
+from executionkit.many._cluster.attempts import folders, spent_in
+from executionkit.many._cluster.coordinator import Coordinator, Renewed
+from executionkit.many._cluster.leases import Amounts, Lease, amounts
+from executionkit.many._cluster.result import RayResult
+from executionkit.many._cluster.worker import Plan, ShardEnd, Worker
 from executionkit.many._results import ManyResult, RowResult
-from executionkit.many._worker import Plan, ShardEnd, Worker
 from executionkit.types import TokenUsage
 
 _AT_ONCE: Final = 2

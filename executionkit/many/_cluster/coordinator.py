@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from executionkit.many._leases import Amounts, Lease, Ledger, Shares, StaleAttemptError
+from executionkit.many._cluster.leases import Amounts, Lease, Ledger, Shares, StaleAttemptError
 from executionkit.types import TokenUsage
 
 HELD_SECONDS = 3.0

@@ -16,16 +16,16 @@ from executionkit.engine.parallel import reap
 from executionkit.engine.retry import RetryConfig
 from executionkit.engine.tariff import tariff_of
 from executionkit.errors import BudgetExhaustedError
-from executionkit.many._attempts import PATIENCE, Begun, ShardFolder, is_being_written, totals
-from executionkit.many._calls import Recorder
-from executionkit.many._coordinator import HELD_SECONDS, Renewed
-from executionkit.many._governor import Governor
+from executionkit.many._cluster.attempts import PATIENCE, Begun, ShardFolder, is_being_written, totals
+from executionkit.many._cluster.coordinator import HELD_SECONDS, Renewed
+from executionkit.many._cluster.leased import Leased
+from executionkit.many._cluster.leases import LIMITS, Amounts, Lease, Limit, StaleAttemptError, amounts
+from executionkit.many._cluster.pocket import Pocket
 from executionkit.many._job import Asking, Job
-from executionkit.many._journal import Journal
-from executionkit.many._leased import Leased
-from executionkit.many._leases import LIMITS, Amounts, Lease, Limit, StaleAttemptError, amounts
-from executionkit.many._limits import RateLimits
-from executionkit.many._pocket import Pocket
+from executionkit.many._journal.calls import Recorder
+from executionkit.many._journal.journal import Journal
+from executionkit.many._limits.governor import Governor
+from executionkit.many._limits.limits import RateLimits
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import IdOf, Ids, RowError, content_digest
 from executionkit.protocols import LLMProvider

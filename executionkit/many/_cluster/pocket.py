@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from executionkit._dollars import EXACT, ZERO
 from executionkit.errors import BudgetExhaustedError, mark_not_dispatched
-from executionkit.many._leases import Amounts, Lease, Limit
+from executionkit.many._cluster.leases import Amounts, Lease, Limit
 
 Ask: TypeAlias = Callable[[Amounts], Awaitable[Lease]]
 """Asks the coordinator for what the next call lacks."""

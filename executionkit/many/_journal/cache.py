@@ -15,10 +15,17 @@ from executionkit._logs import write
 from executionkit.engine.relay import Relay, innermost
 from executionkit.engine.watch import where
 from executionkit.errors import JournalError
-from executionkit.many._calls import GivenEvents
-from executionkit.many._format import encoded, parsed, reply_from, reply_text, request_digest, request_text
-from executionkit.many._load import lines_of
-from executionkit.many._scope import Scope, current_row
+from executionkit.many._journal.calls import GivenEvents
+from executionkit.many._journal.format import (
+    encoded,
+    parsed,
+    reply_from,
+    reply_text,
+    request_digest,
+    request_text,
+)
+from executionkit.many._journal.load import lines_of
+from executionkit.many._journal.scope import Scope, current_row
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import Finish, StreamEvent

@@ -4,7 +4,7 @@ from typing import Any
 
 from executionkit import _checks as checks
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig
-from executionkit.many._line import Line
+from executionkit.many._limits.line import Line
 
 
 class RateLimits:

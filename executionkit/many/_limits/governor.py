@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from executionkit.engine.relay import Relay
-from executionkit.many._limits import RateLimits
-from executionkit.many._line import Line
-from executionkit.many._pace import Ticket
+from executionkit.many._limits.limits import RateLimits
+from executionkit.many._limits.line import Line
+from executionkit.many._limits.pace import Ticket
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import Finish, StreamEvent

@@ -18,10 +18,10 @@ from executionkit.errors import (
     mark_not_dispatched,
     was_dispatched,
 )
-from executionkit.many import _pace_log as pace_log
-from executionkit.many._pace import LONGEST_PAUSE, Pace, Ticket
-from executionkit.many._quota import Quota
-from executionkit.many._sizes import Size, Sizes
+from executionkit.many._limits import pace_log
+from executionkit.many._limits.pace import LONGEST_PAUSE, Pace, Ticket
+from executionkit.many._limits.quota import Quota
+from executionkit.many._limits.sizes import Size, Sizes
 from executionkit.responses import LLMResponse
 
 _LOOK_AGAIN: Final = 1.0

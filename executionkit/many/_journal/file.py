@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 from executionkit.errors import JournalError
 
@@ -17,7 +18,7 @@ _FLAGS: Final = (
     os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 )
 _IDLE: Final = 1.0
-_Waiter: TypeAlias = "tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]"
+_Turn: TypeAlias = "tuple[asyncio.AbstractEventLoop, list[asyncio.Future[None]]]"
 
 
 class JournalFile:
@@ -41,7 +42,11 @@ class JournalFile:
         self._fault: str | None = None
         self._is_closed = False
         self._wanted = threading.Condition(threading.Lock())
-        self._waiters: list[_Waiter] = []
+        # By loop, and weakly: a loop may be closed before it comes to the end of its turn.
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = (
+            WeakKeyDictionary()
+        )
+        self._waiters: list[_Turn] = []
         self._thread: threading.Thread | None = None
         self._unsynced = False
 
@@ -102,13 +107,23 @@ class JournalFile:
             return
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
+        turn = self._turns.get(loop)
+        if turn is None:
+            # The replies that come in the same turn of the loop share a flush, and wake the thread once.
+            turn = self._turns[loop] = []
+            loop.call_soon(self._flush_turn, loop)
+        turn.append(future)
+        await future
+
+    def _flush_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the thread flush for those who came in this turn of the loop."""
+        futures = self._turns.pop(loop)
         with self._wanted:
-            self._waiters.append((loop, future))
+            self._waiters.append((loop, futures))
             if self._thread is None:
                 self._start()
             else:
                 self._wanted.notify()
-        await future
 
     def flush(self) -> None:
         """Bring all lines to the disk, and wait for it.
@@ -206,10 +221,7 @@ class JournalFile:
             except OSError as error:
                 self._broken(error)
             fault = self._fault
-            by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
-            for loop, future in waiters:
-                by_loop.setdefault(loop, []).append(future)
-            for loop, futures in by_loop.items():
+            for loop, futures in waiters:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     loop.call_soon_threadsafe(_tell, futures, fault)
 

@@ -6,7 +6,7 @@ from contextvars import ContextVar, Token
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from executionkit.engine.tool_memory import TOOL_MEMORY, ToolMemory
-from executionkit.many._format import quoted
+from executionkit.many._journal.format import quoted
 from executionkit.types import TokenUsage
 
 

@@ -16,8 +16,8 @@ from executionkit._version import __version__
 from executionkit.engine.tool_memory import Observed
 from executionkit.engine.watch import bare, where
 from executionkit.errors import JournalError
-from executionkit.many._file import JournalFile, Sync
-from executionkit.many._format import (
+from executionkit.many._journal.file import JournalFile, Sync
+from executionkit.many._journal.format import (
     FORMAT,
     as_json,
     cost_text,
@@ -30,9 +30,9 @@ from executionkit.many._format import (
     request_digest,
     request_text,
 )
-from executionkit.many._load import Kept, Loaded, lines_of, load
-from executionkit.many._outcome import Outcome, outcome_from, outcome_line, write_table
-from executionkit.many._scope import Scope
+from executionkit.many._journal.load import Kept, Loaded, lines_of, load
+from executionkit.many._journal.outcome import Outcome, outcome_from, outcome_line, write_table
+from executionkit.many._journal.scope import Scope
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage

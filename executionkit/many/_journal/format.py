@@ -136,7 +136,7 @@ def _sent_back(reply: LLMResponse) -> dict[str, Any]:
     another one after a resume. A text that the reply has as well is not written twice.
     """
     message = message_of(reply)
-    if not message:
+    if not message or (not reply.tool_calls and _is_plain(message, reply.content)):
         return {}
     bare = replace(reply, raw=None)
     if turn_of(reply, reply.tool_calls) == turn_of(bare, reply.tool_calls):
@@ -151,6 +151,13 @@ def _sent_back(reply: LLMResponse) -> dict[str, Any]:
     if same:
         kept["+reasoning"] = same
     return kept
+
+
+def _is_plain(message: Mapping[str, Any], content: str) -> bool:
+    """Whether a message has a text and nothing else, as most have."""
+    return message.get("content") == content and all(
+        value is None for name, value in message.items() if name not in ("role", "content")
+    )
 
 
 def _raw_of(kept: Mapping[str, Any], content: str, reasoning: str) -> dict[str, Any]:

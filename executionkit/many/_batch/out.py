@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from executionkit._text import shorten
-from executionkit.many._batch_lines import URL, request_line
-from executionkit.many._batch_slips import Slip, written_line
-from executionkit.many._journal import Journal
+from executionkit.many._batch.lines import URL, request_line
+from executionkit.many._batch.slips import Slip, written_line
+from executionkit.many._journal.journal import Journal
 
 
 @dataclass(frozen=True)

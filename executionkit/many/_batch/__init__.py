@@ -1,0 +1,1 @@
+"""Batch files: their lines, and the requests that wait for a reply."""

@@ -1,0 +1,1 @@
+"""The limits of an account: what may go now, and who waits."""
