@@ -116,6 +116,14 @@ def test_no_python_is_shown_that_is_not_run() -> None:
     assert faults == []
 
 
+def test_what_is_not_run_compiles() -> None:
+    for path in [*PAGES, *MODULES]:
+        for block in blocks(path):
+            if block.language == "python" and not block.runs:
+                source = "\n" * (block.line - 1) + block.code
+                compile(source, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
 def is_python(code: str) -> bool:
     """Whether a text is Python that does something. A word or a JSON object does nothing."""
     try:

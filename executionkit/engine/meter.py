@@ -94,7 +94,7 @@ class Meter:
         limit: Limit = "input_tokens" if left.input_tokens < 0 else "usd"
         limit = "output_tokens" if left.output_tokens < 0 else limit
         limit = limit if left.llm_calls >= 0 else "llm_calls"
-        raise self._refusal(self._used_up(limit), limit)
+        raise self.refusal(self._used_up(limit), limit)
 
     def _warn(self, left: TokenUsage) -> None:
         """Warn, once for each limit, that a call begins with no more than a tenth of it left."""
@@ -110,7 +110,7 @@ class Meter:
         """Refuse a call that needs more of a limit than is left; 0 left is no limit."""
         if left and left < needed:
             problem = f"{needed:,} {noun} are needed, but the budget has only {left:,} {limit} left"
-            raise self._refusal(self._message(problem, limit, f"allow more {limit} or ask for less"))
+            raise self.refusal(self._message(problem, limit, f"allow more {limit} or ask for less"))
 
     def require_dollars(self, left: TokenUsage, needed: Decimal) -> None:
         """Refuse calls that cost more dollars than are left."""
@@ -118,7 +118,7 @@ class Meter:
             problem = (
                 f"at least {in_full(needed)} are needed, but the budget has only {in_full(left.usd)} left"
             )
-            raise self._refusal(self._message(problem, "usd", "allow more usd or ask for less"))
+            raise self.refusal(self._message(problem, "usd", "allow more usd or ask for less"))
 
     def fitting(self, left: TokenUsage, prompt: int, reply: int, choices: int) -> int | Room:
         """The output tokens for a call beside those in flight, or the room if the call has to wait.
@@ -136,7 +136,7 @@ class Meter:
                     last = f"the last {streams.output_tokens:,} output_tokens"
                     problem = f"open streams{others} have set aside {last}"
                     advice = "read them to their end first, or open them with a smaller max_tokens"
-                    raise self._refusal(self._message(problem, "output_tokens", advice))
+                    raise self.refusal(self._message(problem, "output_tokens", advice))
                 reply = min(reply, free)
         if left.input_tokens and calls.input_tokens:
             free = left.input_tokens - calls.input_tokens - streams.input_tokens
@@ -176,7 +176,7 @@ class Meter:
         else:
             problem = f"{in_full(free)} don't pay for a prompt of about {prompt.likely:,} tokens and a reply"
             advice = "allow more usd or send a shorter prompt"
-        raise self._refusal(self._message(problem, "usd", advice))
+        raise self.refusal(self._message(problem, "usd", advice))
 
     def update_message(self, exc: BaseException) -> None:
         """Bring a refusal of this meter up to date: calls in flight when it was raised have ended since."""
@@ -188,7 +188,7 @@ class Meter:
         refusals = self._refusals
         return refusals is not None and isinstance(exc, BudgetExhaustedError) and exc in refusals
 
-    def _refusal(self, message: str, limit: Limit | None = None) -> BudgetExhaustedError:
+    def refusal(self, message: str, limit: Limit | None = None) -> BudgetExhaustedError:
         """The error for a call that is refused; if a `limit` is used up, its message is kept up to date."""
         refusal = BudgetExhaustedError(message)
         if self._refusals is None:

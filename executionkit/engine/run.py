@@ -32,7 +32,7 @@ from executionkit.engine.room import Hold, Room
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
 from executionkit.engine.tariff import tariff_of
 from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
-from executionkit.errors import PatternError
+from executionkit.errors import BudgetExhaustedError, PatternError
 from executionkit.observe import WATCH, CallInfo, RunInfo, observers
 from executionkit.protocols import LLMProvider, StreamingProvider
 from executionkit.responses import LLMResponse
@@ -310,6 +310,10 @@ class Run:
         """
         checks.budget(usage=usage)
         self._meter.extend(usage)
+
+    def refusal(self, message: str) -> BudgetExhaustedError:
+        """The error for a call that a relay refuses because this run has no more; see `has_refused`."""
+        return self._meter.refusal(message)
 
     def has_refused(self, exc: BaseException) -> bool:
         """Whether a ceiling of this run, or of one around it, has raised the error; not of one inside."""

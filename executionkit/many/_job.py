@@ -74,6 +74,7 @@ class Job(Generic[Row, T]):
         rows: As in `run_many`.
         step: As in `run_many`.
         inside: Makes the relay that stands inside the replay, in place of the limits and the recording.
+        first: The position of the first row, where the rows are a part of others.
 
     Attributes:
         done: How many rows have a value.
@@ -103,6 +104,7 @@ class Job(Generic[Row, T]):
         progress: bool | Callable[[Progress], object] = False,
         on_result: Callable[[RowResult[T]], object] | None = None,
         inside: Relaying | None = None,
+        first: int = 0,
     ) -> None:
         checks.provider(name, provider)
         checks.budget(max_cost=max_cost)
@@ -115,6 +117,7 @@ class Job(Generic[Row, T]):
         if max_rows is not None:
             checks.at_least(1, max_rows=max_rows)
         self._name = name
+        self._first = first
         self._shard = Shard(shard)
         self._ids = Ids(id)
         self._source = Source(rows)
@@ -193,6 +196,10 @@ class Job(Generic[Row, T]):
     def rows_under_way(self) -> int:
         """How many rows are worked on."""
         return len(self._tasks)
+
+    def refusal(self, message: str) -> BudgetExhaustedError:
+        """The error for a call that `inside` refuses because the budget has no more; it stops the job."""
+        return self._run.refusal(message)
 
     def stop(self) -> None:
         """Begin no more rows. Those under way go on to their end, and then the job ends without an error."""
@@ -340,7 +347,7 @@ class Job(Generic[Row, T]):
     async def _feed(self) -> None:
         """Begin a row whenever there is room for one."""
         idle = 0
-        position = -1
+        position = self._first - 1
         while not self._is_stopping:
             if len(self._tasks) >= self.max_rows or (self.window is not None and self._ahead >= self.window):
                 idle = 0
