@@ -18,9 +18,9 @@ from executionkit.many._batch.out import Out
 from executionkit.many._batch.results import BatchRead, BatchWritten
 from executionkit.many._batch.round import Collector, Round, Sheet, no_body
 from executionkit.many._batch.slips import FORGOTTEN, Slips, ended_line, last_version
-from executionkit.many._job import Step
 from executionkit.many._journal.journal import Journal
 from executionkit.many._rows import IdOf
+from executionkit.many._step import Step
 from executionkit.prices import Prices
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage

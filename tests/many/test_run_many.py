@@ -183,7 +183,7 @@ async def test_what_stops_the_job_leaves_rows_open_that_wait_for_another_attempt
     )
     with pytest.raises(PermanentError, match="no such key"):
         await job.run()
-    assert (job.done, job.failed, job.open) == (0, 0, 2)
+    assert (job.ends.done, job.ends.failed, job.ends.open) == (0, 0, 2)
 
 
 async def test_a_job_that_its_ceiling_stopped_goes_on_and_pays_for_nothing_twice(tmp_path: Path) -> None:

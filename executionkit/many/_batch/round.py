@@ -93,9 +93,10 @@ class Sheet:
     def finish(self, job: "Job[Any, Any]") -> BatchWritten:
         """Finish the files."""
         self._out.close()
+        ends = job.ends
         requests = sum(file.requests for file in self.files)
         waiting = len(self._known().waiting) - requests
-        return BatchWritten(self.files, requests, waiting, job.done, job.failed, job.open)
+        return BatchWritten(self.files, requests, waiting, ends.done, ends.failed, ends.open)
 
     def drop(self) -> None:
         """Remove the files that are not whole."""
