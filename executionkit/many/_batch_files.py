@@ -18,7 +18,8 @@ from executionkit.many._batch.out import Out
 from executionkit.many._batch.results import BatchRead, BatchWritten
 from executionkit.many._batch.round import Collector, Round, Sheet, no_body
 from executionkit.many._batch.slips import FORGOTTEN, Slips, ended_line, last_version
-from executionkit.many._journal.journal import Journal
+from executionkit.many._journal.book import Book
+from executionkit.many._journal.public import Journal, book_of
 from executionkit.many._rows import IdOf
 from executionkit.many._step import Step
 from executionkit.prices import Prices
@@ -122,7 +123,7 @@ async def write_batch(
     if not path.parent.is_dir():
         raise ValueError(f"out is in {str(path.parent)!r}, which is no directory")
     given = journal if isinstance(journal, Journal) else Journal(journal)
-    files = Out(path, given, max_requests=max_requests, max_bytes=max_bytes, url=url)
+    files = Out(path, book_of(given), max_requests=max_requests, max_bytes=max_bytes, url=url)
     sheet = Sheet(given, files)
     job = Round(
         "write_batch",
@@ -204,17 +205,16 @@ def read_batch(
         OSError: A file can't be read. What was read before is in the journal, and may be read again.
     """
     checks.between(0.0, 1.0, price_share=price_share)
-    given = journal if isinstance(journal, Journal) else None
-    slips, opened = _opened(journal)
-    intake = Intake(opened, slips, prices, price_share)
+    slips, book = _opened(journal)
+    intake = Intake(book, slips, prices, price_share)
     try:
         for text in response_lines(responses):
             intake.take(text)
-        opened.flush()
+        book.flush()
         return intake.result()
     finally:
-        if opened is not given:
-            opened.close()
+        if not isinstance(journal, Journal):
+            book.close()
 
 
 def forget_batch(journal: Journal | str | Path, requests: str | Path | None = None) -> int:
@@ -249,7 +249,7 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
         ValueError: No request of that file waits.
         JournalError: The journal can't be used.
     """
-    slips, opened = _opened(journal)
+    slips, book = _opened(journal)
     try:
         name = None if requests is None else Path(requests).name
         chosen = [each for each, slip in slips.waiting.items() if name in (None, slip.file)]
@@ -257,29 +257,29 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
             there = sorted({slip.file for slip in slips.waiting.values()})
             raise ValueError(f"no request of {name!r} waits; those that do are in {there}")
         for each in chosen:
-            opened.append(ended_line(each, slips.waiting[each], FORGOTTEN))
-        opened.flush()
+            book.append(ended_line(each, slips.waiting[each], FORGOTTEN))
+        book.flush()
         return len(chosen)
     finally:
-        if opened is not journal:
-            opened.close()
+        if not isinstance(journal, Journal):
+            book.close()
 
 
-def _opened(journal: Journal | str | Path) -> tuple[Slips, Journal]:
+def _opened(journal: Journal | str | Path) -> tuple[Slips, Book]:
     """A journal that is open for writing, and what it knows of batches."""
     if isinstance(journal, Journal):
-        opened = journal
+        book = book_of(journal)
     else:
         try:
-            opened = Journal(journal, version=last_version(Path(journal)))
+            book = book_of(Journal(journal, version=last_version(Path(journal))))
         except OSError as error:
             raise JournalError(f"{journal}: can't be read ({error.strerror})") from error
-    opened.reopen()
+    book.reopen()
     try:
-        return Slips.load(opened.path, opened.version), opened
+        return Slips.load(book.path, book.version), book
     except BaseException:
-        if opened is not journal:
-            opened.close()
+        if not isinstance(journal, Journal):
+            book.close()
         raise
 
 

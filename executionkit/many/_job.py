@@ -21,10 +21,11 @@ from executionkit.engine.run import Run
 from executionkit.engine.watch import where
 from executionkit.errors import BudgetExhaustedError, JournalError
 from executionkit.many._ends import Ends
+from executionkit.many._journal.book import Book
 from executionkit.many._journal.calls import Recorder, Replayer
 from executionkit.many._journal.format import digest_of
-from executionkit.many._journal.journal import Journal
 from executionkit.many._journal.outcome import Outcome
+from executionkit.many._journal.public import Journal, book_of
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Listener, Progress, Ticker
@@ -108,7 +109,9 @@ class Job(Generic[Row, T]):
             raise ValueError(f"limits must be a RateLimits or None, got {limits!r}")
         self._limits = RateLimits() if limits is None else limits
         self._refused_before = self._limits.refused
-        self._journal = journal if journal is None or isinstance(journal, Journal) else Journal(journal)
+        if journal is not None and not isinstance(journal, Journal):
+            journal = Journal(journal)
+        self._journal = None if journal is None else book_of(journal)
         self.max_rows: int = self._limits.max_in_flight if max_rows is None else max_rows
         self._max_cost, self._retry = max_cost, retry
         self.ends: Ends = Ends(name, max_failures, is_first_raised=on_failure == "raise")
@@ -137,7 +140,7 @@ class Job(Generic[Row, T]):
             retry=retry,
             tracker=self._tracker,
             salvage=self._so_far,
-            relay=self._relaying(inside),
+            relay=self._relaying(journal, inside),
         )
         # For a reader: `window` is how many rows may be begun and not handed on.
         self.window: int | None = None
@@ -145,12 +148,12 @@ class Job(Generic[Row, T]):
         self._ahead = 0
         self._number = 0
 
-    def _relaying(self, inside: Relaying | None) -> Relaying:
+    def _relaying(self, journal: Journal | None, inside: Relaying | None) -> Relaying:
         """What stands around each provider: replay, limits and recording, from outside to inside.
 
         A call that waits for the limits is not recorded yet: its line says that it was sent.
         """
-        journal, limits = self._journal, self._limits
+        limits = self._limits
         if inside is None:
             if journal is None:
                 return lambda provider: Governor(provider, limits)
@@ -235,7 +238,7 @@ class Job(Generic[Row, T]):
             if journal is not None and not self._is_shared:
                 journal.close()
 
-    async def _open(self, journal: Journal) -> None:
+    async def _open(self, journal: Book) -> None:
         """Open the journal, and charge the job with what earlier starts have spent."""
         model, base_url = where(self._run.target)
         opening = asyncio.ensure_future(
@@ -382,7 +385,7 @@ class Job(Generic[Row, T]):
         task.add_done_callback(self._ended)
         return True
 
-    def _found(self, journal: Journal, row_id: str, content: int | None) -> Outcome | bool:
+    def _found(self, journal: Book, row_id: str, content: int | None) -> Outcome | bool:
         """What the journal has of a row: its outcome, or only whether it has one where nobody asks for it.
 
         Raises:
@@ -503,7 +506,7 @@ class Job(Generic[Row, T]):
         self._count(result, error)
         return result
 
-    def _written(self, journal: Journal, result: RowResult[T], content: int | None) -> RowResult[T]:
+    def _written(self, journal: Book, result: RowResult[T], content: int | None) -> RowResult[T]:
         """Write the outcome of a row down; it fails if JSON has no such value."""
         score = None if result.result is None else result.result.score
         try:

@@ -13,8 +13,8 @@ from executionkit.errors import LLMError, spent_of
 from executionkit.many._batch.lines import Key, NotRun, ResponseLine, failure_facts
 from executionkit.many._batch.results import BatchRead
 from executionkit.many._batch.slips import FAILED, LATE, Slip, Slips, ended_line
+from executionkit.many._journal.book import Book
 from executionkit.many._journal.format import quoted
-from executionkit.many._journal.journal import Journal
 from executionkit.prices import Prices
 from executionkit.responses import LLMResponse
 from executionkit.types import TokenUsage
@@ -24,14 +24,14 @@ class Intake:
     """Takes the lines of a batch's output into a journal.
 
     Args:
-        journal: The journal, open.
+        book: The journal, open.
         slips: The requests that wait.
         prices: As in `read_batch`.
         price_share: As in `read_batch`.
     """
 
-    def __init__(self, journal: Journal, slips: Slips, prices: Prices | None, price_share: float) -> None:
-        self._journal = journal
+    def __init__(self, book: Book, slips: Slips, prices: Prices | None, price_share: float) -> None:
+        self._book = book
         self._slips = slips
         self._prices: Prices | None = prices
         self._share = Decimal(str(price_share))
@@ -55,34 +55,34 @@ class Intake:
             self._end(name, slip, outcome.code)
             self._counts["not_run"] += 1
             return
-        self._journal.write_sent(row, key.request, key.n, (0, 0))
+        self._book.write_sent(row, key.request, key.n, (0, 0))
         if isinstance(outcome, LLMError):
             found = spent_of(outcome)
             spent = None if found is None else TokenUsage(found.input_tokens, found.output_tokens)
-            self._journal.write_failure(row, key.request, key.n, outcome, spent, dispatched=True)
+            self._book.write_failure(row, key.request, key.n, outcome, spent, dispatched=True)
             self._end(name, slip, FAILED, failure_facts(outcome))
             self._counts["failed"] += 1
             return
         reply, usd = self._priced(outcome, slip.model)
         spent = TokenUsage(reply.input_tokens, reply.output_tokens, usd=usd)
         if self._is_late(key):
-            self._journal.write_failure(row, key.request, key.n, _TooLate(), spent, dispatched=True)
+            self._book.write_failure(row, key.request, key.n, _TooLate(), spent, dispatched=True)
             self._end(name, slip, LATE)
             self._counts["late"] += 1
         else:
-            self._journal.write_reply(row, key.request, key.n, reply, usd, rest={"batch": name})
+            self._book.write_reply(row, key.request, key.n, reply, usd, rest={"batch": name})
             self._slips.close(name)
             self._counts["replies"] += 1
         self._cost += replace(spent, llm_calls=1)
 
     def _end(self, name: str, slip: Slip, end: str, facts: Mapping[str, object] | None = None) -> None:
-        self._journal.append(ended_line(name, slip, end, facts))
+        self._book.append(ended_line(name, slip, end, facts))
         self._slips.close(name)
 
     def _is_late(self, key: Key) -> bool:
         """Whether the request has been answered in another way, or its row is done."""
-        there = self._journal.replies_of(key.row).get(key.request, ())
-        return self._journal.is_done(key.row) or any(n == key.n for n, _ in there)
+        there = self._book.replies_of(key.row).get(key.request, ())
+        return self._book.is_done(key.row) or any(n == key.n for n, _ in there)
 
     def _priced(self, reply: LLMResponse, model: str) -> tuple[LLMResponse, Decimal | None]:
         """A reply with its price among its usage, so that it counts with that wherever it is replayed."""

@@ -48,6 +48,21 @@ class Kept(NamedTuple):
         return TokenUsage(self.input_tokens, self.output_tokens, 1, usd=self.usd)
 
 
+class Spent(NamedTuple):
+    """What to charge when a job starts again: all that was sent and will not be replayed.
+
+    Attributes:
+        usage: What was counted. Its calls include those whose outcome is unknown.
+        assumed: The tokens that were set aside for calls whose outcome is unknown: the most that they came
+            to, by an estimate of their prompts. No calls are in it.
+        unknown_calls: The calls that were sent and have no outcome in the journal.
+    """
+
+    usage: TokenUsage
+    assumed: TokenUsage
+    unknown_calls: int
+
+
 _RawReply: TypeAlias = tuple[int, bytes, bytes, int, int, bytes | None]
 
 
