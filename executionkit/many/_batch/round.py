@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from executionkit._json import an_object, loads
 from executionkit.engine.parallel import Suspended
 from executionkit.engine.relay import innermost
+from executionkit.engine.request import choices_of, default_max_tokens
 from executionkit.engine.tariff import NoPriceError, tariff_of
 from executionkit.engine.watch import where
 from executionkit.errors import BudgetExhaustedError, PermanentError, mark_spent
@@ -27,8 +28,6 @@ from executionkit.streaming import BYTES_PER_TOKEN, StreamEvent
 
 Row = TypeVar("Row")
 T = TypeVar("T")
-
-_MAX_TOKENS: Final = 4096
 
 
 class Sheet:
@@ -75,12 +74,8 @@ class Sheet:
 
     def _suspended(self, provider: LLMProvider, call: Mapping[str, Any], prompt_tokens: int) -> Suspended:
         """What to raise for a request that waits: it counts with the most that it may come to."""
-        most = call["max_tokens"]
-        if most is None:
-            default = getattr(provider, "default_max_tokens", None)
-            most = default if isinstance(default, int) and default > 0 else _MAX_TOKENS
-        choices = call.get("n")
-        most *= choices if type(choices) is int and choices > 1 else 1
+        most = call["max_tokens"] or default_max_tokens(provider)
+        most *= choices_of(call.get("n"))
         usage: dict[str, Any] = {"prompt_tokens": prompt_tokens, "completion_tokens": most}
         tariff = tariff_of(provider)
         if tariff is not None and tariff.is_ready:
@@ -196,8 +191,7 @@ def _choices(body: bytes) -> int:
     """How many choices a request asks for."""
     if b'"n":' not in body:
         return 1
-    found = (an_object(loads(body)) or {}).get("n")
-    return found if type(found) is int and found > 1 else 1
+    return choices_of((an_object(loads(body)) or {}).get("n"))
 
 
 def no_body(provider: object) -> str:

@@ -5,9 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from executionkit.engine.relay import Relay, innermost
+from executionkit.engine.request import choices_of, default_max_tokens
 from executionkit.engine.tariff import BrokenPricesError, Tariff, tariff_of
 from executionkit.errors import JournalError, mark_not_dispatched, mark_spent, spent_of, was_dispatched
 from executionkit.many._journal.book import Book
@@ -19,9 +20,6 @@ from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN, Finish, StreamEvent, Tally, events_of
 from executionkit.types import TokenUsage
-
-_MAX_TOKENS: Final = 4096
-"""The output tokens of a call that does not limit them, by the rule of `Run`."""
 
 
 class _Request(NamedTuple):
@@ -194,10 +192,8 @@ class Recorder(JournalRelay):
         """Write that a request is about to be sent."""
         text = self._request(messages, temperature, tools, options)
         if max_tokens is None:
-            default = getattr(self.provider, "default_max_tokens", None)
-            max_tokens = default if isinstance(default, int) and default > 0 else _MAX_TOKENS
-        choices = options.get("n")
-        most = max_tokens * (choices if type(choices) is int and choices > 1 else 1)
+            max_tokens = default_max_tokens(self.provider)
+        most = max_tokens * choices_of(options.get("n"))
         row, request = self._row(), request_digest(text)
         sent = Sent(self._book, row, request, row.take(request), len(text) // BYTES_PER_TOKEN, self._tariff)
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from executionkit.many._journal.format import as_json, cost_text, digest_of, encoded, parsed, quoted
+from executionkit.many._journal.format import JOB, as_json, cost_text, digest_of, encoded, parsed, quoted
 from executionkit.many._journal.load import Loaded, Spent
 from executionkit.types import TokenUsage
 
@@ -26,7 +26,7 @@ def needed_lines(
     needed = {each.offset for there in kept for each in there}
     is_ours = is_summed = False
     for offset, line in lines:
-        if line.startswith(b'{"t":"job"'):
+        if line.startswith(JOB):
             is_ours = (parsed(line) or {}).get("version", "") == version
             yield line
             if is_ours and not is_summed and spent != _NOTHING_SPENT:

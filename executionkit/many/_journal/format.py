@@ -19,6 +19,9 @@ from executionkit.types import TokenUsage
 FORMAT: Final = 1
 """The version of the format. It grows when a reader of the version before would misread a journal."""
 
+JOB: Final = b'{"t":"job"'
+"""How the line of a job begins, which is the first one of a journal."""
+
 _HEADER_WITH_PRICE: Final = "x-litellm-response-cost"
 _DIGEST: Final = re.compile("[0-9a-f]{1,16}")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")

@@ -10,6 +10,7 @@ from executionkit._dollars import EXACT, ZERO
 from executionkit.errors import JournalError
 from executionkit.many._journal.format import (
     FORMAT,
+    JOB,
     cost_from,
     digest_from,
     digest_of,
@@ -22,7 +23,6 @@ from executionkit.many._journal.table import RowTable
 from executionkit.types import TokenUsage
 
 _CHUNK: Final = 1 << 20
-_JOB: Final = b'{"t":"job"'
 _CALL_BEGINS: Final = re.compile(
     rb'\{"t":"call","row":("[^"\\]*"),"req":"([0-9a-f]{16})","n":(\d+),"content":'
 )
@@ -181,10 +181,10 @@ class _Loader:
         while chunk := file.read(_CHUNK):
             lines = (rest + chunk if rest else chunk).split(b"\n")
             rest = lines.pop()
-            if not loaded.lines and lines and not lines[0].startswith(_JOB):
+            if not loaded.lines and lines and not lines[0].startswith(JOB):
                 raise JournalError(f"{self._path} is not a journal: its first line is no job line")
             self._take(lines)
-        if not loaded.lines and rest and not (rest.startswith(_JOB) or _JOB.startswith(rest)):
+        if not loaded.lines and rest and not (rest.startswith(JOB) or JOB.startswith(rest)):
             raise JournalError(f"{self._path} is not a journal: its first line is no job line")
         for key in loaded.open_sent.values():
             self._assume(key)
