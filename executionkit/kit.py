@@ -30,8 +30,8 @@ from executionkit.types import PatternResult, TokenUsage
 if TYPE_CHECKING:
     from executionkit._display._card import Card
     from executionkit.many import ManyResult, RowResult
-    from executionkit.many._job import Asking, Step
     from executionkit.many._run import ManyOptions
+    from executionkit.many._step import Asking, Step
 
 Row = TypeVar("Row")
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from executionkit._json import is_sequence
 from executionkit._prompt import measured
 from executionkit._text import shorten
 from executionkit.engine.dealing import Dealer, DealtStream
-from executionkit.engine.run import DEFAULT_MAX_TOKENS, Run
+from executionkit.engine.request import default_max_tokens
+from executionkit.engine.run import Run
 from executionkit.engine.watch import where
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
@@ -121,8 +122,7 @@ class Panel(Dealer):
     @property
     def default_max_tokens(self) -> int:
         """The largest of the members'."""
-        found = [getattr(member, "default_max_tokens", None) for member in self._members]
-        return max(most if isinstance(most, int) else DEFAULT_MAX_TOKENS for most in found)
+        return max(map(default_max_tokens, self._members))
 
     # Any: type checkers know a provider for tools by a Literal[True].
     @property

@@ -7,6 +7,8 @@ from executionkit import _text
 from executionkit._prompt import PART_TOKENS, measured
 from executionkit.streaming import BYTES_PER_TOKEN
 
+_DEFAULT_MAX_TOKENS: Final = 4096
+"""What a provider is taken to send that does not say."""
 MOST_TOKENS_PER_BYTE: Final = 1.0
 """The upper bound for a tokenizer that works on bytes."""
 
@@ -20,6 +22,17 @@ class Request(NamedTuple):
     default_max_tokens: int
     choices: int
     is_stream: bool
+
+
+def default_max_tokens(provider: object) -> int:
+    """The `max_tokens` that a provider sends with a call that has none."""
+    default = getattr(provider, "default_max_tokens", None)
+    return default if isinstance(default, int) and default > 0 else _DEFAULT_MAX_TOKENS
+
+
+def choices_of(n: object) -> int:
+    """How many choices a call asks for, by its keyword `n`."""
+    return n if isinstance(n, int) and n > 1 else 1
 
 
 class Prompt(NamedTuple):

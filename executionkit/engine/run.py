@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from logging import DEBUG
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._callables import misfit
@@ -26,7 +26,7 @@ from executionkit.engine.meter import Meter
 from executionkit.engine.panel_tariff import no_prices_for, tariff_for
 from executionkit.engine.parallel import is_being_cancelled, leave, this_task
 from executionkit.engine.relay import Relaying, innermost
-from executionkit.engine.request import Request
+from executionkit.engine.request import Request, choices_of, default_max_tokens
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.room import Hold, Room
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
@@ -42,7 +42,6 @@ from executionkit.types import PatternResult, TokenUsage
 T = TypeVar("T")
 R = TypeVar("R", bound=PatternResult[Any])
 
-DEFAULT_MAX_TOKENS: Final = 4096
 """The output tokens set aside for a call when neither it nor its provider says; the patterns' default too."""
 
 
@@ -511,8 +510,8 @@ class Run:
             messages,
             tools,
             max_tokens,
-            self._default_max_tokens() if self._meters.are_limited else 0,
-            choices if isinstance(choices, int) and choices > 1 else 1,
+            default_max_tokens(self._target) if self._meters.are_limited else 0,
+            choices_of(choices),
             is_stream,
         )
 
@@ -582,10 +581,6 @@ class Run:
     ) -> Awaitable[T]:
         pause = self._pause if call is None else partial(self._pause, call=call)
         return retrying(attempt, self._retry, pause=pause, stopped=self._is_halted, is_final=is_final)
-
-    def _default_max_tokens(self) -> int:
-        default = getattr(self._target, "default_max_tokens", None)
-        return default if isinstance(default, int) and default > 0 else DEFAULT_MAX_TOKENS
 
     def _is_halted(self) -> bool:
         # Each call asks, and a generator for any() would cost more than the rest of the answer.

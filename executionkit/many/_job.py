@@ -1,18 +1,14 @@
 """`Job`: one start of a job over many rows. It hands the rows to tasks, and judges how each of them ended."""
 
 import asyncio
-import functools
-import inspect
-import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, cast
 
 from executionkit import _checks as checks
-from executionkit._callables import misfit
 from executionkit._display._line import counted
 from executionkit._json import as_dicts
 from executionkit.cost import CostTracker, minus
@@ -23,11 +19,13 @@ from executionkit.engine.relay import Relaying
 from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.engine.watch import where
-from executionkit.errors import BudgetExhaustedError, JournalError, PatternError
+from executionkit.errors import BudgetExhaustedError, JournalError
+from executionkit.many._ends import Ends
+from executionkit.many._journal.book import Book
 from executionkit.many._journal.calls import Recorder, Replayer
 from executionkit.many._journal.format import digest_of
-from executionkit.many._journal.journal import Journal
 from executionkit.many._journal.outcome import Outcome
+from executionkit.many._journal.public import Journal, book_of
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Listener, Progress, Ticker
@@ -42,27 +40,15 @@ from executionkit.many._rows import (
     Source,
     content_digest,
 )
-from executionkit.protocols import LLMProvider, ToolCallingProvider
+from executionkit.many._step import NotAsyncError, Step, asked, check_prompt, check_step, step_name
+from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
 
 Row = TypeVar("Row")
 T = TypeVar("T")
 
-Asking: TypeAlias = Callable[[ToolCallingProvider, Row], Awaitable[T]]
-"""An async function of a provider and a row."""
-Step: TypeAlias = Asking[Row, PatternResult[T]] | Asking[Row, T]
-"""What is done with a row."""
-
-_MOST_FAILURES: Final = 100
-"""How many failed rows a result holds."""
-_ALIKE: Final = 50
-"""So many rows in a row that fail alike stop the job: the next one would be paid for as well."""
-_FOR_A_SHARE: Final = 100
-"""So many rows must have ended before a share of failures says something."""
 _SKIPPED_AT_ONCE: Final = 256
 """After so many rows without work, others get a turn on the event loop."""
-_OWN: Final = re.compile(r"""(["'`]).*?\1|\d+""")
-"""What differs between failures that are alike: numbers and quoted texts."""
 
 
 class Job(Generic[Row, T]):
@@ -77,10 +63,7 @@ class Job(Generic[Row, T]):
         first: The position of the first row, where the rows are a part of others.
 
     Attributes:
-        done: How many rows have a value.
-        failed: How many rows failed.
-        skipped: How many of both are from an earlier start.
-        open: How many rows were begun and have no outcome: they are for a later start.
+        ends: How the rows have ended.
         total: How many rows there are, as far as is known.
     """
 
@@ -111,8 +94,7 @@ class Job(Generic[Row, T]):
         checks.one_of(("record", "raise"), on_failure=on_failure)
         if retry is not None and not isinstance(retry, RetryConfig):
             raise ValueError(f"retry must be a RetryConfig or None, got {retry!r}")
-        _check_failures(max_failures)
-        _check_step(name, step)
+        check_step(name, step)
         checks.called_with("result", on_result=on_result)
         if max_rows is not None:
             checks.at_least(1, max_rows=max_rows)
@@ -127,20 +109,15 @@ class Job(Generic[Row, T]):
             raise ValueError(f"limits must be a RateLimits or None, got {limits!r}")
         self._limits = RateLimits() if limits is None else limits
         self._refused_before = self._limits.refused
-        self._journal = journal if journal is None or isinstance(journal, Journal) else Journal(journal)
+        if journal is not None and not isinstance(journal, Journal):
+            journal = Journal(journal)
+        self._journal = None if journal is None else book_of(journal)
         self.max_rows: int = self._limits.max_in_flight if max_rows is None else max_rows
         self._max_cost, self._retry = max_cost, retry
-        self._raises = on_failure == "raise"
-        self._max_failures = max_failures
+        self.ends: Ends = Ends(name, max_failures, is_first_raised=on_failure == "raise")
         self._retry_failed = retry_failed
         self.total: int | None = self._source.total if shard is None else None
-        self.done = self.failed = self.skipped = self.open = 0
-        self._failures: list[RowResult[Any]] = []
-        self._failed_now = self._ended_now = 0
         self._seen = None if self._ids.are_positions else SeenIds()
-        self._alike = ""
-        self._alike_count = 0
-        self._last_error = ""
         self._began = time.monotonic()
         self._listener = Listener(name, "on_result", on_result)
         self._ticker = Ticker(name, progress, self.progress)
@@ -163,7 +140,7 @@ class Job(Generic[Row, T]):
             retry=retry,
             tracker=self._tracker,
             salvage=self._so_far,
-            relay=self._relaying(inside),
+            relay=self._relaying(journal, inside),
         )
         # For a reader: `window` is how many rows may be begun and not handed on.
         self.window: int | None = None
@@ -171,12 +148,12 @@ class Job(Generic[Row, T]):
         self._ahead = 0
         self._number = 0
 
-    def _relaying(self, inside: Relaying | None) -> Relaying:
+    def _relaying(self, journal: Journal | None, inside: Relaying | None) -> Relaying:
         """What stands around each provider: replay, limits and recording, from outside to inside.
 
         A call that waits for the limits is not recorded yet: its line says that it was sent.
         """
-        journal, limits = self._journal, self._limits
+        limits = self._limits
         if inside is None:
             if journal is None:
                 return lambda provider: Governor(provider, limits)
@@ -209,11 +186,11 @@ class Job(Generic[Row, T]):
 
     def progress(self, rate: float) -> Progress:
         """The figures as they are now."""
-        ended = self.done + self.failed
-        left = None if self.total is None else max(0, self.total - ended)
+        ends = self.ends
+        left = None if self.total is None else max(0, self.total - ends.rows)
         return Progress(
-            done=self.done,
-            failed=self.failed,
+            done=ends.done,
+            failed=ends.failed,
             total=self.total,
             rows_per_second=rate,
             eta=left / rate if left is not None and rate > 0 else None,
@@ -226,18 +203,19 @@ class Job(Generic[Row, T]):
 
     def result(self) -> ManyResult:
         """What has come of it so far."""
+        ends = self.ends
         return ManyResult(
-            rows=self.done + self.failed,
-            done=self.done,
-            skipped=self.skipped,
-            failed=self.failed,
+            rows=ends.rows,
+            done=ends.done,
+            skipped=ends.skipped,
+            failed=ends.failed,
             cost=self.cost,
             cost_now=minus(self._run.own_usage, self._unpaid),
             replayed_calls=self._unpaid.llm_calls,
             unknown_calls=self._unknown,
             refused=self._limits.refused - self._refused_before,
             seconds=time.monotonic() - self._began,
-            failures=tuple(self._failures),
+            failures=tuple(ends.failures),
             journal=self._path,
             callback_errors=self._listener.errors + self._ticker.errors,
         )
@@ -260,11 +238,11 @@ class Job(Generic[Row, T]):
             if journal is not None and not self._is_shared:
                 journal.close()
 
-    async def _open(self, journal: Journal) -> None:
+    async def _open(self, journal: Book) -> None:
         """Open the journal, and charge the job with what earlier starts have spent."""
         model, base_url = where(self._run.target)
         opening = asyncio.ensure_future(
-            asyncio.to_thread(journal.open, model or "", base_url or "", _name(self._step))
+            asyncio.to_thread(journal.open, model or "", base_url or "", step_name(self._step))
         )
         try:
             await asyncio.shield(opening)
@@ -365,7 +343,7 @@ class Job(Generic[Row, T]):
             position += 1
             if not self._is_checked:
                 self._is_checked = True
-                _check_prompt(self._name, self._step, row)
+                check_prompt(self._name, self._step, row)
             idle = 0 if self._begin(position, row) else idle + 1
             if idle >= _SKIPPED_AT_ONCE:
                 idle = 0
@@ -407,7 +385,7 @@ class Job(Generic[Row, T]):
         task.add_done_callback(self._ended)
         return True
 
-    def _found(self, journal: Journal, row_id: str, content: int | None) -> Outcome | bool:
+    def _found(self, journal: Book, row_id: str, content: int | None) -> Outcome | bool:
         """What the journal has of a row: its outcome, or only whether it has one where nobody asks for it.
 
         Raises:
@@ -426,19 +404,13 @@ class Job(Generic[Row, T]):
         outcome = journal.outcome(row_id) if is_wanted else None
         if is_wanted and outcome is None:
             return False
-        self.skipped += 1
-        if outcome is None or outcome.error is None:
-            self.done += 1
-        else:
-            self.failed += 1
-            if len(self._failures) < _MOST_FAILURES:
-                self._failures.append(_from_journal(outcome, 0))
+        self.ends.skip(None if outcome is None else _from_journal(outcome, 0))
         return outcome if outcome is not None and is_wanted else True
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
-            self.open += 1
+            self.ends.open += 1
         elif (exc := task.exception()) is not None:
             self._stop_by(exc)
         self._look_again()
@@ -466,7 +438,7 @@ class Job(Generic[Row, T]):
                 result = RowResult(known.position, known.row_id, error=str(known.error))
                 self._count(result, known.error)
         if result is None:
-            self.open += 1
+            self.ends.open += 1
         elif self._listener.listens:
             await self._listener.tell(result)
         if self._handed_on is not None:
@@ -534,7 +506,7 @@ class Job(Generic[Row, T]):
         self._count(result, error)
         return result
 
-    def _written(self, journal: Journal, result: RowResult[T], content: int | None) -> RowResult[T]:
+    def _written(self, journal: Book, result: RowResult[T], content: int | None) -> RowResult[T]:
         """Write the outcome of a row down; it fails if JSON has no such value."""
         score = None if result.result is None else result.result.score
         try:
@@ -563,13 +535,7 @@ class Job(Generic[Row, T]):
         return result
 
     async def _asked(self, run: Run, row: Row) -> PatternResult[T] | T:
-        pending: object = self._step(run, row)
-        if not inspect.isawaitable(pending):
-            kind = type(pending).__name__
-            raise _NotAsyncError(
-                f"{self._name}: step must be an async function, {_name(self._step)} returned {kind}"
-            )
-        found = await cast("Awaitable[PatternResult[T] | T]", pending)
+        found = await asked(self._name, self._step, run, row)
         if isinstance(found, PatternResult):
             # A step may have called a provider of its own.
             run.charge(minus(cast("PatternResult[T]", found).cost, run.usage))
@@ -577,7 +543,7 @@ class Job(Generic[Row, T]):
 
     def _is_of_the_job(self, error: BaseException) -> bool:
         """Whether a failure would come again with every other row; the job is stopped then."""
-        if isinstance(error, _NotAsyncError):
+        if isinstance(error, NotAsyncError):
             self._stop_by(TypeError(str(error)))
             return True
         if isinstance(error, BudgetExhaustedError) or concerns_one_request(error):
@@ -589,68 +555,26 @@ class Job(Generic[Row, T]):
 
     def _count(self, result: RowResult[T], error: BaseException | None) -> None:
         """Count a row that has ended, and stop the job if too many have failed."""
-        self._ended_now += 1
-        if result.error is None:
-            self.done += 1
-            self._alike_count = 0
-        else:
-            error = self._count_failed(result, result.error, error)
-        if self._max_failures is not None and self._bears_no_more(self._max_failures):
-            failed = f"{self._failed_now:,} of {self._ended_now:,} rows failed"
-            self._stop_by(
-                PatternError(
-                    f"{self._name}: {failed}, max_failures is {self._max_failures}; the last one failed with "
-                    f"{self._last_error}"
-                ),
-                error,
-            )
+        if (stopping := self.ends.add(result, error)) is not None:
+            self._stop_by(stopping)
 
-    def _count_failed(self, result: RowResult[T], said: str, error: BaseException | None) -> BaseException:
-        self.failed += 1
-        self._failed_now += 1
-        self._last_error = said
-        if len(self._failures) < _MOST_FAILURES:
-            self._failures.append(result)
-        if error is None:  # the value is none of JSON's
-            error = TypeError(said.removeprefix("TypeError: "))
-        if self._raises:
-            add_note(error, f"{self._name}: this came of row {result.index} (id {result.id!r})")
-            self._stop_by(error)
-        kind = _OWN.sub("", said[:500])
-        self._alike_count = self._alike_count + 1 if kind == self._alike else 1
-        self._alike = kind
-        if self._alike_count >= _ALIKE:
-            self._stop_by(
-                PatternError(
-                    f"{self._name}: the last {_ALIKE} rows failed with {said}; every further row would be "
-                    "paid for as well"
-                ),
-                error,
-            )
-        return error
-
-    def _bears_no_more(self, most: float) -> bool:
-        if isinstance(most, int):
-            return self._failed_now > most
-        return self._ended_now >= _FOR_A_SHARE and self._failed_now > most * self._ended_now
-
-    def _stop_by(self, exc: BaseException, cause: BaseException | None = None) -> None:
+    def _stop_by(self, exc: BaseException) -> None:
         """Begin no more rows, and raise an error when those under way have ended; the first one counts."""
         if self._error is None:
-            exc.__cause__ = exc.__cause__ or cause
             self._error = exc
         self.stop()
 
     def _so_far(self) -> Mapping[str, Any]:
         return {
-            "done": self.done,
-            "failed": self.failed,
-            "failures": tuple(self._failures),
+            "done": self.ends.done,
+            "failed": self.ends.failed,
+            "failures": tuple(self.ends.failures),
             "journal": self._path,
         }
 
     def _advice(self) -> str:
-        done = f"{counted(self.done, 'row')} {'is' if self.done == 1 else 'are'} done"
+        rows = self.ends.done
+        done = f"{counted(rows, 'row')} {'is' if rows == 1 else 'are'} done"
         if self._journal is None:
             return f"{done}; with a journal, a later start would go on from here"
         return f"{done}; begin again with the same journal to go on from here"
@@ -684,48 +608,3 @@ def _is_suspended(exc: BaseException) -> bool:
     if isinstance(exc, BaseExceptionGroup):
         return exc.subgroup(Suspended) is not None
     return isinstance(exc, Suspended)
-
-
-class _NotAsyncError(TypeError):
-    """The step is no async function."""
-
-
-def _check_failures(most: object) -> None:
-    if most is None or (type(most) is int and most >= 0) or (isinstance(most, float) and 0.0 <= most <= 1.0):
-        return
-    raise ValueError(f"max_failures must be an int >= 0, a share in [0, 1], or None, got {most!r}")
-
-
-def _check_step(name: str, step: object) -> None:
-    """Require a step that can be called with a provider and a row."""
-    if not callable(step):
-        raise TypeError(f"{name}: step must be an async function (provider, row), got {step!r}")
-    if isinstance(step, type):
-        raise TypeError(
-            f"{name}: step must be an async function (provider, row), got the class {step.__name__}"
-        )
-    if why := misfit(step, None, None):
-        raise TypeError(f"{name}: step is called with (provider, row), {_name(step)} can't be: {why}")
-
-
-def _check_prompt(name: str, step: object, row: object) -> None:
-    """Refuse rows that are no prompts where the step is a pattern."""
-    pattern: Any = step
-    while isinstance(pattern, functools.partial):
-        pattern = pattern.func
-    if not str(getattr(pattern, "__module__", "")).startswith("executionkit.patterns"):
-        return
-    if isinstance(row, (str, list, tuple)):
-        return
-    raise TypeError(
-        f"{name}: {pattern.__name__} takes a prompt, and the first row is a {type(row).__name__}; write a "
-        f"step: async def step(provider, row): return await {pattern.__name__}(provider, row[...])"
-    )
-
-
-def _name(step: object) -> str:
-    """The name of a step, for messages and the journal."""
-    while isinstance(step, functools.partial):
-        step = step.func
-    named = step if hasattr(step, "__qualname__") else type(step)
-    return f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"

@@ -7,12 +7,13 @@ from typing import Any, Final, Generic, Literal, Protocol, TypedDict, TypeVar, U
 from executionkit import _checks as checks
 from executionkit._blocking import blocking
 from executionkit.engine.retry import RetryConfig
-from executionkit.many._job import Asking, Job, Step
-from executionkit.many._journal.journal import Journal
+from executionkit.many._job import Job
+from executionkit.many._journal.public import Journal
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import IdOf
+from executionkit.many._step import Asking, Step
 from executionkit.protocols import LLMProvider
 from executionkit.types import PatternResult, TokenUsage
 

@@ -16,10 +16,10 @@ from executionkit.many._cluster.attempts import claim
 from executionkit.many._cluster.fleet import Cut, Fleet
 from executionkit.many._cluster.result import RayResult
 from executionkit.many._cluster.worker import Plan
-from executionkit.many._job import Asking
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._results import ManyResult
 from executionkit.many._rows import IdOf, Source
+from executionkit.many._step import Asking
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 

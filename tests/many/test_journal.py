@@ -19,6 +19,7 @@ from executionkit import LLMResponse, MockProvider, TokenLogprob, TokenUsage, To
 from executionkit.many import Journal, JournalError, Recorder, Replayer
 from executionkit.many._journal import file
 from executionkit.many._journal.format import encoded, parsed, reply_from, reply_text
+from executionkit.many._journal.public import book_of
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 def opened(path: Path, **given: Any) -> Journal:
     journal = Journal(path, **given)
-    journal.open("m", "http://h/v1", "labels.label")
+    book_of(journal).open("m", "http://h/v1", "labels.label")
     return journal
 
 
@@ -44,13 +45,15 @@ def write_some(journal: Journal) -> None:
     """A row that is done, one that failed, one that is open; a failed call; one whose outcome is unknown."""
     for row in ("done", "f\\äiled", "open"):
         name = json.dumps(row, ensure_ascii=False)
-        journal.write_sent(name, "a" * 16, 0, (10, 100))
-        journal.write_reply(name, "a" * 16, 0, reply(), None)
-    journal.write_row("done", index=0, digest=7, value={"a": [1, "ü\n"]}, score=0.5, cost=TokenUsage(5, 2, 1))
-    journal.write_row("f\\äiled", index=1, error='ValueError: "no"', cost=TokenUsage(5, 2, 1))
-    journal.write_sent('"open"', "b" * 16, 0, (10, 100))
-    journal.write_failure('"open"', "b" * 16, 0, JournalError(), None, dispatched=True)
-    journal.write_sent('"open"', "b" * 16, 0, (10, 100))
+        book_of(journal).write_sent(name, "a" * 16, 0, (10, 100))
+        book_of(journal).write_reply(name, "a" * 16, 0, reply(), None)
+    book_of(journal).write_row(
+        "done", index=0, digest=7, value={"a": [1, "ü\n"]}, score=0.5, cost=TokenUsage(5, 2, 1)
+    )
+    book_of(journal).write_row("f\\äiled", index=1, error='ValueError: "no"', cost=TokenUsage(5, 2, 1))
+    book_of(journal).write_sent('"open"', "b" * 16, 0, (10, 100))
+    book_of(journal).write_failure('"open"', "b" * 16, 0, JournalError(), None, dispatched=True)
+    book_of(journal).write_sent('"open"', "b" * 16, 0, (10, 100))
 
 
 def test_what_is_in_a_journal_is_there_when_it_is_opened_again(path: Path) -> None:
@@ -61,8 +64,8 @@ def test_what_is_in_a_journal_is_there_when_it_is_opened_again(path: Path) -> No
     with opened(path) as journal:
         assert journal.usage == before == TokenUsage(15, 6, 5)
         # The two replies of rows that are not done are charged when they are replayed.
-        assert journal.spent()[:2] == (TokenUsage(5, 2, 3), TokenUsage(10, 100))
-        assert journal.spent(replay_failed=False).usage == TokenUsage(10, 4, 4)
+        assert book_of(journal).spent()[:2] == (TokenUsage(5, 2, 3), TokenUsage(10, 100))
+        assert book_of(journal).spent(replay_failed=False).usage == TokenUsage(10, 4, 4)
         assert journal.unknown_calls == 1
         assert [journal.is_done(row) for row in ("done", "f\\äiled", "open", "new")] == [
             True,
@@ -70,12 +73,16 @@ def test_what_is_in_a_journal_is_there_when_it_is_opened_again(path: Path) -> No
             False,
             False,
         ]
-        assert (journal.digest_of("done"), journal.digest_of("f\\äiled"), journal.digest_of("open")) == (
+        assert (
+            book_of(journal).digest_of("done"),
+            book_of(journal).digest_of("f\\äiled"),
+            book_of(journal).digest_of("open"),
+        ) == (
             7,
             None,
             None,
         )
-        assert [journal.replayable(row) for row in ("done", "f\\äiled", "open")] == [0, 1, 1]
+        assert [book_of(journal).replayable(row) for row in ("done", "f\\äiled", "open")] == [0, 1, 1]
         outcome = journal.outcome("done")
         assert outcome is not None
         assert (outcome.index, outcome.value, outcome.score, outcome.error) == (
@@ -87,7 +94,7 @@ def test_what_is_in_a_journal_is_there_when_it_is_opened_again(path: Path) -> No
         assert outcome.cost == TokenUsage(5, 2, 1)
         assert [row.row for row in journal.rows()] == ["done", "f\\äiled"]
         # A failed row is tried again, and its last outcome counts.
-        journal.write_row("f\\äiled", index=1, value=1)
+        book_of(journal).write_row("f\\äiled", index=1, value=1)
         assert [(row.row, row.value) for row in Journal(path).rows()] == [
             ("done", {"a": [1, "ü\n"]}),
             ("f\\äiled", 1),
@@ -117,9 +124,9 @@ def test_the_lines_have_the_names_of_the_format(path: Path) -> None:
 
 def test_a_journal_cut_at_any_byte_keeps_its_whole_lines(path: Path) -> None:
     with opened(path, sync="never") as journal:
-        journal.write_sent('"done"', "a" * 16, 0, (10, 100))
-        journal.write_reply('"done"', "a" * 16, 0, reply("ü"), None)
-        journal.write_row("done", index=0, digest=7, value="ü", cost=TokenUsage(5, 2, 1))
+        book_of(journal).write_sent('"done"', "a" * 16, 0, (10, 100))
+        book_of(journal).write_reply('"done"', "a" * 16, 0, reply("ü"), None)
+        book_of(journal).write_row("done", index=0, digest=7, value="ü", cost=TokenUsage(5, 2, 1))
     whole = path.read_bytes()
     for end in range(len(whole) + 1):
         path.unlink()  # to write into a file that was cut takes milliseconds
@@ -136,9 +143,9 @@ def test_a_journal_cut_at_any_byte_keeps_its_whole_lines(path: Path) -> None:
 def test_a_long_journal_cut_anywhere_keeps_its_whole_lines(path: Path) -> None:
     with opened(path, sync="never") as journal:
         for row in range(1500):
-            journal.write_sent(f'"{row}"', f"{row:016x}", 0, (10, 100))
-            journal.write_reply(f'"{row}"', f"{row:016x}", 0, reply("ja " * (row % 40)), None)
-            journal.write_row(str(row), index=row, digest=row, value="ja", cost=TokenUsage(5, 2, 1))
+            book_of(journal).write_sent(f'"{row}"', f"{row:016x}", 0, (10, 100))
+            book_of(journal).write_reply(f'"{row}"', f"{row:016x}", 0, reply("ja " * (row % 40)), None)
+            book_of(journal).write_row(str(row), index=row, digest=row, value="ja", cost=TokenUsage(5, 2, 1))
     whole = path.read_bytes()
     chance = random.Random(14)
     for end in [chance.randrange(len(whole)) for _ in range(60)]:
@@ -151,7 +158,7 @@ def test_a_long_journal_cut_anywhere_keeps_its_whole_lines(path: Path) -> None:
             assert journal.usage == TokenUsage(
                 5 * kept.count(b'{"t":"call"'), 2 * kept.count(b'{"t":"call"'), kept.count(b'{"t":"sent"')
             )
-            assert [journal.digest_of(str(row)) for row in (0, done - 1)] == (
+            assert [book_of(journal).digest_of(str(row)) for row in (0, done - 1)] == (
                 [0, done - 1] if done else [None, None]
             )
 
@@ -183,14 +190,14 @@ def test_lines_of_other_kinds_and_further_fields_are_passed_over(path: Path) -> 
     with opened(path) as journal:
         write_some(journal)
     with opened(path) as journal:
-        before = journal.spent()
+        before = book_of(journal).spent()
     text = path.read_text(encoding="utf-8").replace('"cost":', '"new":{"cost":[1,1,1]},"cost":')
     # As other programs write JSON: with spaces, escapes, and keys in another order.
     text = text.replace('{"t":"row","row":"done",', '{ "t": "row", "row": "d\\u006fne", ')
     text = text.replace('{"t":"call","row":"open",', '{"t":"call", "row": "\\u006fpen", ')
     path.write_text(text + '{"t":"later","row":"done"}\n', encoding="utf-8")
     with opened(path) as journal:
-        assert journal.spent() == before
+        assert book_of(journal).spent() == before
         assert journal.is_done("done")
 
 
@@ -199,42 +206,53 @@ def test_another_version_begins_afresh_in_the_same_file(path: Path) -> None:
         write_some(journal)
     with opened(path, version="2") as journal:
         assert not journal.is_done("done")
-        assert journal.spent().usage == TokenUsage()
+        assert book_of(journal).spent().usage == TokenUsage()
         assert journal.usage == TokenUsage(15, 6, 5)
-        journal.write_row("done", value="new")
+        book_of(journal).write_row("done", value="new")
     with opened(path) as journal:
         assert journal.outcome("done").value == {"a": [1, "ü\n"]}  # type: ignore[union-attr]
-        assert journal.spent().usage == TokenUsage(5, 2, 3)
+        assert book_of(journal).spent().usage == TokenUsage(5, 2, 3)
 
 
 def test_compacting_keeps_all_that_a_later_start_asks_for(path: Path) -> None:
     with opened(path) as journal:
         write_some(journal)
-        journal.append({"t": "mine", "row": "open"})
-        before = journal.spent(), journal.usage, list(journal.rows()), journal.replayable("open")
+        book_of(journal).append({"t": "mine", "row": "open"})
+        before = (
+            book_of(journal).spent(),
+            journal.usage,
+            list(journal.rows()),
+            book_of(journal).replayable("open"),
+        )
         size = path.stat().st_size
         for _ in range(2):  # the second time, of what the first one wrote
             journal.compact()
             assert (
-                journal.spent(),
+                book_of(journal).spent(),
                 journal.usage,
                 list(journal.rows()),
-                journal.replayable("open"),
+                book_of(journal).replayable("open"),
             ) == before
         assert path.stat().st_size < size
         with pytest.raises(JournalError, match="another process"):
             opened(path)
     with opened(path) as journal:
-        assert (journal.spent(), journal.usage, list(journal.rows()), journal.replayable("open")) == before
+        assert (
+            book_of(journal).spent(),
+            journal.usage,
+            list(journal.rows()),
+            book_of(journal).replayable("open"),
+        ) == before
     assert {"t": "mine", "row": "open"} in lines(path)
     assert not list(path.parent.glob("*.new"))
 
 
 def test_two_processes_cannot_write_one_journal(path: Path) -> None:
     code = f"""
-        from executionkit.many import Journal, JournalError
+        from executionkit.many import JournalError
+        from executionkit.many._journal.book import Book
         try:
-            Journal({os.fspath(path)!r}).open("m", "http://h/v1", "labels.label")
+            Book({os.fspath(path)!r}, "group", "").open("m", "http://h/v1", "labels.label")
         except JournalError as error:
             print(error)
     """
@@ -252,7 +270,7 @@ def test_a_value_that_json_lacks_is_refused_before_anything_is_written(path: Pat
         size = path.stat().st_size
         for value in ({1, 2}, float("nan"), object()):
             with pytest.raises(TypeError, match="the value of row '3' is a"):
-                journal.write_row("3", value=value)
+                book_of(journal).write_row("3", value=value)
         assert path.stat().st_size == size
 
 
@@ -287,10 +305,10 @@ def test_a_full_disk_ends_the_work_and_what_was_written_stays(path: Path) -> Non
 def test_outcomes_as_a_table(path: Path, tmp_path: Path) -> None:
     polars = pytest.importorskip("polars")
     with opened(path) as journal:
-        journal.write_row("a", index=0, value="ja", score=0.5, cost=TokenUsage(5, 2, 1, usd="0.25"))
-        journal.write_row("b", index=1, error="no")
+        book_of(journal).write_row("a", index=0, value="ja", score=0.5, cost=TokenUsage(5, 2, 1, usd="0.25"))
+        book_of(journal).write_row("b", index=1, error="no")
         journal.to_parquet(tmp_path / "texts.parquet")
-        journal.write_row("c", index=2, value=[1])
+        book_of(journal).write_row("c", index=2, value=[1])
         journal.to_parquet(tmp_path / "mixed.parquet")
     texts = polars.read_parquet(tmp_path / "texts.parquet")
     assert texts.rows() == [
@@ -364,11 +382,11 @@ async def test_replies_that_come_in_one_turn_share_a_flush(
 def test_a_turn_of_a_loop_that_ended_holds_up_no_other_loop(path: Path) -> None:
     with opened(path) as journal:
         loop = asyncio.new_event_loop()
-        left = loop.create_task(journal.commit())
+        left = loop.create_task(book_of(journal).commit())
         loop.call_soon(loop.stop)
         loop.run_forever()  # it stops between the turn in which the commit was asked for and the next
         assert not left.done()
-        asyncio.run(asyncio.wait_for(journal.commit(), 10))
+        asyncio.run(asyncio.wait_for(book_of(journal).commit(), 10))
         left.cancel()
         with pytest.raises(asyncio.CancelledError):
             loop.run_until_complete(left)

@@ -47,6 +47,7 @@ from executionkit.engine.relay import Relay
 from executionkit.engine.run import Run
 from executionkit.many import Cache, Journal, JournalError, Recorder, Replayer
 from executionkit.many._journal import file
+from executionkit.many._journal.public import book_of
 from executionkit.parts import image
 from executionkit.testing import LocalEndpoint
 
@@ -280,7 +281,7 @@ async def test_failed_cancelled_and_unsent_calls_are_counted_as_they_were(tmp_pa
     with Journal(path) as journal:
         journal.reopen()
         assert (journal.usage.llm_calls, journal.unknown_calls) == (4, 0)
-        assert journal.spent().usage.llm_calls == 2
+        assert book_of(journal).spent().usage.llm_calls == 2
 
 
 async def test_requests_are_told_apart_by_all_that_their_answers_depend_on(tmp_path: Path) -> None:

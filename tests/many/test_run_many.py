@@ -40,6 +40,7 @@ from executionkit.many import (
     run_many_sync,
 )
 from executionkit.many._job import Job
+from executionkit.many._journal.public import book_of
 from executionkit.testing import ChatRequest, Fault, Limits, LocalEndpoint, MockCall
 
 AT_ONCE = RetryConfig(base_delay=0.0)
@@ -183,7 +184,7 @@ async def test_what_stops_the_job_leaves_rows_open_that_wait_for_another_attempt
     )
     with pytest.raises(PermanentError, match="no such key"):
         await job.run()
-    assert (job.done, job.failed, job.open) == (0, 0, 2)
+    assert (job.ends.done, job.ends.failed, job.ends.open) == (0, 0, 2)
 
 
 async def test_a_job_that_its_ceiling_stopped_goes_on_and_pays_for_nothing_twice(tmp_path: Path) -> None:
@@ -339,7 +340,7 @@ async def test_leaving_early_and_cancellation_leave_no_task_and_no_connection(tm
         assert caught.value.cost.llm_calls == 7  # type: ignore[attr-defined]  # of 12 that were to be made
         assert limits.in_flight == limits.waiting == 0
     with Journal(path) as journal:  # its lock is free, and then taken
-        journal.open("m", endpoint_url(path), "test_run_many.vote")
+        book_of(journal).open("m", endpoint_url(path), "test_run_many.vote")
         with pytest.raises(JournalError, match="process") as locked:
             await run_many(MockProvider(["-"]), rows_of(1), vote, journal=path)
         assert locked.value.metadata["done"] == 0

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 from executionkit._text import shorten
 from executionkit.many._batch.lines import URL, request_line
 from executionkit.many._batch.slips import Slip, written_line
-from executionkit.many._journal.journal import Journal
+from executionkit.many._journal.book import Book
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Out:
     Args:
         path: The path of the first file. Further ones are numbered: `requests-2.jsonl`. No file that is there
             is overwritten.
-        journal: The journal.
+        book: The journal.
         max_requests: The most requests of a file.
         max_bytes: The most bytes of a file.
         url: The `url` of each line.
@@ -63,7 +63,7 @@ class Out:
     def __init__(
         self,
         path: Path,
-        journal: Journal,
+        book: Book,
         *,
         max_requests: int,
         max_bytes: int,
@@ -73,9 +73,9 @@ class Out:
         self._path = path
         self._max_requests = max_requests
         self._max_bytes = max_bytes
-        self._journal = journal
+        self._book = book
         # In the names of files that are not whole, so that two journals don't meet in them.
-        own = str(journal.path.absolute()).encode("utf-8", "surrogateescape")
+        own = str(book.path.absolute()).encode("utf-8", "surrogateescape")
         self._mark = blake2b(own, digest_size=4).hexdigest()
         self._url = url
         self._open: dict[tuple[str, str], _Open] = {}
@@ -159,8 +159,8 @@ class Out:
             os.fsync(file.fileno())
             size = file.tell()
         for name, slip in slips.items():
-            self._journal.append(written_line(name, slip))
-        self._journal.flush()
+            self._book.append(written_line(name, slip))
+        self._book.flush()
         part.replace(path)
         with contextlib.suppress(OSError):  # not every system can sync a directory
             directory = os.open(path.parent, os.O_RDONLY)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-from executionkit._json import a_text, an_object, loads
+from executionkit._json import a_text
 from executionkit.errors import LLMError, PermanentError, RateLimitError
 from executionkit.many._batch.lines import Key, custom_id, failure_from
+from executionkit.many._journal.format import JOB, parsed
 
-JOB: Final = b'{"t":"job"'
 FORGOTTEN: Final = "forgotten"
 FAILED: Final = "failed"
 LATE: Final = "late"
@@ -73,11 +73,11 @@ class Slips:
         """Take the lines of a journal."""
         for line in file:
             if line.startswith(JOB):
-                self._begun(_parsed(line))
+                self._begun(parsed(line) or {})
             elif not self._is_ours:
                 continue
             elif line.startswith(_BATCH):
-                self._noted(_parsed(line))
+                self._noted(parsed(line) or {})
             elif (found := _ANSWERED.search(line, max(0, len(line) - _TAIL))) is not None:
                 self.close(found[1].decode())
 
@@ -161,12 +161,5 @@ def last_version(path: Path) -> str:
     with path.open("rb") as file:
         for line in file:
             if line.startswith(JOB):
-                found = a_text(_parsed(line).get("version"))
+                found = a_text((parsed(line) or {}).get("version"))
     return found
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        return an_object(loads(line)) or {}
-    except (ValueError, RecursionError):
-        return {}

@@ -8,8 +8,7 @@ from typing import Any, Final
 from executionkit._dollars import ZERO
 from executionkit.cost import counts_of
 from executionkit.engine.relay import Relay
-from executionkit.engine.request import Request, likely_tokens, size_of
-from executionkit.engine.run import DEFAULT_MAX_TOKENS
+from executionkit.engine.request import Request, choices_of, default_max_tokens, likely_tokens, size_of
 from executionkit.engine.tariff import Tariff, tariff_of
 from executionkit.errors import RateLimitError, was_dispatched
 from executionkit.many._cluster.leases import Amounts, Limit
@@ -109,13 +108,12 @@ class Leased(Relay):
         *,
         is_stream: bool,
     ) -> Request:
-        default = getattr(self.provider, "default_max_tokens", None)
         return Request(
             messages,
             tools,
             max_tokens,
-            default if isinstance(default, int) and default > 0 else DEFAULT_MAX_TOKENS,
-            choices if isinstance(choices, int) and choices > 1 else 1,
+            default_max_tokens(self.provider),
+            choices_of(choices),
             is_stream,
         )
 

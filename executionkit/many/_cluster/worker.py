@@ -21,13 +21,14 @@ from executionkit.many._cluster.coordinator import HELD_SECONDS, Renewed
 from executionkit.many._cluster.leased import Leased
 from executionkit.many._cluster.leases import LIMITS, Amounts, Lease, Limit, StaleAttemptError, amounts
 from executionkit.many._cluster.pocket import Pocket
-from executionkit.many._job import Asking, Job
+from executionkit.many._job import Job
 from executionkit.many._journal.calls import Recorder
-from executionkit.many._journal.journal import Journal
+from executionkit.many._journal.public import Journal
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._results import ManyResult, RowResult
 from executionkit.many._rows import IdOf, Ids, RowError, content_digest
+from executionkit.many._step import Asking
 from executionkit.protocols import LLMProvider
 from executionkit.types import TokenUsage
 

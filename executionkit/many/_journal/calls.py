@@ -5,22 +5,21 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from executionkit.engine.relay import Relay, innermost
+from executionkit.engine.request import choices_of, default_max_tokens
 from executionkit.engine.tariff import BrokenPricesError, Tariff, tariff_of
 from executionkit.errors import JournalError, mark_not_dispatched, mark_spent, spent_of, was_dispatched
+from executionkit.many._journal.book import Book
 from executionkit.many._journal.format import request_digest, request_text
-from executionkit.many._journal.journal import Journal
 from executionkit.many._journal.load import Kept
+from executionkit.many._journal.public import Journal, book_of
 from executionkit.many._journal.scope import Scope, row_of
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN, Finish, StreamEvent, Tally, events_of
 from executionkit.types import TokenUsage
-
-_MAX_TOKENS: Final = 4096
-"""The output tokens of a call that does not limit them, by the rule of `Run`."""
 
 
 class _Request(NamedTuple):
@@ -51,11 +50,11 @@ class JournalRelay(Relay):
         super().__init__(provider)
         if not isinstance(journal, Journal):
             raise TypeError(f"{type(self).__name__}: journal must be a Journal, got {type(journal).__name__}")
-        self.journal = journal
+        self._book = book_of(journal)
         self._identity: str | None = None
 
     def _row(self) -> Scope[Kept]:
-        return row_of(self.journal) or self.journal.scope()
+        return row_of(self._book) or self._book.scope()
 
     def _request(self, messages: object, temperature: object, tools: object, options: object) -> str:
         """The text of a request, in which another model or server is another request."""
@@ -63,8 +62,8 @@ class JournalRelay(Relay):
         if known is not None and known.messages is messages and known[1:4] == (temperature, tools, options):
             return known.text
         if self._identity is None:
-            self.journal.open_for(innermost(self.provider))
-            self._identity = self.journal.identity_of(innermost(self.provider))
+            self._book.open_for(innermost(self.provider))
+            self._identity = self._book.identity_of(innermost(self.provider))
         return request_text(self._identity, messages, temperature, tools, options)
 
 
@@ -96,7 +95,7 @@ class Replayer(JournalRelay):
         text = self._request(messages, temperature, tools, kwargs)
         kept = self._row().next_reply(request_digest(text))
         if kept is not None:
-            return self.journal.reply_at(kept)
+            return self._book.reply_at(kept)
         token = _REQUEST.set(_Request(messages, temperature, tools, kwargs, text))
         try:
             return await self.provider.complete(
@@ -120,7 +119,7 @@ class Replayer(JournalRelay):
             text = self._request(messages, temperature, tools, kwargs)
             kept = self._row().next_reply(request_digest(text))
             if kept is not None:
-                return self.journal.reply_at(kept)
+                return self._book.reply_at(kept)
             return super(Replayer, self).open_stream(
                 messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
             )
@@ -182,7 +181,7 @@ class Recorder(JournalRelay):
         super().__init__(provider, journal)
         self._tariff: Tariff | None = tariff_of(innermost(provider))
 
-    def begin(
+    def _begin(
         self,
         messages: object,
         temperature: object,
@@ -193,14 +192,12 @@ class Recorder(JournalRelay):
         """Write that a request is about to be sent."""
         text = self._request(messages, temperature, tools, options)
         if max_tokens is None:
-            default = getattr(self.provider, "default_max_tokens", None)
-            max_tokens = default if isinstance(default, int) and default > 0 else _MAX_TOKENS
-        choices = options.get("n")
-        most = max_tokens * (choices if type(choices) is int and choices > 1 else 1)
+            max_tokens = default_max_tokens(self.provider)
+        most = max_tokens * choices_of(options.get("n"))
         row, request = self._row(), request_digest(text)
-        sent = Sent(self.journal, row, request, row.take(request), len(text) // BYTES_PER_TOKEN, self._tariff)
+        sent = Sent(self._book, row, request, row.take(request), len(text) // BYTES_PER_TOKEN, self._tariff)
         try:
-            self.journal.write_sent(row.row_json, request, sent.n, (sent.prompt_tokens, most))
+            self._book.write_sent(row.row_json, request, sent.n, (sent.prompt_tokens, most))
         except BaseException as exc:
             row.give_back(request, sent.n)
             mark_not_dispatched(exc)
@@ -217,7 +214,7 @@ class Recorder(JournalRelay):
         **kwargs: Any,
     ) -> LLMResponse:
         """Pass a call on, and write it down; see `LLMProvider.complete`."""
-        sent = self.begin(messages, temperature, max_tokens, tools, kwargs)
+        sent = self._begin(messages, temperature, max_tokens, tools, kwargs)
         try:
             reply = await self.provider.complete(
                 messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
@@ -245,14 +242,14 @@ class Recorder(JournalRelay):
         inner = super().open_stream(
             messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
         )
-        return _RecordedStream(inner, lambda: self.begin(messages, temperature, max_tokens, tools, kwargs))
+        return _RecordedStream(inner, lambda: self._begin(messages, temperature, max_tokens, tools, kwargs))
 
 
 class Sent:
     """A request that was sent, until its outcome is written.
 
     Args:
-        journal: The journal.
+        book: The journal.
         row: The row it belongs to.
         request: Its digest.
         n: Its number among equal ones.
@@ -260,18 +257,18 @@ class Sent:
         tariff: The prices of the provider, if it has any.
     """
 
-    __slots__ = ("_journal", "_request", "_row", "_tariff", "n", "prompt_tokens")
+    __slots__ = ("_book", "_request", "_row", "_tariff", "n", "prompt_tokens")
 
     def __init__(
         self,
-        journal: Journal,
+        book: Book,
         row: Scope[Kept],
         request: str,
         n: int,
         prompt_tokens: int,
         tariff: Tariff | None,
     ) -> None:
-        self._journal = journal
+        self._book = book
         self._row = row
         self._request = request
         self.n = n
@@ -281,8 +278,8 @@ class Sent:
     async def answered(self, reply: LLMResponse) -> None:
         """Write the reply, and wait until it is on the disk."""
         try:
-            self._journal.write_reply(self._row.row_json, self._request, self.n, reply, self._price(reply))
-            await self._journal.commit()
+            self._book.write_reply(self._row.row_json, self._request, self.n, reply, self._price(reply))
+            await self._book.commit()
         except Exception as exc:
             mark_spent(exc, reply)
             raise
@@ -295,7 +292,7 @@ class Sent:
         if reply is not None:
             spent = TokenUsage(reply.input_tokens, reply.output_tokens, usd=self._price(reply))
         try:
-            self._journal.write_failure(
+            self._book.write_failure(
                 self._row.row_json, self._request, self.n, exc, spent, dispatched=was_dispatched(exc)
             )
         except JournalError:

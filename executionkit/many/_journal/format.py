@@ -5,17 +5,22 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from hashlib import blake2b
 from json.encoder import encode_basestring
 from typing import Any, Final
 
 from executionkit._json import an_object, canonical_text, loads, plain
+from executionkit.engine.tool_memory import Observed
 from executionkit.patterns._turn import message_of, turn_of
 from executionkit.responses import LLMResponse, TokenLogprob, ToolCall
 from executionkit.types import TokenUsage
 
 FORMAT: Final = 1
 """The version of the format. It grows when a reader of the version before would misread a journal."""
+
+JOB: Final = b'{"t":"job"'
+"""How the line of a job begins, which is the first one of a journal."""
 
 _HEADER_WITH_PRICE: Final = "x-litellm-response-cost"
 _DIGEST: Final = re.compile("[0-9a-f]{1,16}")
@@ -193,6 +198,66 @@ def reply_from(line: Mapping[str, Any]) -> LLMResponse:
         request_id=line.get("request_id"),
         headers={} if price is None else {_HEADER_WITH_PRICE: price},
         logprobs=tuple(_logprob_from(each) for each in line.get("logprobs") or ()),
+    )
+
+
+def sent_line(row: str, request: str, n: int, most: tuple[int, int]) -> str:
+    """The line of a request that is about to be sent; see `Journal.write_sent`."""
+    return f'{{"t":"sent","row":{row},"req":"{request}","n":{n},"most":[{most[0]},{most[1]}]}}\n'
+
+
+def reply_line(
+    row: str, request: str, n: int, reply: LLMResponse, usd: Decimal | None, rest: Mapping[str, object] | None
+) -> str:
+    """The line of a reply; see `Journal.write_reply`."""
+    cost = cost_text(TokenUsage(reply.input_tokens, reply.output_tokens, 1, usd=usd))
+    more = f",{as_json(dict(rest))[1:-1]}" if rest else ""
+    return f'{{"t":"call","row":{row},"req":"{request}","n":{n},{reply_text(reply)}{more},"cost":{cost}}}\n'
+
+
+def failure_line(
+    row: str,
+    request: str,
+    n: int,
+    exc: BaseException,
+    spent: TokenUsage | None,
+    *,
+    dispatched: bool,
+) -> str:
+    """The line of a request that brought no reply; see `Journal.write_failure`."""
+    status = getattr(exc, "status_code", None)
+    more = "" if type(status) is not int else f',"status":{status}'
+    more += "" if dispatched else ',"dispatched":false'
+    more += "" if spent is None else f',"cost":{cost_text(spent)}'
+    kind = quoted(type(exc).__name__)
+    return f'{{"t":"fail","row":{row},"req":"{request}","n":{n},"error":{kind}{more}}}\n'
+
+
+def tool_line(row: str, request: str, n: int, call: ToolCall, observed: Observed) -> str:
+    """The line of what came of a call of a tool; see `Journal.write_tool`."""
+    line: dict[str, Any] = {"call": call.id, "name": call.name, "observation": observed.text}
+    if observed.remark:
+        line["remark"] = observed.remark
+    if observed.parts:
+        line["parts"] = plain(list(observed.parts))
+    if observed.error is not None:
+        line["error"] = observed.error
+    if not observed.ran:
+        line["ran"] = False
+    if observed.declined:
+        line["declined"] = True
+    return f'{{"t":"tool","row":{row},"req":"{request}","n":{n},{as_json(line)[1:]}\n'
+
+
+def observed_from(line: Mapping[str, Any]) -> Observed:
+    """What came of a call of a tool, from its line."""
+    return Observed(
+        str(line.get("observation", "")),
+        str(line.get("remark", "")),
+        tuple(line.get("parts") or ()),
+        line.get("error"),
+        line.get("ran") is not False,
+        line.get("declined") is True,
     )
 
 

@@ -10,6 +10,7 @@ from executionkit._dollars import EXACT, ZERO
 from executionkit.errors import JournalError
 from executionkit.many._journal.format import (
     FORMAT,
+    JOB,
     cost_from,
     digest_from,
     digest_of,
@@ -22,7 +23,6 @@ from executionkit.many._journal.table import RowTable
 from executionkit.types import TokenUsage
 
 _CHUNK: Final = 1 << 20
-_JOB: Final = b'{"t":"job"'
 _CALL_BEGINS: Final = re.compile(
     rb'\{"t":"call","row":("[^"\\]*"),"req":"([0-9a-f]{16})","n":(\d+),"content":'
 )
@@ -46,6 +46,21 @@ class Kept(NamedTuple):
     def cost(self) -> TokenUsage:
         """What the reply cost."""
         return TokenUsage(self.input_tokens, self.output_tokens, 1, usd=self.usd)
+
+
+class Spent(NamedTuple):
+    """What to charge when a job starts again: all that was sent and will not be replayed.
+
+    Attributes:
+        usage: What was counted. Its calls include those whose outcome is unknown.
+        assumed: The tokens that were set aside for calls whose outcome is unknown: the most that they came
+            to, by an estimate of their prompts. No calls are in it.
+        unknown_calls: The calls that were sent and have no outcome in the journal.
+    """
+
+    usage: TokenUsage
+    assumed: TokenUsage
+    unknown_calls: int
 
 
 _RawReply: TypeAlias = tuple[int, bytes, bytes, int, int, bytes | None]
@@ -166,10 +181,10 @@ class _Loader:
         while chunk := file.read(_CHUNK):
             lines = (rest + chunk if rest else chunk).split(b"\n")
             rest = lines.pop()
-            if not loaded.lines and lines and not lines[0].startswith(_JOB):
+            if not loaded.lines and lines and not lines[0].startswith(JOB):
                 raise JournalError(f"{self._path} is not a journal: its first line is no job line")
             self._take(lines)
-        if not loaded.lines and rest and not (rest.startswith(_JOB) or _JOB.startswith(rest)):
+        if not loaded.lines and rest and not (rest.startswith(JOB) or JOB.startswith(rest)):
             raise JournalError(f"{self._path} is not a journal: its first line is no job line")
         for key in loaded.open_sent.values():
             self._assume(key)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from executionkit import _checks as checks
-from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig
 from executionkit.many._limits.line import Line
 
 
@@ -114,8 +113,3 @@ class RateLimits:
     def __reduce__(self) -> tuple[object, ...]:
         # A copy in another process has the same limits, and learns and waits by itself.
         return RateLimits, tuple(self.settings.values())
-
-
-def patient(retry: RetryConfig | None) -> RetryConfig:
-    """The retries of a job: those given. Refusals under a governor use none of them up."""
-    return DEFAULT_RETRY if retry is None else retry

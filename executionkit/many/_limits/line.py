@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
 from executionkit._prompt import measured
+from executionkit.engine.request import choices_of
 from executionkit.engine.retry import mark_of_account, mark_paced
 from executionkit.errors import (
     LLMError,
@@ -105,8 +106,7 @@ class Line:
             return None
         size = measured(messages)
         tool_bytes = len(repr(tools)) if tools else 0
-        many = choices if isinstance(choices, int) and choices > 1 else 1
-        return Size(size.text_bytes + tool_bytes, size.parts, many)
+        return Size(size.text_bytes + tool_bytes, size.parts, choices_of(choices))
 
     async def enter(self, size: Size | None, *, beside: bool) -> Ticket:
         """Wait for room, and take it."""
