@@ -98,6 +98,8 @@ def is_record(value: object) -> bool:
 
 def as_dicts(value: Any) -> Any:
     """Turn dataclasses and pydantic models into dicts, and tuples into lists, however deep."""
+    if type(value) in _SCALARS:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         value = {spec.name: getattr(value, spec.name) for spec in fields(value)}
     elif not isinstance(value, type) and hasattr(value, "model_dump"):

@@ -8,7 +8,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
+from functools import cache, partial
 from logging import DEBUG
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -41,6 +41,7 @@ from executionkit.types import PatternResult, TokenUsage
 
 T = TypeVar("T")
 R = TypeVar("R", bound=PatternResult[Any])
+K = TypeVar("K", bound="Run")
 
 """The output tokens set aside for a call when neither it nor its provider says; the patterns' default too."""
 
@@ -95,13 +96,14 @@ class Run:
         is_dialogue: bool = False,
         relay: Relaying | None = None,
     ) -> None:
-        checks.provider(name, provider)
+        parent = provider if isinstance(provider, Run) else None
+        if parent is None:
+            checks.provider(name, provider)
         if retry is not None and not isinstance(retry, RetryConfig):
             raise ValueError(f"retry must be a RetryConfig or None, got {retry!r}")
         self.name = name
         self._meter = Meter(name, UNLIMITED if max_cost is None else max_cost, tracker)
         self._salvage = salvage
-        parent = provider if isinstance(provider, Run) else None
         around = parent if within is None else within
         inherited: RetryConfig = DEFAULT_RETRY if around is None else around._retry
         self._retry: RetryConfig = inherited if retry is None else retry
@@ -111,14 +113,20 @@ class Run:
         if is_dialogue and self._dealer is not None and self._deal is None:
             self._deal = self._dealer.deal()
         outer = () if within is None else within._levels
-        inner = () if parent is None else tuple(level for level in parent._levels if level not in outer)
-        self._levels: tuple[Run, ...] = (self, *inner, *outer)
+        inner = () if parent is None else parent._levels
+        if outer:
+            inner = tuple([level for level in inner if level not in outer])
+        # Without this run itself, and `stream` is no attribute: a job has a run for each of its rows, and
+        # whatever refers to itself is only freed by the collector.
+        self._around: tuple[Run, ...] = (*inner, *outer)
+        self._whole: Run | None = None  # of `_at`: the run that this is a view of
         # Others may charge a tracker that was given: what the run spends itself is in a ledger of its own.
         own = () if tracker is None else (Meter(name, UNLIMITED, None),)
         self._ledgers: tuple[Meter, ...] = (*own, self._meter)
         # A provider that a run wraps has its prices already, loaded or not.
         tariff = tariff_for(self._target) if parent is None else parent._meters.tariff
-        self._meters: Meters = Meters([meter for level in self._levels for meter in level._ledgers], tariff)
+        around_it = [meter for level in self._around for meter in level._ledgers]
+        self._meters: Meters = Meters([*self._ledgers, *around_it], tariff)
         if tariff is None and self._meters.limit_dollars:
             raise ValueError(f"{name}: {no_prices_for(self._target)}")
         self._relays: tuple[Relaying, ...] = () if parent is None else parent._relays
@@ -144,8 +152,8 @@ class Run:
             callable(getattr(self._target, "stream", None)) if parent is None else parent.can_stream
         )
         if self.can_stream:
-            # Not a method of the class: isinstance(run, StreamingProvider) would hold for every run.
-            self.stream = self.open_stream
+            # Not a method of `Run`: isinstance(run, StreamingProvider) would hold for every run.
+            self.__class__ = _streaming(type(self))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -162,6 +170,11 @@ class Run:
         if self._dealer is None:
             for relay in new:
                 self._target = relay(self._target)
+
+    @property
+    def _levels(self) -> "tuple[Run, ...]":
+        """This run and those around it, the innermost first."""
+        return (self._whole or self, *self._around)
 
     @property
     def target(self) -> LLMProvider:
@@ -293,7 +306,7 @@ class Run:
 
     def unpaid(self, usage: TokenUsage) -> None:
         """Take off the runs around this one what its calls have charged them, since nobody paid for it."""
-        for level in self._levels[1:]:
+        for level in self._around:
             for ledger in level._ledgers:
                 take_back(ledger.tracker, usage)
 
@@ -467,8 +480,9 @@ class Run:
 
     def _at(self, member: LLMProvider) -> "Run":
         """This run for the calls of one member, with that member's prices."""
-        run = object.__new__(Run)
+        run = object.__new__(type(self))
         vars(run).update(vars(self))
+        run._whole = self._whole or self
         run._target, run._dealer, run._deal = member, None, None
         for relay in self._relays:
             run._target = relay(run._target)
@@ -584,7 +598,9 @@ class Run:
 
     def _is_halted(self) -> bool:
         # Each call asks, and a generator for any() would cost more than the rest of the answer.
-        for level in self._levels:  # noqa: SIM110
+        if (self._whole or self)._halted:
+            return True
+        for level in self._around:  # noqa: SIM110
             if level._halted:
                 return True
         return False
@@ -615,6 +631,12 @@ class Run:
         finally:
             for level in self._levels:
                 level._parked.discard(task)
+
+
+@cache
+def _streaming(kind: type[K]) -> type[K]:
+    """The class of the runs that can stream."""
+    return type(kind.__name__, (kind,), {"stream": Run.open_stream, "__module__": kind.__module__})
 
 
 def _nothing(_: BaseException) -> None:

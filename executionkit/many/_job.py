@@ -126,7 +126,7 @@ class Job(Generic[Row, T]):
         self._error: BaseException | None = None
         self._wake: asyncio.Future[None] | None = None
         self._no_more = asyncio.Event()
-        self._last = ""
+        self._last: tuple[int, str] | None = None
         self._unpaid = TokenUsage()
         self._unknown = 0
         self._is_blank, self._is_shared = True, False
@@ -168,6 +168,12 @@ class Job(Generic[Row, T]):
     def cost(self) -> TokenUsage:
         """The spend of all starts."""
         return self._run.usage
+
+    @property
+    def _last_row(self) -> str:
+        """The row that was read last, for messages."""
+        position, row_id = self._last or (0, "")
+        return f"row {position} (id {row_id!r})" if row_id else f"row {position}"
 
     @property
     def rows_under_way(self) -> int:
@@ -336,7 +342,7 @@ class Job(Generic[Row, T]):
             except NoMoreRows:
                 return
             except Exception as exc:  # noqa: BLE001 - they are the user's rows
-                after = f"after {self._last}" if self._last else "before the first row"
+                after = "before the first row" if self._last is None else f"after {self._last_row}"
                 add_note(exc, f"{self._name}: the rows raised this {after}")
                 self._stop_by(exc)
                 return
@@ -366,9 +372,9 @@ class Job(Generic[Row, T]):
             key = digest_of(row_id or str(position))  # of rows without an id, one shard has to tell
             if not self._shard.has(key):
                 return False
-        self._last = f"row {position} (id {row_id!r})" if row_id else f"row {position}"
-        if row_id and self._seen is not None and (before := self._seen.add(key, position)) is not None:
-            error = RowError(f"id {row_id!r} was row {before}'s")
+        self._last = position, row_id
+        if row_id and self._seen is not None and not self._seen.add(key):
+            error = RowError(f"id {row_id!r} was an earlier row's")
         content: int | None = None
         there: Outcome | bool = False
         if self._journal is not None and error is None:
@@ -394,7 +400,7 @@ class Job(Generic[Row, T]):
         before = journal.digest_of(row_id)
         if before is not None and content is not None and before != content:
             raise JournalError(
-                f"{self._last} has another content than the row that {journal.path} was written for. Take "
+                f"{self._last_row} has another content than the row that {journal.path} was written for. Take "
                 "the rows as they were, or begin afresh: Journal(path, version=...) deletes nothing"
             )
         is_done = journal.is_done(row_id)
@@ -537,8 +543,9 @@ class Job(Generic[Row, T]):
     async def _asked(self, run: Run, row: Row) -> PatternResult[T] | T:
         found = await asked(self._name, self._step, run, row)
         if isinstance(found, PatternResult):
-            # A step may have called a provider of its own.
-            run.charge(minus(cast("PatternResult[T]", found).cost, run.usage))
+            cost, metered = cast("PatternResult[T]", found).cost, run.usage
+            if cost != metered:  # a step may have called a provider of its own
+                run.charge(minus(cost, metered))
         return found
 
     def _is_of_the_job(self, error: BaseException) -> bool:

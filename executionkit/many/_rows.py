@@ -21,6 +21,9 @@ class RowError(ValueError):
     """A row that can't be worked on: it fails, and the others go on."""
 
 
+_IN_ORDER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def content_digest(row: object) -> int | None:
     """A number that stands for what is in a row; None where nothing of it can be compared.
 
@@ -30,7 +33,7 @@ def content_digest(row: object) -> int | None:
     if type(row) is str:
         return digest_of(row)
     try:
-        text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = _IN_ORDER.encode(row)
     except (TypeError, ValueError, RecursionError):
         try:
             text = canonical_text(row)
@@ -134,41 +137,40 @@ _IN_BUCKET: Final = 1024
 
 
 class SeenIds:
-    """The ids of this start, by their digests, with the position at which each one came first.
+    """The ids of this start, by their digests.
 
-    It takes 12 to 14 bytes an id. The digests lie sorted in buckets, by their leading bits.
+    It takes 8 to 9 bytes an id. The digests lie sorted in buckets, by their leading bits.
     """
 
     def __init__(self) -> None:
-        self._bits = 0
-        self._keys = [array("Q")]
-        self._positions = [array("I")]
-        self._count = 0
+        self._shift = 64
+        self._buckets = [array("Q")]
+        self._left = _IN_BUCKET
 
-    def add(self, key: int, position: int) -> int | None:
-        """Add an id; returns the position of the row that had it before, None if there is none."""
-        bucket = key >> (64 - self._bits) if self._bits else 0
-        keys, positions = self._keys[bucket], self._positions[bucket]
-        place = bisect_left(keys, key)
-        if place < len(keys) and keys[place] == key:
-            return positions[place]
-        keys.insert(place, key)
-        positions.insert(place, position)
-        self._count += 1
-        if self._count > _IN_BUCKET << self._bits:
+    def add(self, key: int) -> bool:
+        """Add an id; returns whether it was not there."""
+        bucket = self._buckets[key >> self._shift]
+        place = bisect_left(bucket, key)
+        if place < len(bucket) and bucket[place] == key:
+            return False
+        bucket.insert(place, key)
+        self._left -= 1
+        if not self._left:
             self._split()
-        return None
+        return True
 
     def _split(self) -> None:
         """Make two buckets of each one."""
-        self._bits += 1
-        keys: list[array[int]] = []
-        positions: list[array[int]] = []
-        for bucket, (old_keys, old_positions) in enumerate(zip(self._keys, self._positions, strict=True)):
-            cut = bisect_left(old_keys, (2 * bucket + 1) << (64 - self._bits))
-            keys += [old_keys[:cut], old_keys[cut:]]
-            positions += [old_positions[:cut], old_positions[cut:]]
-        self._keys, self._positions = keys, positions
+        self._shift -= 1
+        self._left = _IN_BUCKET * len(self._buckets)
+        halves: list[array[int]] = []
+        # From the end, so that each one is let go before the next is copied.
+        while self._buckets:
+            bucket = self._buckets.pop()
+            cut = bisect_left(bucket, (2 * len(self._buckets) + 1) << self._shift)
+            halves += [bucket[cut:], bucket[:cut]]
+        halves.reverse()
+        self._buckets = halves
 
 
 _COLUMNWISE: Final = {

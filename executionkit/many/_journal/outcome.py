@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from math import isfinite
 from typing import Any, Final
 
 from executionkit.many._journal.format import as_json, cost_from, cost_text, digest_from, quoted
@@ -59,10 +60,14 @@ def outcome_line(
     return (
         f'{{"t":"row","row":{quoted(row)},"i":{"null" if index is None else index},'
         f'"digest":{"null" if digest is None else _hex(digest)},"value":{told},'
-        f'"score":{"null" if score is None else as_json(float(score))},'
+        f'"score":{"null" if score is None else _number(score)},'
         f'"error":{"null" if error is None else quoted(error)},'
         f'"cost":{cost_text(cost)}}}\n'
     )
+
+
+def _number(score: float) -> str:
+    return repr(float(score)) if isfinite(score) else as_json(float(score))
 
 
 def _hex(digest: int) -> str:

@@ -157,9 +157,9 @@ class Line:
     def answered(self, ticket: Ticket, size: Size | None, reply: LLMResponse) -> None:
         """End a call that was answered."""
         with self._lock:
-            total = reply.total_tokens
-            if total:
-                self._sizes.learn(size, reply.input_tokens, reply.output_tokens)
+            prompt, written = reply.input_tokens, reply.output_tokens
+            if total := prompt + written:
+                self._sizes.learn(size, prompt, written)
             tokens = float(total) if total else None
             if reply.headers and self._adaptive:
                 self._read(reply.headers)
