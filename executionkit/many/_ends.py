@@ -83,7 +83,7 @@ class Ends:
             self._failed_now += 1
             self._last_error = result.error
             self._add_failure(result)
-            if error is None:  # the value is none of JSON's
+            if error is None:  # JSON has no such value
                 error = TypeError(result.error.removeprefix("TypeError: "))
             stopping = self._first(result, error) or self._all_alike(result.error)
         stopping = stopping or self._too_many()
