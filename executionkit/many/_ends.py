@@ -10,7 +10,7 @@ from executionkit.many._results import RowResult
 _MOST_FAILURES: Final = 100
 """How many failed rows a result holds."""
 _ALIKE: Final = 50
-"""So many rows in a row that fail alike stop the job: the next one would be paid for as well."""
+"""So many successive rows that fail alike stop the job: the next one would be paid for as well."""
 _FOR_A_SHARE: Final = 100
 """So many rows must have ended before a share of failures says something."""
 _OWN: Final = re.compile(r"""(["'`]).*?\1|\d+""")

@@ -401,7 +401,8 @@ class Job(Generic[Row, T]):
         if before is not None and content is not None and before != content:
             raise JournalError(
                 f"{self._last_row} has another content than the row that {journal.path} was written for. "
-                "Take the rows as they were, or begin afresh: Journal(path, version=...) deletes nothing"
+                "Take the rows as they were, or begin afresh with Journal(path, version=...), which deletes "
+                "nothing"
             )
         is_done = journal.is_done(row_id)
         if not is_done and self._retry_failed:
