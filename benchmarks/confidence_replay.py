@@ -30,6 +30,7 @@ from executionkit import (
     best_of_n,
     consensus,
 )
+from executionkit.bench._statistics import bootstrap, mean
 
 DATA = Path(__file__).parent / "data" / "arithmetic_replies.jsonl"
 SIZES = (1, 3, 5, 8, 12)
@@ -108,14 +109,8 @@ async def play(problems: list[Problem], orders: int) -> tuple[dict[tuple[int, An
 def gain(better: list[float], base: list[float]) -> str:
     """The mean difference with its 95 % interval."""
     differences = [one - other for one, other in zip(better, base, strict=True)]
-    chance = random.Random(SEED)
-    means = sorted(mean(chance.choices(differences, k=len(differences))) for _ in range(2_000))
-    return f"{mean(differences):+5.1f} [{means[50]:+5.1f}, {means[-51]:+5.1f}]"
-
-
-def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean."""
-    return sum(values) / len(values)
+    low, high = bootstrap(differences, resamples=2_000, seed=SEED)
+    return f"{mean(differences):+5.1f} [{low:+5.1f}, {high:+5.1f}]"
 
 
 def main() -> int:

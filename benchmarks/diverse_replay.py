@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from executionkit import ConsensusFailedError, LLMResponse, Tier, answers, cascade, consensus
+from executionkit.bench._statistics import Interval, bootstrap, mean
 from executionkit.bench._svg import Drawing
 
 DATA = Path(__file__).parent / "data" / "phrasings_replies.jsonl.gz"
@@ -167,16 +168,9 @@ async def play(problems: dict[int, Problem], orders: int) -> dict[str, list[Outc
     return found
 
 
-def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean."""
-    return sum(values) / len(values)
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
+def interval(values: Sequence[float]) -> Interval:
     """The 95 % interval of the mean, by a bootstrap over the problems."""
-    chance = random.Random(SEED)
-    means = sorted(mean(chance.choices(values, k=len(values))) for _ in range(2_000))
-    return means[50], means[-51]
+    return bootstrap(values, resamples=2_000, seed=SEED)
 
 
 def plot(found: dict[str, list[Outcome]], rules: Sequence[str], path: Path) -> None:

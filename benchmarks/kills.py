@@ -50,7 +50,7 @@ class Server:
 
     Attributes:
         calls: The calls that came, by row.
-        answered: The replies that were given, by row. One that nobody was left to read is among them.
+        answered: The replies that were given, by row. Replies to a process that was gone are among them.
         faults: The calls that were answered with an error.
         open: The calls under way.
         most_open: The most that were under way at once.

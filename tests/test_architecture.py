@@ -226,6 +226,28 @@ def test_only_the_provider_imports_anything_outside_the_standard_library_and_onl
     assert not wrong
 
 
+ROOMS_OF_MANY = {
+    "_journal": set(),
+    "_limits": set(),
+    "_batch": {"_journal", "_job", "_results"},
+    "_cluster": {"_journal", "_limits", "_job", "_results", "_rows", "_step"},
+}
+
+
+@pytest.mark.parametrize("room", ROOMS_OF_MANY)
+def test_the_rooms_of_many_import_downwards(room: str) -> None:
+    """A journal and the limits of an account can be used without a job, so they know of none."""
+    allowed = ROOMS_OF_MANY[room] | {room}
+    wrong = [
+        f"{i.module} -> {i.target}"
+        for i in OURS
+        if i.module.startswith(f"executionkit.many.{room}.")
+        and part_of(i.target) == "many"
+        and [*i.target.split("."), ""][2] not in allowed
+    ]
+    assert not wrong
+
+
 def test_no_private_name_crosses_a_module() -> None:
     wrong = [
         f"{module_name(path)}: from {node.module} import {alias.name}"

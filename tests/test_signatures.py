@@ -14,6 +14,7 @@ import pytest
 import executionkit
 from executionkit import answers, bench, many, mcp, otel, progress, react_loop, run_log, structured, testing
 from executionkit.engine import parallel, retry
+from executionkit.many import ray
 from executionkit.patterns.react_loop import LoopOptions
 from executionkit.patterns.structured import StructuredOptions
 
@@ -23,6 +24,7 @@ MODULES = {
     "": executionkit,
     "answers.": answers,
     "many.": many,
+    "many.ray.": ray,
     "bench.": bench,
     "mcp.": mcp,
     "otel.": otel,

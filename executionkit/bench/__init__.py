@@ -4,8 +4,8 @@ from executionkit.bench._compare import Step as Step
 from executionkit.bench._compare import compare as compare
 from executionkit.bench._compare import compare_sync as compare_sync
 from executionkit.bench._comparison import Comparison as Comparison
-from executionkit.bench._comparison import Outcome as Outcome
-from executionkit.bench._comparison import PatternFigures as PatternFigures
+from executionkit.bench._figures import Outcome as Outcome
+from executionkit.bench._figures import PatternFigures as PatternFigures
 from executionkit.bench._grading import Grade as Grade
 from executionkit.bench._grading import match as match
 from executionkit.bench._specs import steps as steps

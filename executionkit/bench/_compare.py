@@ -10,7 +10,8 @@ from executionkit import _checks as checks
 from executionkit._blocking import blocking
 from executionkit._callables import misfit
 from executionkit._shown import shown
-from executionkit.bench._comparison import Comparison, Outcome, compared
+from executionkit.bench._comparison import Comparison, compared
+from executionkit.bench._figures import Outcome
 from executionkit.bench._grading import Grade, match
 from executionkit.cost import minus
 from executionkit.engine.bill import add_note

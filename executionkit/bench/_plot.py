@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from executionkit._dollars import dollars, shown
 from executionkit._text import one_line, shorten
+from executionkit.bench._figures import PatternFigures
 from executionkit.bench._svg import COLOURS, Drawing
-
-if TYPE_CHECKING:
-    from executionkit.bench._comparison import PatternFigures
 
 _WIDTH: Final = 760.0
 _HEIGHT: Final = 430.0
@@ -20,7 +18,7 @@ _BOTTOM: Final = 56.0
 _LINE: Final = 17.0
 
 
-def accuracy_over_cost(patterns: "Sequence[PatternFigures]") -> str:
+def accuracy_over_cost(patterns: Sequence[PatternFigures]) -> str:
     """Draw each pattern as a dot with the bar of its interval, and its name beside it."""
     prices = [each.usd_per_item for each in patterns]
     known = [float(price) for price in prices if price is not None]

@@ -192,7 +192,7 @@ def read_batch(
         ```
 
     Args:
-        journal: The journal that `write_batch` had, or its path. Nobody else may be writing it.
+        journal: The journal that `write_batch` had, or its path. No other process may be writing it.
         responses: The path of the output; or an iterable of paths; or one of lines, such as
             `client.files.content(batch.output_file_id).iter_lines()`.
         prices: What replies usually cost, as the `prices` of a `Provider`. Then each reply has its price, at
@@ -202,7 +202,7 @@ def read_batch(
 
     Raises:
         JournalError: The journal can't be used.
-        OSError: A file can't be read. What was read before is in the journal, and may be read again.
+        OSError: A file can't be read. The lines before are in the journal, and may be read again.
     """
     checks.between(0.0, 1.0, price_share=price_share)
     slips, book = _opened(journal)
@@ -239,7 +239,7 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
         ```
 
     Args:
-        journal: The journal, or its path. Nobody else may be writing it.
+        journal: The journal, or its path. No other process may be writing it.
         requests: The batch file, or its name. Defaults to all that wait for a response.
 
     Returns:

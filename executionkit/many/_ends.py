@@ -10,7 +10,7 @@ from executionkit.many._results import RowResult
 _MOST_FAILURES: Final = 100
 """How many failed rows a result holds."""
 _ALIKE: Final = 50
-"""So many rows in a row that fail alike stop the job: the next one would be paid for as well."""
+"""So many successive rows that fail alike stop the job: the next one would be paid for as well."""
 _FOR_A_SHARE: Final = 100
 """So many rows must have ended before a share of failures says something."""
 _OWN: Final = re.compile(r"""(["'`]).*?\1|\d+""")
@@ -83,7 +83,7 @@ class Ends:
             self._failed_now += 1
             self._last_error = result.error
             self._add_failure(result)
-            if error is None:  # the value is none of JSON's
+            if error is None:  # JSON has no such value
                 error = TypeError(result.error.removeprefix("TypeError: "))
             stopping = self._first(result, error) or self._all_alike(result.error)
         stopping = stopping or self._too_many()

@@ -392,7 +392,7 @@ class Job(Generic[Row, T]):
         return True
 
     def _found(self, journal: Book, row_id: str, content: int | None) -> Outcome | bool:
-        """What the journal has of a row: its outcome, or only whether it has one where nobody asks for it.
+        """The outcome that the journal has of a row; where no outcome is wanted, whether it has one.
 
         Raises:
             JournalError: The row is another one than the journal was written for.
@@ -400,8 +400,9 @@ class Job(Generic[Row, T]):
         before = journal.digest_of(row_id)
         if before is not None and content is not None and before != content:
             raise JournalError(
-                f"{self._last_row} has another content than the row that {journal.path} was written for. Take "
-                "the rows as they were, or begin afresh: Journal(path, version=...) deletes nothing"
+                f"{self._last_row} has another content than the row that {journal.path} was written for. "
+                "Take the rows as they were, or begin afresh with Journal(path, version=...), which deletes "
+                "nothing"
             )
         is_done = journal.is_done(row_id)
         if not is_done and self._retry_failed:

@@ -1,4 +1,4 @@
-"""`Progress`: how far a job is; and who is told of it, at most ten times a second."""
+"""`Progress`: how far a job is, shown or handed to a function at most ten times a second."""
 
 import asyncio
 import inspect
@@ -99,10 +99,10 @@ class Ticker:
     Args:
         name: The title of the bar.
         progress: True for a bar, a function to be told, or False for neither.
-        snapshot: Gives the figures, when it is told the rate.
+        snapshot: Gives the figures, from the rate.
 
     Attributes:
-        is_on: Whether anybody is told.
+        is_on: Whether there is a bar or a function.
 
     Raises:
         ValueError: `progress` is neither a bool nor a function of one argument.
@@ -178,7 +178,7 @@ class _RowFigures(Figures):
 
 
 class _Bar:
-    """A bar on a terminal, or a line every 30 s on a stderr that is none."""
+    """A bar on a terminal, or a line every 30 s where stderr is no terminal."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -49,7 +49,7 @@ def read_jsonl(path: Path, *, on_bad: OnBad | None = None) -> Rows[Any]:
     r"""Read a file of JSON Lines row by row.
 
     The file is UTF-8, with or without a byte order mark. Empty lines are passed over. A row may be any JSON
-    value; NaN and the infinities are none.
+    value, but not NaN or an infinity.
 
     Example:
         ```python

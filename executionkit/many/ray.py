@@ -96,7 +96,7 @@ def run_many_on_ray(
         ImportError: Ray is not installed.
         ValueError: An argument can't be used.
         JournalError: The directory is another job's, or is in use.
-        BudgetExhaustedError: The budget is used up. What is done is in the journals.
+        BudgetExhaustedError: The budget is used up. The journals have the rows that are done.
         Exception: What has stopped a shard, after the calls in flight have ended.
     """
     try:

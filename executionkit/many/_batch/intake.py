@@ -107,7 +107,7 @@ class Intake:
 
 
 class _TooLate(Exception):  # noqa: N818 - it stands in the journal under this name
-    """A reply for which nobody waits any more."""
+    """A reply that came too late."""
 
 
 class _Account(NamedTuple):

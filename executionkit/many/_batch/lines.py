@@ -77,7 +77,7 @@ class ResponseLine(NamedTuple):
 
     @classmethod
     def of(cls, text: str | bytes) -> "ResponseLine | None":
-        """Read a line; None if it is none, such as one that was cut off."""
+        """Read a line; None if it can't be read, such as one that was cut off."""
         try:
             line = an_object(loads(text))
         except (ValueError, RecursionError):

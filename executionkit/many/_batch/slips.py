@@ -47,7 +47,7 @@ class Slips:
     Attributes:
         base_url: The URL that the journal was written for.
         waiting: Those without a response.
-        forgotten: Those that nobody waits for any more, though a response may come.
+        forgotten: Those that were given up, though a response may come.
         ended: The ids of those that had a response, or were not carried out.
     """
 

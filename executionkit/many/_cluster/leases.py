@@ -14,7 +14,7 @@ from executionkit.types import TokenUsage
 
 Limit: TypeAlias = Literal["llm_calls", "output_tokens", "input_tokens", "usd"]
 Amounts: TypeAlias = Mapping[Limit, Decimal]
-"""An amount of each thing that is limited; a limit that is not in it is none."""
+"""An amount for each limit that there is."""
 
 LIMITS: Final[tuple[Limit, ...]] = ("llm_calls", "output_tokens", "input_tokens", "usd")
 PIECE: Final = 64
@@ -71,8 +71,8 @@ class _Account:
 class Ledger:
     """A budget of all shards together, lent in pieces to the attempts at them.
 
-    What is spent plus what is lent never exceeds the ceiling, as long as an attempt spends only what it was
-    lent. Pieces become smaller when little is left, so that hardly anything lies with workers that don't need
+    The sum of all that is spent and lent never exceeds the ceiling, as long as an attempt spends only its
+    lease. Pieces become smaller when little is left, so that little lies with workers that don't need
     it. The lease of an attempt that was lost counts as spent until its journal says what of it was used.
 
     Args:

@@ -18,7 +18,7 @@ class Pocket:
 
     Args:
         ask: Asks for more.
-        limits: The limits of the budget. What isn't limited isn't counted.
+        limits: The limits of the budget. Nothing else is counted.
         refuse: Makes the error for a call that is refused.
 
     Attributes:

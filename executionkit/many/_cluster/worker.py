@@ -221,7 +221,7 @@ class Worker:
         except StaleAttemptError:
             pass
         except Exception:
-            if not pocket.is_withdrawn:  # else it is told already that the coordinator is gone
+            if not pocket.is_withdrawn:  # else the loss of the coordinator has been reported
                 raise
         cost, cost_now = after + lost, minus(after, before)
         result = replace(job.result(), cost=cost, cost_now=cost_now, refused=pocket.refused)

@@ -82,7 +82,7 @@ class Cache(Relay):
         with open(self.path, "rb") as file:
             for offset, line in lines_of(file, size):
                 if not offset and not line.startswith(b'{"t":"cached"'):
-                    raise JournalError(f"{self.path} is not a cache: its first line is none of a cache's")
+                    raise JournalError(f"{self.path} is not a cache: its first line is not of a cache")
                 found = parsed(line)  # None where a process was killed within a line
                 if found is not None and found.get("t") == "cached":
                     self._places[str(found.get("req")), found.get("n", 0)] = offset

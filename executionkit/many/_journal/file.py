@@ -204,7 +204,7 @@ class JournalFile:
         self._thread.start()
 
     def _commit_groups(self) -> None:
-        """Flush for those who wait, all at once, until nobody has come for a while."""
+        """Flush once for all calls that wait, until none has come for a while."""
         while True:
             with self._wanted:
                 if not self._waiters and not self._is_closed:
@@ -222,7 +222,7 @@ class JournalFile:
                 self._broken(error)
             fault = self._fault
             for loop, futures in waiters:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                with contextlib.suppress(RuntimeError):  # the loop is closed, and its calls have ended
                     loop.call_soon_threadsafe(_tell, futures, fault)
 
     def _commit_each_second(self) -> None:
@@ -288,7 +288,7 @@ def _opened(path: str) -> int:
                 f"{path}: another process is writing it{_writer_of(path)}; wait for its end, or give each "
                 "process a journal of its own"
             )
-        # Somebody may have put another file in its place while we came for the lock.
+        # Another file may have taken its place before the lock was there.
         try:
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 if is_new:

@@ -270,7 +270,7 @@ def observed_from(line: Mapping[str, Any]) -> Observed:
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
-    """A line as an object; None if it is none."""
+    """A line as an object; None if it is no JSON object."""
     try:
         return an_object(loads(line))
     except (ValueError, RecursionError):

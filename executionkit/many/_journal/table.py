@@ -9,8 +9,8 @@ _FIRST_SLOTS: Final = 1 << 10
 class RowTable:
     """A hash table of rows in arrays: 33 to 57 bytes a row, where a dict takes 200.
 
-    Rows are told apart by 64 bits, so two of ten million are mixed up once in some 370,000 journals. Whoever
-    reads a line sees its id, and can tell.
+    Rows are told apart by 64 bits, so two of ten million are mixed up once in some 370,000 journals. A reader
+    of the line sees the id, and can tell.
     """
 
     def __init__(self) -> None:
