@@ -45,6 +45,7 @@ class Meters:
     limit_dollars: bool = False
     _limit_replies = False
     _limit_prompts = False
+    _rooms: tuple[Room, ...] = ()
 
     def __init__(self, meters: Sequence[Meter], tariff: Tariff | None = None) -> None:
         self._meters: tuple[Meter, ...] = tuple(reversed(meters))
@@ -55,6 +56,7 @@ class Meters:
             self.limit_dollars = any(limit.usd for limit in limits)
             self._limit_replies = any(limit.output_tokens or limit.usd for limit in limits)
             self._limit_prompts = any(limit.input_tokens for limit in limits)
+            self._rooms = tuple([meter.room for meter in self._meters])
 
     def beside(self, ledger: CostTracker) -> "Meters":
         """These meters for one call, which is charged to a ledger of its own as well."""
@@ -120,7 +122,7 @@ class Meters:
             if isinstance(fitting, Room):
                 return fitting
             reply = fitting
-        overrun, usd = max([meter.room.overrun for meter in self._meters]), None
+        overrun, usd = max([room.overrun for room in self._rooms]), None
         if self.limit_dollars:
             paid = self._paid_for(lefts, prompt, reply, request.choices)
             if isinstance(paid, Room):
@@ -140,8 +142,8 @@ class Meters:
             usd,
         )
         self._reserve_call()
-        for meter in self._meters:
-            meter.room.hold(hold)
+        for room in self._rooms:
+            room.hold(hold)
         return hold
 
     def _reserve_call(self) -> None:
@@ -194,17 +196,16 @@ class Meters:
             reply = paid
             usd = self._tariff.at_most(0, reply)
         hold = Hold(reply, 0, reply, 0, is_stream=True, since=bill.now(), usd=usd)
-        for meter in self._meters:
-            meter.room.kept_calls += 1
-            meter.room.hold(hold)
+        for room in self._rooms:
+            room.kept_calls += 1
+            room.hold(hold)
         return hold
 
     def give_up(self, hold: Hold) -> None:
         """Free a call that was kept back."""
-        if self.are_limited:
-            for meter in self._meters:
-                meter.room.kept_calls -= 1
-                meter.room.settle(hold)
+        for room in self._rooms:
+            room.kept_calls -= 1
+            room.settle(hold)
 
     def can_pay(self, request: Request) -> bool:
         """Whether a call fits beside those kept back, and leaves input tokens for one more.
@@ -214,7 +215,7 @@ class Meters:
         if not self.are_limited:
             return True
         lefts = [(meter, meter.left) for meter in self._meters]
-        is_rated = self._limit_prompts and any(meter.room.tokens_per_byte for meter in self._meters)
+        is_rated = self._limit_prompts and any(room.tokens_per_byte for room in self._rooms)
         measured_prompt = self._prompt(request, lefts)
         prompt = measured_prompt.tokens if is_rated else 0
         reply = request.max_tokens or request.default_max_tokens
@@ -243,13 +244,13 @@ class Meters:
         if not (self._limit_prompts or self.limit_dollars):
             return NO_PROMPT
         size, parts = size_of(request)
-        rates = [meter.room.tokens_per_byte for meter in self._meters]
+        rates = [room.tokens_per_byte for room in self._rooms]
         known = [rate for rate in rates if rate is not None]
         if not known:
             tokens = max(left.input_tokens for _, left in lefts)
             most = int(size * MOST_TOKENS_PER_BYTE) + parts * PART_TOKENS
             return Prompt(tokens, size, parts, most, likely_tokens(size, parts))
-        each = [meter.room.tokens_per_part for meter in self._meters] if parts else []
+        each = [room.tokens_per_part for room in self._rooms] if parts else []
         taken = max((tokens for tokens in each if tokens is not None), default=PART_TOKENS)
         most = int(size * max(known) + parts * taken) + 1
         return Prompt(most if self._limit_prompts else 0, size, parts, most, most)
@@ -259,9 +260,8 @@ class Meters:
         if not dispatched:
             for tracker in self._trackers:
                 tracker.release_call()
-        if self.are_limited:  # else nothing was set aside
-            for meter in self._meters:
-                meter.room.settle(hold)
+        for room in self._rooms:
+            room.settle(hold)
 
     def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool = False) -> BrokenPricesError | None:
         """End a call that brought a reply, or part of one; returns the error to raise if prices failed."""
@@ -272,8 +272,9 @@ class Meters:
         for tracker in self._trackers:
             add_reply(tracker, counts, usd, hold.usd)
         if hold.output_tokens or hold.prompt_bytes:  # else nothing was set aside, and nothing is learnt
+            for room in self._rooms:
+                room.settle(hold)
             for meter in self._meters:
-                meter.room.settle(hold)
                 meter.learn(hold, reply, counts, usd, unfinished=unfinished)
         return fault
 

@@ -40,9 +40,18 @@ class Meter:
         self.max_cost = max_cost
         self.tracker: CostTracker = CostTracker() if tracker is None else tracker
         self.estimates: Tokens = estimates_of(self.tracker)
-        self.room: Room = Room() if tracker is None else room_of(tracker)
+        # Made when it is asked for: without a ceiling nothing is set aside, and a job has a run for each row.
+        self._room: Room | None = None if tracker is None else room_of(tracker)
         self._refusals: WeakKeyDictionary[BudgetExhaustedError, Limit | None] | None = None
         self._low = _NEVER_LOW if max_cost is UNLIMITED else _tenth_of(max_cost)
+
+    @property
+    def room(self) -> Room:
+        """The tokens that calls have set aside here."""
+        room = self._room
+        if room is None:
+            room = self._room = Room()
+        return room
 
     def extend(self, usage: TokenUsage) -> None:
         """Raise the ceiling, and wake the first call that waits for room; it wakes the others.
@@ -125,14 +134,15 @@ class Meter:
 
         It waits for calls only: beside open streams it gets the output tokens that they have left.
         """
-        calls, streams = self.room.calls, self.room.streams
+        room = self.room
+        calls, streams = room.calls, room.streams
         if left.output_tokens:
             free = left.output_tokens - calls.output_tokens - streams.output_tokens
-            if free < reply + self.room.overrun:
+            if free < reply + room.overrun:
                 if calls.output_tokens:
-                    return self.room
+                    return room
                 if free < choices:
-                    others = " and closing answers" if self.room.kept_calls else ""
+                    others = " and closing answers" if room.kept_calls else ""
                     last = f"the last {streams.output_tokens:,} output_tokens"
                     problem = f"open streams{others} have set aside {last}"
                     advice = "read them to their end first, or open them with a smaller max_tokens"
@@ -141,7 +151,7 @@ class Meter:
         if left.input_tokens and calls.input_tokens:
             free = left.input_tokens - calls.input_tokens - streams.input_tokens
             if free < prompt:
-                return self.room
+                return room
         return reply
 
     def affordable(

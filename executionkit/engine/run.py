@@ -153,7 +153,8 @@ class Run:
         )
         if self.can_stream:
             # Not a method of `Run`: isinstance(run, StreamingProvider) would hold for every run.
-            self.__class__ = _streaming(type(self))
+            kind: Any = type(self)  # mypy takes the instances' __hash__ for the class's
+            self.__class__ = _streaming(kind)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -366,49 +367,62 @@ class Run:
             TypeError: The provider's `complete` is not async, or did not return an LLMResponse.
         """
         if self._dealer is not None:
-            return await (self._deal or self._dealer.deal()).through(
-                lambda member: self._at(member).complete(
-                    messages,
-                    temperature=temperature,
-                    max_tokens=max_tokens,
-                    tools=tools,
-                    is_final=is_final,
-                    **kwargs,
-                )
-            )
+            deal = self._deal or self._dealer.deal()
+            asked = {"temperature": temperature, "max_tokens": max_tokens, "tools": tools, **kwargs}
+            return await deal.through(partial(self._complete_at, messages, is_final, asked))
         call = None
         if WATCH.is_on or is_logged(DEBUG):
             call = self._watched(messages, temperature, max_tokens, tools, kwargs, is_stream=False)
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=False)
         meters = self._meters if call is None else self._meters.beside(call.ledger)
-
-        async def attempt() -> LLMResponse:
-            hold = await self._admitted(request, meters, call)
-            try:
-                pending = self._target.complete(
-                    messages, temperature=temperature, max_tokens=hold.max_tokens, tools=tools, **kwargs
-                )
-                if not inspect.isawaitable(pending):
-                    kind = type(pending).__name__
-                    raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
-                reply = await pending
-            except BaseException as exc:
-                give_back(meters, hold, exc)
-                raise
-            if not isinstance(reply, LLMResponse):
-                meters.release(hold, dispatched=True)
-                kind = type(reply).__name__
-                raise TypeError(
-                    f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}"
-                )
-            fault = meters.record(hold, reply)
-            if fault is not None:
-                raise fault
-            return reply
-
+        # Not a function in here: it would have a cell for each name, and the collector would look at all.
+        attempt = partial(self._attempt, messages, request, meters, call, temperature, kwargs)
         if call is None:
             return await self._retrying(attempt, None, is_final)
-        return await call.around(lambda: self._retrying(attempt, call, is_final))
+        return await call.around(partial(self._retrying, attempt, call, is_final))
+
+    async def _complete_at(
+        self,
+        messages: list[dict[str, Any]],
+        is_final: Callable[[Exception], bool] | None,
+        asked: dict[str, Any],
+        member: LLMProvider,
+    ) -> LLMResponse:
+        return await self._at(member).complete(messages, is_final=is_final, **asked)
+
+    async def _attempt(
+        self,
+        messages: list[dict[str, Any]],
+        request: Request,
+        meters: Meters,
+        call: CallWatch | None,
+        temperature: float | None,
+        options: dict[str, Any],
+    ) -> LLMResponse:
+        hold = await self._admitted(request, meters, call)
+        try:
+            pending = self._target.complete(
+                messages,
+                temperature=temperature,
+                max_tokens=hold.max_tokens,
+                tools=request.tools,  # type: ignore[arg-type]  # they are those of `complete`
+                **options,
+            )
+            if not inspect.isawaitable(pending):
+                kind = type(pending).__name__
+                raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
+            reply = await pending
+        except BaseException as exc:
+            give_back(meters, hold, exc)
+            raise
+        if not isinstance(reply, LLMResponse):
+            meters.release(hold, dispatched=True)
+            kind = type(reply).__name__
+            raise TypeError(f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}")
+        fault = meters.record(hold, reply)
+        if fault is not None:
+            raise fault
+        return reply
 
     def open_stream(
         self,
@@ -562,7 +576,7 @@ class Run:
         hold = meters.try_hold(request)
         if isinstance(hold, Hold):  # nearly always
             return hold
-        return await self._room_made(hold, lambda: meters.try_hold(request), call)
+        return await self._room_made(hold, partial(meters.try_hold, request), call)
 
     async def _room_made(
         self, room: Room, try_hold: Callable[[], Hold | Room], call: CallWatch | None
