@@ -3,7 +3,7 @@
 import ast
 import re
 import textwrap
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,19 +38,21 @@ class Block(NamedTuple):
     runs: bool = False
 
 
-def texts(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def texts(path: Path) -> list[tuple[int, str]]:
     """The text of a page, or each docstring of a module, with the line it begins on."""
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
-        yield 1, source
-        return
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            continue
-        if docstring := ast.get_docstring(node):
-            yield node.body[0].lineno, docstring
+        return [(1, source)]
+    return [
+        (node.body[0].lineno, docstring)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        and (docstring := ast.get_docstring(node))
+    ]
 
 
+@cache
 def blocks(path: Path) -> list[Block]:
     """The fenced blocks of a page or of a module's docstrings, indented ones included."""
     found: list[Block] = []

@@ -161,7 +161,7 @@ def imports_of(path: Path) -> Iterator[Import]:
                 inside = inside or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING")
                 yield from visit(child, eager=eager and not inside)
 
-    yield from visit(ast.parse(path.read_text(encoding="utf-8")), eager=True)
+    yield from visit(TREES[path], eager=True)
 
 
 def _target(module: str, name: str) -> str:
@@ -172,6 +172,7 @@ def _target(module: str, name: str) -> str:
 
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 IMPORTS = [found for path in SOURCES for found in imports_of(path)]
 OURS = [found for found in IMPORTS if found.target.split(".")[0] == "executionkit"]
 THEIRS = [found for found in IMPORTS if found.target.split(".")[0] != "executionkit"]
@@ -252,7 +253,7 @@ def test_no_private_name_crosses_a_module() -> None:
     wrong = [
         f"{module_name(path)}: from {node.module} import {alias.name}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(TREES[path])
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.name.startswith("_") and not alias.name.startswith("__") and not _is_module(node, alias.name)
@@ -285,11 +286,7 @@ def test_the_modules_import_each_other_in_no_circle() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [
-        module_name(path)
-        for path in SOURCES
-        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    ]
+    silent = [module_name(path) for path in SOURCES if not ast.get_docstring(TREES[path])]
     assert not silent
 
 
@@ -298,7 +295,7 @@ def test_one_function_writes_to_the_log_and_is_safe_from_handlers_that_raise() -
     wrong = [
         f"{module_name(path)}: {ast.unparse(node.func)}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(TREES[path])
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in levels
         if "log" in ast.unparse(node.func.value).lower() and path.stem != "_logs"
     ]

@@ -104,7 +104,6 @@ class Job(Generic[Row, T]):
         self._ids = Ids(id)
         self._source = Source(rows)
         self._step = step
-        self._provider = provider
         if limits is not None and not isinstance(limits, RateLimits):
             raise ValueError(f"limits must be a RateLimits or None, got {limits!r}")
         self._limits = RateLimits() if limits is None else limits
@@ -113,7 +112,6 @@ class Job(Generic[Row, T]):
             journal = Journal(journal)
         self._journal = None if journal is None else book_of(journal)
         self.max_rows: int = self._limits.max_in_flight if max_rows is None else max_rows
-        self._max_cost, self._retry = max_cost, retry
         self.ends: Ends = Ends(name, max_failures, is_first_raised=on_failure == "raise")
         self._retry_failed = retry_failed
         self.total: int | None = self._source.total if shard is None else None
@@ -174,11 +172,6 @@ class Job(Generic[Row, T]):
         """The row that was read last, for messages."""
         position, row_id = self._last or (0, "")
         return f"row {position} (id {row_id!r})" if row_id else f"row {position}"
-
-    @property
-    def rows_under_way(self) -> int:
-        """How many rows are worked on."""
-        return len(self._tasks)
 
     def refusal(self, message: str) -> BudgetExhaustedError:
         """The error for a call that `inside` refuses because the budget has no more; it stops the job."""

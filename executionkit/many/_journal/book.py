@@ -226,10 +226,6 @@ class Book:
         found = None if offset is None else self._line(offset)
         return None if found is None or found.get("row") != row else outcome_from(found)
 
-    def replayable(self, row: str) -> int:
-        """How many replies of a row that is not done are there."""
-        return len(self._loaded.calls.get(encoded(quoted(row)), ()))
-
     def write_row(
         self,
         row: str,

@@ -210,14 +210,14 @@ def reply_from(line: Mapping[str, Any]) -> LLMResponse:
 
 
 def sent_line(row: str, request: str, n: int, most: tuple[int, int]) -> str:
-    """The line of a request that is about to be sent; see `Journal.write_sent`."""
+    """The line of a request that is about to be sent; see `Book.write_sent`."""
     return f'{{"t":"sent","row":{row},"req":"{request}","n":{n},"most":[{most[0]},{most[1]}]}}\n'
 
 
 def reply_line(
     row: str, request: str, n: int, reply: LLMResponse, usd: Decimal | None, rest: Mapping[str, object] | None
 ) -> str:
-    """The line of a reply; see `Journal.write_reply`."""
+    """The line of a reply; see `Book.write_reply`."""
     cost = cost_text(TokenUsage(reply.input_tokens, reply.output_tokens, 1, usd=usd))
     more = f",{as_json(dict(rest))[1:-1]}" if rest else ""
     return f'{{"t":"call","row":{row},"req":"{request}","n":{n},{reply_text(reply)}{more},"cost":{cost}}}\n'
@@ -232,7 +232,7 @@ def failure_line(
     *,
     dispatched: bool,
 ) -> str:
-    """The line of a request that brought no reply; see `Journal.write_failure`."""
+    """The line of a request that brought no reply; see `Book.write_failure`."""
     status = getattr(exc, "status_code", None)
     more = "" if type(status) is not int else f',"status":{status}'
     more += "" if dispatched else ',"dispatched":false'
@@ -242,7 +242,7 @@ def failure_line(
 
 
 def tool_line(row: str, request: str, n: int, call: ToolCall, observed: Observed) -> str:
-    """The line of what came of a call of a tool; see `Journal.write_tool`."""
+    """The line of what came of a call of a tool; see `Book.write_tool`."""
     line: dict[str, Any] = {"call": call.id, "name": call.name, "observation": observed.text}
     if observed.remark:
         line["remark"] = observed.remark
