@@ -134,15 +134,6 @@ class CostTracker:
         self._calls += max(0, usage.llm_calls)
 
 
-def take_back(tracker: CostTracker, usage: TokenUsage) -> None:
-    """Take off a tracker what it has counted, and nobody has paid for."""
-    tracker._input -= usage.input_tokens
-    tracker._output -= usage.output_tokens
-    tracker._calls -= usage.llm_calls
-    if usage.usd is not None and tracker._dollars.known is not None:
-        tracker._dollars.known = EXACT.subtract(tracker._dollars.known, usage.usd)
-
-
 def estimates_of(tracker: CostTracker) -> Tokens:
     """The estimated tokens of replies without usage. They count against a budget, and not in the totals."""
     return tracker._estimates

@@ -255,7 +255,7 @@ class Meter:
 
 def _of(spent: str, ceiling: str, assumed: str) -> str:
     figures = f"spent {spent} of {ceiling}"
-    return f"{figures}, {assumed} of that assumed because replies came without usage" if assumed else figures
+    return f"{figures}, {assumed} of that assumed for replies without usage or end" if assumed else figures
 
 
 def _tenth_of(max_cost: TokenUsage) -> TokenUsage:

@@ -80,6 +80,21 @@ class _Streams(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]: ...
 
 
+class Replies(Protocol):
+    """Replies that are there for calls, and were paid for before."""
+
+    @property
+    def left(self) -> int:
+        """How many are there for the work that is done here."""
+        ...
+
+    def has(
+        self, provider: LLMProvider, messages: object, temperature: object, tools: object, options: object
+    ) -> bool:
+        """Whether one of them answers such a call to a provider."""
+        ...
+
+
 Relaying: TypeAlias = Callable[[LLMProvider], LLMProvider]
 """Makes a relay around a provider. That may be a relay itself, so one provider can be inside several."""
 

@@ -17,7 +17,7 @@ from executionkit import _checks as checks
 from executionkit._callables import misfit
 from executionkit._prompt import measured
 from executionkit._text import shorten
-from executionkit.cost import UNLIMITED, CostTracker, take_back
+from executionkit.cost import UNLIMITED, CostTracker
 from executionkit.engine import bill, call_log
 from executionkit.engine.budget import Kept, Meters
 from executionkit.engine.call_log import is_logged, watchers_of_calls
@@ -25,7 +25,7 @@ from executionkit.engine.dealing import Deal, Dealer, DealtStream
 from executionkit.engine.meter import Meter
 from executionkit.engine.panel_tariff import no_prices_for, tariff_for
 from executionkit.engine.parallel import is_being_cancelled, leave, this_task
-from executionkit.engine.relay import Relaying, innermost
+from executionkit.engine.relay import Relaying, Replies, innermost
 from executionkit.engine.request import Request, choices_of, default_max_tokens
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.room import Hold, Room
@@ -42,8 +42,6 @@ from executionkit.types import PatternResult, TokenUsage
 T = TypeVar("T")
 R = TypeVar("R", bound=PatternResult[Any])
 K = TypeVar("K", bound="Run")
-
-"""The output tokens set aside for a call when neither it nor its provider says; the patterns' default too."""
 
 
 class Run:
@@ -69,6 +67,8 @@ class Run:
             So it is in a run inside a dialogue.
         relay: Makes the provider around a provider that calls of this run, and of the runs inside it, go
             through. It is asked for each provider that a run is made around, and for each member of a panel.
+        replies: Those that the relay answers calls with. Such a call counts in the runs inside this one, and
+            neither here nor around it, because it was paid for before.
 
     Attributes:
         name: The pattern's name.
@@ -95,6 +95,7 @@ class Run:
         within: "Run | None" = None,
         is_dialogue: bool = False,
         relay: Relaying | None = None,
+        replies: Replies | None = None,
     ) -> None:
         parent = provider if isinstance(provider, Run) else None
         if parent is None:
@@ -132,6 +133,9 @@ class Run:
         self._relays: tuple[Relaying, ...] = () if parent is None else parent._relays
         if relay is not None or (within is not None and within._relays):
             self._relay_through(() if within is None else within._relays, relay)
+        self._replies = replies
+        replaying = () if around is None else around._replaying
+        self._replaying: tuple[Run, ...] = replaying if replies is None else (self, *replaying)
         self._watch: RunWatch | None = None
         self._result: PatternResult[Any] | None = None
         self.on_retry: Callable[[int, float, Exception], Awaitable[None]] | None = None
@@ -204,6 +208,11 @@ class Run:
     def own_usage(self) -> TokenUsage:
         """The spend of the run without what was in the tracker, or others charge to it."""
         return self._ledgers[0].tracker.to_usage()
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether the provider has prices."""
+        return self._meters.tariff is not None
 
     @property
     def left(self) -> TokenUsage:
@@ -282,9 +291,39 @@ class Run:
             BudgetExhaustedError: Fewer calls are left, or fewer output tokens than one for each reply, or
                 fewer dollars than the prompts and a token of each reply are likely to cost.
         """
-        self._meters.require(calls, calls if replies is None else replies)
-        if prompts:
-            self._meters.require_price([self._request(each, 1, None, 1, is_stream=False) for each in prompts])
+        replies = calls if replies is None else replies
+        requests = [self._request(each, 1, None, 1, is_stream=False) for each in prompts]
+        meters, there = self._meters_of_replies()
+        if there:
+            meters.require(calls, replies)
+            meters.require_price(requests)
+            calls, replies, requests = max(0, calls - there), max(0, replies - there), requests[there:]
+            if not calls:
+                return
+        self._meters.require(calls, replies)
+        self._meters.require_price(requests)
+
+    def _meters_of_replies(self) -> tuple[Meters, int]:
+        """The meters that count calls which are answered by replies that are there, and how many are."""
+        for run in self._replaying:
+            if run._replies is not None and (there := run._replies.left):
+                return self._inside(run), there
+        return self._meters, 0
+
+    def _meters_of(self, request: Request, temperature: object, options: object) -> Meters:
+        """The meters that count a call: those inside a run that has its reply already."""
+        for run in self._replaying:
+            there = run._replies
+            if there is not None and there.left:
+                target = innermost(self._target)
+                if there.has(target, request.messages, temperature, request.tools, options):
+                    return self._inside(run)
+        return self._meters
+
+    def _inside(self, run: "Run") -> Meters:
+        """The meters of the runs inside another one."""
+        levels = self._levels[: self._levels.index(run)]
+        return Meters([meter for level in levels for meter in level._ledgers], self._meters.tariff)
 
     async def require_prices(self) -> None:
         """Refuse a ceiling in dollars, here or around it, on a model without a price.
@@ -304,12 +343,6 @@ class Run:
     def assume(self, usage: TokenUsage) -> None:
         """Count an estimate of tokens, and their price, against the ceiling of this run; not in `usage`."""
         self._meter.assume(usage, self._meters.tariff)
-
-    def unpaid(self, usage: TokenUsage) -> None:
-        """Take off the runs around this one what its calls have charged them, since nobody paid for it."""
-        for level in self._around:
-            for ledger in level._ledgers:
-                take_back(ledger.tracker, usage)
 
     def extend(self, usage: TokenUsage) -> None:
         """Raise the run's ceiling, and wake the calls that wait for room.
@@ -374,9 +407,8 @@ class Run:
         if WATCH.is_on or is_logged(DEBUG):
             call = self._watched(messages, temperature, max_tokens, tools, kwargs, is_stream=False)
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=False)
-        meters = self._meters if call is None else self._meters.beside(call.ledger)
         # Not a function in here: it would have a cell for each name, and the collector would look at all.
-        attempt = partial(self._attempt, messages, request, meters, call, temperature, kwargs)
+        attempt = partial(self._attempt, messages, request, call, temperature, kwargs)
         if call is None:
             return await self._retrying(attempt, None, is_final)
         return await call.around(partial(self._retrying, attempt, call, is_final))
@@ -394,12 +426,11 @@ class Run:
         self,
         messages: list[dict[str, Any]],
         request: Request,
-        meters: Meters,
         call: CallWatch | None,
         temperature: float | None,
         options: dict[str, Any],
     ) -> LLMResponse:
-        hold = await self._admitted(request, meters, call)
+        meters, hold = await self._admitted(request, temperature, options, call)
         try:
             pending = self._target.complete(
                 messages,
@@ -461,7 +492,6 @@ class Run:
         if WATCH.is_on or is_logged(DEBUG):
             call = self._watched(messages, temperature, max_tokens, tools, kwargs, is_stream=True)
         request = self._request(messages, max_tokens, tools, kwargs.get("n"), is_stream=True)
-        meters = self._meters if call is None else self._meters.beside(call.ledger)
 
         def open_stream(hold: Hold) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
             target = cast("StreamingProvider", self._target)
@@ -470,12 +500,11 @@ class Run:
             )
 
         async def attempt() -> Opened:
-            hold = await self._admitted(request, meters, call)
+            meters, hold = await self._admitted(request, temperature, kwargs, call)
             return await opened(open_stream, hold, meters)
 
         return MeteredStream(
             lambda: self._retrying(attempt, call),
-            meters,
             measured(messages).in_bytes,
             # An entered run attaches its bill itself, to the error that leaves it.
             _nothing if self._is_entered else self._attach_bill,
@@ -556,27 +585,37 @@ class Run:
             await leave()
         if (tariff := self._meters.tariff) is not None and not tariff.is_ready:
             await self._park(tariff.get_ready())
-        hold = self._meters.try_keep(max_tokens)
+        meters, _ = self._meters_of_replies()
+        hold = meters.try_keep(max_tokens)
         if not isinstance(hold, Hold):
-            hold = await self._room_made(hold, lambda: self._meters.try_keep(max_tokens), None)
-        return Kept(self._meters, hold)
+            hold = await self._room_made(hold, lambda: meters.try_keep(max_tokens), None)
+        return Kept(meters, hold)
 
     def can_pay(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, max_tokens: int
     ) -> bool:
         """Whether the budgets can pay for this call beside the calls that are kept back."""
-        return self._meters.can_pay(self._request(messages, max_tokens, tools, 1, is_stream=False))
+        meters, _ = self._meters_of_replies()
+        return meters.can_pay(self._request(messages, max_tokens, tools, 1, is_stream=False))
 
-    async def _admitted(self, request: Request, meters: Meters, call: CallWatch | None) -> Hold:
-        """Wait until every budget has room for the request, and reserve it."""
+    async def _admitted(
+        self, request: Request, temperature: object, options: object, call: CallWatch | None
+    ) -> tuple[Meters, Hold]:
+        """Wait until every budget that counts the request has room for it, and reserve it."""
         if self._is_halted():
             await leave()
-        if (tariff := meters.tariff) is not None and not tariff.is_ready:
+        if (tariff := self._meters.tariff) is not None and not tariff.is_ready:
             await self._park(tariff.get_ready())
-        hold = meters.try_hold(request)
-        if isinstance(hold, Hold):  # nearly always
-            return hold
-        return await self._room_made(hold, partial(meters.try_hold, request), call)
+        while True:
+            counting = self._meters_of(request, temperature, options) if self._replaying else self._meters
+            meters = counting if call is None else counting.beside(call.ledger)
+            hold = meters.try_hold(request)
+            if isinstance(hold, Hold):  # nearly always
+                return meters, hold
+            hold = await self._room_made(hold, partial(meters.try_hold, request), call)
+            if counting is self._meters or self._meters_of(request, temperature, options) is not self._meters:
+                return meters, hold
+            meters.release(hold, dispatched=False)  # an equal request got the reply meanwhile
 
     async def _room_made(
         self, room: Room, try_hold: Callable[[], Hold | Room], call: CallWatch | None

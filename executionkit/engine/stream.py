@@ -20,12 +20,13 @@ Manager: TypeAlias = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
 
 
 class Opened(NamedTuple):
-    """A stream that has begun to bring events, and the tokens its call has set aside."""
+    """A stream that has begun to bring events, the tokens its call has set aside, and where it is charged."""
 
     manager: Manager
     events: AsyncIterator[StreamEvent]
     first: StreamEvent
     hold: Hold
+    meters: Meters
 
 
 async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, meters: Meters) -> Opened:
@@ -49,7 +50,7 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, meters: Met
     except BaseException as exc:
         give_back(meters, hold, exc)
         raise
-    return Opened(manager, events, first, hold)
+    return Opened(manager, events, first, hold, meters)
 
 
 def give_back(meters: Meters, hold: Hold, exc: BaseException) -> None:
@@ -77,7 +78,6 @@ class MeteredStream(ReplyStream):
 
     Args:
         begin: Opens the provider's stream, retries included.
-        meters: Where the call is charged.
         prompt_bytes: The size of the prompt, for the estimate where the stream ends before its usage.
         attach_bill: Puts what was spent on an error that leaves the stream.
         report: Logs the error by which the provider's stream broke off.
@@ -91,7 +91,6 @@ class MeteredStream(ReplyStream):
     def __init__(
         self,
         begin: Callable[[], Awaitable[Opened]],
-        meters: Meters,
         prompt_bytes: int,
         attach_bill: Callable[[BaseException], object],
         report: Callable[[BaseException], object],
@@ -99,7 +98,6 @@ class MeteredStream(ReplyStream):
     ) -> None:
         super().__init__()
         self._begin_source = begin
-        self._meters = meters
         self._prompt_size = prompt_bytes
         self._attach_bill = attach_bill
         self._report = report
@@ -160,7 +158,7 @@ class MeteredStream(ReplyStream):
             return None
         self._settled = True
         reply = self._tally.partial(self._prompt_bytes) if finish is None else finish.response
-        fault = self._meters.record(source.hold, reply, unfinished=finish is None)
+        fault = source.meters.record(source.hold, reply, unfinished=finish is None)
         if self._watch is not None:
             if finish is None:
                 self._watch.tell(lambda span: span.partial(reply))

@@ -22,7 +22,7 @@ from executionkit.engine.watch import where
 from executionkit.errors import BudgetExhaustedError, JournalError
 from executionkit.many._ends import Ends
 from executionkit.many._journal.book import Book
-from executionkit.many._journal.calls import Recorder, Replayer
+from executionkit.many._journal.calls import JournalReplies, Recorder, Replayer
 from executionkit.many._journal.format import digest_of
 from executionkit.many._journal.outcome import Outcome
 from executionkit.many._journal.public import Journal, book_of
@@ -125,8 +125,7 @@ class Job(Generic[Row, T]):
         self._wake: asyncio.Future[None] | None = None
         self._no_more = asyncio.Event()
         self._last: tuple[int, str] | None = None
-        self._unpaid = TokenUsage()
-        self._unknown = 0
+        self._replayed_calls = self._unknown = 0
         self._is_blank, self._is_shared = True, False
         self._path = None if self._journal is None else self._journal.path
         self._is_checked = False
@@ -139,6 +138,7 @@ class Job(Generic[Row, T]):
             tracker=self._tracker,
             salvage=self._so_far,
             relay=self._relaying(journal, inside),
+            replies=None if journal is None else JournalReplies(book_of(journal)),
         )
         # For a reader: `window` is how many rows may be begun and not handed on.
         self.window: int | None = None
@@ -209,8 +209,8 @@ class Job(Generic[Row, T]):
             skipped=ends.skipped,
             failed=ends.failed,
             cost=self.cost,
-            cost_now=minus(self._run.own_usage, self._unpaid),
-            replayed_calls=self._unpaid.llm_calls,
+            cost_now=self._run.own_usage,
+            replayed_calls=self._replayed_calls,
             unknown_calls=self._unknown,
             refused=self._limits.refused - self._refused_before,
             seconds=time.monotonic() - self._began,
@@ -251,7 +251,7 @@ class Job(Generic[Row, T]):
             look_at(opening)
             raise
         self._is_blank = journal.is_blank
-        spent = journal.spent(replay_failed=self._retry_failed)
+        spent = journal.spent(is_priced=self._run.has_prices)
         self._unknown = spent.unknown_calls
         await self._run.require_prices()
         # To the job's own ledger alone: runs around it did not make these calls.
@@ -475,9 +475,11 @@ class Job(Generic[Row, T]):
                 return None
             raise
         finally:
-            if scope is not None and scope.replayed:
-                self._unpaid += scope.replayed_usage
-                self._run.unpaid(scope.replayed_usage)
+            if scope is not None:
+                self._replayed_calls += scope.replayed
+                if scope.cut.llm_calls:
+                    self._unknown += scope.cut.llm_calls
+                    self._run.assume(replace(scope.cut, llm_calls=0))
         for refusal in refusals:
             if self._run.has_refused(refusal):
                 # Even where the pattern went on with less than was asked: more may be allowed next time.
@@ -495,9 +497,6 @@ class Job(Generic[Row, T]):
             0 if scope is None else scope.replayed,
         )
         if self._journal is not None and scope is not None:
-            if not self._is_blank:
-                # Replies of an earlier start that the row did not ask for again are not replayed any more.
-                self._tracker.add_usage(scope.unused_usage)
             try:
                 result = self._written(self._journal, result, known.content)
             except JournalError as exc:

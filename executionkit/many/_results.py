@@ -68,8 +68,8 @@ class ManyResult(Displayed):
         cost: The spend of all starts. Calls whose outcome is unknown count in it as calls.
         cost_now: The spend of this start.
         replayed_calls: How many calls were answered by the journal.
-        unknown_calls: How many calls of earlier starts were sent, and nothing tells what came of them: the
-            program was killed while they were in flight.
+        unknown_calls: How many calls were sent, and nothing tells what came of them: the program was killed
+            while they were in flight, or they were cancelled.
         refused: How many calls were refused because they came too fast (429).
         seconds: How long this start took.
         failures: The first 100 rows that failed.

@@ -464,7 +464,7 @@ async def test_replies_without_usage_are_charged_by_their_length(usage: dict[str
     await run.complete(MESSAGES)
     with pytest.raises(BudgetExhaustedError) as caught:
         await run.complete(MESSAGES)
-    assert "spent 100 of 100, 100 of that assumed because replies came without usage" in str(caught.value)
+    assert "spent 100 of 100, 100 of that assumed for replies without usage" in str(caught.value)
 
 
 async def test_several_choices_cost_as_many_replies() -> None:
@@ -675,7 +675,7 @@ async def test_prompts_of_unknown_size_are_charged_by_their_length() -> None:
     await run.complete(text)
     assert 400 <= run.left.input_tokens <= 500
     await run.complete(text)
-    with pytest.raises(BudgetExhaustedError, match="assumed because replies came without usage"):
+    with pytest.raises(BudgetExhaustedError, match="assumed for replies without usage"):
         await run.complete(text)
     assert run.usage.input_tokens == 0
 

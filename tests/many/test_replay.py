@@ -216,7 +216,6 @@ async def test_a_vote_killed_after_k_replies_asks_for_the_others_only(k: int, tm
     with Journal(path) as journal, journal.row("1") as scope:
         result = await consensus(relayed(rest, journal), "q", num_samples=5, max_concurrency=3)
         assert (result.value, result.cost.llm_calls, scope.replayed) == ("b", 5, k)
-        assert scope.replayed_usage.llm_calls == k
     assert len(rest.calls) == 5 - k
 
 
@@ -271,7 +270,7 @@ async def test_failed_cancelled_and_unsent_calls_are_counted_as_they_were(tmp_pa
         await held.arrived(1)
         task.cancel()
         await asyncio.wait([task])
-        assert (result.cost.llm_calls, journal.usage.llm_calls, journal.unknown_calls) == (3, 4, 0)
+        assert (result.cost.llm_calls, journal.usage.llm_calls, journal.unknown_calls) == (3, 4, 1)
     found = [json.loads(line) for line in path.read_text().splitlines()]
     fails = [line for line in found if line["t"] == "fail"]
     assert [line["error"] for line in fails] == ["RateLimitError", "ProviderError", "CancelledError"]
@@ -280,8 +279,9 @@ async def test_failed_cancelled_and_unsent_calls_are_counted_as_they_were(tmp_pa
     assert [line["n"] for line in found if line["t"] == "sent"] == [0, 0, 0, 1, 0]
     with Journal(path) as journal:
         journal.reopen()
-        assert (journal.usage.llm_calls, journal.unknown_calls) == (4, 0)
-        assert book_of(journal).spent().usage.llm_calls == 2
+        assert (journal.usage.llm_calls, journal.unknown_calls) == (4, 1)
+        # A call that was cancelled may be billed in full, as one after a kill.
+        assert book_of(journal).spent().assumed.output_tokens == 4096
 
 
 async def test_requests_are_told_apart_by_all_that_their_answers_depend_on(tmp_path: Path) -> None:
@@ -390,9 +390,6 @@ async def test_dollars_are_kept_over_starts(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal") as journal:
         journal.reopen()
         assert journal.usage.usd == 3
-        with journal.row("1") as scope:
-            await relayed(provider, journal).complete([{"role": "user", "content": "q"}])
-        assert scope.unused_usage.llm_calls == 2
 
 
 async def test_a_journal_that_fails_stops_a_run_that_tolerates_failures(tmp_path: Path) -> None:

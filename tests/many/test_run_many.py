@@ -14,6 +14,7 @@ from executionkit import (
     BudgetExhaustedError,
     Kit,
     LLMProvider,
+    LLMResponse,
     MockProvider,
     Panel,
     PatternError,
@@ -21,6 +22,7 @@ from executionkit import (
     PermanentError,
     Provider,
     ProviderError,
+    Rates,
     RetryConfig,
     Tier,
     TokenUsage,
@@ -221,6 +223,56 @@ async def test_a_job_that_its_ceiling_stopped_goes_on_and_pays_for_nothing_twice
         assert [row.value for row in kept] == [f"<row {number}>" for number in range(30)]
         assert all(row.from_journal and row.result is None for row in kept)
         assert endpoint.ledger.calls == 90
+
+
+class Writer:
+    """A model that always writes all it may, and bills it to the end, whoever reads it.
+
+    Attributes:
+        billed: The calls that were billed.
+        answered: How many of the next calls are answered.
+    """
+
+    model = "writer"
+    prices = Rates(input=0, output=1)
+
+    def __init__(self) -> None:
+        self.billed, self.answered = 0, 2
+        self.is_busy = asyncio.Event()
+
+    async def complete(self, _: object, *, max_tokens: int | None = None, **__: object) -> LLMResponse:
+        self.billed, self.answered = self.billed + 1, self.answered - 1
+        if self.billed == 6:
+            self.is_busy.set()
+        if self.answered < 0:
+            await asyncio.Event().wait()
+        return LLMResponse("x", usage={"prompt_tokens": 1, "completion_tokens": max_tokens})
+
+
+@pytest.mark.parametrize("ceiling", [TokenUsage(output_tokens=100), TokenUsage(usd="0.0001")])
+async def test_a_ceiling_counts_what_was_cut_off_and_replies_of_rows_that_come_last(
+    ceiling: TokenUsage, tmp_path: Path
+) -> None:
+    async def step(provider: LLMProvider, row: str) -> object:
+        return await consensus(provider, row, num_samples=3, max_tokens=10)
+
+    path, provider = tmp_path / "journal.jsonl", Writer()
+
+    async def start(rows: str, max_cost: TokenUsage | None = ceiling) -> ManyResult:
+        return await run_many(provider, list(rows), step, id=str, journal=path, max_rows=2, max_cost=max_cost)
+
+    job = asyncio.ensure_future(start("abcdefgh"))
+    await provider.is_busy.wait()
+    job.cancel()
+    await asyncio.wait([job])
+    provider.answered = 100
+    with pytest.raises(BudgetExhaustedError, match=r"40 of that assumed|0\.00004 of that assumed") as caught:
+        await start("hgfedcba")
+    assert provider.billed == caught.value.cost.llm_calls == 10
+    assert caught.value.cost.output_tokens == 60
+    result = await start("hgfedcba", None)
+    assert (result.done, result.unknown_calls, result.cost.llm_calls) == (8, 4, provider.billed)
+    assert result.cost.llm_calls == 8 * 3 + 4
 
 
 async def test_a_row_that_took_less_than_it_asked_for_stays_open(tmp_path: Path) -> None:

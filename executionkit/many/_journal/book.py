@@ -3,13 +3,13 @@
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from executionkit._dollars import EXACT
-from executionkit._json import loads
+from executionkit._dollars import EXACT, ZERO
 from executionkit._version import __version__
 from executionkit.engine.tool_memory import Observed
 from executionkit.engine.watch import bare, where
@@ -170,31 +170,16 @@ class Book:
 
     # What a job asks at its start.
 
-    def spent(self, *, replay_failed: bool = True) -> Spent:
-        """What to charge at the start: all that was sent and will not be replayed.
+    def spent(self, *, is_priced: bool = False) -> Spent:
+        """What to charge at the start: all that was sent.
 
         Args:
-            replay_failed: Whether rows that failed will be tried again, and their replies replayed.
+            is_priced: Whether calls have prices. Then it is known that those without a reply cost no dollars.
         """
         since = self._loaded.since
-        calls = inputs = outputs = 0
-        usd = since.usd
-        with self._lock:
-            open_rows = list(self._loaded.calls.items())
-        for row, there in open_rows:
-            if not replay_failed and self._loaded.table.offset(digest_of(str(loads(row)))) is not None:
-                continue
-            for kept in there:
-                calls, inputs, outputs = calls + 1, inputs + kept.input_tokens, outputs + kept.output_tokens
-                if kept.usd is not None:
-                    usd = EXACT.subtract(usd, Decimal(kept.usd))
-        whole = since.usage
-        usage = TokenUsage(
-            whole.input_tokens - inputs,
-            whole.output_tokens - outputs,
-            whole.llm_calls - calls,
-            usd=None if whole.usd is None else usd,
-        )
+        usage = since.usage
+        if is_priced and not (since.priced or since.unpriced):
+            usage = replace(usage, usd=ZERO)
         return Spent(usage, TokenUsage(*self._loaded.assumed), since.unknown)
 
     @property
@@ -318,12 +303,27 @@ class Book:
         spent: TokenUsage | None,
         *,
         dispatched: bool,
+        cut: TokenUsage | None = None,
     ) -> None:
-        """Write that a request brought no reply; see `write_sent`."""
-        self._append(failure_line(row, request, n, exc, spent, dispatched=dispatched))
+        """Write that a request brought no reply; see `write_sent`.
+
+        Args:
+            row: The row's id as JSON.
+            request: The request's digest.
+            n: Its number.
+            exc: Why.
+            spent: What it cost, where that is known.
+            dispatched: Whether it left.
+            cut: Where it was cut off: the tokens that it may have cost beyond those. Its outcome is unknown.
+        """
+        is_cut = cut is not None
+        self._append(failure_line(row, request, n, exc, spent, dispatched=dispatched, is_cut=is_cut))
         with self._lock:
             since = self._loaded.since
-            if dispatched:
+            if cut is not None:
+                self._loaded.assumed[0] += cut.input_tokens
+                self._loaded.assumed[1] += cut.output_tokens
+            elif dispatched:
                 since.failed += 1
             else:
                 since.sent -= 1
@@ -379,10 +379,23 @@ class Book:
         if self._file is None:
             raise JournalError(f"{self.path}: open the journal before it is compacted")
         path = os.fspath(self.path)
-        self._file.replace(needed_lines(self.lines(), self._loaded, self.spent(), self.version))
+        self._file.replace(needed_lines(self.lines(), self._loaded, self._spent_for_good(), self.version))
         with open(path, "rb") as reader:
             self._loaded = load(reader, path, self.version)
         self._own = self.row("")
+
+    def _spent_for_good(self) -> Spent:
+        """What was spent, without the replies that can be replayed."""
+        spent = self.spent()
+        whole, calls, inputs, outputs = spent.usage, 0, 0, 0
+        usd = whole.usd
+        for there in self._loaded.calls.values():
+            for kept in there:
+                calls, inputs, outputs = calls + 1, inputs + kept.input_tokens, outputs + kept.output_tokens
+                if usd is not None and kept.usd is not None:
+                    usd = EXACT.subtract(usd, Decimal(kept.usd))
+        rest = whole.input_tokens - inputs, whole.output_tokens - outputs, whole.llm_calls - calls
+        return spent._replace(usage=TokenUsage(*rest, usd=usd))
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """The whole lines of the file, each with its place."""

@@ -38,6 +38,10 @@ _REQUEST: ContextVar[_Request | None] = ContextVar("executionkit_request", defau
 _Streamed: TypeAlias = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
 
 
+def _row_in(book: Book) -> Scope[Kept]:
+    return row_of(book) or book.scope()
+
+
 class JournalRelay(Relay):
     """A relay with a journal: it knows each request by its digest.
 
@@ -54,7 +58,7 @@ class JournalRelay(Relay):
         self._identity: str | None = None
 
     def _row(self) -> Scope[Kept]:
-        return row_of(self._book) or self._book.scope()
+        return _row_in(self._book)
 
     def _request(self, messages: object, temperature: object, tools: object, options: object) -> str:
         """The text of a request, in which another model or server is another request."""
@@ -65,6 +69,29 @@ class JournalRelay(Relay):
             self._book.open_for(innermost(self.provider))
             self._identity = self._book.identity_of(innermost(self.provider))
         return request_text(self._identity, messages, temperature, tools, options)
+
+
+class JournalReplies:
+    """The replies that a replayer answers the calls of a row with; see `Run`.
+
+    Args:
+        book: What is in the journal.
+    """
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    @property
+    def left(self) -> int:
+        """How many are there for the row that is worked on here."""
+        return _row_in(self._book).left
+
+    def has(
+        self, provider: LLMProvider, messages: object, temperature: object, tools: object, options: object
+    ) -> bool:
+        """Whether one of them answers such a call to a provider."""
+        text = request_text(self._book.identity_of(provider), messages, temperature, tools, options)
+        return _row_in(self._book).has_reply(request_digest(text))
 
 
 class Replayer(JournalRelay):
@@ -195,7 +222,8 @@ class Recorder(JournalRelay):
             max_tokens = default_max_tokens(self.provider)
         most = max_tokens * choices_of(options.get("n"))
         row, request = self._row(), request_digest(text)
-        sent = Sent(self._book, row, request, row.take(request), len(text) // BYTES_PER_TOKEN, self._tariff)
+        prompt, n = len(text) // BYTES_PER_TOKEN, row.take(request)
+        sent = Sent(self._book, row, request, n, prompt, most, self._tariff)
         try:
             self._book.write_sent(row.row_json, request, sent.n, (sent.prompt_tokens, most))
         except BaseException as exc:
@@ -254,10 +282,11 @@ class Sent:
         request: Its digest.
         n: Its number among equal ones.
         prompt_tokens: An estimate of its prompt.
+        most: The most tokens that its reply may have.
         tariff: The prices of the provider, if it has any.
     """
 
-    __slots__ = ("_book", "_request", "_row", "_tariff", "n", "prompt_tokens")
+    __slots__ = ("_book", "_most", "_request", "_row", "_tariff", "n", "prompt_tokens")
 
     def __init__(
         self,
@@ -266,6 +295,7 @@ class Sent:
         request: str,
         n: int,
         prompt_tokens: int,
+        most: int,
         tariff: Tariff | None,
     ) -> None:
         self._book = book
@@ -273,6 +303,7 @@ class Sent:
         self._request = request
         self.n = n
         self.prompt_tokens = prompt_tokens
+        self._most = most
         self._tariff = tariff
 
     async def answered(self, reply: LLMResponse) -> None:
@@ -280,20 +311,34 @@ class Sent:
         try:
             self._book.write_reply(self._row.row_json, self._request, self.n, reply, self._price(reply))
             await self._book.commit()
-        except Exception as exc:
+        except BaseException as exc:  # a cancelled task's as well: the reply is in the journal
             mark_spent(exc, reply)
             raise
 
-    def failed(self, exc: BaseException, reply: LLMResponse | None = None) -> None:
-        """Write that no whole reply came, with what did."""
+    def failed(self, exc: BaseException, reply: LLMResponse | None = None, *, is_cut: bool = False) -> None:
+        """Write that no whole reply came, with what did.
+
+        Args:
+            exc: Why.
+            reply: The part that came.
+            is_cut: Whether it was cut off. A reply to a call that was cancelled always is.
+        """
         self._row.give_back(self._request, self.n)
         reply = reply or spent_of(exc)
         spent = None
         if reply is not None:
             spent = TokenUsage(reply.input_tokens, reply.output_tokens, usd=self._price(reply))
+        is_sent = was_dispatched(exc)
+        cut = None
+        if is_sent and (is_cut or not isinstance(exc, Exception)):
+            # The server may have written, and bill, more than has arrived: as after a kill.
+            known = spent or TokenUsage()
+            inputs, outputs = self.prompt_tokens - known.input_tokens, self._most - known.output_tokens
+            cut = TokenUsage(max(0, inputs), max(0, outputs))
+            self._row.note_cut(cut)
         try:
             self._book.write_failure(
-                self._row.row_json, self._request, self.n, exc, spent, dispatched=was_dispatched(exc)
+                self._row.row_json, self._request, self.n, exc, spent, dispatched=is_sent, cut=cut
             )
         except JournalError:
             if isinstance(exc, Exception):
@@ -360,4 +405,5 @@ class _RecordedStream(_Streamed, AsyncIterator[StreamEvent]):
     def _end(self, exc: BaseException, *, is_begun: bool = True) -> None:
         sent, self._sent = self._sent, None
         if sent is not None:
-            sent.failed(exc, self._tally.partial(sent.prompt_tokens * BYTES_PER_TOKEN) if is_begun else None)
+            partial = self._tally.partial(sent.prompt_tokens * BYTES_PER_TOKEN) if is_begun else None
+            sent.failed(exc, partial, is_cut=is_begun)

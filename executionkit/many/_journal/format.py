@@ -231,11 +231,13 @@ def failure_line(
     spent: TokenUsage | None,
     *,
     dispatched: bool,
+    is_cut: bool,
 ) -> str:
     """The line of a request that brought no reply; see `Book.write_failure`."""
     status = getattr(exc, "status_code", None)
     more = "" if type(status) is not int else f',"status":{status}'
     more += "" if dispatched else ',"dispatched":false'
+    more += ',"cut":true' if is_cut else ""
     more += "" if spent is None else f',"cost":{cost_text(spent)}'
     kind = quoted(type(exc).__name__)
     return f'{{"t":"fail","row":{row},"req":"{request}","n":{n},"error":{kind}{more}}}\n'

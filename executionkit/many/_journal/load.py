@@ -23,6 +23,7 @@ from executionkit.many._journal.table import RowTable
 from executionkit.types import TokenUsage
 
 _CHUNK: Final = 1 << 20
+_NOTHING: Final = TokenUsage()
 _CALL_BEGINS: Final = re.compile(
     rb'\{"t":"call","row":("[^"\\]*"),"req":"([0-9a-f]{16})","n":(\d+),"content":'
 )
@@ -42,20 +43,15 @@ class Kept(NamedTuple):
     output_tokens: int
     usd: str | None
 
-    @property
-    def cost(self) -> TokenUsage:
-        """What the reply cost."""
-        return TokenUsage(self.input_tokens, self.output_tokens, 1, usd=self.usd)
-
 
 class Spent(NamedTuple):
-    """What to charge when a job starts again: all that was sent and will not be replayed.
+    """What to charge when a job starts again: all that was sent.
 
     Attributes:
         usage: What was counted. Its calls include those whose outcome is unknown.
         assumed: The tokens that were set aside for calls whose outcome is unknown: the most that they came
             to, by an estimate of their prompts. No calls are in it.
-        unknown_calls: The calls that were sent and have no outcome in the journal.
+        unknown_calls: The calls that were sent and have no outcome in the journal, or were cut off.
     """
 
     usage: TokenUsage
@@ -247,7 +243,7 @@ class _Loader:
                 calls.pop(row, None)
                 if loaded.tools:
                     loaded.tools.pop(row, None)
-            elif kind == b'{"t":"fail"' and b'"cost":' not in line:
+            elif kind == b'{"t":"fail"' and b'"cost":' not in line and b',"cut":true' not in line:
                 if b'"dispatched":false' in line:
                     since.sent -= 1
                 else:
@@ -263,14 +259,14 @@ class _Loader:
         since.add(sent, replies, inputs, outputs, unpriced)
         loaded.end, loaded.lines = offset, number
 
-    def _assume(self, sent: bytes) -> None:
-        """Note the tokens that were set aside for a call whose outcome is unknown."""
-        self._assume_most((parsed(sent) or {}).get("most"))
+    def _assume(self, sent: bytes, known: TokenUsage = _NOTHING) -> None:
+        """Note the tokens that were set aside for a call whose outcome is unknown, beyond those known."""
+        self._assume_most((parsed(sent) or {}).get("most"), known)
 
-    def _assume_most(self, most: object) -> None:
+    def _assume_most(self, most: object, known: TokenUsage = _NOTHING) -> None:
         if isinstance(most, list) and len(most) == 2 and all(type(each) is int for each in most):
-            self._loaded.assumed[0] += most[0]
-            self._loaded.assumed[1] += most[1]
+            self._loaded.assumed[0] += max(0, most[0] - known.input_tokens)
+            self._loaded.assumed[1] += max(0, most[1] - known.output_tokens)
 
     def _other(self, line: bytes, offset: int, number: int) -> None:
         """Take a line that is rare, or was written by others."""
@@ -310,12 +306,15 @@ class _Loader:
                 raw = (offset, request.encode(), b"%d" % n, *counts, None if usd is None else usd.encode())
                 self._calls.setdefault(row, []).append(raw)
         elif kind == "fail":
+            spent, is_cut = cost_from(found.get("cost")), found.get("cut") is True
             if found.get("dispatched") is False:
                 tally.sent -= 1
-            else:
+            elif not is_cut:
                 tally.failed += 1
-            tally.add_known_cost(cost_from(found.get("cost")))
-            loaded.open_sent.pop(key, None)
+            tally.add_known_cost(spent)
+            sent = loaded.open_sent.pop(key, None)
+            if is_cut and sent is not None and self._is_ours:
+                self._assume(sent, spent)
         elif kind == "sum":
             cost, unknown = cost_from(found.get("cost")), found.get("unknown")
             tally.sent += cost.llm_calls

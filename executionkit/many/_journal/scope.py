@@ -1,25 +1,15 @@
 """The row that a call belongs to, and how many equal requests of it came before."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any, Final, Generic, Protocol, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 from executionkit.engine.tool_memory import TOOL_MEMORY, ToolMemory
 from executionkit.many._journal.format import quoted
 from executionkit.types import TokenUsage
 
-
-class Place(Protocol):
-    """Where a reply is."""
-
-    @property
-    def cost(self) -> TokenUsage:
-        """What it cost."""
-        ...
-
-
-P = TypeVar("P", bound=Place)
+P = TypeVar("P")
 
 
 class Requests(Generic[P]):
@@ -66,6 +56,7 @@ class Scope(Generic[P]):
         row: The row's id.
         outer: The scope around this one.
         replayed: The calls that were answered from the journal.
+        cut: The calls that were cut off while they were in flight, with the tokens set aside for them.
     """
 
     def __init__(
@@ -83,7 +74,8 @@ class Scope(Generic[P]):
         self._find = find
         self._memory = memory
         self._requests: dict[str, Requests[P]] = {}
-        self._used: list[P] = []
+        self._left = 0
+        self.cut = TokenUsage()
         self._counts: dict[object, Requests[Any]] | None = None
         self._lock = threading.Lock()
         self._token: Token[Scope[Any] | None] | None = None
@@ -103,10 +95,15 @@ class Scope(Generic[P]):
             TOOL_MEMORY.reset(self._memory_token)
         self._token = self._memory_token = None
 
-    def _of(self, request: str) -> Requests[P]:
+    def _look(self) -> None:
+        """Find what is there for the row."""
         if self._find is not None:
             find, self._find = self._find, None
             self._requests = {name: Requests(there) for name, there in find().items()}
+            self._left = sum(len(each.there) for each in self._requests.values())
+
+    def _of(self, request: str) -> Requests[P]:
+        self._look()
         found = self._requests.get(request)
         if found is None:
             found = self._requests[request] = Requests([])
@@ -119,9 +116,26 @@ class Scope(Generic[P]):
             if not there:
                 return None
             self.replayed += 1
-            place = there.pop()[1]
-            self._used.append(place)
-            return place
+            self._left -= 1
+            return there.pop()[1]
+
+    @property
+    def left(self) -> int:
+        """How many replies are there that no request has got."""
+        if self._find is not None:
+            with self._lock:
+                self._look()
+        return self._left
+
+    def has_reply(self, request: str) -> bool:
+        """Whether a reply is there for such a request."""
+        with self._lock:
+            return bool(self._of(request).there)
+
+    def note_cut(self, most: TokenUsage) -> None:
+        """Note a call that was cut off, with the tokens that it may have cost beyond those known."""
+        with self._lock:
+            self.cut += TokenUsage(most.input_tokens, most.output_tokens, 1)
 
     def take(self, request: str) -> int:
         """The number of a request among the equal ones of the row."""
@@ -139,31 +153,6 @@ class Scope(Generic[P]):
             if self._counts is None:
                 self._counts = {}
             return self._counts.setdefault((id(owner), request), Requests([])).take()
-
-    @property
-    def replayed_usage(self) -> TokenUsage:
-        """What the calls that were answered from the journal cost when they were made."""
-        with self._lock:
-            return _sum_of(self._used)
-
-    @property
-    def unused_usage(self) -> TokenUsage:
-        """What the replies cost that are there, and that no request has got.
-
-        Those of a row that has ended are not asked for any more: a tool that calls a model is not run again,
-        and a vote may be decided earlier.
-        """
-        with self._lock:
-            if self._find is not None:
-                self._of("")
-            return _sum_of(place for each in self._requests.values() for _, place in each.there)
-
-
-def _sum_of(places: Iterable[Place]) -> TokenUsage:
-    whole = TokenUsage()
-    for place in places:
-        whole += place.cost
-    return whole
 
 
 _ROW: ContextVar[Scope[Any] | None] = ContextVar("executionkit_row", default=None)
