@@ -61,6 +61,14 @@ class Dealer:
             self._dealt[chosen] += 1
             return chosen
 
+    def count_turn(self, index: int) -> None:
+        """Count a turn that a member has had: a reply of its own was there."""
+        with self._lock:
+            for each, weight in enumerate(self._weights):
+                self._claims[each] += weight
+            self._claims[index] -= sum(self._weights)
+            self._dealt[index] += 1
+
     def is_out(self, index: int) -> bool:
         """Whether a member is passed over."""
         return index in self._out
@@ -91,6 +99,15 @@ class Deal:
     def member(self) -> LLMProvider:
         """The member. If it is passed over meanwhile, the next one whose turn it is."""
         return self._dealer.members[self._present()]
+
+    def give_to(self, gave: Callable[[LLMProvider], bool]) -> None:
+        """Deal to the member that gave a reply which is there, if there is one; to the present one first."""
+        members = self._dealer.members
+        order = sorted(range(len(members)), key=lambda index: index != self._index)
+        index = next((index for index in order if gave(members[index])), None)
+        if index is not None and index != self._index:
+            self._index = index
+            self._dealer.count_turn(index)
 
     def _present(self) -> int:
         if self._index is None or self._dealer.is_out(self._index):

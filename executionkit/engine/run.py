@@ -133,9 +133,9 @@ class Run:
         self._relays: tuple[Relaying, ...] = () if parent is None else parent._relays
         if relay is not None or (within is not None and within._relays):
             self._relay_through(() if within is None else within._relays, relay)
-        self._replies = replies
         replaying = () if around is None else around._replaying
-        self._replaying: tuple[Run, ...] = replaying if replies is None else (self, *replaying)
+        own_replies = () if replies is None else ((self, replies),)
+        self._replaying: tuple[tuple[Run, Replies], ...] = (*own_replies, *replaying)
         self._watch: RunWatch | None = None
         self._result: PatternResult[Any] | None = None
         self.on_retry: Callable[[int, float, Exception], Awaitable[None]] | None = None
@@ -305,19 +305,18 @@ class Run:
 
     def _meters_of_replies(self) -> tuple[Meters, int]:
         """The meters that count calls which are answered by replies that are there, and how many are."""
-        for run in self._replaying:
-            if run._replies is not None and (there := run._replies.left):
+        for run, replies in self._replaying:
+            if there := replies.left:
                 return self._inside(run), there
         return self._meters, 0
 
     def _meters_of(self, request: Request, temperature: object, options: object) -> Meters:
         """The meters that count a call: those inside a run that has its reply already."""
-        for run in self._replaying:
-            there = run._replies
-            if there is not None and there.left:
-                target = innermost(self._target)
-                if there.has(target, request.messages, temperature, request.tools, options):
-                    return self._inside(run)
+        for run, replies in self._replaying:
+            if replies.left and replies.has(
+                self._target, request.messages, temperature, request.tools, options
+            ):
+                return self._inside(run)
         return self._meters
 
     def _inside(self, run: "Run") -> Meters:
@@ -400,7 +399,7 @@ class Run:
             TypeError: The provider's `complete` is not async, or did not return an LLMResponse.
         """
         if self._dealer is not None:
-            deal = self._deal or self._dealer.deal()
+            deal = self._dealt(self._dealer, messages, temperature, tools, kwargs)
             asked = {"temperature": temperature, "max_tokens": max_tokens, "tools": tools, **kwargs}
             return await deal.through(partial(self._complete_at, messages, is_final, asked))
         call = None
@@ -482,7 +481,7 @@ class Run:
             )
         if self._dealer is not None:
             return DealtStream(
-                self._deal or self._dealer.deal(),
+                self._dealt(self._dealer, messages, temperature, tools, kwargs),
                 lambda member: self._at(member).open_stream(
                     messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
                 ),
@@ -520,6 +519,20 @@ class Run:
         if self._dealer is None:
             return await work(self)
         return await (self._deal or self._dealer.deal()).through(lambda member: work(self._at(member)))
+
+    def _dealt(
+        self, dealer: Dealer, messages: object, temperature: object, tools: object, options: object
+    ) -> Deal:
+        """Who a call is dealt to: the member that gave its reply, if that is there already."""
+        deal = self._deal or dealer.deal()
+        for _, replies in self._replaying:
+            if replies.left:
+                deal.give_to(
+                    partial(
+                        replies.has, messages=messages, temperature=temperature, tools=tools, options=options
+                    )
+                )
+        return deal
 
     def _at(self, member: LLMProvider) -> "Run":
         """This run for the calls of one member, with that member's prices."""

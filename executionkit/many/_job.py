@@ -11,6 +11,8 @@ from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, cast
 from executionkit import _checks as checks
 from executionkit._display._line import counted
 from executionkit._json import as_dicts
+from executionkit._redaction import redact
+from executionkit._text import shorten
 from executionkit.cost import CostTracker, minus
 from executionkit.engine.bill import add_note
 from executionkit.engine.meter import REFUSALS
@@ -47,6 +49,8 @@ from executionkit.types import PatternResult, TokenUsage
 Row = TypeVar("Row")
 T = TypeVar("T")
 
+_LONGEST_ERROR: Final = 2000
+"""The most characters of a row's error that are kept."""
 _SKIPPED_AT_ONCE: Final = 256
 """After so many rows without work, others get a turn on the event loop."""
 
@@ -126,7 +130,7 @@ class Job(Generic[Row, T]):
         self._no_more = asyncio.Event()
         self._last: tuple[int, str] | None = None
         self._replayed_calls = self._unknown = 0
-        self._is_blank, self._is_shared = True, False
+        self._is_blank, self._is_shared, self._has_begun = True, False, False
         self._path = None if self._journal is None else self._journal.path
         self._is_checked = False
         self._tracker = CostTracker()
@@ -228,17 +232,19 @@ class Job(Generic[Row, T]):
             Exception: What has stopped the job, after the rows under way have ended.
         """
         self._began = time.monotonic()
-        journal = self._journal
-        # A journal that is open already may be asked for these rows by another job.
-        self._is_shared = journal is not None and journal.is_open
         try:
             return await self._run_all()
         finally:
-            if journal is not None and not self._is_shared:
-                journal.close()
+            if self._journal is not None and self._has_begun:
+                self._journal.end_job()
+                if not self._is_shared:
+                    self._journal.close()
 
     async def _open(self, journal: Book) -> None:
         """Open the journal, and charge the job with what earlier starts have spent."""
+        # One that is open already may be asked for these rows by a later job.
+        self._is_shared = journal.begin_job()
+        self._has_begun = True
         model, base_url = where(self._run.target)
         opening = asyncio.ensure_future(
             asyncio.to_thread(journal.open, model or "", base_url or "", step_name(self._step))
@@ -492,7 +498,7 @@ class Job(Generic[Row, T]):
             known.row_id,
             value,
             returned,
-            None if error is None else told(error),
+            None if error is None else redact(shorten(told(error), _LONGEST_ERROR)),
             run.usage,
             0 if scope is None else scope.replayed,
         )

@@ -3,7 +3,8 @@
 import asyncio
 import functools
 import json
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ async def test_too_many_failures_end_the_job_after_what_is_under_way(
 
 
 async def test_refusals_by_a_limit_are_counted_and_lose_no_row() -> None:
-    limits = Limits(requests_per_minute=30_000, burst=0.02, retry_after="milliseconds")
+    limits = Limits(requests_per_minute=12_000, burst=0.02, retry_after="milliseconds")
     async with LocalEndpoint(echo, limits=limits) as endpoint, Provider(endpoint.base_url, "m") as provider:
         # More refusals than there are retries.
         result = await run_many(provider, rows_of(60), ask, retry=RetryConfig(max_retries=0))
@@ -320,6 +321,87 @@ async def test_a_row_with_another_content_is_refused_before_it_is_paid_for(tmp_p
     assert len(provider.calls) == 2
     afresh = await run_many(provider, ["a", "c"], ask, journal=Journal(path, version="2"))
     assert (afresh.done, afresh.skipped, len(provider.calls)) == (2, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [(Path.unlink, "somebody has deleted it"), (lambda path: os.truncate(path, 0), "has cut it off")],
+)
+async def test_a_journal_that_is_lost_meanwhile_stops_the_job(
+    harm: Callable[[Path], object], told: str, tmp_path: Path
+) -> None:
+    path, provider = tmp_path / "journal.jsonl", MockProvider(["yes"])
+
+    async def step(inner: LLMProvider, row: str) -> str:
+        text = await ask(inner, row)
+        if row == "row 1":
+            harm(path)
+        return text
+
+    with pytest.raises(JournalError, match=told):
+        await run_many(provider, rows_of(9), step, journal=path, max_rows=1)
+    assert len(provider.calls) <= 3
+
+
+async def test_a_journal_is_of_one_job_at_a_time_and_of_one_step(tmp_path: Path) -> None:
+    provider, begun, gate = MockProvider(["yes"]), asyncio.Event(), asyncio.Event()
+
+    async def step(inner: LLMProvider, row: str) -> str:
+        begun.set()
+        await gate.wait()
+        return await ask(inner, row)
+
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        first = asyncio.ensure_future(run_many(provider, ["a"], step, journal=journal))
+        await begun.wait()
+        with pytest.raises(JournalError, match="another job of this program"):
+            await run_many(provider, ["a"], step, journal=journal)
+        gate.set()
+        assert (await first).done == 1
+        journal.reopen()
+        with pytest.raises(JournalError, match=r"written for step .*step'"):
+            await run_many(provider, ["a"], ask, journal=journal)
+        assert (await run_many(provider, ["a", "b"], step, journal=journal)).skipped == 1
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(JournalError, match="is a pipe or a device"):
+        await run_many(provider, ["a"], step, journal=tmp_path / "pipe")
+
+
+async def test_a_reply_is_replayed_by_the_member_of_a_panel_that_gave_it(tmp_path: Path) -> None:
+    members = [MockProvider(["one"]), MockProvider(["two"])]
+    members[0].model, members[1].model = "first", "second"  # type: ignore[attr-defined]
+    works = False
+
+    async def step(provider: LLMProvider, row: str) -> str:
+        text = await ask(provider, row)
+        if not works:
+            raise ValueError("not yet")
+        return text
+
+    path, values = tmp_path / "journal.jsonl", dict[str, object]()
+
+    def keep(row: RowResult[str]) -> None:
+        values[row.id] = row.value
+
+    await run_many(Panel(members), ["a", "b"], step, id=str, journal=path, max_rows=1)
+    works = True
+    # In another order, each row comes at another member's turn.
+    again = await run_many(
+        Panel(members), ["b", "c", "a"], step, id=str, journal=path, max_rows=1, on_result=keep
+    )
+    assert (again.replayed_calls, [len(member.calls) for member in members]) == (2, [2, 1])
+    assert values == {"b": "two", "c": "one", "a": "one"}
+
+
+async def test_what_is_kept_of_an_error_is_short_and_has_no_key(tmp_path: Path) -> None:
+    async def step(_: LLMProvider, row: str) -> str:
+        raise ValueError(f"no answer with api_key={row} " + 9000 * "x")
+
+    path = tmp_path / "journal.jsonl"
+    result = await run_many(MockProvider(["-"]), ["sk-secret-123456"], step, journal=path, id=lambda _: "a")
+    assert (result.failures[0].error or "").startswith("ValueError: no answer with api_key=[REDACTED] xxx")
+    assert "secret" not in path.read_text()
+    assert path.stat().st_size < 4000
 
 
 async def test_in_order_no_more_rows_are_begun_than_the_window_has() -> None:

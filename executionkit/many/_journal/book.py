@@ -55,16 +55,30 @@ class Book:
         self.version: Final = version
         self._file: JournalFile | None = None
         self._loaded = Loaded()
-        self._model: str | None = None
-        self._base_url: str | None = None
+        self._job: Mapping[str, Any] = {}
+        self._is_taken = False
         self._opening = threading.Lock()
         self._lock = threading.Lock()
         self._own: Scope[Kept] = self.row("")
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it is open for writing."""
-        return self._file is not None
+    def begin_job(self) -> bool:
+        """Take it for a job; returns whether it was open before.
+
+        Raises:
+            JournalError: Another job of this program has it.
+        """
+        with self._opening:
+            if self._is_taken:
+                raise JournalError(
+                    f"{self.path}: another job of this program is writing it; wait for its end, or give each "
+                    "job a journal of its own"
+                )
+            self._is_taken = True
+            return self._file is not None
+
+    def end_job(self) -> None:
+        """Leave it to the next job."""
+        self._is_taken = False
 
     def reopen(self) -> None:
         """Lock the file and read it, whichever job it is of.
@@ -79,8 +93,6 @@ class Book:
     def open(self, model: str, base_url: str, step: str) -> None:
         """Lock the file, read it, and see that it is of this job; a new one begins with the job's line.
 
-        Nothing happens if it is open already.
-
         Args:
             model: The model.
             base_url: Its URL; user, password, query and fragment are left out.
@@ -94,6 +106,8 @@ class Book:
     def _open(self, job: dict[str, str] | None, *, is_compared: bool = True) -> None:
         with self._opening:
             if self._file is not None:
+                if job is not None and is_compared:
+                    self._compare(self._job, job)
                 return
             path = os.fspath(self.path)
             file = JournalFile(path, self._sync)
@@ -118,8 +132,7 @@ class Book:
             except BaseException:
                 file.close()
                 raise
-            self._model, self._base_url = wanted.get("model", ""), wanted.get("base_url", "")
-            self._loaded, self._file = loaded, file
+            self._job, self._loaded, self._file = wanted, loaded, file
             self._own = self.row("")
 
     def _compare(self, there: Mapping[str, Any], job: Mapping[str, str]) -> None:
@@ -146,7 +159,7 @@ class Book:
         Its model and URL, if they are others, and the settings that reach the server with each request.
         """
         model, base_url = where(provider)
-        is_own = (model or "", base_url or "") == (self._model, self._base_url)
+        is_own = (model or "", base_url or "") == (self._job.get("model", ""), self._job.get("base_url", ""))
         extra = getattr(provider, "extra_body", None)
         temperature = getattr(provider, "default_temperature", None)
         settings = [None if is_own else [model, base_url], extra or None, temperature]

@@ -90,7 +90,8 @@ class JournalReplies:
         self, provider: LLMProvider, messages: object, temperature: object, tools: object, options: object
     ) -> bool:
         """Whether one of them answers such a call to a provider."""
-        text = request_text(self._book.identity_of(provider), messages, temperature, tools, options)
+        identity = self._book.identity_of(innermost(provider))
+        text = request_text(identity, messages, temperature, tools, options)
         return _row_in(self._book).has_reply(request_digest(text))
 
 
@@ -335,7 +336,8 @@ class Sent:
             known = spent or TokenUsage()
             inputs, outputs = self.prompt_tokens - known.input_tokens, self._most - known.output_tokens
             cut = TokenUsage(max(0, inputs), max(0, outputs))
-            self._row.note_cut(cut)
+            # What a stream may have cost beyond what came, the run has assumed already.
+            self._row.note_cut(TokenUsage() if is_cut else cut)
         try:
             self._book.write_failure(
                 self._row.row_json, self._request, self.n, exc, spent, dispatched=is_sent, cut=cut

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import stat
 import sys
 import threading
 import time
@@ -78,6 +79,8 @@ class JournalFile:
                 raise JournalError(self._broken(error)) from error
             # Asked of the system: a signal may have come between an earlier write and its count.
             self.end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            if self.end < begin + len(line):
+                raise JournalError(self._lost("something else has cut it off"))
             begin = self.end - len(line)
             self._unsynced = True
             if self._sync == "second" and self._thread is None:
@@ -190,6 +193,13 @@ class JournalFile:
             self._reader = open(self.path, "rb", buffering=0)  # noqa: SIM115 - closed with the journal
             self.end = os.fstat(self._descriptor).st_size
 
+    def _lost(self, how: str) -> str:
+        self._fault = (
+            f"{self.path}: {how} while it was written; the job stops, because what is not in the "
+            "journal would be paid for again"
+        )
+        return self._fault
+
     def _broken(self, error: OSError) -> str:
         self._fault = (
             f"{self.path}: can't be written ({_why(error)}); the job stops, because what is not in the "
@@ -218,6 +228,8 @@ class JournalFile:
                 if self._fault is None:
                     self._unsynced = False
                     _flush(self._descriptor)
+                    if not os.fstat(self._descriptor).st_nlink:
+                        self._lost("somebody has deleted it")
             except OSError as error:
                 self._broken(error)
             fault = self._fault
@@ -277,6 +289,9 @@ def _opened(path: str) -> int:
             descriptor = os.open(path, _FLAGS, 0o600)
         except OSError as error:
             raise JournalError(f"{path}: can't be opened ({_why(error)})") from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise JournalError(f"{path} is a pipe or a device: a journal is a file")
         try:
             is_ours = _locked(descriptor)
         except OSError as error:
