@@ -59,6 +59,22 @@ class Windows:
         return 0.0
 
 
+class Sliding:
+    """A server that admits its share in any stretch of some seconds."""
+
+    def __init__(self, rate: float, seconds: float) -> None:
+        self.rate, self._seconds = rate, seconds
+        self._admitted = deque[float]()
+
+    def ask(self, now: float, units: float) -> float:
+        while self._admitted and self._admitted[0] <= now - self._seconds:
+            self._admitted.popleft()
+        if len(self._admitted) >= self.rate * self._seconds:
+            return self._admitted[0] + self._seconds - now
+        self._admitted.append(now)
+        return 0.0
+
+
 class Outcome(NamedTuple):
     admitted: list[tuple[float, float]]
     refused: int
@@ -78,6 +94,7 @@ def played(
     seconds: float,
     *,
     latency: float = 0.4,
+    refusal: float = 0.01,
     whole_seconds: bool = True,
     size: Callable[[random.Random], float] = lambda _: 1.0,
     of_tokens: bool = False,
@@ -114,7 +131,11 @@ def played(
             asked = server.ask(now, what[1])
             if asked:
                 refused += 1
-                plan(now + 0.01, "refused", (*what, math.ceil(asked) if whole_seconds else asked))
+                plan(
+                    now + refusal * (0.5 + chance.random()),
+                    "refused",
+                    (*what, math.ceil(asked) if whole_seconds else asked),
+                )
             else:
                 admitted.append((now, what[1]))
                 plan(now + latency * (0.5 + chance.random()), "answered", what)
@@ -161,6 +182,29 @@ def test_a_server_that_counts_by_windows(requests: float | None, window: float) 
     outcome = played(paced(requests), Windows(RATE, window), 40)
     assert outcome.share(0, 40, RATE) >= 0.9
     assert outcome.refused_share <= 0.03
+
+
+@pytest.mark.parametrize("server", [Bucket(RATE, 0.1), Windows(RATE, 1.0), Sliding(RATE, 1.0)])
+def test_a_known_limit_is_used_though_the_server_holds_little(server: Server) -> None:
+    outcome = played(paced(RATE), server, 60)
+    assert outcome.share(0, 60, RATE) >= 0.95
+    assert outcome.refused_share <= 0.004
+
+
+def test_a_minute_that_was_used_up_at_once_does_not_make_the_rate_small_afterwards() -> None:
+    outcome = played(paced(), Sliding(RATE, 60), 300)
+    assert outcome.share(0, 300, RATE) >= 0.98
+
+
+def test_calls_that_take_a_minute_are_sent_at_the_learnt_rate_not_as_many_at_once_as_at_first() -> None:
+    outcome = played(paced(at_once=100), Bucket(1.0), 600, latency=60)
+    assert outcome.share(0, 600, 1.0) >= 0.7
+
+
+def test_refusals_that_come_late_are_not_taken_for_admitted_calls() -> None:
+    outcome = played(paced(), Bucket(RATE), 45, refusal=0.4)
+    assert outcome.share(0, 45, RATE) >= 0.93
+    assert outcome.refused_share <= 0.04
 
 
 @pytest.mark.parametrize("is_known", [True, False])
@@ -226,8 +270,9 @@ def test_a_pause_is_as_long_as_the_server_asks_and_those_who_waited_don_t_go_at_
     refusals(pace, 0.0, 3, 5.0)
     assert pace.wait(5.0, 1.0) == pytest.approx(0.01)
     assert pace.wait(5.02, 1.0) == 0.0
-    assert pace.refused == 3
-    assert pace.in_flight == 0
+    assert (pace.refused, pace.in_flight) == (3, 0)
+    pace.send(5.02, 1.0)
+    assert pace.wait(5.02, 1.0) > 0.01
 
 
 def test_refusals_one_after_the_other_make_the_pauses_longer_though_the_server_names_none() -> None:

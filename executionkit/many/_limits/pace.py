@@ -9,6 +9,9 @@ _FIRST_WINDOW: Final = 16
 _USEFUL_PAUSE: Final = 0.5
 """Seconds of a pause in which a server gathers room, as we take it. Buckets hold a second, or less."""
 
+_DEAR_PAUSE: Final = 10.0
+"""Seconds. A rate too high is found sooner than one too low, but not at the cost of such pauses."""
+
 _FIRST_LESSON: Final = 1.0
 """Seconds of sending before which a refusal says nothing of the rate: the first calls went all at once."""
 
@@ -23,8 +26,8 @@ _HOLD: Final = 8.0
 _HOLD_NAMED: Final = 60.0
 """Seconds for which a rate that the server has named grows slowly only."""
 
-_SLOWLY: Final = 0.005
-"""The growth in a second at first."""
+_SLOWLY: Final = 0.04
+"""The growth in that time."""
 
 _STEEP: Final = 0.4
 """Of that time, the part in which it doubles afterwards: by then the limit must have been raised."""
@@ -33,6 +36,8 @@ _SMALL: Final = 0.4
 """The part of the burst that is sent at once at a learnt rate: a server that has refused counts closely."""
 
 _CALLS_HELD: Final = 20
+_MANY: Final = 10
+"""So many calls say something of a rate."""
 _FORGOTTEN: Final = 8.0
 """The growth after which a learnt rate says nothing any more."""
 
@@ -81,9 +86,10 @@ class Bucket:
         """Take room, or give some back. It may fall below zero: then later calls wait for longer."""
         self._level -= units
 
-    def drain(self) -> None:
-        """Keep room for one unit, so that those who waited for a pause to end don't all go at once."""
-        self._level = min(self._level, 1.0)
+    def drain(self, now: float, until: float) -> None:
+        """Keep room for one unit until a pause ends, so that those who wait for that don't all go at once."""
+        self.wait(now, 0.0)
+        self._level, self._at = min(self._level, 1.0), max(self._at, until)
 
 
 class Sent(NamedTuple):
@@ -92,6 +98,32 @@ class Sent(NamedTuple):
     at: float
     total: float
     units: float
+
+
+class _Lesson(NamedTuple):
+    """What a refusal has shown.
+
+    Attributes:
+        since: The units that were sent before the first one that it counts.
+        admitted: The units that were admitted.
+        rate: The units a second.
+        most: The rate before it, if it is bounded by that.
+    """
+
+    since: float
+    admitted: float
+    rate: float
+    most: float
+
+    @property
+    def bounded(self) -> float:
+        """The rate that follows: no more than before, and no less than half of that."""
+        return self.rate if self.most == math.inf else min(max(self.rate, self.most / 2), self.most)
+
+    def without(self, units: float) -> "_Lesson":
+        """The lesson if so many units were not admitted."""
+        left = max(1e-9, self.admitted - units)
+        return self._replace(admitted=left, rate=max(_NO_RATE, self.rate * left / self.admitted))
 
 
 class Learnt:
@@ -111,10 +143,11 @@ class Learnt:
         self._began = self._grows_from = self._learnt_at = -math.inf
         self._lessons = self._streak = 0
         self._is_close = False
+        self._lesson: _Lesson | None = None
         # The place of the refusal that was learnt from last; at first, of the first call.
         self._mark: Sent | None = None
         self._refused_since = self._paused = 0.0
-        # The calls of the last second or two, before the first lesson.
+        # Since when the calls of the last seconds were sent, and the units before them.
         self._recent: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     def rate(self, now: float) -> float | None:
@@ -125,7 +158,8 @@ class Learnt:
         seconds = max(0.0, now - self._grows_from)
         if self._is_close:
             seconds = max(0.0, seconds - _HOLD_CLOSE)
-        growth = 1 + _SLOWLY * seconds + (max(0.0, seconds - self._hold) / (_STEEP * self._hold)) ** 3
+        slowly = _SLOWLY * seconds / max(self._hold, _HOLD)
+        growth = 1 + slowly + (max(0.0, seconds - self._hold) / (_STEEP * self._hold)) ** 3
         if growth > _FORGOTTEN:
             self._bucket = None
             return None
@@ -146,9 +180,11 @@ class Learnt:
         if self._mark is None:
             self._began = now
             self._mark = Sent(now, 0.0, 0.0)
-            self._recent = (now, 0.0), (now, 0.0)
-        if self._recent is not None and now - self._recent[1][0] >= 1.0:
-            self._recent = self._recent[1], (now, self._total - units)
+        before = self._total - units
+        if self._recent is None:
+            self._recent = (now, before), (now, before)
+        elif now - self._recent[1][0] >= 1.0 and before - self._recent[1][1] >= _MANY * units:
+            self._recent = self._recent[1], (now, before)
         return Sent(now, self._total, units)
 
     def correct(self, units: float) -> None:
@@ -177,6 +213,10 @@ class Learnt:
         if sent.at <= self._learnt_at:
             if sent.total > mark.total:
                 self._refused_since += sent.units
+            elif self._lesson is not None and sent.total > self._lesson.since:
+                # It was counted as admitted: a server may take a while to refuse.
+                self._lesson = self._lesson.without(sent.units)
+                self._base = min(self._base, self._lesson.bounded)
             return False
         admitted = sent.total - sent.units - mark.total - self._refused_since
         current = self.rate(now)
@@ -188,31 +228,35 @@ class Learnt:
             return False
         self._streak = 0
         self._learnt_at = now
-        if not self._lessons and sent.at - self._began < _FIRST_LESSON and self._known is None:
+        are_many, is_dear = admitted >= _MANY * sent.units, self._paused >= _DEAR_PAUSE
+        is_early = not self._lessons and sent.at - self._began < _FIRST_LESSON
+        if is_early and self._known is None and not are_many:
             self._mark, self._refused_since, self._paused = sent, 0.0, 0.0
             return False
         rate = self._measured(sent, mark, admitted)
-        if current is not None and self._lessons > 1:
-            rate = min(max(rate, current / 2), current)
-        if self._known is not None and rate > _CLOSE * self._known:
+        self._lesson, self._is_close = None, False
+        if self._known is not None and (is_early or rate > _CLOSE * self._known):
             least = _BELOW * _BELOW * self._known
             rate, self._is_close = max(least, _BELOW * min(current or self._known, self._known)), True
         else:
-            self._is_close = False
+            is_first = not self._lessons or (self._lessons == 1 and is_dear and not are_many)
+            most = math.inf if current is None or is_first else current
+            self._lesson = _Lesson(mark.total, admitted, rate, most)
+            rate = self._lesson.bounded
         self._mark, self._refused_since, self._paused = sent, 0.0, 0.0
         self._lessons += 1
-        self._recent = None
         self._begin(now, rate, sent.units)
         return True
 
     def pause(self, now: float, until: float) -> None:
         """Take a pause into account that begins now."""
         self._paused += until - now
+        if until - now >= _USEFUL_PAUSE:
+            self._recent = None
         self._grows_from = max(self._grows_from, until)
         if self._bucket is not None:
             self._hold = max(self._hold, _HOLD * min(until - now, 60.0))
-            self._bucket.wait(now, 1.0)
-            self._bucket.drain()
+            self._bucket.drain(now, until)
 
     def backoff(self, wait: float) -> float:
         """The seconds to wait where the server asks for `wait`: more if one refusal follows on the other."""
@@ -222,17 +266,27 @@ class Learnt:
 
     def _measured(self, sent: Sent, mark: Sent, admitted: float) -> float:
         seconds = max(sent.at - mark.at, 1e-3)
-        if not self._lessons:
+        are_many = admitted >= _MANY * sent.units
+        is_dear = self._paused >= _DEAR_PAUSE
+        if not self._lessons and (are_many or not is_dear):
             # A rate too high is put right by the next refusal, one too low only grows.
             rate = admitted / max(seconds - self._paused, 0.25)
-            if self._recent is not None:
-                (began, before), _ = self._recent
-                latest = sent.total - sent.units - before - self._refused_since
-                rate = max(rate, latest / max(sent.at - began, 1.0))
+        else:
+            # In a long pause the server's bucket ran over, unless it fills call by call.
+            gathered = max(_USEFUL_PAUSE, _MANY * sent.units * seconds / admitted)
+            rate = admitted / max(seconds - max(0.0, self._paused - gathered), 1e-3)
+        if self._recent is None or not are_many:
             return rate
-        # In a long pause the server's bucket ran over, unless it fills call by call.
-        gathered = max(_USEFUL_PAUSE, 10 * sent.units * seconds / admitted)
-        return admitted / max(seconds - max(0.0, self._paused - gathered), 1e-3)
+        (began, before), _ = self._recent
+        latest = sent.total - sent.units - before - self._refused_since
+        if not self._lessons:
+            return max(rate, latest / max(sent.at - began, 1.0))
+        is_known = self._known is not None
+        if latest >= _MANY * sent.units and sent.at - began >= _USEFUL_PAUSE and (is_known or not is_dear):
+            # A server that holds little lost what it was not asked for, so its rate is higher. It is lower
+            # than what was admitted last, by what the server holds.
+            return max(rate, (rate + latest / (sent.at - began)) / 2)
+        return rate
 
     def _begin(self, now: float, rate: float, units: float) -> None:
         self._base = rate
@@ -385,7 +439,9 @@ class Pace:
             )
             is_lesson = lane.refuse(now, sent)
             wait = lane.backoff(wait)
-        if not is_lesson and ticket.at > self._halved_at:
+        if is_lesson:
+            self._window = self._most
+        elif ticket.at > self._halved_at:
             # Nothing is known that would spread the calls after the pause.
             self._window = max(1, self._window // 2)
             self._halved_at = now
@@ -394,6 +450,9 @@ class Pace:
             began = max(now, self._paused_until)
             self._learnt_requests.pause(began, until)
             self._learnt_tokens.pause(began, until)
+            for bucket in (self._requests, self._tokens):
+                if bucket is not None:
+                    bucket.drain(now, until)
             self._paused_until = until
         return is_lesson
 
