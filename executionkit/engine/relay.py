@@ -1,12 +1,33 @@
 """`Relay`: a provider around a provider, for what is done with each call on its way."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias
+from contextvars import ContextVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import StreamEvent
+
+T = TypeVar("T")
+
+
+class Parking(Protocol):
+    """A run, as a relay sees it: where calls wait that it may call off."""
+
+    async def park(self, waiting: Awaitable[T]) -> T:
+        """Wait where the run can cancel the task, because nothing more is to be sent."""
+        ...
+
+
+PARKING: Final[ContextVar[Parking | None]] = ContextVar("executionkit_parking", default=None)
+"""The run whose call is on its way."""
+
+
+async def parked(waiting: Awaitable[T]) -> T:
+    """Wait before a call is sent; the run that makes it may call it off meanwhile."""
+    parking = PARKING.get()
+    return await (waiting if parking is None else parking.park(waiting))
 
 
 class Relay:

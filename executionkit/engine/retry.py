@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
 from executionkit import _checks as checks
+from executionkit._codes import meaning_of
 from executionkit.engine.bill import add_note
 from executionkit.engine.tariff import BrokenPricesError, NoPriceError
 from executionkit.errors import (
@@ -200,7 +201,7 @@ async def retrying(
                 failures += 1
             if before is not None and exc.__cause__ is None and not _explains(exc, before):
                 exc.__cause__ = before
-            is_over = (is_final and is_final(exc)) or not config.should_retry(exc)
+            is_over = (is_final and is_final(exc)) or not (is_paced or config.should_retry(exc))
             if is_over or (stopped and stopped()):
                 raise
             if failures > config.max_retries:
@@ -254,7 +255,8 @@ def _wait_before_retry(exc: Exception, attempt: int, config: RetryConfig) -> flo
 
 
 def concerns_one_request(exc: BaseException) -> bool:
-    """Whether another request may succeed: not with a wrong key, an unknown model or a spent budget."""
+    """Whether another request may succeed: not with a wrong key, an unknown model, or without funds."""
     if isinstance(exc, PermanentError):
-        return exc.dispatched and exc.status_code not in (401, 402, 403, 404)
+        is_out_of_funds = exc.code is not None and meaning_of([exc.code]) == "funds"  # mostly under 429
+        return exc.dispatched and exc.status_code not in (401, 402, 403, 404) and not is_out_of_funds
     return not isinstance(exc, _NEVER_RETRIED) and _OF_ACCOUNT not in vars(exc)

@@ -25,7 +25,7 @@ from executionkit.engine.dealing import Deal, Dealer, DealtStream
 from executionkit.engine.meter import Meter
 from executionkit.engine.panel_tariff import no_prices_for, tariff_for
 from executionkit.engine.parallel import is_being_cancelled, leave, this_task
-from executionkit.engine.relay import Relaying, Replies, innermost
+from executionkit.engine.relay import PARKING, Relay, Relaying, Replies, innermost
 from executionkit.engine.request import Request, choices_of, default_max_tokens
 from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, waited
 from executionkit.engine.room import Hold, Room
@@ -430,6 +430,7 @@ class Run:
         options: dict[str, Any],
     ) -> LLMResponse:
         meters, hold = await self._admitted(request, temperature, options, call)
+        token = PARKING.set(self) if isinstance(self._target, Relay) else None
         try:
             pending = self._target.complete(
                 messages,
@@ -445,6 +446,9 @@ class Run:
         except BaseException as exc:
             give_back(meters, hold, exc)
             raise
+        finally:
+            if token is not None:
+                PARKING.reset(token)
         if not isinstance(reply, LLMResponse):
             meters.release(hold, dispatched=True)
             kind = type(reply).__name__
@@ -500,7 +504,12 @@ class Run:
 
         async def attempt() -> Opened:
             meters, hold = await self._admitted(request, temperature, kwargs, call)
-            return await opened(open_stream, hold, meters)
+            token = PARKING.set(self) if isinstance(self._target, Relay) else None
+            try:
+                return await opened(open_stream, hold, meters)
+            finally:
+                if token is not None:
+                    PARKING.reset(token)
 
         return MeteredStream(
             lambda: self._retrying(attempt, call),
@@ -643,7 +652,7 @@ class Run:
                 if hold is not room:
                     room.wake_next()
                     room, place = hold, hold.join()
-                await self._park(room.wait(place))
+                await self.park(room.wait(place))
                 hold = try_hold()
         finally:
             room.wake_next()  # there may be room for one more
@@ -685,15 +694,15 @@ class Run:
                 if self._is_halted():  # meanwhile
                     await leave()
                 break
-        await self._park(waited(self._retry, seconds))
+        await self.park(waited(self._retry, seconds))
 
-    async def _park(self, waiting: Awaitable[object]) -> None:
+    async def park(self, waiting: Awaitable[T]) -> T:
         """Wait where `halt` can reach the task."""
         task = this_task()
         for level in self._levels:
             level._parked.add(task)
         try:
-            await waiting
+            return await waiting
         finally:
             for level in self._levels:
                 level._parked.discard(task)

@@ -13,6 +13,7 @@ import pytest
 
 from executionkit import (
     LLMError,
+    LLMProvider,
     LLMResponse,
     MockProvider,
     PermanentError,
@@ -25,7 +26,7 @@ from executionkit import (
 )
 from executionkit.engine.retry import concerns_one_request
 from executionkit.errors import was_dispatched
-from executionkit.many import Governor, RateLimits
+from executionkit.many import Governor, RateLimits, run_many
 from executionkit.testing import Limits, LocalEndpoint
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -93,6 +94,32 @@ async def test_refusals_use_up_no_retries_whatever_the_pattern_was_given() -> No
     governor = Governor(MockProvider(script), limits)
     result = await consensus(governor, "?", num_samples=1, retry=RetryConfig(max_retries=1, base_delay=0.0))
     assert (result.value, result.cost.llm_calls, limits.refused) == ("Paris", 4, 3)
+
+
+async def test_a_refusal_goes_back_into_the_line_though_the_pattern_retries_nothing() -> None:
+    governor = Governor(MockProvider([RateLimitError("slow down", retry_after=0.0), "Paris"]))
+    result = await consensus(governor, "?", num_samples=1, retry=RetryConfig(max_retries=0, retryable=()))
+    assert (result.value, result.cost.llm_calls) == ("Paris", 2)
+
+
+async def test_calls_that_wait_are_not_sent_any_more_after_one_has_failed_for_good() -> None:
+    class Closed:
+        calls = 0
+
+        async def complete(self, messages: list[dict[str, Any]], **_: Any) -> LLMResponse:
+            self.calls += 1
+            await turns()  # the others are in the line by then
+            raise PermanentError("wrong key", status_code=401)
+
+    closed, limits = Closed(), RateLimits(max_in_flight=1)
+
+    async def step(provider: LLMProvider, row: int) -> Any:
+        return await consensus(provider, str(row), num_samples=3)
+
+    with pytest.raises(PermanentError) as caught:
+        await run_many(closed, range(20), step, limits=limits, max_rows=10)
+    assert closed.calls == caught.value.cost.llm_calls <= 3  # of 60
+    assert (limits.in_flight, limits.waiting, caught.value.metadata["failed"]) == (0, 0, 0)
 
 
 async def test_other_failures_use_up_retries_as_ever() -> None:

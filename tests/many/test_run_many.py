@@ -164,6 +164,14 @@ async def test_a_wrong_key_stops_the_job_and_no_row_has_failed_by_it() -> None:
     assert (caught.value.metadata["done"], caught.value.metadata["failed"]) == (0, 0)
 
 
+async def test_a_quota_that_is_used_up_stops_the_job_and_no_row_has_failed_by_it() -> None:
+    used_up = PermanentError("used up", status_code=429, code="insufficient_quota")
+    with pytest.raises(PermanentError, match="used up") as caught:
+        await run_many(MockProvider(["Yes"] * 5, exception=used_up), rows_of(100), vote, max_rows=4)
+    assert caught.value.cost.llm_calls <= 17
+    assert caught.value.metadata["failed"] == 0
+
+
 async def test_what_stops_the_job_leaves_rows_open_that_wait_for_another_attempt(tmp_path: Path) -> None:
     waiting = asyncio.Event()
 
@@ -196,14 +204,14 @@ async def test_a_job_that_its_ceiling_stopped_goes_on_and_pays_for_nothing_twice
         with pytest.raises(BudgetExhaustedError, match="run_many: the budget of llm_calls") as caught:
             await run_many(provider, rows_of(30), vote, journal=path, max_cost=TokenUsage(llm_calls=40))
         assert caught.value.cost == endpoint.ledger.usage
-        assert caught.value.cost.llm_calls == 40
+        assert 30 < caught.value.cost.llm_calls <= 40  # calls that waited for their turn were called off
         facts = caught.value.metadata
         assert facts["failed"] == 0
         assert 0 < facts["done"] <= 13
         assert facts["journal"] == path
         with pytest.raises(BudgetExhaustedError):  # of all starts together
             await run_many(provider, rows_of(30), vote, journal=path, max_cost=TokenUsage(llm_calls=60))
-        assert endpoint.ledger.calls == 60
+        assert 50 < endpoint.ledger.calls <= 60
 
         kit = Kit(provider)
         ended: list[RowResult[str]] = []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
 from executionkit._prompt import measured
+from executionkit.engine.relay import parked
 from executionkit.engine.request import choices_of
 from executionkit.engine.retry import mark_of_account, mark_paced
 from executionkit.errors import (
@@ -127,7 +128,7 @@ class Line:
             alarm.waiting += 1
             self._move()
         try:
-            return await waiter.turn
+            return await parked(waiter.turn)
         except BaseException as exc:
             mark_not_dispatched(exc)
             with self._lock:
