@@ -606,7 +606,7 @@ class Run:
         if self._is_halted():
             await leave()
         if (tariff := self._meters.tariff) is not None and not tariff.is_ready:
-            await self._park(tariff.get_ready())
+            await self.park(tariff.get_ready())
         meters, _ = self._meters_of_replies()
         hold = meters.try_keep(max_tokens)
         if not isinstance(hold, Hold):
@@ -627,7 +627,7 @@ class Run:
         if self._is_halted():
             await leave()
         if (tariff := self._meters.tariff) is not None and not tariff.is_ready:
-            await self._park(tariff.get_ready())
+            await self.park(tariff.get_ready())
         while True:
             counting = self._meters_of(request, temperature, options) if self._replaying else self._meters
             meters = counting if call is None else counting.beside(call.ledger)

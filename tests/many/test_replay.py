@@ -402,6 +402,32 @@ async def test_a_journal_that_fails_stops_a_run_that_tolerates_failures(tmp_path
     assert provider.call_count == 0
 
 
+async def test_a_call_that_fails_takes_no_place_of_a_cache(tmp_path: Path) -> None:
+    ask = [{"role": "user", "content": "q"}]
+    provider = MockProvider([ProviderError("busy"), "Paris", "Rome"])
+    for answers in (["Paris"], ["Paris", "Rome"]):
+        cache = Cache(provider, tmp_path / "cache")
+        if provider.call_count == 0:
+            with pytest.raises(ProviderError):
+                await cache.complete(ask)
+        assert [(await cache.complete(ask)).content for _ in answers] == answers
+        cache.close()
+    assert provider.call_count == 3
+
+
+async def test_a_cache_that_was_cut_or_deleted_gives_no_wrong_reply(tmp_path: Path) -> None:
+    ask, path = [{"role": "user", "content": "q"}], tmp_path / "cache"
+    provider = MockProvider(["Paris", "Rome"])
+    first = Cache(provider, path)
+    await first.complete(ask)
+    first.close()
+    again = Cache(provider, path)
+    os.truncate(path, 20)
+    path.unlink()
+    assert (await again.complete(ask)).content == "Rome"
+    again.close()
+
+
 async def test_a_cache_answers_other_rows_and_programs_but_no_vote_twice(tmp_path: Path) -> None:
     path = tmp_path / "cache"
     answers = count()

@@ -5,8 +5,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,12 +101,21 @@ class Cache(Relay):
         offset = self._places.get(key)
         if offset is None:
             return None
-        with open(self.path, "rb") as file:
-            file.seek(offset)
-            line = parsed(file.readline()) or {}
+        line = parsed(self._line_at(offset)) or {}
+        if line.get("t") != "cached" or (line.get("req"), line.get("n")) != key:
+            return None  # the file was cut or written over meanwhile
         at = line.get("at")
         is_old = self.ttl is not None and not (isinstance(at, (int, float)) and time.time() - at < self.ttl)
         return None if is_old else reply_from(line)
+
+    def _line_at(self, offset: int) -> bytes:
+        """The line that begins there; nothing if it can't be read. The file may have been deleted."""
+        try:
+            with self._lock, open(os.dup(self._descriptor), "rb") as file:  # they have one position
+                file.seek(offset)
+                return file.readline()
+        except OSError:
+            return b""
 
     def _keep(self, key: tuple[str, int], reply: LLMResponse) -> None:
         request, n = key
@@ -123,9 +132,21 @@ class Cache(Relay):
                     write(_LOGGER, logging.WARNING, why)
                 self._is_lost = True
 
-    def _key(self, messages: object, temperature: object, tools: object, options: object) -> tuple[str, int]:
+    @contextmanager
+    def _key(
+        self, messages: object, temperature: object, tools: object, options: object
+    ) -> Iterator[tuple[str, int]]:
+        """The request and its number among the equal ones, which another one gets if this brings no reply."""
         request = request_digest(request_text(self._identity, messages, temperature, tools, options))
-        return request, (current_row() or self._own).number(self, request)
+        row = current_row() or self._own
+        key = request, row.number(self, request)
+        is_there = False
+        try:
+            yield key
+            is_there = key in self._places
+        finally:
+            if not is_there:
+                row.free(self, *key)
 
     async def complete(
         self,
@@ -137,14 +158,14 @@ class Cache(Relay):
         **kwargs: Any,
     ) -> LLMResponse:
         """Answer from the file, or pass the call on and keep its reply; see `LLMProvider.complete`."""
-        key = self._key(messages, temperature, tools, {"max_tokens": max_tokens, **kwargs})
-        reply = self._find(key)
-        if reply is None:
-            reply = await super().complete(
-                messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
-            )
-            self._keep(key, reply)
-        return reply
+        with self._key(messages, temperature, tools, {"max_tokens": max_tokens, **kwargs}) as key:
+            reply = self._find(key)
+            if reply is None:
+                reply = await super().complete(
+                    messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+                )
+                self._keep(key, reply)
+            return reply
 
     def open_stream(
         self,
@@ -161,15 +182,15 @@ class Cache(Relay):
 
         @asynccontextmanager
         async def stream() -> AsyncGenerator[AsyncIterator[StreamEvent]]:
-            key = self._key(messages, temperature, tools, options)
-            reply = self._find(key)
-            if reply is not None:
-                yield GivenEvents(reply)
-                return
-            async with inner(
-                messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
-            ) as events:
-                yield self._kept(key, events)
+            with self._key(messages, temperature, tools, options) as key:
+                reply = self._find(key)
+                if reply is not None:
+                    yield GivenEvents(reply)
+                    return
+                async with inner(
+                    messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+                ) as events:
+                    yield self._kept(key, events)
 
         return stream()
 

@@ -154,6 +154,12 @@ class Scope(Generic[P]):
                 self._counts = {}
             return self._counts.setdefault((id(owner), request), Requests([])).take()
 
+    def free(self, owner: object, request: str, n: int) -> None:
+        """Free a number that `number` gave, because the request failed."""
+        with self._lock:
+            if self._counts is not None and (id(owner), request) in self._counts:
+                self._counts[id(owner), request].give_back(n)
+
 
 _ROW: ContextVar[Scope[Any] | None] = ContextVar("executionkit_row", default=None)
 
