@@ -122,6 +122,16 @@ async def test_calls_that_wait_are_not_sent_any_more_after_one_has_failed_for_go
     assert (limits.in_flight, limits.waiting, caught.value.metadata["failed"]) == (0, 0, 0)
 
 
+async def test_governors_of_the_same_limits_inside_each_other_are_one() -> None:
+    limits = RateLimits(max_in_flight=1)
+    governor = Governor(Governor(MockProvider(["Paris"]), limits), limits)
+    result = await run_many(governor, ["?"], consensus, limits=limits)
+    assert (result.done, limits.in_flight, limits.waiting) == (1, 0, 0)
+    async with governor.stream(HI) as events:
+        assert [event async for event in events]
+    assert limits.in_flight == 0
+
+
 async def test_other_failures_use_up_retries_as_ever() -> None:
     busy = ProviderError("busy", status_code=503)
     governor = Governor(MockProvider(exception=busy), RateLimits())

@@ -48,6 +48,7 @@ class Governor(Relay):
         if not isinstance(limits, (RateLimits, type(None))):
             raise ValueError(f"limits must be a RateLimits or None, got {limits!r}")
         self.limits = RateLimits() if limits is None else limits
+        self._is_double = _governs(provider, self.limits)
 
     async def complete(
         self,
@@ -59,6 +60,10 @@ class Governor(Relay):
         **kwargs: Any,
     ) -> LLMResponse:
         """Pass a call on when there is room; see `LLMProvider.complete`."""
+        if self._is_double:
+            return await super().complete(
+                messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
+            )
         line = self.limits.line
         size = line.size_of(messages, tools, kwargs.get("n"))
         ticket = await line.enter(size, beside=_is_beside())
@@ -89,7 +94,18 @@ class Governor(Relay):
         manager = super().open_stream(
             messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
         )
+        if self._is_double:
+            return manager
         return _GovernedStream(self.limits.line, manager, messages, tools)
+
+
+def _governs(provider: LLMProvider, limits: RateLimits) -> bool:
+    """Whether calls wait for these limits further inside: a call that has room must not wait for more."""
+    while isinstance(provider, Relay):
+        if isinstance(provider, Governor) and provider.limits is limits:
+            return True
+        provider = provider.provider
+    return False
 
 
 def _is_beside() -> bool:
