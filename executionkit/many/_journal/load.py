@@ -159,11 +159,23 @@ def load(file: IO[bytes], path: str, version: str | None) -> Loaded:
     Raises:
         JournalError: It is no journal, or one of a newer format, or a line is broken.
     """
-    return _Loader(path, version).load(file)
+    loader = _Loader(path, version)
+    loaded = loader.load(file)
+    if not loader.has_lost:
+        return loaded
+    file.seek(0)
+    return _Loader(path, str((loaded.job or {}).get("version", ""))).load(file)
 
 
 class _Loader:
+    """Reads a journal.
+
+    Attributes:
+        has_lost: Whether rows were passed over that count: the job went back to an earlier version.
+    """
+
     def __init__(self, path: str, version: str | None) -> None:
+        self.has_lost = False
         self._path = path
         self._version = version
         self._is_ours = True
@@ -341,6 +353,7 @@ class _Loader:
                 f"ExecutionKit reads up to {FORMAT}: read it with the version that wrote it, or a later one"
             )
         if self._version is None and loaded.job and job.get("version") != loaded.job.get("version"):
+            self.has_lost = str(job.get("version", "")) in loaded.jobs
             _move(loaded.since, loaded.whole)
             loaded.restart()
             self._calls = {}
