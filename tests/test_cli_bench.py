@@ -81,7 +81,7 @@ def test_a_ceiling_shows_what_there_is(
     status, out, err = run(capsys, *given, "--max-calls", "20")
     assert status == 3
     assert out.startswith("3 items\n")
-    assert "without --journal, the same command begins anew" in err
+    assert "the same command begins anew, because there is no --journal" in err
     assert endpoint.ledger.calls <= 20
 
 
@@ -90,7 +90,7 @@ def test_a_ceiling_shows_what_there_is(
     [
         ((), "--prompt"),
         (("--prompt", "{q}"), "no field 'q'"),
-        (("--prompt", PROMPT), "an item must have one of 'expected' and 'answer'"),
+        (("--prompt", PROMPT), "no field 'answer' or 'expected'; the row has"),
         (("--prompt", PROMPT, "--expected", "gold", "--patterns", "vote"), "a pattern must be one of ask, "),
         (("--prompt", PROMPT, "--expected", "gold", "--key", "colour"), "--key must be one of number, "),
     ],

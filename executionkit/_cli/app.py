@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from executionkit._cli import batch, bench, export, job, once, pages, status
-from executionkit._cli.options import Parser, UsageError
+from executionkit._cli.options import InputError, Parser, UsageError
 from executionkit._cli.terminal import give_up_stdout, note, prepare
 from executionkit._version import __version__
 
@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     prepare()
-    options = _parser(given).parse_args(given)
+    options, unknown = _parser(given).parse_known_args(given)
+    if unknown:
+        options.parser.unrecognized(unknown)
     if options.command is None:
         options.parser.print_help()
         return 0
@@ -35,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = options.run(options)
         sys.stdout.flush()
     except UsageError as error:
+        if options.debug:
+            raise
+        if isinstance(error, InputError):
+            options.parser.refuse(" ".join(str(error).split()))
         options.parser.error(" ".join(str(error).split()))
     except KeyboardInterrupt:
         return 130

@@ -3,10 +3,11 @@
 import json
 from argparse import Namespace
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executionkit._cli import options as shared
-from executionkit._cli.job import add_limits, failed, limits_of
+from executionkit._cli.job import add_limits, failed, goes_on, limits_of, told
 from executionkit._cli.options import UsageError
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
@@ -42,6 +43,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--patterns", metavar="LIST", default="ask,consensus:5", help="default: ask,consensus:5"
     )
+    parser.add_argument("-s", "--system", metavar="TEXT", help="the system message")
+    parser.add_argument("--temperature", type=float, metavar="T", help="default: that of each pattern")
+    parser.add_argument("--max-tokens", type=shared.count, metavar="N", help="the longest reply")
     parser.add_argument("--key", metavar="READER", help=f"how answers are read: {shared.READERS}")
     parser.add_argument("--expected", metavar="FIELD", help="the field with the answer")
     parser.add_argument(
@@ -61,19 +65,25 @@ def _run(options: Namespace) -> int:
     import asyncio  # not at the top: it is most of what `--help` would cost
 
     from executionkit import ExecutionKitError, bench
-    from executionkit.many._template import Template
+    from executionkit.many._template import Template, what_is_there
 
+    shared.require_stdout()
+    _check_plot(options.plot)
     key = None if options.key is None else shared.key_of(options.key)
     grade = bench.match(options.expected, key=key)
     template = Template(options.prompt)
     try:
-        steps = bench.steps(options.patterns, options.prompt, key=key)
+        steps = bench.steps(options.patterns, options.prompt, key=key, **_settings(options))
     except ValueError as error:
         raise UsageError(f"--patterns: {error}") from error
 
     def check(item: Any) -> None:
         template.fill(item)
-        grade.expected(item)
+        try:
+            grade.expected(item)
+        except ValueError as error:
+            named = repr(options.expected) if options.expected else "'answer' or 'expected'"
+            raise ValueError(f"no field {named}; {what_is_there(item)}; --expected names it") from error
 
     provider = shared.provider_of(options)
     keywords: dict[str, Any] = {
@@ -99,8 +109,29 @@ def _run(options: Namespace) -> int:
             if (so_far := error.metadata.get("comparison")) is not None:
                 _print(options, so_far)
             return failed(options, error)
+        except KeyboardInterrupt as error:
+            note("; ".join(["interrupted", *told(error.__context__), goes_on(options)]))
+            return 130
+        except (ValueError, TypeError) as error:
+            raise UsageError("; ".join([str(error), *told(error)])) from error
     _print(options, comparison)
     return 0
+
+
+def _settings(options: Namespace) -> dict[str, Any]:
+    """The keywords of all patterns."""
+    given = {name: getattr(options, name) for name in ("system", "temperature", "max_tokens")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _check_plot(name: str | None) -> None:
+    """See that the picture can be written, before anything is paid for."""
+    if name is None:
+        return
+    if not name.lower().endswith(".svg"):
+        raise UsageError(f"{name}: the name must end in .svg")
+    if not Path(name).absolute().parent.is_dir():
+        raise UsageError(f"{name}: there is no such folder")
 
 
 def _journal(options: Namespace) -> "Journal":
@@ -109,7 +140,9 @@ def _journal(options: Namespace) -> "Journal":
 
     from executionkit.many import Journal
 
-    described = json.dumps([options.prompt, options.key, options.expected])
+    asked = [options.prompt, options.key, options.expected]
+    settings = {name: value for name, value in _settings(options).items() if name != "max_tokens"}
+    described = json.dumps([*asked, settings] if settings else asked)
     digest = blake2b(described.encode(), digest_size=4).hexdigest()
     return Journal(options.journal, version=f"{options.job_version} {digest}".lstrip())
 

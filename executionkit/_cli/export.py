@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from executionkit._cli.options import STDIN, UsageError
+from executionkit._cli.options import STDIN, InputError, UsageError
 from executionkit._cli.terminal import answer, note
 
 _ABOUT = """\
@@ -41,19 +41,24 @@ def add(commands: Any) -> None:
 
 
 def _run(options: Namespace) -> int:
-    check_out(options.out)
+    check_out(options.out, options.journal)
     export(options.journal, options.out, for_spreadsheets=options.for_spreadsheets)
     return 0
 
 
-def check_out(out: str) -> None:
-    """See that the file can be written, before anything is done for it."""
+def check_out(out: str, *others: str) -> None:
+    """See that the file can be written, and is none of the others, before anything is done for it."""
     if out == STDIN:
         return
     if Path(out).suffix.lower() not in _SUFFIXES:
         raise UsageError(f"{out}: the name must end in .jsonl, .csv or .parquet")
     if not Path(out).absolute().parent.is_dir():
         raise UsageError(f"{out}: there is no such folder")
+    if Path(out).is_dir():
+        raise UsageError(f"{out} is a folder: give the name of a file")
+    for other in others:
+        if os.path.realpath(out) == os.path.realpath(other):
+            raise UsageError(f"the results would be written over {other}: give another file")
 
 
 def export(journal: str, out: str, *, for_spreadsheets: bool = False) -> None:
@@ -62,9 +67,7 @@ def export(journal: str, out: str, *, for_spreadsheets: bool = False) -> None:
     from executionkit.many import Journal
 
     if not os.path.exists(journal):
-        raise UsageError(f"{journal}: there is no such journal")
-    if out != STDIN and os.path.exists(out) and os.path.samefile(journal, out):
-        raise UsageError("the results would be written over the journal: give another file")
+        raise InputError(f"{journal}: there is no such journal")
     source = Journal(journal)
     try:
         if out == STDIN:
@@ -79,7 +82,7 @@ def export(journal: str, out: str, *, for_spreadsheets: bool = False) -> None:
                 with open(path, "w", encoding="utf-8", newline="") as file:
                     write(file, _records(source), for_spreadsheets=for_spreadsheets)
     except JournalError as error:
-        raise UsageError(str(error)) from error
+        raise InputError(str(error)) from error
     except ImportError as error:
         raise UsageError(str(error)) from error
     note(f"wrote {out}")

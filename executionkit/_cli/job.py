@@ -109,6 +109,7 @@ def _run(options: Namespace) -> int:
         printed: _Printed | None = None
         rows = Input(options, step.check, stack)
         if options.journal is None:
+            shared.require_stdout()
             keywords["on_result"] = printed = _Printed(stopping)
         else:
             keywords["journal"] = stack.enter_context(journal_of(options))
@@ -123,8 +124,7 @@ def _run(options: Namespace) -> int:
         except asyncio.CancelledError as error:
             if printed is not None and printed.failure is not None:
                 raise printed.failure from None
-            notes: list[str] = getattr(error, "__notes__", [])  # how far it came, and what was spent
-            note("; ".join(["cancelled", *(text.removeprefix("run_many: ") for text in notes)]))
+            note("; ".join(["cancelled", *told(error)]))
             return stopping.status
         except ExecutionKitError as error:
             return failed(options, error)
@@ -132,19 +132,20 @@ def _run(options: Namespace) -> int:
             ValueError,
             TypeError,
         ) as error:  # of an argument, or of the rows: the file has changed meanwhile
-            raise UsageError("; ".join([str(error), *getattr(error, "__notes__", ())])) from error
+            raise UsageError("; ".join([str(error), *told(error)])) from error
     if printed is not None and printed.failure is not None:
         raise printed.failure
     if options.out is not None and options.journal is not None:
         export(options.journal, options.out, for_spreadsheets=options.for_spreadsheets)
-    return _ended(options, result, stopping)
+    status = _ended(options, result, stopping)
+    return 1 if not status and printed is not None and printed.failed else status
 
 
 def _keywords(options: Namespace) -> dict[str, Any]:
     if options.out is not None and options.journal is None:
         raise UsageError("--out needs --journal; without one, results go to standard output")
     if options.out is not None:
-        check_out(options.out)
+        check_out(options.out, options.journal, options.rows)
     return {
         "id": options.id,
         "limits": limits_of(options),
@@ -188,10 +189,12 @@ class _Printed:
 
     Attributes:
         failure: Why a result could not be printed.
+        failed: How many values JSON does not have.
     """
 
     def __init__(self, stopping: "Stopping") -> None:
         self.failure: OSError | None = None
+        self.failed = 0
         self._stopping = stopping
 
     def __call__(self, result: "RowResult[Any]") -> None:
@@ -201,38 +204,53 @@ class _Printed:
             return
         found = {"id": result.id, "value": as_dicts(result.value), "error": result.error}
         try:
-            answer(json.dumps(found, ensure_ascii=False, default=str))
+            line = json.dumps(found, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):  # as with a journal, such a row has failed
+            self.failed += 1
+            kind = type(result.value).__name__
+            error = f"TypeError: value of row {result.index} is a {kind}; return something JSON has"
+            line = json.dumps(found | {"value": None, "error": error}, ensure_ascii=False)
+        try:
+            answer(line)
             sys.stdout.flush()
         except OSError as error:
             self.failure = error
             self._stopping.cancel()
 
 
-def _goes_on(options: Namespace) -> str:
+def told(error: BaseException | None) -> list[str]:
+    """The notes that a job leaves on an error: how far it came, and what was spent."""
+    return [text.partition(": ")[2] for text in getattr(error, "__notes__", ())]
+
+
+def goes_on(options: Namespace) -> str:
+    """What happens when the command is given again."""
     if options.journal is None:
-        return "without --journal, the same command begins anew"
+        return "the same command begins anew, because there is no --journal"
     return f"the same command goes on from {options.journal}"
 
 
 def failed(options: Namespace, error: "ExecutionKitError") -> int:
     """Say why a job was stopped and what to do; returns the exit status."""
     from executionkit import BudgetExhaustedError, LLMError
+    from executionkit._display._line import counted
     from executionkit.errors import JournalError
 
     if options.debug:
         raise error
-    status, advice = 1, _goes_on(options)
+    status, advice = 1, goes_on(options)
     if isinstance(error, JournalError):
         status, advice = 2, "in the shell that is --job-version TEXT" if "version=" in str(error) else ""
     elif isinstance(error, BudgetExhaustedError):
         status, advice = 3, f"with a higher ceiling, {advice}"
     elif isinstance(error, LLMError):
+        if (hint := shared.key_hint(error)) is not None:
+            advice = f"{hint}; {advice}"
         status, advice = 3, f"when that is mended, {advice}"
     facts = [f"error: {type(error).__name__}: {error}"]
-    if "done" in error.metadata:
-        facts.append(f"{error.metadata['done']:,} rows done, {error.metadata['failed']:,} failed")
-    if error.cost.llm_calls:
-        facts.append(f"spent {error.cost}")
+    done, lost = error.metadata.get("done", 0), error.metadata.get("failed", 0)
+    if done or lost or error.cost.llm_calls:
+        facts.append(f"{counted(done, 'row')} done, {lost:,} failed; spent {error.cost}")
     note("; ".join([*facts, advice] if advice else facts))
     return status
 
@@ -245,7 +263,7 @@ def _ended(options: Namespace, result: "ManyResult", stopping: "Stopping") -> in
             note(f"and {result.failed - _MOST_FAILURES:,} more rows failed")
     if not options.quiet:
         note(str(result))
-    if stopping.received is not None:
-        note(f"stopped; {_goes_on(options)}")
+    if stopping.has_cut:
+        note(f"stopped; {goes_on(options)}")
         return stopping.status
     return 1 if result.failed else 0

@@ -84,6 +84,7 @@ def _run(prepared: Callable[[Namespace, str], Work], options: Namespace) -> int:
 
     from executionkit import BudgetExhaustedError, ConsensusFailedError, ExecutionKitError, Kit
 
+    shared.require_stdout()
     work = prepared(options, shared.prompt_of(options))
     provider = shared.provider_of(options)
     kit = Kit(provider, max_cost=shared.ceiling_of(options), system=options.system)
@@ -96,7 +97,10 @@ def _run(prepared: Callable[[Namespace, str], Work], options: Namespace) -> int:
     except ExecutionKitError as error:
         if options.debug:
             raise
-        note(f"error: {type(error).__name__}: {error}; spent {kit.usage}")
+        facts = [f"error: {type(error).__name__}: {error}", f"spent {kit.usage}"]
+        if (hint := shared.key_hint(error)) is not None:
+            facts.append(hint)
+        note("; ".join(facts))
         return (
             3
             if isinstance(error, ConsensusFailedError)
@@ -179,7 +183,7 @@ def _consensus(options: Namespace, prompt: str) -> Work:
     keywords = shared.settings_of(consensus, options.set)
     for name in ("num_samples", "stop", "strategy"):
         if (text := getattr(options, name)) is not None:
-            keywords[name] = shared.typed(consensus, name, text)
+            keywords[name] = shared.typed(consensus, name, text, f"--{name.replace('_', '-')}")
     if options.key is not None:
         keywords["key"] = shared.key_of(options.key)
     keywords["retry"] = shared.retry_of(options)

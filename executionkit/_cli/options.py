@@ -11,11 +11,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, Union, get_args, get_origin
 
-from executionkit._cli.terminal import is_terminal
+from executionkit._cli.terminal import has_stdout, is_terminal, note
 from executionkit._text import shorten
 
 if TYPE_CHECKING:
-    from executionkit import Provider, RetryConfig, TokenUsage
+    from executionkit import ExecutionKitError, Provider, RetryConfig, TokenUsage
 
 STDIN: Final = "-"
 
@@ -29,7 +29,11 @@ class Arguments(Protocol):
 
 
 class UsageError(Exception):
-    """The arguments or the input can't be used. No call was made."""
+    """The arguments can't be used. No call was made."""
+
+
+class InputError(UsageError):
+    """A file can't be used. The help of the command has nothing to say about it."""
 
 
 class Parser(ArgumentParser):
@@ -57,7 +61,27 @@ class Parser(ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.refuse(f"{message} (see {self.prog} --help)")
+
+    def refuse(self, message: str) -> NoReturn:
+        """Say why the command can't be run, and end the program."""
+        note(f"{self.prog}: error: {message}")
+        raise SystemExit(2)
+
+    def unrecognized(self, arguments: list[str]) -> NoReturn:
+        """Refuse arguments that the command does not have."""
+        from executionkit._keywords import nearest
+
+        given = arguments[0].partition("=")[0]
+        near = nearest(given, self._option_string_actions) if given.startswith("--") else None
+        hint = f"; did you mean {near}?" if near else ""
+        self.error(f"unrecognized arguments: {' '.join(arguments)}{hint}")
+
+
+def require_stdout() -> None:
+    """See that there is a stdout, before an answer is paid for that has no other place to go."""
+    if not has_stdout():
+        raise UsageError("standard output is closed")
 
 
 def count(text: str) -> int:
@@ -159,6 +183,14 @@ def provider_of(options: Namespace) -> "Provider":
         raise UsageError(str(error)) from error
 
 
+def key_hint(error: "ExecutionKitError") -> str | None:
+    """What to do about a key that was refused; None for other errors."""
+    if getattr(error, "status_code", None) != 401:
+        return None
+    is_set = bool(os.environ.get("EXECUTIONKIT_API_KEY"))
+    return "the key is read from EXECUTIONKIT_API_KEY" + ("" if is_set else ", which is not set")
+
+
 def prices_of(text: str | None) -> Any:
     """The price book that `--prices` names."""
     from executionkit import Rates
@@ -209,9 +241,9 @@ def schema_of(text: str) -> dict[str, Any]:
     try:
         schema = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{name} is no JSON: {error}") from error
+        raise InputError(f"{name} is no JSON: {error}") from error
     if not isinstance(schema, dict):
-        raise UsageError(f"{name} is no JSON Schema: it must be an object")
+        raise InputError(f"{name} is no JSON Schema: it must be an object")
     return schema
 
 
@@ -221,7 +253,7 @@ def check_readable(name: str) -> None:
         with open(name, "rb"):
             pass
     except OSError as error:
-        raise UsageError(f"{name} can't be read: {error.strerror or error}") from error
+        raise InputError(f"{name} can't be read: {error.strerror or error}") from error
 
 
 def text_of(name: str) -> str:
@@ -229,7 +261,7 @@ def text_of(name: str) -> str:
     try:
         return Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{name} can't be read: {getattr(error, 'strerror', None) or error}") from error
+        raise InputError(f"{name} can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 READERS: Final = (
@@ -255,7 +287,7 @@ def key_of(text: str) -> Callable[[str], Any]:
         if name == "tagged" and len(arguments) <= 1:
             return answers.tagged(arguments[0]) if arguments else answers.tagged()
     except (ValueError, TypeError) as error:
-        raise UsageError(f"--key {text}: {error}") from error
+        raise UsageError(f"--key {text!r}: {error}") from error
     raise UsageError(f"--key must be one of {READERS}, got {text!r}")
 
 
@@ -277,17 +309,17 @@ def settings_of(pattern: Callable[..., object], given: list[str]) -> dict[str, A
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set must be NAME=VALUE, got {text!r}")
-        found[name] = typed(pattern, name, value)
+        found[name] = typed(pattern, name, value, f"--set {name}")
     return found
 
 
-def typed(pattern: Callable[..., object], name: str, text: str) -> Any:
-    """A text as the value of a pattern's keyword."""
+def typed(pattern: Callable[..., object], name: str, text: str, option: str) -> Any:
+    """A text as the value of a pattern's keyword, which an option gives."""
     from executionkit._keywords import nearest
 
     known = inspect.signature(pattern, eval_str=True).parameters
     if name in _ELSEWHERE:
-        raise UsageError(f"--set {name}: {_ELSEWHERE[name]}")
+        raise UsageError(f"{option}: {_ELSEWHERE[name]}")
     if name not in known:
         near = nearest(name, known)
         there = f"did you mean {near!r}?" if near else f"it has {', '.join(_settable(known))}"
@@ -298,8 +330,8 @@ def typed(pattern: Callable[..., object], name: str, text: str) -> Any:
         if value is not _UNREAD:
             return value
     if not any(_is_readable(kind) for kind in kinds):
-        raise UsageError(f"--set {name}: it can't be given as a text; write a step and use --step")
-    raise UsageError(f"--set {name} must be {_described(kinds)}, got {shorten(text, 60)!r}")
+        raise UsageError(f"{option}: it can't be given as a text; write a step and use --step")
+    raise UsageError(f"{option} must be {_described(kinds)}, got {shorten(text, 60)!r}")
 
 
 def _settable(known: Mapping[str, inspect.Parameter]) -> list[str]:

@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any, Final
 
-from executionkit._cli.options import UsageError, count
+from executionkit._cli.options import InputError, count
 from executionkit._cli.terminal import answer
 from executionkit._json import an_object
 
@@ -69,7 +69,7 @@ def _run(options: Namespace) -> int:
     from executionkit.many._journal.load import load
 
     if not os.path.exists(options.journal):
-        raise UsageError(f"{options.journal}: there is no such journal")
+        raise InputError(f"{options.journal}: there is no such journal")
     kinds: Counter[str] = Counter()
     done = 0
     try:
@@ -80,8 +80,10 @@ def _run(options: Namespace) -> int:
                 done += 1
             else:
                 kinds[outcome.error.partition(":")[0]] += 1
+    except OSError as error:
+        raise InputError(f"{options.journal} can't be read: {error.strerror or error}") from error
     except JournalError as error:
-        raise UsageError(str(error)) from error
+        raise InputError(str(error)) from error
     usage, unknown = found.since.usage, found.since.unknown
     rate = _Rate(options.journal)
     failed = kinds.total()

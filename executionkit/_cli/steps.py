@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from executionkit._cli import options as shared
 from executionkit._cli.options import UsageError
+from executionkit._text import describe
 
 _NO_OTHER_QUESTION: Final = ("max_tokens", "max_concurrency", "max_retries")
 """Keywords that may change between two starts of one job."""
@@ -151,16 +152,17 @@ def _imported(name: str) -> StepFunction:
     import importlib
 
     module, colon, attribute = name.partition(":")
-    if not colon or not module or not attribute:
-        raise UsageError(f"--step must be MODULE:NAME, got {name!r}")
+    if not all((colon, attribute, *(part.isidentifier() for part in module.split(".")))):
+        example = "my_steps:label for the function label in my_steps.py"
+        raise UsageError(f"--step must be MODULE:NAME, such as {example}, got {name!r}")
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"--step {name}: {error}") from error
+    except (Exception, SystemExit) as error:  # of the module's own code, too
+        raise UsageError(f"--step {name}: {describe(error)}; --debug shows where") from error
     if not callable(found):
         raise UsageError(f"--step {name}: its type is {type(found).__name__}, which can't be called")
     return cast("StepFunction", found)

@@ -9,25 +9,33 @@ from typing import Any, Self
 
 from executionkit._cli.terminal import note
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]  # Windows has no SIGHUP, which comes when the terminal is closed
 
 
 class Stopping:
-    """Listens to SIGINT and SIGTERM as long as its block lasts.
+    """Listens to SIGINT, SIGTERM and SIGHUP as long as its block lasts.
+
+    A signal that was ignored when the program began stays so: `nohup` relies on it, and a shell that starts
+    jobs in the background.
 
     Attributes:
         received: The first signal that came; None before.
+        has_cut: Whether it came before all of the rows were begun.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.has_cut = False
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # signals go nowhere else
-            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._take) for number in heard}
         return self
 
     def __exit__(
@@ -79,5 +87,6 @@ class _Until(Iterable[Any]):
     def __iter__(self) -> Iterator[Any]:
         for row in self._rows:
             if self._stopping.received is not None:
+                self._stopping.has_cut = True
                 return
             yield row

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from executionkit._cli.options import STDIN, UsageError
+from executionkit._cli.options import STDIN, InputError, UsageError
 from executionkit._cli.terminal import note
 
 if TYPE_CHECKING:
@@ -52,22 +52,21 @@ class Input(Collection[Any]):
         self._id: str | None = options.id
         self._skips: bool = options.skip_bad
         self._bad = 0
-        self._on_bad: Callable[[ValueError], object] | None = self._count_bad if self._skips else None
+        self._on_bad: Callable[[ValueError], object] = self._count_bad if self._skips else _refuse
         try:
             self._rows = _opened(options, self._take_bad, stack)
             self._count = sum(1 for _ in self)
         except OSError as error:
-            raise UsageError(f"{options.rows}: {error.strerror or error}") from error
+            raise InputError(f"{options.rows}: {error.strerror or error}") from error
         except ImportError as error:
             raise UsageError(str(error)) from error
         except ValueError as error:
-            hint = "" if self._skips else "; --skip-bad passes over such rows"
-            raise UsageError(f"{error}{hint}. No call was made") from error
+            raise InputError(f"{error}. No call was made") from error
         if self._bad > _MOST_NOTES:
             note(f"skipped: and {self._bad - _MOST_NOTES:,} more")
-        self._on_bad = _pass_over if self._skips else None
+        self._on_bad = _pass_over if self._skips else _changed
         if not self._count:
-            raise UsageError(f"{self._rows.name} has no rows" + (" that can be used" if self._bad else ""))
+            raise InputError(f"{self._rows.name} has no rows" + (" that can be used" if self._bad else ""))
 
     def __contains__(self, row: object) -> bool:
         return any(row == each for each in self)
@@ -79,7 +78,7 @@ class Input(Collection[Any]):
         for place, row in self._rows.with_places():
             try:
                 if self._id is not None and not (isinstance(row, Mapping) and self._id in row):
-                    raise ValueError(f"no field {self._id!r}, which --id names")
+                    raise _without_id(row, self._id)
                 self._check(row)
             except ValueError as error:
                 self._take_bad(ValueError(f"{self._rows.name}, {place}: {error}"))
@@ -87,14 +86,28 @@ class Input(Collection[Any]):
             yield row
 
     def _take_bad(self, error: ValueError) -> None:
-        if self._on_bad is None:
-            raise error
         self._on_bad(error)
 
     def _count_bad(self, error: ValueError) -> None:
         self._bad += 1
         if self._bad <= _MOST_NOTES:
             note(f"skipped: {error}")
+
+
+def _without_id(row: object, name: str) -> ValueError:
+    from executionkit.many._template import what_is_there
+
+    return ValueError(f"no field {name!r}, which --id names; {what_is_there(row)}")
+
+
+def _refuse(error: ValueError) -> None:
+    """End the command for a row that can't be used."""
+    raise InputError(f"{error}; --skip-bad passes over such rows. No call was made") from error
+
+
+def _changed(error: ValueError) -> None:
+    """The row could be used when the input was looked through."""
+    raise ValueError(f"{error}; the file has changed since the command began") from error
 
 
 def _pass_over(_: ValueError) -> None:
@@ -116,8 +129,10 @@ def _opened(options: Namespace, on_bad: Callable[[ValueError], object], stack: E
     if suffix in (".jsonl", ".ndjson"):
         return read_jsonl(path, on_bad=on_bad)
     if suffix in (".csv", ".tsv"):
+        if delimiter is None:
+            delimiter = "\t" if suffix == ".tsv" else ","
         try:
-            return read_csv(path, delimiter=delimiter or ("\t" if suffix == ".tsv" else ","), on_bad=on_bad)
+            return read_csv(path, delimiter=delimiter, on_bad=on_bad)
         except ValueError as error:
             raise UsageError(f"--{error}") from error
     if suffix == ".parquet":

@@ -4,7 +4,8 @@ import io
 import os
 import re
 import sys
-from typing import TextIO
+from contextlib import suppress
+from typing import Final, TextIO
 
 from executionkit._text import one_line, well_formed
 
@@ -18,10 +19,27 @@ def safe(text: str) -> str:
 
 
 def prepare() -> None:
-    """Let no character stop a write: one that the encoding lacks is replaced."""
+    """Let no character stop a write, and no stream be missing.
+
+    A character that the encoding lacks is replaced. A stream that was closed leads nowhere: otherwise the
+    next file that is opened, such as a journal, would stand in its place.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the end
+            _missing.add(name)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
+
+
+_missing: Final[set[str]] = set()
+"""The streams that were closed when the program began."""
+
+
+def has_stdout() -> bool:
+    """Whether what is written to stdout comes anywhere."""
+    return "stdout" not in _missing
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -43,8 +61,9 @@ def answer(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Write a line to stderr."""
-    print(safe(one_line(text)), file=sys.stderr, flush=True)
+    """Write a line to stderr, if it is still there: a job goes on when its terminal has gone."""
+    with suppress(OSError):
+        print(safe(one_line(text)), file=sys.stderr, flush=True)
 
 
 def give_up_stdout() -> None:

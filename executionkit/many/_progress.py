@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import os
 import sys
 import time
 from collections import deque
@@ -100,6 +101,7 @@ class Ticker:
         name: The title of the bar.
         progress: True for a bar, a function to be told, or False for neither.
         snapshot: Gives the figures, from the rate.
+        ended: Gives the number of rows that this start has worked on: those of the journal took no time.
 
     Attributes:
         is_on: Whether there is a bar or a function.
@@ -108,7 +110,9 @@ class Ticker:
         ValueError: `progress` is neither a bool nor a function of one argument.
     """
 
-    def __init__(self, name: str, progress: object, snapshot: Callable[[float], Progress]) -> None:
+    def __init__(
+        self, name: str, progress: object, snapshot: Callable[[float], Progress], ended: Callable[[], int]
+    ) -> None:
         function = None if isinstance(progress, bool) else progress
         checks.called_with("progress", progress=function)
         if progress is None:
@@ -120,6 +124,7 @@ class Ticker:
         self._listener = Listener(name, "progress", function if callable(function) else None)
         self._shown: _Bar | None = _Bar(name) if progress is True else None
         self._snapshot = snapshot
+        self._ended = ended
         self._rates: deque[tuple[float, int]] = deque()
         self._told: Progress | None = None
 
@@ -155,8 +160,7 @@ class Ticker:
             await self._listener.tell(now)
 
     def _now(self) -> Progress:
-        figures = self._snapshot(0.0)
-        ended, moment = figures.done + figures.failed, time.monotonic()
+        ended, moment = self._ended(), time.monotonic()
         rates = self._rates
         if not rates or moment - rates[-1][0] >= _PAUSE:
             rates.append((moment, ended))
@@ -200,7 +204,8 @@ class _Bar:
     def _show(self, progress: Progress, outcome: Outcome) -> None:
         if self._screen is None:
             self._screen = screen_for(None)
-            self._is_line = isinstance(self._screen, Unseen)
+            # A terminal such as that of an editor can't draw over what stands there.
+            self._is_line = isinstance(self._screen, Unseen) or os.environ.get("TERM") in ("dumb", "unknown")
         if self._is_line:
             if outcome != "running" or time.monotonic() >= self._next:
                 self._next = time.monotonic() + _LINE_EVERY
@@ -225,7 +230,8 @@ class _Bar:
 
 
 def _rate(progress: Progress) -> str:
-    return f"{progress.rows_per_second:.3g} rows/s"
+    rate = progress.rows_per_second
+    return f"{number(round(rate)) if rate >= 100 else f'{rate:.3g}'} rows/s"
 
 
 def _refused(progress: Progress) -> str:
@@ -236,6 +242,6 @@ def _line(progress: Progress) -> str:
     """The figures as one line of a log."""
     of = "" if progress.total is None else f" of {number(progress.total)}"
     failed = f", {number(progress.failed)} failed" if progress.failed else ""
-    left = "" if progress.eta is None else f", {clock(progress.eta)} left"
+    left = "" if not progress.eta else f", {clock(progress.eta)} left"
     ended = number(progress.done + progress.failed)
     return f"{ended}{of} rows{failed}, {_rate(progress)}{left}; {spent(progress.cost)}{_refused(progress)}"

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, Final, Generic, TypeAlias, TypeVar
 
+from executionkit._display._line import counted
 from executionkit._json import STRICT
 from executionkit._text import describe, one_line, shorten
 
@@ -82,7 +83,8 @@ def read_csv(path: Path, *, delimiter: str = ",", on_bad: OnBad | None = None) -
     r"""Read a CSV file row by row. Its first line has the names of the columns.
 
     The file is UTF-8, with or without a byte order mark. Cells in quotes may hold line breaks. All values are
-    texts. Empty lines are passed over.
+    texts. Empty lines are passed over. A column without a name, such as the index that pandas writes first,
+    is called "column 1" by its place.
 
     Example:
         ```python
@@ -184,17 +186,17 @@ def csv_rows(
     try:
         names = _columns(reader, delimiter)
     except (ValueError, csv.Error) as exc:  # without names no row can be read
-        raise ValueError(f"{name}, line 1: {exc}") from exc
+        raise ValueError(f"{name}, line 1: {_why_no_cells(exc, lines.number)}") from exc
     while names:
         first = lines.number + 1
         try:
             cells = _next_of(reader)
             if cells and len(cells) != len(names):
-                cell = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-                raise ValueError(f"{cell} where line 1 names {len(names)} columns")
+                there, named = counted(len(cells), "cell"), counted(len(names), "column")
+                raise ValueError(f"{there} where line 1 names {named}")
         except (ValueError, csv.Error) as exc:
             reader = csv.reader(lines, delimiter=delimiter, strict=True)  # the old one is amid a cell
-            _report(f"{name}, line {first}: {_why_no_cells(exc)}", on_bad, exc)
+            _report(f"{name}, line {first}: {_why_no_cells(exc, lines.number)}", on_bad, exc)
             continue
         if cells is None:
             return
@@ -233,9 +235,10 @@ def _columns(reader: Iterator[list[str]], delimiter: str) -> list[str]:
         if cells is None:
             return []
         names = [cell.strip() for cell in cells]
+    if names and not any(names):
+        raise ValueError("the first line must name the columns")
+    names = [column or f"column {at}" for at, column in enumerate(names, 1)]
     for at, column in enumerate(names):
-        if not column:
-            raise ValueError(f"column {at + 1} has no name; the first line must name the columns")
         if column in names[:at]:
             raise ValueError(f"two columns are called {shorten(one_line(column), 60)!r}")
     if len(names) == 1 and (other := next((sign for sign in ";\t|," if sign in names[0]), None)):
@@ -257,12 +260,19 @@ def _why_no_json(exc: Exception, line: bytes) -> str:
         return "the JSON is nested too deep"
     if isinstance(exc, json.JSONDecodeError):
         cut = "" if line.endswith(b"\n") else "; the file may have been cut off here"
-        return f"no JSON ({exc.msg} at column {exc.colno}){cut}"
+        return f"no JSON ({exc.msg.removesuffix(' at')} at column {exc.colno}){cut}"
     return one_line(str(exc))
 
 
-def _why_no_cells(exc: Exception) -> str:
-    return "a quote that is not closed" if "unexpected end" in str(exc) else one_line(str(exc))
+def _why_no_cells(exc: Exception, last: int) -> str:
+    said = one_line(str(exc))
+    if "unexpected end" in said:
+        return f"a quote that is not closed makes one cell of all up to line {last}"
+    if "expected after" in said:
+        return "a quote in a cell that is in quotes; it must be doubled"
+    if "new-line character" in said:
+        return "a carriage return that ends no line: put it in quotes, or convert the line breaks"
+    return said
 
 
 def _report(message: str, on_bad: OnBad | None, cause: Exception) -> None:

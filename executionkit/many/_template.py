@@ -11,6 +11,14 @@ from executionkit._text import one_line, shorten
 _NAME: Final = r"[^\W\d][\w.-]*(?: +[\w.-]+)*"
 _FIELD: Final = re.compile(rf"\{{\{{({_NAME})\}}\}}|\{{({_NAME})\}}")
 _MISSING: Final = object()
+_KINDS: Final[dict[type, str]] = {
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    list: "an array",
+    type(None): "null",
+}
 
 
 class FieldError(ValueError):
@@ -50,7 +58,9 @@ class Template:
 def _text_of(row: object, name: str) -> str:
     found = _find(row, name)
     if found is _MISSING:
-        raise FieldError(f"no field {name!r}; {_there(row)}. For braces in the prompt, write {{{{{name}}}}}")
+        raise FieldError(
+            f"no field {name!r}; {what_is_there(row)}. For braces in the prompt, write {{{{{name}}}}}"
+        )
     if found is None:
         raise FieldError(f"field {name!r} is null")
     return shown(found)
@@ -70,7 +80,8 @@ def _find(row: object, name: str) -> Any:
     return found
 
 
-def _there(row: object) -> str:
+def what_is_there(row: object) -> str:
+    """The fields of a row, for messages."""
     if not isinstance(row, Mapping):
-        return f"the row is no object, but a {type(row).__name__}"
+        return f"the row is no object, but {_KINDS.get(type(row), f'a {type(row).__name__}')}"
     return f"the row has {shorten(one_line(', '.join(map(str, row))), 200) or 'no fields'}"

@@ -130,7 +130,7 @@ def test_the_account_stops_a_job(capsys: pytest.CaptureFixture[str]) -> None:
             "in.jsonl, line 3: no field 'text'; the row has id",
         ),
         ('{"text": "a"}\n', PROMPT, "in.jsonl, line 1: no field 'id', which --id names"),
-        ("[1]\n", ("--prompt", "{text}"), "the row is no object, but a list"),
+        ("[1]\n", ("--prompt", "{text}"), "the row is no object, but an array"),
         ("", PROMPT, "in.jsonl has no rows"),
     ],
 )
@@ -189,7 +189,10 @@ def test_rows_may_come_from_standard_input(
         (("reviews.jsonl",), "give one of --prompt, --prompt-file and --step"),
         (("reviews.jsonl", "--prompt", " "), "the prompt is empty"),
         (("reviews.jsonl", *PROMPT, "--step", "a:b"), "--step and --prompt exclude each other"),
-        (("reviews.jsonl", "--step", "nowhere:b"), "--step nowhere:b: No module named 'nowhere'"),
+        (
+            ("reviews.jsonl", "--step", "nowhere:b"),
+            "--step nowhere:b: ModuleNotFoundError: No module named 'nowhere'",
+        ),
         (("reviews.jsonl", "--step", "json"), "--step must be MODULE:NAME"),
         (("reviews.jsonl", "--step", "json:__name__"), "which can't be called"),
         (
@@ -266,7 +269,7 @@ def test_export_replaces_a_file_at_once_or_not_at_all(capsys: pytest.CaptureFixt
     with open("o.csv", encoding="utf-8-sig", newline="") as file:
         assert {row["value"] for row in csv.DictReader(file)} == {"'=1+1", "'=-5", "'=\n"}
     before = Path("j.jsonl").read_bytes()
-    for wrong, said in (("j.jsonl", "written over the journal"), ("o.txt", "must end in")):
+    for wrong, said in (("j.jsonl", "written over j.jsonl"), ("o.txt", "must end in")):
         status, _, err = run(capsys, "export", "j.jsonl", wrong)
         assert (status, said in err) == (2, True)
     Path("j.jsonl").write_bytes(before + b"{broken\n")
@@ -441,4 +444,4 @@ def test_bench_compares_patterns(capsys: pytest.CaptureFixture[str], endpoint: L
     assert endpoint.ledger.calls == 16
     assert run(capsys, *bench, "--max-calls", "9")[0] == 3
     assert "a pattern must be one of ask, " in run(capsys, *bench, "--patterns", "vote")[2]
-    assert "an item must have 'gold'" in run(capsys, *bench, "--expected", "gold")[2]
+    assert "no field 'gold'; the row has q, answer" in run(capsys, *bench, "--expected", "gold")[2]

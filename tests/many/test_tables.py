@@ -50,7 +50,7 @@ def test_a_cell_may_be_larger_than_the_limit_of_the_csv_module(table: Path) -> N
             r"table, line 1: only one column: is ';' the delimiter of this file, and not ','\?",
         ),
         (b"id,id\n", "line 1: two columns are called 'id'"),
-        (b"id,\n", "line 1: column 2 has no name"),
+        (b",\n1,a\n", "line 1: the first line must name the columns"),
         ("id,text\n".encode("utf-16"), "line 1: the text is UTF-16"),
     ],
 )
@@ -67,8 +67,8 @@ def test_bad_rows_of_csv_are_named_and_can_be_passed_over(table: Path) -> None:
     assert [str(error) for error in bad] == [
         "table, line 2: the text is not UTF-8 (byte 0xe9 at column 6); convert the file to UTF-8",
         "table, line 4: 1 cell where line 1 names 2 columns",
-        "table, line 5: ',' expected after '\"'",
-        "table, line 7: a quote that is not closed",
+        "table, line 5: a quote in a cell that is in quotes; it must be doubled",
+        "table, line 7: a quote that is not closed makes one cell of all up to line 8",
     ]
     with pytest.raises(ValueError, match="line 2"):
         list(read_csv(table))

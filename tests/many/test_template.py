@@ -37,7 +37,7 @@ def test_names_between_braces_are_fields_and_nothing_else_is(text: str, filled: 
         ("{a.b.1}", ROW, "no field 'a.b.1'"),
         ("{text.x}", ROW, "no field 'text.x'"),
         ("{x}", {"x": None}, "field 'x' is null"),
-        ("{x}", ["x"], "no field 'x'; the row is no object, but a list"),
+        ("{x}", ["x"], "no field 'x'; the row is no object, but an array"),
         ("{x}", {}, "the row has no fields"),
     ],
 )
