@@ -123,7 +123,7 @@ def _run(options: Namespace) -> int:
             result = asyncio.run(work())
         except asyncio.CancelledError as error:
             if printed is not None and printed.failure is not None:
-                raise printed.failure from None
+                return _unprinted(options, printed.failure, error)
             note("; ".join(["cancelled", *told(error)]))
             return stopping.status
         except ExecutionKitError as error:
@@ -134,7 +134,7 @@ def _run(options: Namespace) -> int:
         ) as error:  # of an argument, or of the rows: the file has changed meanwhile
             raise UsageError("; ".join([str(error), *told(error)])) from error
     if printed is not None and printed.failure is not None:
-        raise printed.failure
+        return _unprinted(options, printed.failure, None)
     if options.out is not None and options.journal is not None:
         export(options.journal, options.out, for_spreadsheets=options.for_spreadsheets)
     status = _ended(options, result, stopping)
@@ -216,6 +216,16 @@ class _Printed:
         except OSError as error:
             self.failure = error
             self._stopping.cancel()
+
+
+def _unprinted(options: Namespace, failure: OSError, error: BaseException | None) -> int:
+    """Say that results could not be printed, unless it was their reader who has had enough."""
+    if isinstance(failure, BrokenPipeError):
+        raise failure from None
+    note(
+        "; ".join([f"error: standard output: {failure.strerror or failure}", *told(error), goes_on(options)])
+    )
+    return 1
 
 
 def told(error: BaseException | None) -> list[str]:

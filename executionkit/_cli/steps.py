@@ -151,8 +151,9 @@ def _rehearse(asking: Asking) -> None:
 def _imported(name: str) -> StepFunction:
     import importlib
 
-    module, colon, attribute = name.partition(":")
-    if not all((colon, attribute, *(part.isidentifier() for part in module.split(".")))):
+    module, _, attribute = name.partition(":")
+    is_file = module.endswith(".py") or not all(part.isidentifier() for part in module.split("."))
+    if is_file or not attribute:
         example = "my_steps:label for the function label in my_steps.py"
         raise UsageError(f"--step must be MODULE:NAME, such as {example}, got {name!r}")
     if (here := os.getcwd()) not in sys.path:

@@ -26,20 +26,23 @@ def prepare() -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the end
-            _missing.add(name)
+            if name not in _nowhere:
+                # Of a file that is not closed at the end of the program, Python would warn.
+                there = os.open(os.devnull, os.O_RDWR)
+                _nowhere[name] = open(there, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, _nowhere[name])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
 
 
-_missing: Final[set[str]] = set()
-"""The streams that were closed when the program began."""
+_nowhere: Final[dict[str, TextIO]] = {}
+"""What stands in place of streams that were closed when the program began."""
 
 
 def has_stdout() -> bool:
     """Whether what is written to stdout comes anywhere."""
-    return "stdout" not in _missing
+    return sys.stdout is not _nowhere.get("stdout")
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,10 @@ def test_a_ceiling_stops_a_job_and_a_higher_one_goes_on(
     assert err.endswith("in the shell that is --job-version TEXT\n")
     assert run(capsys, *job, "--set", "max_tokens=9")[0] == 0
     assert run(capsys, *other, "--job-version", "2")[0] == 0
+    assert endpoint.ledger.calls == 2 * ROWS
+    # Back at the first version, its rows are what counts.
+    assert run(capsys, *job, "--out", "o.jsonl")[0] == 0
+    assert len(outcomes(capsys, "j.jsonl")) == len(Path("o.jsonl").read_text("utf-8").splitlines()) == ROWS
     assert endpoint.ledger.calls == 2 * ROWS
 
 
@@ -216,15 +222,38 @@ def test_rows_may_come_from_standard_input(
         ),
         (("reviews.jsonl", *PROMPT, "--journal", "j", "--out", "no/o.csv"), "there is no such folder"),
         (("reviews.jsonl", *PROMPT, "--delimiter", ";"), "--delimiter is for CSV files"),
+        (
+            ("reviews.jsonl", *PROMPT, "--journal", "j", "--out", "reviews.jsonl"),
+            "the results would be written over reviews.jsonl",
+        ),
+        (("reviews.jsonl", *PROMPT, "--max-call", "3"), "--max-call 3; did you mean --max-calls?"),
+        (("reviews.jsonl", "--step", "steps.py:label"), "such as my_steps:label"),
+        (("reviews.jsonl", "--step", "this_step:label"), "--step this_step:label: SystemExit: 3"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_named_before_the_first_call(
     arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
 ) -> None:
+    Path("this_step.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
     status, out, err = run(capsys, "run", *arguments)
     assert (status, out, endpoint.ledger.calls) == (2, "", 0)
     assert said in err
     assert len(err.splitlines()) == 1
+
+
+def test_results_must_have_a_place_to_go(
+    capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (("run", "reviews.jsonl", *PROMPT), ("ask", "x")):
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", None)
+            found = run(capsys, *words)
+        assert (found[0], "standard output is closed" in found[2]) == (2, True)
+    assert endpoint.ledger.calls == 0
+    with monkeypatch.context() as patch:
+        for name in ("stdin", "stdout", "stderr"):
+            patch.setattr(f"sys.{name}", None)
+        assert run(capsys, *JOB)[0] == 0
 
 
 def test_patterns_and_steps_of_ones_own_run_over_rows(
@@ -240,12 +269,17 @@ def test_patterns_and_steps_of_ones_own_run_over_rows(
     Path("my_steps.py").write_text(
         "async def label(provider, row):\n"
         "    reply = await provider.complete([{'role': 'user', 'content': row['text']}])\n"
-        "    return {'label': reply.content}\n",
+        "    return {'label': reply.content}\n\n\n"
+        "async def odd(provider, row):\n"
+        "    return float('nan')\n",
         encoding="utf-8",
     )
     monkeypatch.setattr("sys.path", [*sys.path])
     status, out, _ = run(capsys, *table, "--step", "my_steps:label")
     assert (status, json.loads(out)["value"]) == (0, {"label": "=it is 42"})
+    status, out, _ = run(capsys, *table, "--step", "my_steps:odd")
+    said = {"value": None, "error": "TypeError: value of row 0 is a float; return something JSON has"}
+    assert (status, json.loads(out)) == (1, {"id": "1", **said})
     schema = '{"type": "object", "required": ["x"]}'
     fits = ("--pattern", "structured", "--schema", schema, "--set", "max_retries=0")
     assert run(capsys, *table, "--prompt", "{text}", *fits)[0] == 1
@@ -312,11 +346,6 @@ def test_parquet_goes_in_and_out(
 # Signals and kills, against what the server counted.
 
 
-def started(*arguments: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-W", "error", "-m", "executionkit", *JOB, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
 JOB = ("run", "reviews.jsonl", *PROMPT, "--journal", "j.jsonl", "--in-flight", "4", "-q")
 
 
@@ -324,50 +353,104 @@ def until(endpoint: LocalEndpoint, calls: int) -> None:
     asyncio.run(endpoint.wait_until(lambda ledger: ledger.calls >= calls, timeout=30))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when the command has said that it stops."""
+    event = threading.Event()
+    monkeypatch.setattr("executionkit._cli.stopping.note", lambda _: event.set())
+    return event
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Another thread: signals are taken by the main one, which runs the command."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("tests don't run in the main thread")
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def send(number: signal.Signals) -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_ends_a_job_after_what_is_in_flight(
-    number: signal.Signals, capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
+    number: signal.Signals,
+    heard: threading.Event,
+    capsys: pytest.CaptureFixture[str],
+    endpoint: LocalEndpoint,
 ) -> None:
     gate = endpoint.hold()
-    with started() as child:
-        assert child.stderr is not None
+
+    def stop() -> None:
         until(endpoint, 4)
-        child.send_signal(number)
-        assert child.stderr.readline().startswith(b"stopping after what is in flight")
+        send(number)
+        heard.wait(30)
         gate.release()
-        _, said = child.communicate(timeout=30)
-    assert child.returncode == 128 + number
-    assert said == b"stopped; the same command goes on from j.jsonl\n"
+
+    with meanwhile(stop):
+        found = run(capsys, *JOB)
+    assert found == (128 + number, "", "stopped; the same command goes on from j.jsonl\n")
     assert len(outcomes(capsys, "j.jsonl")) == endpoint.ledger.calls == 4
     assert run(capsys, *JOB)[0] == 0
     assert endpoint.ledger.calls == len(outcomes(capsys, "j.jsonl")) == ROWS
 
 
 def test_the_second_signal_cancels_what_is_in_flight(
-    capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
+    heard: threading.Event, capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
 ) -> None:
     gate = endpoint.hold()
-    with started() as child:
-        assert child.stderr is not None
+
+    def stop() -> None:
         until(endpoint, 4)
-        child.send_signal(signal.SIGINT)
-        child.stderr.readline()
-        child.send_signal(signal.SIGINT)
-        _, said = child.communicate(timeout=30)
+        send(signal.SIGINT)
+        heard.wait(30)
+        send(signal.SIGINT)
+
+    with meanwhile(stop):
+        status, _, said = run(capsys, *JOB)
     gate.release()
-    assert child.returncode == 130
-    assert said.startswith(b"cancelled; 0 rows are done; ")
-    assert b"spent 4 calls" in said
+    assert status == 130
+    assert said.startswith("cancelled; 0 rows are done; ")
+    assert "spent 4 calls" in said
     assert run(capsys, *JOB)[0] == 0
     assert len(outcomes(capsys, "j.jsonl")) == ROWS
     assert endpoint.ledger.calls == ROWS + 4
+
+
+def test_a_signal_that_is_ignored_or_comes_after_the_last_row_stops_nothing(
+    heard: threading.Event, capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+    gate = endpoint.hold()
+
+    def stop() -> None:
+        until(endpoint, 4)
+        send(signal.SIGHUP)
+        gate.release(ROWS - 4)
+        until(endpoint, ROWS)
+        send(signal.SIGTERM)
+        heard.wait(30)
+        gate.release()
+
+    try:
+        with meanwhile(stop):
+            assert run(capsys, *JOB) == (0, "", "")
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_what_is_paid_twice_after_a_kill_is_at_most_what_was_in_flight(
     capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
 ) -> None:
     gate = endpoint.hold()
-    with started() as child:
+    command = [sys.executable, "-W", "error", "-m", "executionkit", *JOB]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         until(endpoint, 4)
         gate.release(3)
         until(endpoint, 7)
@@ -443,5 +526,11 @@ def test_bench_compares_patterns(capsys: pytest.CaptureFixture[str], endpoint: L
     assert [figures["accuracy"] for figures in json.loads(out)["patterns"]] == [1.0, 1.0]
     assert endpoint.ledger.calls == 16
     assert run(capsys, *bench, "--max-calls", "9")[0] == 3
+    assert run(capsys, *bench, "-s", "Add.", "--temperature", "0.1", "--max-tokens", "7")[0] == 0
+    asked = endpoint.ledger.requests[-1]
+    assert asked.messages[0] == {"role": "system", "content": "Add."}
+    assert (asked.body["temperature"], asked.body["max_tokens"]) == (0.1, 7)
+    for wrong in (("--plot", "no/p.svg"), ("--plot", "p.png"), ("--patterns", "consensus:0")):
+        assert run(capsys, *bench, *wrong)[0] == 2
     assert "a pattern must be one of ask, " in run(capsys, *bench, "--patterns", "vote")[2]
     assert "no field 'gold'; the row has q, answer" in run(capsys, *bench, "--expected", "gold")[2]

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -649,11 +650,19 @@ async def test_those_who_listen_are_told_and_their_errors_are_counted() -> None:
     assert last.in_flight == last.waiting == 0
 
 
-async def test_without_a_terminal_progress_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    await run_many(MockProvider(["yes"]), rows_of(3), ask, progress=True)
+async def test_without_a_terminal_that_can_draw_progress_is_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal.jsonl"
+    await run_many(MockProvider(["yes"]), rows_of(3), ask, progress=True, journal=journal)
     shown = capsys.readouterr().err
     assert shown.startswith("run_many: 3 of 3 rows, ")
     assert "3 calls" in shown
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    await run_many(MockProvider(["yes"]), rows_of(3), ask, progress=True, journal=journal)
+    # Rows out of the journal took no time, and say nothing about those that are left.
+    assert capsys.readouterr().err == "run_many: 3 of 3 rows, 0 rows/s; 3 calls, 12 + 3 tokens\n"
 
 
 def test_the_twin_for_scripts_does_the_same(tmp_path: Path) -> None:
