@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from contextlib import suppress
-from typing import Final, TextIO
+from typing import IO, Final, TextIO
 
 from executionkit._text import one_line, well_formed
 
@@ -36,7 +36,7 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
 
 
-_nowhere: Final[dict[str, TextIO]] = {}
+_nowhere: Final[dict[str, IO[str]]] = {}
 """What stands in place of streams that were closed when the program began."""
 
 

@@ -1,5 +1,6 @@
 """`compare`: several patterns over the same items, graded."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
@@ -166,6 +167,9 @@ async def compare(
         if work.mistake is not None:
             raise work.mistake from exc
         exc.metadata["comparison"] = compared(names, outcomes, job.cost, resamples=resamples, seed=seed)
+        raise
+    except asyncio.CancelledError as exc:
+        exc.add_note(f"compare: spent {job.cost}")
         raise
     result = compared(names, outcomes, job.cost, resamples=resamples, seed=seed)
     return cast("Comparison", result)  # every row has ended

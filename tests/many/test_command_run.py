@@ -445,6 +445,23 @@ def test_a_signal_that_is_ignored_or_comes_after_the_last_row_stops_nothing(
         signal.signal(signal.SIGHUP, before)
 
 
+def test_an_interrupted_comparison_says_what_was_spent(
+    capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
+) -> None:
+    write_rows("items.jsonl", [{"q": f"{n}", "answer": n} for n in range(4)])
+    gate = endpoint.hold()
+
+    def stop() -> None:
+        until(endpoint, 4)
+        send(signal.SIGINT)
+
+    with meanwhile(stop):
+        found = run(capsys, "bench", "items.jsonl", "--prompt", "{q}", "--in-flight", "4", "-q")
+    gate.release()
+    spent = "interrupted; spent 4 calls, 0 + 0 tokens"
+    assert found == (130, "", f"{spent}; the same command begins anew, because there is no --journal\n")
+
+
 def test_what_is_paid_twice_after_a_kill_is_at_most_what_was_in_flight(
     capsys: pytest.CaptureFixture[str], endpoint: LocalEndpoint
 ) -> None:

