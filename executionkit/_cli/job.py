@@ -95,17 +95,26 @@ def limits_of(options: Namespace) -> "RateLimits":
 
 
 def _run(options: Namespace) -> int:
-    import asyncio  # not at the top: it is most of what `--help` would cost
+    from executionkit._cli.stopping import Stopping  # with asyncio, which is most of what `--help` would cost
+
+    with Stopping() as stopping:
+        try:
+            return _worked(options, stopping)
+        except KeyboardInterrupt:  # before the first call, or after the last one
+            note(f"interrupted; {goes_on(options)}")
+            return stopping.status
+
+
+def _worked(options: Namespace, stopping: "Stopping") -> int:
+    import asyncio
 
     from executionkit import ExecutionKitError
-    from executionkit._cli.stopping import Stopping
     from executionkit.many import run_many
 
     step = step_of(options)
     provider = shared.provider_of(options)
     keywords = _keywords(options)
     with ExitStack() as stack:
-        stopping = stack.enter_context(Stopping())
         printed: _Printed | None = None
         rows = Input(options, step.check, stack)
         if options.journal is None:
@@ -128,10 +137,7 @@ def _run(options: Namespace) -> int:
             return stopping.status
         except ExecutionKitError as error:
             return failed(options, error)
-        except (
-            ValueError,
-            TypeError,
-        ) as error:  # of an argument, or of the rows: the file has changed meanwhile
+        except (ValueError, TypeError) as error:  # of an argument, or of rows that have changed meanwhile
             raise UsageError("; ".join([str(error), *told(error)])) from error
     if printed is not None and printed.failure is not None:
         return _unprinted(options, printed.failure, None)

@@ -47,7 +47,7 @@ class Stopping:
     @property
     def status(self) -> int:
         """The exit status of a program that was ended by the signal."""
-        return 128 + (self.received or 0)
+        return 128 + (self.received or signal.SIGINT)
 
     def watch(self) -> None:
         """Let the second signal cancel the task that runs now."""
@@ -59,15 +59,16 @@ class Stopping:
 
     def cancel(self) -> None:
         """Cancel the task that `watch` was called in."""
-        if self._loop is not None and self._task is not None:
+        if self._loop is not None and self._task is not None and not self._loop.is_closed():
             # The loop sleeps until something of its own happens: this wakes it.
             self._loop.call_soon_threadsafe(self._task.cancel)
 
     def _take(self, number: int, _: FrameType | None) -> None:
-        if self.received is None:
-            self.received = number
-            if self._loop is None:
-                raise KeyboardInterrupt  # nothing is in flight yet
+        is_first = self.received is None
+        self.received = self.received or number
+        if self._loop is None or self._loop.is_closed():
+            raise KeyboardInterrupt  # nothing is in flight yet, or any more
+        if is_first:
             # By the loop, because a signal may come amid another line.
             self._loop.call_soon_threadsafe(
                 note, "stopping after what is in flight; once more cancels that too"
