@@ -13,10 +13,16 @@ from executionkit._version import __version__
 TITLE = f"ExecutionKit {__version__}"
 
 _EPILOG = """\
+Whom to ask: EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY, or --base-url and --model.
+
+  executionkit ask "The capital of France?"
+  executionkit run reviews.csv --prompt "Positive or negative? {text}" --journal labels.jsonl
+  executionkit run --help
+
 exit status:
   0 all went well; 1 it failed, or some rows did; 2 the arguments or the input can't be used;
   130 interrupted. ask, consensus and structured: 3 the vote gave no answer; 4 a ceiling was reached.
-  run: 3 a ceiling was reached, or the account refused to go on; 143 ended by SIGTERM.
+  run: 3 a ceiling was reached, or the account refused to go on; 129, 143 ended by SIGHUP, SIGTERM.
 
 Errors are one line. EXECUTIONKIT_DEBUG=1 or --debug shows the traceback as well.
 """

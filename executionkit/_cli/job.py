@@ -36,7 +36,8 @@ prompt needs, is named and ends the command. --skip-bad passes over such rows.
 In the prompt, {name} is a field of the row, {a.b} a field within a field. {{name}} is written as {name}. All
 other braces stand for themselves.
 
-Ctrl-C, or SIGTERM, begins no more rows and waits for those under way; once more cancels them.
+Ctrl-C, SIGTERM or the closing of the terminal begins no more rows and waits for those under way; once more
+cancels them.
 """
 
 
@@ -55,7 +56,7 @@ def add(commands: Any) -> None:
         "--journal", metavar="FILE", help="where all that comes is kept, and looked for first"
     )
     journal.add_argument(
-        "--job-version", default="", metavar="TEXT", help="another one begins the journal afresh"
+        "--job-version", default="", metavar="TEXT", help="another one begins the journal afresh, and deletes nothing"
     )
     journal.add_argument(
         "-o", "--out", metavar="FILE", help="write the results to this .jsonl, .csv or .parquet file"
