@@ -3,7 +3,7 @@
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from executionkit._cli import options as shared
 from executionkit._cli.job import failed, journal_of, shard_of
@@ -11,6 +11,9 @@ from executionkit._cli.options import Parser, UsageError
 from executionkit._cli.steps import add_step, step_of
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
+
+if TYPE_CHECKING:
+    from executionkit.many import BatchWritten
 
 _ABOUT = """\
 Run a job by the files of a batch service, which takes hours and half the price:
@@ -103,13 +106,18 @@ def _write(options: Namespace) -> int:
         try:
             written = asyncio.run(write_batch(provider, rows, step.run, journal=journal, **keywords))
         except ExecutionKitError as error:
+            _name_files(error.metadata.get("batch"))  # what the ceiling could pay for
             return failed(options, error)
         except ValueError as error:
             raise UsageError(str(error)) from error
-    for file in written.files:
-        answer(str(file.path))
+    _name_files(written)
     note(str(written) + (": done, export has the values" if written.is_complete else ""))
     return 1 if written.is_complete and written.failed else 0
+
+
+def _name_files(written: "BatchWritten | None") -> None:
+    for file in () if written is None else written.files:
+        answer(str(file.path))
 
 
 def _read(options: Namespace) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from executionkit._cli import options as shared
 from executionkit._cli.export import check_out, export
-from executionkit._cli.options import UsageError
+from executionkit._cli.options import InputError, UsageError
 from executionkit._cli.steps import add_step, step_of
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
@@ -56,7 +56,10 @@ def add(commands: Any) -> None:
         "--journal", metavar="FILE", help="where all that comes is kept, and looked for first"
     )
     journal.add_argument(
-        "--job-version", default="", metavar="TEXT", help="another one begins the journal afresh, and deletes nothing"
+        "--job-version",
+        default="",
+        metavar="TEXT",
+        help="another one begins afresh, and deletes nothing",
     )
     journal.add_argument(
         "-o", "--out", metavar="FILE", help="write the results to this .jsonl, .csv or .parquet file"
@@ -139,7 +142,7 @@ def _worked(options: Namespace, stopping: "Stopping") -> int:
         except ExecutionKitError as error:
             return failed(options, error)
         except (ValueError, TypeError) as error:  # of an argument, or of rows that have changed meanwhile
-            raise UsageError("; ".join([str(error), *told(error)])) from error
+            raise InputError("; ".join([str(error), *told(error)])) from error
     if printed is not None and printed.failure is not None:
         return _unprinted(options, printed.failure, None)
     if options.out is not None and options.journal is not None:
@@ -250,7 +253,6 @@ def goes_on(options: Namespace) -> str:
 def failed(options: Namespace, error: "ExecutionKitError") -> int:
     """Say why a job was stopped and what to do; returns the exit status."""
     from executionkit import BudgetExhaustedError, LLMError
-    from executionkit._display._line import counted
     from executionkit.errors import JournalError
 
     if options.debug:
@@ -267,7 +269,8 @@ def failed(options: Namespace, error: "ExecutionKitError") -> int:
     facts = [f"error: {type(error).__name__}: {error}"]
     done, lost = error.metadata.get("done", 0), error.metadata.get("failed", 0)
     if done or lost or error.cost.llm_calls:
-        facts.append(f"{counted(done, 'row')} done, {lost:,} failed; spent {error.cost}")
+        rows = "1 row" if done == 1 else f"{done:,} rows"
+        facts.append(f"{rows} done, {lost:,} failed; spent {error.cost}")
     note("; ".join([*facts, advice] if advice else facts))
     return status
 

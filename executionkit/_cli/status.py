@@ -64,7 +64,6 @@ def _time_of(line: bytes) -> float | None:
 
 
 def _run(options: Namespace) -> int:
-    from executionkit._display._line import counted
     from executionkit.errors import JournalError
     from executionkit.many import Journal
     from executionkit.many._journal.load import load
@@ -99,7 +98,7 @@ def _run(options: Namespace) -> int:
     answer(f"rows      {done + failed:,}{of}: {done:,} done, {failed:,} failed")
     answer(f"spent     {usage}")
     if unknown:
-        calls = counted(unknown, "call")
+        calls = "1 call" if unknown == 1 else f"{unknown:,} calls"
         answer(f"unknown   {calls} in flight, now or when a start was killed; they count as spent")
     for kind, times in kinds.most_common(_MOST_KINDS):
         answer(f"failures  {times:,} x {kind}")

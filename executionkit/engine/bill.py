@@ -62,9 +62,9 @@ def attach(exc: BaseException, name: str, usage: TokenUsage, paid: dict[str, Any
     if not isinstance(exc, ExecutionKitError):
         # Such an error keeps its type. Its cost must be as easy to find as on one of ours, in a log too.
         tokens = usage.input_tokens + usage.output_tokens
-        calls = f"{usage.llm_calls} call{'' if usage.llm_calls == 1 else 's'}"
+        calls = f"{usage.llm_calls:,} call{'' if usage.llm_calls == 1 else 's'}"
         price = "" if usage.usd is None else f", {shown(usage.usd)}"
-        add_note(exc, f"{name}: spent {calls}, {tokens} tokens{price}")
+        add_note(exc, f"{name}: spent {calls}, {tokens:,} tokens{price}")
     metadata = facts.setdefault("metadata", {})
     if isinstance(metadata, dict):
         _add(cast("dict[str, Any]", metadata), paid, is_from_inside=is_from_inside)

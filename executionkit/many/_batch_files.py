@@ -255,7 +255,8 @@ def forget_batch(journal: Journal | str | Path, requests: str | Path | None = No
         chosen = [each for each, slip in slips.waiting.items() if name in (None, slip.file)]
         if name is not None and not chosen:
             there = sorted({slip.file for slip in slips.waiting.values()})
-            raise ValueError(f"no request of {name!r} waits; those that do are in {there}")
+            others = f"; those that do are in {', '.join(there)}" if there else ", and no other does"
+            raise ValueError(f"no request of {name!r} waits{others}")
         for each in chosen:
             book.append(ended_line(each, slips.waiting[each], FORGOTTEN))
         book.flush()

@@ -122,7 +122,7 @@ class Job(Generic[Row, T]):
         self._seen = None if self._ids.are_positions else SeenIds()
         self._began = time.monotonic()
         self._listener = Listener(name, "on_result", on_result)
-        self._ticker = Ticker(name, progress, self.progress, lambda: self._ended_now)
+        self._ticker = Ticker(name, progress, self.progress, lambda: self.ends.rows - self.ends.skipped)
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = self._is_halted = False
         self._error: BaseException | None = None

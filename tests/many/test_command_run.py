@@ -517,6 +517,8 @@ def test_a_job_by_the_files_of_a_batch_service(
     assert endpoint.ledger.calls == ROWS
     assert run(capsys, "batch", "forget", "j.jsonl", "q.jsonl")[0] == 2
     assert run(capsys, "batch", "read", "none", "a.jsonl")[0] == 2
+    ceiling = ("--journal", "k.jsonl", "--out", "k.req", "--max-calls", "3")
+    assert run(capsys, "batch", "write", "reviews.jsonl", *PROMPT, *ceiling)[:2] == (3, "k.req\n")
     assert run(capsys, "batch", "read", "j.jsonl", "none")[0] == 2
     assert run(capsys, "batch")[0] == 0
 
