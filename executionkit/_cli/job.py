@@ -258,7 +258,9 @@ def failed(options: Namespace, error: "ExecutionKitError") -> int:
     if options.debug:
         raise error
     status, advice = 1, goes_on(options)
-    if isinstance(error, JournalError):
+    if isinstance(error, JournalError) and isinstance(error.__cause__, OSError) and error.cost.llm_calls:
+        pass  # the disk is full: no mistake in the arguments
+    elif isinstance(error, JournalError):
         status, advice = 2, "in the shell that is --job-version TEXT" if "version=" in str(error) else ""
     elif isinstance(error, BudgetExhaustedError):
         status, advice = 3, f"with a higher ceiling, {advice}"

@@ -102,7 +102,7 @@ class ManyResult(Displayed):
         if self.refused:
             parts.append(f"{number(self.refused)} refused")
         if self.skipped:
-            parts.append(f"{number(self.skipped)} rows out of the journal")
+            parts.append(f"{counted(self.skipped, 'row')} out of the journal")
         return "; ".join(parts)
 
     def _card(self) -> "Card":

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import errno
 import importlib.util
 import io
 import json
@@ -124,6 +125,22 @@ def test_the_account_stops_a_job(capsys: pytest.CaptureFixture[str]) -> None:
     assert (status, out) == (3, "")
     assert "error: PermanentError: " in err
     assert "0 rows done, 0 failed" in err
+
+
+def test_a_full_disk_is_no_mistake_of_the_arguments(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if b'"t":"call"' in data:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr("os.write", full)
+    status, _, err = run(capsys, *JOB)
+    assert (status, "No space left on device" in err) == (1, True)
+    assert err.endswith("; the same command goes on from j.jsonl\n")
 
 
 @pytest.mark.parametrize(
