@@ -11,7 +11,7 @@ from executionkit._cli.export import check_out, export
 from executionkit._cli.options import InputError, UsageError
 from executionkit._cli.steps import add_step, step_of
 from executionkit._cli.table import Input, add_table
-from executionkit._cli.terminal import answer, note
+from executionkit._cli.terminal import answer, is_terminal, note
 
 if TYPE_CHECKING:
     from executionkit import ExecutionKitError
@@ -124,6 +124,8 @@ def _worked(options: Namespace, stopping: "Stopping") -> int:
         if options.journal is None:
             shared.require_stdout()
             keywords["on_result"] = printed = _Printed(stopping)
+            if is_terminal(sys.stdout):
+                keywords["progress"] = False  # the results show it, and a bar would stand amid them
         else:
             keywords["journal"] = stack.enter_context(journal_of(options))
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from executionkit._cli.terminal import note
+from executionkit._cli.terminal import is_terminal, note
 
 _SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -70,11 +72,16 @@ class Stopping:
             raise KeyboardInterrupt  # nothing is in flight yet, or any more
         if is_first:
             # By the loop, because a signal may come amid another line.
-            self._loop.call_soon_threadsafe(
-                note, "stopping after what is in flight; once more cancels that too"
-            )
+            self._loop.call_soon_threadsafe(_say_so)
         else:
             self.cancel()
+
+
+def _say_so() -> None:
+    if is_terminal(sys.stderr):
+        with suppress(OSError):
+            print(file=sys.stderr)  # a bar may stand on this line, and "^C" does
+    note("stopping after what is in flight; once more cancels that too")
 
 
 class _Until(Iterable[Any]):
