@@ -140,12 +140,15 @@ def _rehearse(asking: Asking) -> None:
     """Let the pattern check its keywords, which it does before its first call."""
     import asyncio
 
+    attempt = asking(_Rehearsal(), "?")
     try:
-        asyncio.run(asking(_Rehearsal(), "?"))
+        asyncio.run(attempt)
     except _Reached:
         pass
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
+    finally:
+        attempt.close()  # a signal may have come before it ran
 
 
 def _imported(name: str) -> StepFunction:

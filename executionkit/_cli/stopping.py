@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from types import FrameType, TracebackType
@@ -30,6 +31,7 @@ class Stopping:
     def __init__(self) -> None:
         self.received: int | None = None
         self.has_cut = False
+        self._next_cancel = 0.0
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._before: dict[int, Any] = {}
@@ -73,7 +75,9 @@ class Stopping:
         if is_first:
             # By the loop, because a signal may come amid another line.
             self._loop.call_soon_threadsafe(_say_so)
-        else:
+        elif time.monotonic() >= self._next_cancel:
+            # Not at once again: the job is closing what is open, and will say what was spent.
+            self._next_cancel = time.monotonic() + 1.0
             self.cancel()
 
 

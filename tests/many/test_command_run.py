@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -374,12 +374,16 @@ def until(endpoint: LocalEndpoint, calls: int) -> None:
 def heard(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set when the command has said that it stops."""
     event = threading.Event()
-    monkeypatch.setattr("executionkit._cli.stopping.note", lambda _: event.set())
+
+    def note(_: str) -> None:
+        event.set()
+
+    monkeypatch.setattr("executionkit._cli.stopping.note", note)
     return event
 
 
 @contextmanager
-def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+def meanwhile(work: Callable[[], object]) -> Generator[None, None, None]:
     """Another thread: signals are taken by the main one, which runs the command."""
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("tests don't run in the main thread")
