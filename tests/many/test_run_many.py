@@ -250,7 +250,9 @@ class Writer:
         self.billed, self.answered = 0, 2
         self.is_busy = asyncio.Event()
 
-    async def complete(self, _: object, *, max_tokens: int | None = None, **__: object) -> LLMResponse:
+    async def complete(
+        self, messages: list[dict[str, Any]], *, max_tokens: int | None = None, **_: Any
+    ) -> LLMResponse:
         self.billed, self.answered = self.billed + 1, self.answered - 1
         if self.billed == 6:
             self.is_busy.set()
