@@ -373,9 +373,8 @@ async def test_a_journal_is_of_one_job_at_a_time_and_of_one_step(tmp_path: Path)
         with pytest.raises(JournalError, match=r"written for step .*step'"):
             await run_many(provider, ["a"], ask, journal=journal)
         assert (await run_many(provider, ["a", "b"], step, journal=journal)).skipped == 1
-    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(JournalError, match="is a pipe or a device"):
-        await run_many(provider, ["a"], step, journal=tmp_path / "pipe")
+        await run_many(provider, ["a"], step, journal=os.devnull)
 
 
 async def test_a_reply_is_replayed_by_the_member_of_a_panel_that_gave_it(tmp_path: Path) -> None:
