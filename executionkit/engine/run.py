@@ -301,7 +301,8 @@ class Run:
             if not calls:
                 return
         self._meters.require(calls, replies)
-        self._meters.require_price(requests)
+        if requests:
+            self._meters.require_price(requests)
 
     def _meters_of_replies(self) -> tuple[Meters, int]:
         """The meters that count calls which are answered by replies that are there, and how many are."""
