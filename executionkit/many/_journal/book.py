@@ -129,6 +129,8 @@ class Book:
                     file.append(encoded(as_json(line) + "\n"))
                 start = {"t": "start", "process": os.getpid(), "executionkit": __version__, "at": at}
                 file.append(encoded(as_json(start) + "\n"))
+                # What a process wrote that was killed need not be on the disk, and is replayed now.
+                file.flush()
             except BaseException:
                 file.close()
                 raise
