@@ -375,6 +375,7 @@ async def test_replies_that_come_in_one_turn_share_a_flush(
     flushed: list[int] = []
     monkeypatch.setattr(file, "_flush", flushed.append)
     with opened(path) as journal:
+        flushed.clear()  # what was there when it was opened
         recorder = Recorder(MockProvider(["yes"] * 64), journal)
         ask = [{"role": "user", "content": "?"}]
         await asyncio.gather(*(recorder.complete(ask) for _ in range(64)))
