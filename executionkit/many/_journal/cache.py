@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -135,7 +135,7 @@ class Cache(Relay):
     @contextmanager
     def _key(
         self, messages: object, temperature: object, tools: object, options: object
-    ) -> Iterator[tuple[str, int]]:
+    ) -> Generator[tuple[str, int]]:
         """The request and its number among the equal ones, which another one gets if this brings no reply."""
         request = request_digest(request_text(self._identity, messages, temperature, tools, options))
         row = current_row() or self._own
