@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from executionkit.many._limits.pace import Pace, Ticket
@@ -224,6 +224,7 @@ def test_a_limit_of_tokens_with_prompts_of_all_sizes(is_known: bool) -> None:
     window=st.none() | st.sampled_from([1.0, 10.0, 60.0]),
     seed=st.integers(0, 99),
 )
+@example(rate=1.5, at_once=10, is_known=False, whole_seconds=False, window=None, seed=0)
 @settings(max_examples=20, deadline=None)
 def test_calls_go_on_whatever_the_limit_is(
     rate: float, at_once: int, is_known: bool, whole_seconds: bool, window: float | None, seed: int

@@ -122,8 +122,8 @@ class _Lesson(NamedTuple):
 
     def without(self, units: float) -> "_Lesson":
         """The lesson if so many units were not admitted."""
-        left = max(1e-9, self.admitted - units)
-        return self._replace(admitted=left, rate=max(_NO_RATE, self.rate * left / self.admitted))
+        left = self.admitted - units
+        return self._replace(admitted=left, rate=self.rate * left / self.admitted)
 
 
 class Learnt:
@@ -214,9 +214,7 @@ class Learnt:
             if sent.total > mark.total:
                 self._refused_since += sent.units
             elif self._lesson is not None and sent.total > self._lesson.since:
-                # It was counted as admitted: a server may take a while to refuse.
-                self._lesson = self._lesson.without(sent.units)
-                self._base = min(self._base, self._lesson.bounded)
+                self._count_less(self._lesson, sent.units)
             return False
         admitted = sent.total - sent.units - mark.total - self._refused_since
         current = self.rate(now)
@@ -247,6 +245,20 @@ class Learnt:
         self._lessons += 1
         self._begin(now, rate, sent.units)
         return True
+
+    def _count_less(self, lesson: _Lesson, units: float) -> None:
+        """Take off a lesson what it counted as admitted: a server may take a while to refuse."""
+        if lesson.admitted - units >= units:
+            self._lesson = lesson.without(units)
+            self._base = min(self._base, self._lesson.bounded)
+            return
+        # Nothing was admitted, so it has shown nothing.
+        self._lesson = None
+        self._lessons -= 1
+        if lesson.most == math.inf:
+            self._bucket = None
+        else:
+            self._base = lesson.most
 
     def pause(self, now: float, until: float) -> None:
         """Take a pause into account that begins now."""
