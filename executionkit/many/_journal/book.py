@@ -392,7 +392,7 @@ class Book:
     def compact(self) -> None:
         """Write the file anew, with what a later start needs; see `Journal.compact`."""
         if self._file is None:
-            raise JournalError(f"{self.path}: open the journal before it is compacted")
+            raise JournalError(f"{self.path}: call reopen() before compact()")
         path = os.fspath(self.path)
         self._file.replace(needed_lines(self.lines(), self._loaded, self._spent_for_good(), self.version))
         with open(path, "rb") as reader:
