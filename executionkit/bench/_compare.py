@@ -242,9 +242,9 @@ class _Work:
     async def _graded(self, value: object, item: object) -> float:
         found: object = self._grade(value, item)
         grade = await found if inspect.isawaitable(found) else found
-        number = float(grade) if isinstance(grade, SupportsFloat) else grade  # numpy's bool, too
-        checks.between(0.0, 1.0, grade=number)
-        return cast("float", number)
+        # numpy's bool has a float, too.
+        checks.between(0.0, 1.0, grade=float(grade) if isinstance(grade, SupportsFloat) else grade)
+        return float(cast("SupportsFloat", grade))
 
     def _is_mistaken(self, exc: Exception, row: _Row) -> None:
         """Remember an error that ends the comparison: the program is wrong, and not the model."""
