@@ -712,7 +712,8 @@ class Run:
 @cache
 def _streaming(kind: type[K]) -> type[K]:
     """The class of the runs that can stream."""
-    return type(kind.__name__, (kind,), {"stream": Run.open_stream, "__module__": kind.__module__})
+    made = type(kind.__name__, (kind,), {"stream": Run.open_stream, "__module__": kind.__module__})
+    return cast("type[K]", made)
 
 
 def _nothing(_: BaseException) -> None:

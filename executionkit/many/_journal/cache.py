@@ -135,7 +135,7 @@ class Cache(Relay):
     @contextmanager
     def _key(
         self, messages: object, temperature: object, tools: object, options: object
-    ) -> Generator[tuple[str, int]]:
+    ) -> Generator[tuple[str, int], None, None]:
         """The request and its number among the equal ones, which another one gets if this brings no reply."""
         request = request_digest(request_text(self._identity, messages, temperature, tools, options))
         row = current_row() or self._own
