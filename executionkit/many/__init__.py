@@ -6,8 +6,8 @@ from executionkit.many._batch.results import BatchRead, BatchWritten
 from executionkit.many._batch_files import forget_batch, read_batch, write_batch, write_batch_sync
 from executionkit.many._journal.cache import Cache
 from executionkit.many._journal.calls import Recorder, Replayer
+from executionkit.many._journal.journal import Journal
 from executionkit.many._journal.outcome import Outcome
-from executionkit.many._journal.public import Journal
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Progress

@@ -19,7 +19,7 @@ from executionkit.many._batch.results import BatchRead, BatchWritten
 from executionkit.many._batch.round import Collector, Round, Sheet, no_body
 from executionkit.many._batch.slips import FORGOTTEN, Slips, ended_line, last_version
 from executionkit.many._journal.book import Book
-from executionkit.many._journal.public import Journal, book_of
+from executionkit.many._journal.journal import Journal, book_of
 from executionkit.many._rows import IdOf
 from executionkit.many._step import Step
 from executionkit.prices import Prices

@@ -26,8 +26,8 @@ from executionkit.many._ends import Ends
 from executionkit.many._journal.book import Book
 from executionkit.many._journal.calls import JournalReplies, Recorder, Replayer
 from executionkit.many._journal.format import digest_of
+from executionkit.many._journal.journal import Journal, book_of
 from executionkit.many._journal.outcome import Outcome
-from executionkit.many._journal.public import Journal, book_of
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Listener, Progress, Ticker

@@ -8,7 +8,7 @@ from executionkit import _checks as checks
 from executionkit._blocking import blocking
 from executionkit.engine.retry import RetryConfig
 from executionkit.many._job import Job
-from executionkit.many._journal.public import Journal
+from executionkit.many._journal.journal import Journal
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Progress
 from executionkit.many._results import ManyResult, RowResult

@@ -19,7 +19,7 @@ from executionkit import LLMResponse, MockProvider, TokenLogprob, TokenUsage, To
 from executionkit.many import Journal, JournalError, Recorder, Replayer
 from executionkit.many._journal import file
 from executionkit.many._journal.format import encoded, parsed, reply_from, reply_text
-from executionkit.many._journal.public import book_of
+from executionkit.many._journal.journal import book_of
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ from executionkit.engine.relay import Relay
 from executionkit.engine.run import Run
 from executionkit.many import Cache, Journal, JournalError, Recorder, Replayer
 from executionkit.many._journal import file
-from executionkit.many._journal.public import book_of
+from executionkit.many._journal.journal import book_of
 from executionkit.parts import image
 from executionkit.testing import LocalEndpoint
 

@@ -44,7 +44,7 @@ from executionkit.many import (
     run_many_sync,
 )
 from executionkit.many._job import Job
-from executionkit.many._journal.public import book_of
+from executionkit.many._journal.journal import book_of
 from executionkit.testing import ChatRequest, Fault, Limits, LocalEndpoint, MockCall
 
 AT_ONCE = RetryConfig(base_delay=0.0)

@@ -20,7 +20,7 @@ from executionkit.many._batch.slips import Slip, Slips
 from executionkit.many._job import Job
 from executionkit.many._journal.calls import JournalRelay
 from executionkit.many._journal.format import request_digest
-from executionkit.many._journal.public import Journal
+from executionkit.many._journal.journal import Journal
 from executionkit.many._results import ManyResult
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse

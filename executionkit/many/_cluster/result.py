@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from executionkit.many._journal.public import Journal
+from executionkit.many._journal.journal import Journal
 from executionkit.many._results import ManyResult
 
 

@@ -23,7 +23,7 @@ from executionkit.many._cluster.leases import LIMITS, Amounts, Lease, Limit, Sta
 from executionkit.many._cluster.pocket import Pocket
 from executionkit.many._job import Job
 from executionkit.many._journal.calls import Recorder
-from executionkit.many._journal.public import Journal
+from executionkit.many._journal.journal import Journal
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._results import ManyResult, RowResult

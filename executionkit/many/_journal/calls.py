@@ -13,8 +13,8 @@ from executionkit.engine.tariff import BrokenPricesError, Tariff, tariff_of
 from executionkit.errors import JournalError, mark_not_dispatched, mark_spent, spent_of, was_dispatched
 from executionkit.many._journal.book import Book
 from executionkit.many._journal.format import request_digest, request_text
+from executionkit.many._journal.journal import Journal, book_of
 from executionkit.many._journal.load import Kept
-from executionkit.many._journal.public import Journal, book_of
 from executionkit.many._journal.scope import Scope, row_of
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
