@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -55,6 +57,20 @@ def test_a_run_is_transparent_however_deep() -> None:
         run.base_url  # noqa: B018 - the attribute access is what is tested
     with pytest.raises(AttributeError):
         run._script  # noqa: B018 - the attribute access is what is tested
+
+
+@pytest.mark.parametrize("provider", [MockProvider(["hi"]), Toolless()])
+async def test_a_run_is_freed_without_the_collector(provider: LLMProvider) -> None:
+    gc.disable()
+    try:
+        run = Run("outer", provider)
+        async with Run("inner", run, max_cost=output(9)) as inner:
+            await inner.complete(MESSAGES)
+        gone = [weakref.ref(each) for each in (run, inner)]
+        del run, inner
+        assert [each() for each in gone] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_run_satisfies_the_protocols_its_provider_does() -> None:
