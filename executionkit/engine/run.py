@@ -712,8 +712,8 @@ class Run:
 @cache
 def _streaming(kind: type[K]) -> type[K]:
     """The class of the runs that can stream."""
-    made = type(kind.__name__, (kind,), {"stream": Run.open_stream, "__module__": kind.__module__})
-    return cast("type[K]", made)
+    members = {"stream": Run.open_stream, "__module__": kind.__module__}
+    return cast("type[K]", type(kind.__name__, (kind,), members))
 
 
 def _nothing(_: BaseException) -> None:
