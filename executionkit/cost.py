@@ -79,7 +79,7 @@ class CostTracker:
         ```
     """
 
-    __slots__ = ("__weakref__", "_calls", "_dollars", "_estimates", "_input", "_output")
+    __slots__ = ("__weakref__", "_calls", "_dollars", "_estimates", "_input", "_output", "_unpaid")
 
     def __init__(self) -> None:
         self._calls = 0
@@ -87,6 +87,7 @@ class CostTracker:
         self._output = 0
         self._estimates = Tokens()
         self._dollars = Dollars()
+        self._unpaid = UNLIMITED
 
     def __repr__(self) -> str:
         return f"CostTracker({self.to_usage()})"
@@ -132,6 +133,17 @@ class CostTracker:
         self._input += max(0, usage.input_tokens)
         self._output += max(0, usage.output_tokens)
         self._calls += max(0, usage.llm_calls)
+
+
+def not_paid(tracker: CostTracker, usage: TokenUsage) -> None:
+    """Note that a part of what a tracker has counted was paid for at another time, or is not yet."""
+    tracker._unpaid += usage
+
+
+def paid_now(tracker: CostTracker) -> TokenUsage:
+    """The totals of a tracker without what was or will be paid for at another time."""
+    usage, unpaid = tracker.to_usage(), tracker._unpaid
+    return usage if unpaid is UNLIMITED else minus(usage, unpaid)
 
 
 def estimates_of(tracker: CostTracker) -> Tokens:

@@ -132,6 +132,9 @@ class CallSpan:
             response: The reply so far. Its `finish_reason` is "incomplete".
         """
 
+    def replayed(self) -> None:
+        """The reply was in a journal: nothing is sent, and `spent` tells of no cost."""
+
     def spent(self, usage: TokenUsage, /) -> None:
         """The call has ended, and this is what it cost. `answered` or `failed` follows.
 

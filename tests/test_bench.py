@@ -72,6 +72,17 @@ def test_intervals_of_shares_hold_the_truth_nineteen_times_in_twenty(share: floa
     assert covered(share, count, 0.0, pairs=False) >= 0.92
 
 
+@pytest.mark.parametrize("count", [3, 8])
+def test_intervals_of_partly_right_grades_find_no_difference_by_chance(count: int) -> None:
+    chance = random.Random(3)
+    misses = 0
+    for seed in range(200):
+        values = [chance.betavariate(2, 2) - chance.betavariate(2, 2) for _ in range(count)]
+        found = statistics.interval_of_difference(values, resamples=200, seed=seed)
+        misses += not found.low <= 0 <= found.high
+    assert misses / 200 <= 0.08  # the bootstrap alone: 0.27 and 0.11
+
+
 def test_intervals_agree_with_their_formulas() -> None:
     assert statistics.wilson(0.8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 

@@ -66,7 +66,9 @@ CALLED: dict[str, list[Any]] = {
     "error": [PUBLIC[name] for name in ERRORS],
 }
 
-ATTRIBUTES = re.compile(r"executionkit\.(usage|budget|retry|wait|tool|agreement_ratio|rounds)\b|error\.type$")
+ATTRIBUTES = re.compile(
+    r"executionkit\.(usage|budget|retry|wait|tool|replayed|put_off|agreement_ratio|rounds)\b|error\.type$"
+)
 """The attributes and events of spans have names like those of modules."""
 
 

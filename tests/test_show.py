@@ -304,6 +304,21 @@ def test_a_log_that_is_deeper_or_longer_than_any_run(show: Show, tmp_path: Path)
     assert Page(html.read_text(encoding="utf-8")).deepest < 70
 
 
+def test_of_ten_thousand_rows_the_first_are_shown_and_those_that_failed(show: Show) -> None:
+    usage = {"input_tokens": 0, "output_tokens": 7, "llm_calls": 50_000}
+    data = [line("run", "job", name="run_many")]
+    for n in range(1_000):
+        error = {"error": {"type": "ValueError"}} if n == 900 else {}
+        data += [line("run", str(n), name="row", parent="job"), line("run_end", str(n), usage=usage, **error)]
+    data += [line("run_end", "job", seconds=1, usage=usage)]
+    status, out, _ = show(b"".join(data))
+    assert status == 0
+    assert len(out.splitlines()) < 120
+    assert "101 of 1,000 inside are shown" in out
+    assert "failed: ValueError" in out
+    assert " 50,000 " in out
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_a_page_that_can_not_be_written(show: Show) -> None:
     status, _, errors = show(WHOLE[0] + WHOLE[1], "--html", "/dev/full")

@@ -113,6 +113,9 @@ class _Span(RunSpan, CallSpan):
     def partial(self, response: LLMResponse, /) -> None:
         self._keep("partial", response)
 
+    def replayed(self) -> None:
+        self._keep("replayed")
+
     def spent(self, usage: TokenUsage, /) -> None:
         self._keep("spent", usage)
 

@@ -9,9 +9,12 @@ from executionkit._show.log import Facts, Log, Span
 from executionkit._text import one_line, shorten
 
 Tone: TypeAlias = Literal["error", "retry", "open", "plain"]
-State: TypeAlias = Literal["done", "failed", "cancelled", "left early", "unfinished"]
+State: TypeAlias = Literal["done", "failed", "cancelled", "left early", "put off", "unfinished"]
 
 _CANCELLED: Final = ("CancelledError", "GeneratorExit", "KeyboardInterrupt")
+_ENDS: Final[dict[str, State]] = {"LeftEarlyError": "left early", "Suspended": "put off"}
+_SHOWN: Final = 100
+"""So many of the spans inside another are shown, and as many that failed."""
 _LONGEST: Final = 1_000
 """The characters of a name or a message that are looked at."""
 _ORDINARY: Final = ("stop", "tool_calls", "function_call")
@@ -53,8 +56,23 @@ def rows_of(log: Log) -> list[Row]:
 
 def _row(span: Span) -> Row:
     state = _state(span)
-    inner = [_row(child) for child in span.children]
-    return Row(span, _label(span), figures_of(span), state, list(_notes(span, state)), inner)
+    shown = _shown(span.children)
+    notes = list(_notes(span, state))
+    if len(shown) < len(span.children):
+        notes.append(
+            Note(
+                f"{len(shown):,} of {len(span.children):,} inside are shown: the first, and some that failed"
+            )
+        )
+    return Row(span, _label(span), figures_of(span), state, notes, [_row(child) for child in shown])
+
+
+def _shown(spans: list[Span]) -> list[Span]:
+    """The spans to show of many: the first, and the first of those that did not end well."""
+    if len(spans) <= 2 * _SHOWN:
+        return spans
+    ill = [span for span in spans[_SHOWN:] if _state(span) != "done"][:_SHOWN]
+    return [*spans[:_SHOWN], *ill]
 
 
 def _state(span: Span) -> State:
@@ -63,8 +81,8 @@ def _state(span: Span) -> State:
     error = mapping(span.end.get("error"))
     if not error:
         return "done"
-    if error.get("type") == "LeftEarlyError":
-        return "left early"
+    if (state := _ENDS.get(_word(error.get("type")))) is not None:
+        return state
     return "cancelled" if error.get("type") in _CANCELLED else "failed"
 
 
@@ -98,6 +116,8 @@ def _notes(span: Span, state: State) -> Iterator[Note]:
         yield Note(f"cancelled ({error_in_words(end.get('error'))})", "open")
     elif state == "left early":
         yield Note("left before its end", "open")
+    elif state == "put off":
+        yield Note("put off: it needs a reply that comes later, from a batch", "open")
     elif state == "failed":
         yield Note(f"failed: {error_in_words(end.get('error'))}", "error")
 
@@ -130,6 +150,8 @@ def _of_call(span: Span, end: Facts) -> Iterator[str]:
     for key, words in (("cached_tokens", "cached"), ("reasoning_tokens", "for reasoning")):
         if count := number(end.get(key)):
             yield f"{count:,.0f} tokens {words}"
+    if end.get("replayed") is True:
+        yield "replayed: nothing was sent"
     if end.get("estimated") is True:
         yield "tokens estimated"
     if (choices := number(end.get("choices"))) is not None:

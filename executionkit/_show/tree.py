@@ -23,7 +23,8 @@ def draw(log: Log, name: str, screen: Screen) -> None:
     screen.title(summary(log, rows, clean(name)))
     screen.blank()
     has_dollars = any(row.figures.usd is not None for row in rows)
-    table = _Table(screen, has_dollars=has_dollars)
+    sums = [cells(each) for each in (over_all(log), *(row.figures for row in rows))]
+    table = _Table(screen, sums, has_dollars=has_dollars)
     if rows:
         table.head()
     for row in rows:
@@ -85,9 +86,12 @@ def cells(figures: Figures) -> list[str]:
 
 
 class _Table:
-    def __init__(self, screen: Screen, *, has_dollars: bool) -> None:
+    def __init__(self, screen: Screen, figures: Sequence[Sequence[str]], *, has_dollars: bool) -> None:
         self._screen = screen
-        self._columns = _HEAD if has_dollars else _HEAD[:-1]
+        # The widest figures are those of whole runs; a space before each, or they would run together.
+        widest = [max((len(cell) for cell in column), default=0) for column in zip(*figures, strict=True)]
+        head = [(name, max(width, widest[at] + 1)) for at, (name, width) in enumerate(_HEAD)]
+        self._columns = head if has_dollars else head[:-1]
         self._room = screen.width - sum(width for _, width in self._columns)
 
     def head(self) -> None:

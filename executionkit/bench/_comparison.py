@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from executionkit._display import Displayed
+from executionkit._display._line import counted
 from executionkit._dollars import shown
 from executionkit._text import columns, one_line, shorten
 from executionkit.bench._figures import Outcome, PatternFigures
@@ -50,7 +51,7 @@ class Comparison(Displayed):
     outcomes: tuple[Outcome, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.items:,} items", *_table(self.patterns), *self.advice])
+        return "\n".join([counted(self.items, "item"), *_table(self.patterns), *self.advice])
 
     def __getitem__(self, name: str) -> PatternFigures:
         """The figures of the pattern with this name.

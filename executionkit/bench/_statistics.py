@@ -44,7 +44,8 @@ def interval_of_mean(grades: Sequence[float], *, resamples: int, seed: int) -> I
     """The interval of the mean grade.
 
     Of grades that are all 0 or 1 it is Wilson's score interval: unlike a bootstrap, it keeps its width where
-    all answers are right, or all wrong. Of others it is a percentile bootstrap over the items, and where all
+    all answers are right, or all wrong. Of others it is a percentile bootstrap over the items, widened for
+    few of them, and where all
     of them are equal Wilson's again, which is then too wide rather than too narrow: no grades in [0, 1] with
     this mean vary more than those that are 0 and 1.
 
@@ -55,7 +56,7 @@ def interval_of_mean(grades: Sequence[float], *, resamples: int, seed: int) -> I
     """
     if len(values := set(grades)) == 1 or values <= {0.0, 1.0}:
         return wilson(mean(grades), len(grades))
-    return bootstrap(grades, resamples=resamples, seed=seed)
+    return _for_few(grades, bootstrap(grades, resamples=resamples, seed=seed), 0.0)
 
 
 def interval_of_difference(differences: Sequence[float], *, resamples: int, seed: int) -> Interval:
@@ -63,14 +64,50 @@ def interval_of_difference(differences: Sequence[float], *, resamples: int, seed
 
     Both patterns of a pair are resampled together, so that hard items are hard for both. Of grades that are
     all 0 or 1, two imaginary items are added, one won and one lost. Without them the interval would have no
-    width where the patterns agree on every item, and too little where they disagree on a few.
+    width where the patterns agree on every item, and too little where they disagree on a few. Of other
+    grades it is widened for few items.
 
     References:
         B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 and 13.
         D. G. Bonett, R. M. Price, "Adjusted Wald confidence interval for a difference of binomial proportions
         based on paired data", Journal of Educational and Behavioral Statistics 37 (2012): the two items.
     """
-    return bootstrap(steadied(differences), resamples=resamples, seed=seed)
+    values = steadied(differences)
+    found = bootstrap(values, resamples=resamples, seed=seed)
+    return found if values is not differences else _for_few(values, found, -1.0)
+
+
+def _for_few(values: Sequence[float], found: Interval, least: float) -> Interval:
+    """A bootstrap interval as wide as few values need: by the bootstrap alone it is too narrow for them.
+
+    It is widened as the interval of a mean is by Student's t. It ends at `least`, and at 1.
+
+    References:
+        T. C. Hesterberg, "What teachers should know about the bootstrap", American Statistician 69 (2015).
+    """
+    size, centre = len(values), mean(values)
+    factor = _student(size - 1) / _Z * math.sqrt(size / (size - 1))
+    low, high = (centre + factor * (end - centre) for end in found)
+    return Interval(max(least, low), min(1.0, high))
+
+
+def _student(freedom: int) -> float:
+    """The 97.5th percentile of Student's t distribution.
+
+    References:
+        R. A. Fisher, E. A. Cornish, "The percentile points of distributions having known cumulants",
+        Technometrics 2 (1960): the series, which is right to 0.2 % from 3 degrees of freedom on.
+    """
+    if freedom < 3:
+        return (12.706204736174698, 4.302652729911275)[freedom - 1]
+    z = _Z
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160,
+    )
+    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))
 
 
 def steadied(differences: Sequence[float]) -> Sequence[float]:

@@ -4,11 +4,12 @@ Nothing awaits between a check and its reservation, so two calls can't both pass
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from executionkit._dollars import EXACT, ZERO
 from executionkit._prompt import PART_TOKENS
-from executionkit.cost import UNLIMITED, CostTracker, add_reply, counts_of, dollars_of
+from executionkit.cost import UNLIMITED, CostTracker, add_reply, counts_of, dollars_of, not_paid
 from executionkit.engine import bill
 from executionkit.engine.meter import Meter
 from executionkit.engine.request import (
@@ -39,8 +40,10 @@ class Meters:
         are_limited: Whether any of them has a ceiling.
         limit_dollars: Whether any of them has one in dollars.
         tariff: The prices of the provider; None if it has none.
+        are_paid: Whether the calls are paid for now, and not at another time.
     """
 
+    are_paid: bool = True
     are_limited: bool = False
     limit_dollars: bool = False
     _limit_replies = False
@@ -84,7 +87,7 @@ class Meters:
 
     def require_price(self, requests: Sequence[Request]) -> None:
         """Refuse requests for which some budget in dollars is too small; see `Run.require`."""
-        if not self.limit_dollars:
+        if not self.limit_dollars or not requests:
             return
         lefts = [(meter, meter.left) for meter in self._meters]
         needed = ZERO
@@ -271,6 +274,9 @@ class Meters:
         counts = counts_of(reply)
         for tracker in self._trackers:
             add_reply(tracker, counts, usd, hold.usd)
+        if not self.are_paid:
+            for tracker in self._trackers:
+                not_paid(tracker, TokenUsage(counts[0] or 0, counts[1] or 0, 1, usd=usd))
         if hold.output_tokens or hold.prompt_bytes:  # else nothing was set aside, and nothing is learnt
             for room in self._rooms:
                 room.settle(hold)
@@ -278,12 +284,19 @@ class Meters:
                 meter.learn(hold, reply, counts, usd, unfinished=unfinished)
         return fault
 
-    def charge_failed(self, reply: LLMResponse | None) -> BrokenPricesError | None:
-        """Count the tokens that the server reports for a call that failed; returns as `record` does."""
+    def charge_failed(self, reply: LLMResponse | None, *, is_paid: bool = True) -> BrokenPricesError | None:
+        """Count the tokens that the server reports for a call that failed; returns as `record` does.
+
+        Those of a call that was put off are set aside, and observers are told of no cost.
+        """
         if reply is None:
             return None
         usd, fault = (None, None) if self.tariff is None else self._priced(reply, 0)
-        self.charge(TokenUsage(reply.input_tokens, reply.output_tokens, usd=usd))
+        usage = TokenUsage(reply.input_tokens, reply.output_tokens, usd=usd)
+        self.charge(usage)
+        if not is_paid:
+            for tracker in self._trackers:
+                not_paid(tracker, replace(usage, llm_calls=1))
         return fault
 
     def _priced(

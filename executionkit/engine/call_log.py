@@ -115,8 +115,15 @@ class _Line(CallSpan):
     def __init__(self, info: CallInfo) -> None:
         self._info = info
         self._began = time.perf_counter()
+        self._is_replayed = False
+
+    def replayed(self) -> None:
+        self._is_replayed = True
 
     def answered(self, response: LLMResponse, /) -> None:
+        if self._is_replayed:
+            self._write("replayed", "nothing was sent")
+            return
         tokens = response.input_tokens, response.output_tokens
         self._write(
             "answered", "%s + %s tokens", *tokens, ek_input_tokens=tokens[0], ek_output_tokens=tokens[1]

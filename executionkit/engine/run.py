@@ -323,7 +323,9 @@ class Run:
     def _inside(self, run: "Run") -> Meters:
         """The meters of the runs inside another one."""
         levels = self._levels[: self._levels.index(run)]
-        return Meters([meter for level in levels for meter in level._ledgers], self._meters.tariff)
+        meters = Meters([meter for level in levels for meter in level._ledgers], self._meters.tariff)
+        meters.are_paid = False
+        return meters
 
     async def require_prices(self) -> None:
         """Refuse a ceiling in dollars, here or around it, on a model without a price.
@@ -631,7 +633,10 @@ class Run:
             await self.park(tariff.get_ready())
         while True:
             counting = self._meters_of(request, temperature, options) if self._replaying else self._meters
-            meters = counting if call is None else counting.beside(call.ledger)
+            meters = counting
+            if call is not None:
+                meters = counting.beside(call.ledger)
+                call.is_replayed = not counting.are_paid
             hold = meters.try_hold(request)
             if isinstance(hold, Hold):  # nearly always
                 return meters, hold

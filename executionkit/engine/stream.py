@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from executionkit.engine import bill
 from executionkit.engine.budget import Meters
-from executionkit.engine.parallel import is_being_cancelled
+from executionkit.engine.parallel import Suspended, is_being_cancelled
 from executionkit.engine.room import Hold
 from executionkit.engine.watch import CallWatch
 from executionkit.errors import PatternError, ProviderError, take_spent, was_dispatched
@@ -56,7 +56,7 @@ async def opened(open_stream: Callable[[Hold], Manager], hold: Hold, meters: Met
 def give_back(meters: Meters, hold: Hold, exc: BaseException) -> None:
     """End a call that the provider failed by `exc`: its tokens are free again, but those that it reports."""
     meters.release(hold, dispatched=was_dispatched(exc))
-    fault = meters.charge_failed(take_spent(exc))
+    fault = meters.charge_failed(take_spent(exc), is_paid=not isinstance(exc, Suspended))
     _received(exc, hold)
     if fault is not None:
         raise fault from exc

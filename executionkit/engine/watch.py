@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
-from executionkit.cost import UNLIMITED, CostTracker, minus
+from executionkit.cost import UNLIMITED, CostTracker, minus, paid_now
 from executionkit.engine.spans import Spans
 from executionkit.observe import CallInfo, CallSpan, Observer, RunInfo, RunSpan, ToolInfo, ToolSpan
 from executionkit.responses import LLMResponse
@@ -79,12 +79,12 @@ class RunWatch:
     def __init__(self, watchers: tuple[Observer, ...], info: RunInfo, tracker: CostTracker) -> None:
         self.info = info
         self._tracker = tracker
-        self._before = tracker.to_usage()
+        self._before = paid_now(tracker)
         self._spans: Spans[RunSpan] = Spans(watchers, lambda observer: observer.run(info))
 
     def end(self, exc: BaseException | None, result: PatternResult[Any] | None) -> None:
         """Tell the observers of the end, with the exception that leaves the run, or its result."""
-        usage = minus(self._tracker.to_usage(), self._before)
+        usage = minus(paid_now(self._tracker), self._before)
         figures = {} if result is None or exc is not None else figures_of(result)
         self._spans.tell(lambda span: span.ended(usage, exc, figures), exc)
         self._spans.close(exc)
@@ -99,6 +99,7 @@ class CallWatch:
 
     Attributes:
         ledger: A ledger that the call alone is charged to.
+        is_replayed: Whether its reply was there, so that nothing was sent.
     """
 
     _spans: Spans[CallSpan] | None = None
@@ -107,6 +108,7 @@ class CallWatch:
         self._watchers = watchers
         self._info = info
         self.ledger: CostTracker = CostTracker()
+        self.is_replayed = False
 
     def begin(self) -> None:
         """The call begins."""
@@ -124,7 +126,9 @@ class CallWatch:
         if spans is None:  # a stream that was never entered
             return
         exc = outcome if isinstance(outcome, BaseException) else None
-        usage = self.ledger.to_usage()
+        usage = paid_now(self.ledger)
+        if self.is_replayed:
+            spans.tell(lambda span: span.replayed())
         spans.tell(lambda span: span.spent(usage))
         if isinstance(outcome, LLMResponse):
             spans.tell(lambda span: span.answered(outcome))

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, M
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._display._line import counted
@@ -69,7 +69,10 @@ class Job(Generic[Row, T]):
     Attributes:
         ends: How the rows have ended.
         total: How many rows there are, as far as is known.
+        writes_batches: Whether it sends nothing, so that requests of an earlier batch may wait.
     """
+
+    writes_batches: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -256,6 +259,12 @@ class Job(Generic[Row, T]):
             await asyncio.wait([opening])
             look_at(opening)
             raise
+        if (waiting := journal.waiting) and not self.writes_batches:
+            raise JournalError(
+                f"{journal.path}: the responses to {counted(waiting, 'request')} of a batch are yet to come."
+                " Asked now, each would be paid for twice: read them by read_batch, or give them up by "
+                "forget_batch, and begin again"
+            )
         self._is_blank = journal.is_blank
         spent = journal.spent(is_priced=self._run.has_prices)
         self._unknown = spent.unknown_calls

@@ -131,3 +131,5 @@ COSTS: Final = ("operation.cost", "gen_ai.usage.cost")
 OWN: Final = "executionkit."
 RETRY_EVENT: Final = "executionkit.retry"
 WAIT_EVENT: Final = "executionkit.wait"
+REPLAYED: Final = "executionkit.replayed"
+PUT_OFF: Final = "executionkit.put_off"

@@ -6,6 +6,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from executionkit.engine.parallel import Suspended
 from executionkit.observe import CallInfo, CallSpan, RunInfo, RunSpan, ToolInfo, ToolSpan, gives_answer
 from executionkit.otel import _names as names
 from executionkit.otel._attributes import (
@@ -79,7 +80,9 @@ class Scope:
             self._span.end()
 
     def _fail(self, error: BaseException) -> None:
-        if self._error is None:
+        if isinstance(error, Suspended):  # no failure: it is done at a later start
+            self._span.set_attribute(names.PUT_OFF, value=True)
+        elif self._error is None:
             self._error = error
             self._span.set_attribute(names.ERROR_TYPE, error_type(error))
             self._span.set_status(self._telemetry.status_of(error))
@@ -138,6 +141,7 @@ class CallScope(Scope, CallSpan):
         self._reply: LLMResponse | None = None
         self._usage = TokenUsage()
         self._first: float | None = None
+        self._is_sent = True
         super().__init__(
             telemetry,
             names.CHAT if info.model is None else f"{names.CHAT} {info.model}",
@@ -165,6 +169,10 @@ class CallScope(Scope, CallSpan):
     def partial(self, response: LLMResponse, /) -> None:
         self._reply = response
 
+    def replayed(self) -> None:
+        self._is_sent = False
+        self._span.set_attribute(names.REPLAYED, value=True)
+
     def spent(self, usage: TokenUsage, /) -> None:
         self._usage = usage
 
@@ -172,12 +180,13 @@ class CallScope(Scope, CallSpan):
         self._reply = response
 
     def failed(self, error: BaseException, /) -> None:
+        self._is_sent = not isinstance(error, Suspended)
         self._fail(error)
 
     def _measure(self, seconds: float) -> None:
         reply, span = self._reply, self._span
         origin = {} if reply is None else origin_of(reply)
-        parts = {} if reply is None else parts_of(reply)
+        parts = parts_of(reply) if reply is not None and self._is_sent else {}
         if span.is_recording():
             is_broken = self._error is not None
             reasons = (names.FAILED,) if reply is None or is_broken else reasons_of(reply)
@@ -190,6 +199,8 @@ class CallScope(Scope, CallSpan):
 
                 attributes[names.OUTPUT_MESSAGES] = content.reply_as_json(reply)
             span.set_attributes(attributes)
+        if not self._is_sent:  # nothing that could be measured
+            return
         labels = self._labels
         if names.RESPONSE_MODEL in origin:
             labels = {**labels, names.RESPONSE_MODEL: origin[names.RESPONSE_MODEL]}

@@ -114,6 +114,7 @@ class Call(_Span, CallSpan):
         self._info = info
         self._usage: facts.Facts | None = None
         self._reply: facts.Facts = {}
+        self._is_replayed = False
 
     def _is_current(self) -> bool:
         return not self._info.streamed
@@ -165,6 +166,10 @@ class Call(_Span, CallSpan):
         """Keep the beginning of a reply that broke off."""
         self._reply = facts.reply(response, content=self.journal.content)
 
+    def replayed(self) -> None:
+        """Keep that the reply was there."""
+        self._is_replayed = True
+
     def spent(self, usage: TokenUsage, /) -> None:
         """Keep what the call cost."""
         self._usage = facts.usage(usage)
@@ -172,7 +177,10 @@ class Call(_Span, CallSpan):
     def answered(self, response: LLMResponse, /) -> None:
         """Write the facts of the reply."""
         counts = self._usage or facts.counts(response)
-        self._end({"usage": counts, **facts.reply(response, content=self.journal.content)})
+        replayed = True if self._is_replayed else None
+        self._end(
+            {"usage": counts, "replayed": replayed, **facts.reply(response, content=self.journal.content)}
+        )
 
     def failed(self, error: BaseException, /) -> None:
         """Write why there is no reply, or no more of it."""

@@ -516,6 +516,10 @@ async def test_the_forms_of_lines_that_services_write(
 
 async def test_replies_that_come_too_late_count_and_are_not_kept(desk: Desk) -> None:
     written = await desk.write()
+    with pytest.raises(JournalError, match="responses to 6 requests of a batch are yet to come"):
+        await desk.answered()
+    assert desk.endpoint.ledger.calls == 0
+    assert forget_batch(desk.journal) == 6
     online = await desk.answered()
     assert online.cost == TokenUsage(24, 6, 6)
     read = read_batch(desk.journal, desk.run(written))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from watching import Watcher, spent
 
 from executionkit import (
     BudgetExhaustedError,
@@ -45,6 +46,7 @@ from executionkit.many import (
 )
 from executionkit.many._job import Job
 from executionkit.many._journal.journal import book_of
+from executionkit.observe import observe
 from executionkit.testing import ChatRequest, Fault, Limits, LocalEndpoint, MockCall
 
 AT_ONCE = RetryConfig(base_delay=0.0)
@@ -285,6 +287,29 @@ async def test_a_ceiling_counts_what_was_cut_off_and_replies_of_rows_that_come_l
     result = await start("hgfedcba", None)
     assert (result.done, result.unknown_calls, result.cost.llm_calls) == (8, 4, provider.billed)
     assert result.cost.llm_calls == 8 * 3 + 4
+
+
+async def test_observers_tell_replayed_calls_from_paid_ones(tmp_path: Path) -> None:
+    path, works = tmp_path / "journal.jsonl", False
+
+    async def step(provider: LLMProvider, row: str) -> str:
+        found = (await vote(provider, row)).value
+        if not works:
+            raise ValueError(row)
+        return found + await ask(provider, "and then?")
+
+    provider = MockProvider(["a"], usage=TokenUsage(5, 2))
+    await run_many(provider, ["row"], step, journal=path)
+    works = True
+    watcher = Watcher()
+    with observe(watcher):
+        result = await run_many(provider, ["row"], step, journal=path)
+    calls = watcher.of("call")
+    assert [any(name == "replayed" for name, _ in call.told) for call in calls] == [True, True, True, False]
+    paid = TokenUsage(5, 2, 1)
+    assert spent(calls) == result.cost_now == paid
+    runs = {node.name.removeprefix("run "): node.heard("ended")[0] for node in watcher.of("run")}
+    assert runs == {"run_many": paid, "row": paid, "consensus": TokenUsage()}
 
 
 async def test_a_row_that_took_less_than_it_asked_for_stays_open(tmp_path: Path) -> None:

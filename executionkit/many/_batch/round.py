@@ -106,6 +106,7 @@ class Round(Job[Row, T]):
     """
 
     written = BatchWritten()
+    writes_batches = True
     _sheet: Sheet
 
     async def run_for(self, sheet: Sheet) -> None:

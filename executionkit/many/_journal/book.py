@@ -208,6 +208,11 @@ class Book:
         return self._loaded.since.unknown
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait for the response of a batch."""
+        return len(self._loaded.waiting)
+
+    @property
     def rows_done(self) -> int:
         """The rows that are done."""
         return self._loaded.table.done
@@ -290,6 +295,9 @@ class Book:
             JournalError: It can't be written.
         """
         self._append(as_json(dict(line)) + "\n")
+        if line.get("t") == "batch":
+            with self._lock:
+                self._loaded.note_batch(line)
 
     def write_reply(
         self,
@@ -308,6 +316,8 @@ class Book:
             self._loaded.since.calls += 1
             self._loaded.since.add_cost(inputs, outputs, kept.usd)
             self._loaded.calls.setdefault(encoded(row), []).append(kept)
+            if rest:
+                self._loaded.waiting.discard(str(rest.get("batch", "")))
 
     def write_failure(
         self,

@@ -1,7 +1,7 @@
 """Reading a journal in one pass."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from hashlib import blake2b
 from typing import IO, Any, Final, NamedTuple, TypeAlias
@@ -30,6 +30,7 @@ _CALL_BEGINS: Final = re.compile(
 _ROW_BEGINS: Final = re.compile(
     rb'\{"t":"row","row":("[^"\\]*"),"i":(?:-?\d+|null),"digest":(?:"([0-9a-f]{16})"|null),'
 )
+_BATCH_ID: Final = re.compile(rb',"batch":"([^"\\]*)"\Z')
 _COUNTS: Final = re.compile(rb'(\d+),(\d+),\d+(?:,"([0-9.E+-]+)")?\]\}')
 
 
@@ -48,7 +49,8 @@ class Spent(NamedTuple):
     """What to charge when a job starts again: all that was sent.
 
     Attributes:
-        usage: What was counted. Its calls include those whose outcome is unknown.
+        usage: What was counted. Its calls include those whose outcome is unknown. Its `usd` is None only
+            where a reply has no price.
         assumed: The tokens that were set aside for calls whose outcome is unknown: the most that they came
             to, by an estimate of their prompts. No calls are in it.
         unknown_calls: The calls that were sent and have no outcome in the journal, or were cut off.
@@ -125,6 +127,7 @@ class Loaded:
         calls: The replies of rows that are not done, by the JSON of the row's id.
         tools: The observations of such rows.
         assumed: The tokens that were set aside for calls whose outcome is unknown.
+        waiting: The ids of the requests that wait for the response of a batch.
     """
 
     def __init__(self) -> None:
@@ -139,13 +142,19 @@ class Loaded:
         self.tools: dict[bytes, list[Kept]] = {}
         self.assumed = [0, 0]
         self.open_sent: dict[bytes, bytes] = {}
+        self.waiting: set[str] = set()
+
+    def note_batch(self, line: Mapping[str, object]) -> None:
+        """Take a line about a request that was written to a batch file."""
+        name = str(line.get("id", ""))
+        (self.waiting.add if "end" not in line else self.waiting.discard)(name)
 
     def restart(self) -> None:
         """Begin a job afresh; what was spent stays in `whole`."""
         self.table = RowTable()
         self.since = Tally()
         self.calls, self.tools = {}, {}
-        self.assumed, self.open_sent = [0, 0], {}
+        self.assumed, self.open_sent, self.waiting = [0, 0], {}, set()
 
 
 def load(file: IO[bytes], path: str, version: str | None) -> Loaded:
@@ -243,6 +252,8 @@ class _Loader:
                     calls[row].append(kept)
                 else:
                     calls[row] = [kept]
+                if loaded.waiting and (batch := _BATCH_ID.search(line, max(0, at - 80), at)) is not None:
+                    loaded.waiting.discard(batch[1].decode())
             elif (
                 kind == b'{"t":"row",'
                 and (found := _ROW_BEGINS.match(line)) is not None
@@ -314,6 +325,7 @@ class _Loader:
             tally.add_cost(cost.input_tokens, cost.output_tokens, usd)
             if self._is_ours:
                 loaded.open_sent.pop(key, None)
+                loaded.waiting.discard(str(found.get("batch", "")))
                 counts = cost.input_tokens, cost.output_tokens
                 raw = (offset, request.encode(), b"%d" % n, *counts, None if usd is None else usd.encode())
                 self._calls.setdefault(row, []).append(raw)
@@ -334,6 +346,8 @@ class _Loader:
             tally.add_known_cost(cost)
             if self._is_ours:
                 self._assume_most(found.get("assumed"))
+        elif kind == "batch" and self._is_ours:
+            loaded.note_batch(found)
         elif kind == "tool" and self._is_ours:
             loaded.tools.setdefault(row, []).append(Kept(request, n, offset, 0, 0, None))
         elif kind == "row" and self._is_ours:
