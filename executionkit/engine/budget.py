@@ -59,7 +59,8 @@ class Meters:
             self.limit_dollars = any(limit.usd for limit in limits)
             self._limit_replies = any(limit.output_tokens or limit.usd for limit in limits)
             self._limit_prompts = any(limit.input_tokens for limit in limits)
-            self._rooms = tuple([meter.room for meter in self._meters])
+            if self.are_limited:  # a ceiling of nothing is none: no call is kept back in its room
+                self._rooms = tuple([meter.room for meter in self._meters])
 
     def beside(self, ledger: CostTracker) -> "Meters":
         """These meters for one call, which is charged to a ledger of its own as well."""
