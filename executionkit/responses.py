@@ -175,7 +175,8 @@ class LLMResponse(Brief):
         tool_calls: The tool calls, in the model's order.
         finish_reason: Why the model stopped: "stop", "length", "tool_calls", "content_filter", ...
         usage: The server's token counts, unchanged and read-only. `"estimated": True` marks counts that were
-            estimated from the length of the texts.
+            estimated from the length of the texts. `"from_cache": True` marks those of a reply that a `Cache`
+            gave.
         raw: The parsed body of the reply, or another object of the provider's choice.
         reasoning: Reasoning that the server sent in a field of its own, or "". It is not part of `content`.
         refusal: The model's refusal, or "".
@@ -270,6 +271,11 @@ class LLMResponse(Brief):
     def usage_is_estimated(self) -> bool:
         """Whether `usage` was estimated, because the server reported none for a stream."""
         return self.usage.get("estimated") is True
+
+    @property
+    def is_from_cache(self) -> bool:
+        """Whether a `Cache` gave the reply: nothing was sent, and it costs nothing."""
+        return self.usage.get("from_cache") is True
 
     @property
     def reported_input_tokens(self) -> int | None:

@@ -269,6 +269,9 @@ class Meters:
 
     def record(self, hold: Hold, reply: LLMResponse, *, unfinished: bool = False) -> BrokenPricesError | None:
         """End a call that brought a reply, or part of one; returns the error to raise if prices failed."""
+        if reply.usage.get("from_cache") is True:
+            self.release(hold, dispatched=False)
+            return None
         usd = fault = None
         if self.tariff is not None:
             usd, fault = self._priced(reply, likely_tokens(hold.prompt_bytes, hold.parts))

@@ -456,6 +456,8 @@ class Run:
             meters.release(hold, dispatched=True)
             kind = type(reply).__name__
             raise TypeError(f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}")
+        if call is not None and reply.is_from_cache:
+            call.is_replayed = True
         fault = meters.record(hold, reply)
         if fault is not None:
             raise fault

@@ -162,6 +162,7 @@ class MeteredStream(ReplyStream):
         if self._watch is not None:
             if finish is None:
                 self._watch.tell(lambda span: span.partial(reply))
+            self._watch.is_replayed |= reply.is_from_cache
             left = LeftEarlyError("the stream was left before its end")
             self._watch.end(fault or (reply if finish is not None else why or left))
         return fault

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar, cast
@@ -28,6 +27,7 @@ from executionkit.many._journal.calls import JournalReplies, Recorder, Replayer
 from executionkit.many._journal.format import digest_of
 from executionkit.many._journal.journal import Journal, book_of
 from executionkit.many._journal.outcome import Outcome
+from executionkit.many._journal.scope import Scope
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Listener, Progress, Ticker
@@ -464,12 +464,14 @@ class Job(Generic[Row, T]):
         refusals: list[BudgetExhaustedError] = []
         REFUSALS.set(refusals)
         run = Run("row", self._run)
-        scope = None if self._journal is None else self._journal.row(known.row_id)
+        scope: Scope[Any] = (
+            Scope(self, known.row_id) if self._journal is None else self._journal.row(known.row_id)
+        )
         value: T | None = None
         returned: PatternResult[T] | None = None
         error: BaseException | None = None
         try:
-            with scope or nullcontext():
+            with scope:
                 async with run:
                     found = await self._asked(run, row)
             if isinstance(found, PatternResult):
@@ -490,11 +492,10 @@ class Job(Generic[Row, T]):
                 return None
             raise
         finally:
-            if scope is not None:
-                self._replayed_calls += scope.replayed
-                if scope.cut.llm_calls:
-                    self._unknown += scope.cut.llm_calls
-                    self._run.assume(replace(scope.cut, llm_calls=0))
+            self._replayed_calls += scope.replayed
+            if scope.cut.llm_calls:
+                self._unknown += scope.cut.llm_calls
+                self._run.assume(replace(scope.cut, llm_calls=0))
         for refusal in refusals:
             if self._run.has_refused(refusal):
                 # Even where the pattern went on with less than was asked: more may be allowed next time.
@@ -509,9 +510,9 @@ class Job(Generic[Row, T]):
             returned,
             None if error is None else redact(shorten(told(error), _LONGEST_ERROR)),
             run.usage,
-            0 if scope is None else scope.replayed,
+            scope.replayed,
         )
-        if self._journal is not None and scope is not None:
+        if self._journal is not None:
             try:
                 result = self._written(self._journal, result, known.content)
             except JournalError as exc:

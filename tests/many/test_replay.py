@@ -17,6 +17,7 @@ from fakes import NO_WAIT, HeldProvider
 from executionkit import (
     Approval,
     ApprovalRequest,
+    BudgetExhaustedError,
     Conversation,
     LLMProvider,
     LLMResponse,
@@ -31,6 +32,7 @@ from executionkit import (
     Rubric,
     TextDelta,
     Tier,
+    TokenUsage,
     Tool,
     ToolCall,
     ToolError,
@@ -45,7 +47,7 @@ from executionkit import (
 )
 from executionkit.engine.relay import Relay
 from executionkit.engine.run import Run
-from executionkit.many import Cache, Journal, JournalError, Recorder, Replayer
+from executionkit.many import Cache, Journal, JournalError, ManyResult, Recorder, Replayer, run_many
 from executionkit.many._journal import file
 from executionkit.many._journal.journal import book_of
 from executionkit.parts import image
@@ -448,3 +450,35 @@ async def test_a_cache_answers_other_rows_and_programs_but_no_vote_twice(tmp_pat
     (tmp_path / "other").write_text("text\n")
     with pytest.raises(JournalError, match="is not a cache"):
         Cache(provider, tmp_path / "other")
+
+
+async def test_replies_of_a_cache_cost_nothing_and_are_never_two_votes(tmp_path: Path) -> None:
+    replies = count()
+    provider = MockProvider(lambda _: f"{next(replies)}")
+
+    async def vote(cached: Cache, journal: str, max_cost: TokenUsage | None = None) -> ManyResult:
+        return await run_many(
+            cached, ["q"], consensus, journal=tmp_path / journal, max_cost=max_cost, max_rows=1
+        )
+
+    cache = Cache(provider, tmp_path / "cache")
+    assert (await consensus(cache, "q", num_samples=2)).cost.llm_calls == 2
+    # Two of five votes are in the cache, two more are paid for, and one has no budget.
+    with pytest.raises(BudgetExhaustedError):
+        await vote(cache, "journal", TokenUsage(llm_calls=2))
+    result = await vote(cache, "journal")
+    assert (result.cost.llm_calls, result.unknown_calls) == (3, 0)
+    again = await vote(cache, "another journal")
+    assert (again.done, again.cost) == (1, TokenUsage())
+    assert provider.call_count == 5
+    for journal in ("journal", "another journal"):
+        with Journal(tmp_path / journal) as read:
+            (outcome,) = read.rows()
+        assert outcome.score == 0.2  # five different answers
+    async with cache.stream([{"role": "user", "content": "s"}]) as events:
+        assert [event async for event in events]
+    cache.close()
+    with_run = Run("x", Cache(provider, tmp_path / "cache"))
+    async with with_run.stream([{"role": "user", "content": "s"}]) as events:
+        assert [event async for event in events]
+    assert with_run.usage == TokenUsage()

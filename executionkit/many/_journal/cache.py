@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from executionkit.many._journal.format import (
     request_text,
 )
 from executionkit.many._journal.load import lines_of
-from executionkit.many._journal.scope import Scope, current_row
+from executionkit.many._journal.scope import NUMBER, Scope, current_row
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import Finish, StreamEvent
@@ -41,6 +42,8 @@ class Cache(Relay):
     row are numbered, and so are those that are made outside any row, for as long as the cache is there: each
     gets another reply. So a vote of five has five replies, and the same vote in another row, or in the next
     program, gets the same five.
+
+    A reply out of the file costs nothing: no run, budget, limit or journal counts a call for it.
 
     The file may be shared: another process sees what was in it when it began. A reply that can't be written
     is handed on all the same, and that is logged once.
@@ -106,7 +109,10 @@ class Cache(Relay):
             return None  # the file was cut or written over meanwhile
         at = line.get("at")
         is_old = self.ttl is not None and not (isinstance(at, (int, float)) and time.time() - at < self.ttl)
-        return None if is_old else reply_from(line)
+        if is_old:
+            return None
+        reply = reply_from(line)
+        return replace(reply, usage={**reply.usage, "from_cache": True})
 
     def _line_at(self, offset: int) -> bytes:
         """The line that begins there; nothing if it can't be read. The file may have been deleted."""
@@ -138,6 +144,10 @@ class Cache(Relay):
     ) -> Generator[tuple[str, int], None, None]:
         """The request and its number among the equal ones, which another one gets if this brings no reply."""
         request = request_digest(request_text(self._identity, messages, temperature, tools, options))
+        number = NUMBER.get()
+        if number is not None:  # a journal has numbered the request, and frees its number if it fails
+            yield request, number
+            return
         row = current_row() or self._own
         key = request, row.number(self, request)
         is_there = False

@@ -15,7 +15,7 @@ from executionkit.many._journal.book import Book
 from executionkit.many._journal.format import request_digest, request_text
 from executionkit.many._journal.journal import Journal, book_of
 from executionkit.many._journal.load import Kept
-from executionkit.many._journal.scope import Scope, row_of
+from executionkit.many._journal.scope import NUMBER, Scope, row_of
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN, Finish, StreamEvent, Tally, events_of
@@ -244,6 +244,7 @@ class Recorder(JournalRelay):
     ) -> LLMResponse:
         """Pass a call on, and write it down; see `LLMProvider.complete`."""
         sent = self._begin(messages, temperature, max_tokens, tools, kwargs)
+        token = NUMBER.set(sent.n)
         try:
             reply = await self.provider.complete(
                 messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
@@ -255,6 +256,8 @@ class Recorder(JournalRelay):
         except BaseException as exc:
             sent.failed(exc)
             raise
+        finally:
+            NUMBER.reset(token)
         await sent.answered(reply)
         return reply
 
@@ -308,7 +311,15 @@ class Sent:
         self._tariff = tariff
 
     async def answered(self, reply: LLMResponse) -> None:
-        """Write the reply, and wait until it is on the disk."""
+        """Write the reply, and wait until it is on the disk.
+
+        That a cache gave it is written as a request that was not sent: the cache is asked again next time.
+        """
+        if reply.is_from_cache:
+            self._book.write_failure(
+                self._row.row_json, self._request, self.n, _FromCache(), None, dispatched=False
+            )
+            return
         try:
             self._book.write_reply(self._row.row_json, self._request, self.n, reply, self._price(reply))
             await self._book.commit()
@@ -356,6 +367,10 @@ class Sent:
             return None  # the run around says so
 
 
+class _FromCache(Exception):  # noqa: N818 - it stands in the journal under this name
+    """A cache gave the reply."""
+
+
 class _LeftEarly(Exception):  # noqa: N818 - it stands in the journal under this name
     """A stream was left before its end."""
 
@@ -372,11 +387,14 @@ class _RecordedStream(_Streamed, AsyncIterator[StreamEvent]):
 
     async def __aenter__(self) -> Self:
         self._sent = self._begin()
+        token = NUMBER.set(self._sent.n)
         try:
             self._events = aiter(await self._inner.__aenter__())
         except BaseException as exc:
             self._end(exc, is_begun=False)
             raise
+        finally:
+            NUMBER.reset(token)
         return self
 
     async def __anext__(self) -> StreamEvent:

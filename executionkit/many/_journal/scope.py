@@ -11,6 +11,9 @@ from executionkit.types import TokenUsage
 
 P = TypeVar("P")
 
+NUMBER: Final[ContextVar[int | None]] = ContextVar("executionkit_number", default=None)
+"""The number of the request that a recorder has sent on, among the equal ones of its row."""
+
 
 class Requests(Generic[P]):
     """The equal requests of a row: the replies that are there for them, and the numbers that are taken.

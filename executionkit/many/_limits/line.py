@@ -156,7 +156,10 @@ class Line:
             self._move()
 
     def answered(self, ticket: Ticket, size: Size | None, reply: LLMResponse) -> None:
-        """End a call that was answered."""
+        """End a call that was answered; a cache's answer needed no room."""
+        if reply.is_from_cache:
+            self._leave(ticket, self._pace.give_back)
+            return
         with self._lock:
             prompt, written = reply.input_tokens, reply.output_tokens
             if total := prompt + written:
