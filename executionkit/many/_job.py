@@ -381,8 +381,10 @@ class Job(Generic[Row, T]):
             if not self._shard.has(key):
                 return False
         self._last = position, row_id
-        if row_id and self._seen is not None and not self._seen.add(key):
-            error = RowError(f"id {row_id!r} was an earlier row's")
+        if row_id and self._seen is not None:
+            earlier = self._seen.add(key, position)
+            if earlier is not None:
+                error = RowError(f"id {row_id!r} was row {earlier}'s")
         content: int | None = None
         there: Outcome | bool = False
         if self._journal is not None and error is None:

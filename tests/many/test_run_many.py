@@ -606,8 +606,8 @@ async def test_rows_with_bad_ids_fail_and_the_others_go_on() -> None:
         3: ("", "row 3 has no id: it must be a text or an int, got True"),
         4: ("", "row 4 has no id: it must be a text or an int, got 1.5"),
         5: ("", "row 5 has no id: it must be a text or an int, got ''"),
-        6: ("x", "id 'x' was an earlier row's"),
-        8: ("2", "id '2' was an earlier row's"),
+        6: ("x", "id 'x' was row 0's"),
+        8: ("2", "id '2' was row 1's"),
         9: ("", "row 9 has no id: it has no field 'key'"),
     }
     assert result.done == 3
@@ -730,7 +730,7 @@ async def test_an_id_is_known_again_among_thousands() -> None:
 
     result = await run_many(MockProvider(["-"]), rows, step, id=str)
     assert [row.error for row in result.failures] == [
-        "id 'id 4999' was an earlier row's",
-        "id 'id 0' was an earlier row's",
+        "id 'id 4999' was row 4999's",
+        "id 'id 0' was row 0's",
     ]
     assert result.done == 5_001
