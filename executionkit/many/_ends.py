@@ -7,7 +7,7 @@ from executionkit.engine.bill import add_note
 from executionkit.errors import PatternError
 from executionkit.many._results import RowResult
 
-_MOST_FAILURES: Final = 100
+MOST_FAILURES: Final = 100
 """How many failed rows a result holds."""
 _ALIKE: Final = 50
 """So many successive rows that fail alike stop the job: the next one would be paid for as well."""
@@ -93,7 +93,7 @@ class Ends:
 
     def _add_failure(self, result: RowResult[Any]) -> None:
         self.failed += 1
-        if len(self.failures) < _MOST_FAILURES:
+        if len(self.failures) < MOST_FAILURES:
             self.failures.append(result)
 
     def _first(self, result: RowResult[Any], error: BaseException) -> BaseException | None:

@@ -21,7 +21,7 @@ from executionkit.engine.retry import RetryConfig, concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.engine.watch import where
 from executionkit.errors import BudgetExhaustedError, JournalError
-from executionkit.many._ends import Ends
+from executionkit.many._ends import MOST_FAILURES, Ends
 from executionkit.many._journal.book import Book
 from executionkit.many._journal.calls import JournalReplies, Recorder, Replayer
 from executionkit.many._journal.format import digest_of
@@ -381,10 +381,12 @@ class Job(Generic[Row, T]):
             if not self._shard.has(key):
                 return False
         self._last = position, row_id
-        if row_id and self._seen is not None:
-            earlier = self._seen.add(key, position)
-            if earlier is not None:
-                error = RowError(f"id {row_id!r} was row {earlier}'s")
+        if row_id and self._seen is not None and not self._seen.add(key):
+            # A look through all rows, so only for those that the result shows.
+            is_shown = self.ends.failed < MOST_FAILURES
+            earlier = self._source.first_with(self._ids, row_id, position) if is_shown else None
+            whose = "an earlier row's" if earlier is None else f"row {earlier}'s"
+            error = RowError(f"id {row_id!r} was {whose}")
         content: int | None = None
         there: Outcome | bool = False
         if self._journal is not None and error is None:

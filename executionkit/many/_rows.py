@@ -3,12 +3,21 @@
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Sized,
+)
 from operator import index as as_index
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from executionkit._callables import misfit
-from executionkit._json import canonical_text
+from executionkit._json import canonical_text, is_sequence
 from executionkit.many._journal.format import digest_of
 
 Row = TypeVar("Row")
@@ -137,39 +146,38 @@ _IN_BUCKET: Final = 1024
 
 
 class SeenIds:
-    """The ids of this start, by their digests, with the position at which each one came first.
+    """The ids of this start, by their digests.
 
-    It takes 12 to 13 bytes an id. The digests lie sorted in buckets, by their leading bits.
+    It takes 8 to 9 bytes an id. The digests lie sorted in buckets, by their leading bits.
     """
 
     def __init__(self) -> None:
         self._shift = 64
-        self._buckets = [(array("Q"), array("I"))]
+        self._buckets = [array("Q")]
         self._left = _IN_BUCKET
 
-    def add(self, key: int, position: int) -> int | None:
-        """Add an id; returns the position of the row that had it before, None if there is none."""
-        keys, positions = self._buckets[key >> self._shift]
-        place = bisect_left(keys, key)
-        if place < len(keys) and keys[place] == key:
-            return positions[place]
-        keys.insert(place, key)
-        positions.insert(place, position)
+    def add(self, key: int) -> bool:
+        """Add an id; returns whether it was not there."""
+        bucket = self._buckets[key >> self._shift]
+        place = bisect_left(bucket, key)
+        if place < len(bucket) and bucket[place] == key:
+            return False
+        bucket.insert(place, key)
         self._left -= 1
         if not self._left:
             self._split()
-        return None
+        return True
 
     def _split(self) -> None:
         """Make two buckets of each one."""
         self._shift -= 1
         self._left = _IN_BUCKET * len(self._buckets)
-        halves: list[tuple[array[int], array[int]]] = []
+        halves: list[array[int]] = []
         # From the end, so that each one is let go before the next is copied.
         while self._buckets:
-            keys, positions = self._buckets.pop()
-            cut = bisect_left(keys, (2 * len(self._buckets) + 1) << self._shift)
-            halves += [(keys[cut:], positions[cut:]), (keys[:cut], positions[:cut])]
+            bucket = self._buckets.pop()
+            cut = bisect_left(bucket, (2 * len(self._buckets) + 1) << self._shift)
+            halves += [bucket[cut:], bucket[:cut]]
         halves.reverse()
         self._buckets = halves
 
@@ -197,6 +205,7 @@ class Source(Generic[Row]):
     def __init__(self, rows: Iterable[Row] | AsyncIterable[Row]) -> None:
         given: object = rows
         self.total: int | None = len(given) if isinstance(given, Sized) else None
+        self._rows: Sequence[Row] = rows if is_sequence(rows) else ()
         self._iterator: Iterator[Row] | None = None
         self._async_iterator: AsyncIterator[Row] | None = None
         for method, advice in _COLUMNWISE.items():
@@ -212,6 +221,18 @@ class Source(Generic[Row]):
         else:
             shown = "None" if given is None else f"a {type(given).__name__}"
             raise ValueError(f"rows must be an iterable of rows, such as a list or a generator, got {shown}")
+
+    def first_with(self, ids: Ids[Row], row_id: str, before: int) -> int | None:
+        """The position of the first row with an id, among those before a position; None if they are gone."""
+        for position, row in enumerate(self._rows):
+            if position == before:
+                break
+            try:
+                if ids.of(row, position) == row_id:
+                    return position
+            except RowError:
+                continue
+        return None
 
     async def next(self) -> Row:
         """The next row.
