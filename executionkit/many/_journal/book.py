@@ -383,6 +383,8 @@ class Book:
 
     def replies_of(self, row: str) -> dict[str, list[tuple[int, Kept]]]:
         """The replies of a row that is not done, by their requests."""
+        if not self._loaded.calls:  # nearly always
+            return {}
         with self._lock:
             return _by_request(self._loaded.calls.get(encoded(quoted(row)), ()))
 

@@ -11,6 +11,8 @@ from executionkit.types import TokenUsage
 
 P = TypeVar("P")
 
+_NOTHING: Final = TokenUsage()
+
 NUMBER: Final[ContextVar[int | None]] = ContextVar("executionkit_number", default=None)
 """The number of the request that a recorder has sent on, among the equal ones of its row."""
 
@@ -78,7 +80,7 @@ class Scope(Generic[P]):
         self._memory = memory
         self._requests: dict[str, Requests[P]] = {}
         self._left = 0
-        self.cut = TokenUsage()
+        self.cut = _NOTHING
         self._counts: dict[object, Requests[Any]] | None = None
         self._lock = threading.Lock()
         self._token: Token[Scope[Any] | None] | None = None
