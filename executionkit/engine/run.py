@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager
 from functools import cache, partial
 from logging import DEBUG
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from executionkit import _checks as checks
@@ -442,7 +442,7 @@ class Run:
                 tools=request.tools,  # type: ignore[arg-type]  # they are those of `complete`
                 **options,
             )
-            if not inspect.isawaitable(pending):
+            if type(pending) is not CoroutineType and not inspect.isawaitable(pending):
                 kind = type(pending).__name__
                 raise TypeError(f"{self.name}: `complete` must be async, the provider's returned {kind}")
             reply = await pending
