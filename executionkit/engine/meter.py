@@ -37,7 +37,7 @@ class Meter:
 
     def __init__(self, name: str, max_cost: TokenUsage, tracker: CostTracker | None) -> None:
         self.name = name
-        self.max_cost = max_cost
+        self.max_cost: TokenUsage = max_cost
         self.tracker: CostTracker = CostTracker() if tracker is None else tracker
         self.estimates: Tokens = estimates_of(self.tracker)
         # Made when it is asked for: without a ceiling nothing is set aside, and a job has a run for each row.

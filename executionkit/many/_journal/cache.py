@@ -63,8 +63,8 @@ class Cache(Relay):
         super().__init__(provider)
         if ttl is not None:
             checks.positive(ttl=ttl)
-        self.path = Path(path)
-        self.ttl = ttl
+        self.path: Path = Path(path)
+        self.ttl: float | None = ttl
         self._own: Scope[Any] = Scope(self, "")
         self._lock = threading.Lock()
         self._is_lost = False

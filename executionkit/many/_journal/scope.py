@@ -75,12 +75,12 @@ class Scope(Generic[P]):
         self.row: Final = row
         self.row_json: Final = quoted(row)
         self.outer: Scope[Any] | None = None
-        self.replayed = 0
+        self.replayed: int = 0
         self._find = find
         self._memory = memory
         self._requests: dict[str, Requests[P]] = {}
         self._left = 0
-        self.cut = _NOTHING
+        self.cut: TokenUsage = _NOTHING
         self._counts: dict[object, Requests[Any]] | None = None
         self._lock = threading.Lock()
         self._token: Token[Scope[Any] | None] | None = None

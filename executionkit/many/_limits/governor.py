@@ -47,7 +47,7 @@ class Governor(Relay):
         super().__init__(provider)
         if not isinstance(limits, (RateLimits, type(None))):
             raise ValueError(f"limits must be a RateLimits or None, got {limits!r}")
-        self.limits = RateLimits() if limits is None else limits
+        self.limits: RateLimits = RateLimits() if limits is None else limits
         self._is_double = _governs(provider, self.limits)
 
     async def complete(

@@ -53,12 +53,12 @@ class RateLimits:
         checks.at_least(1, max_in_flight=max_in_flight)
         if not isinstance(adaptive, bool):
             raise ValueError(f"adaptive must be True or False, got {adaptive!r}")
-        self.requests_per_minute = requests_per_minute
-        self.tokens_per_minute = tokens_per_minute
-        self.max_in_flight = max_in_flight
-        self.adaptive = adaptive
-        self.burst = burst
-        self.line = Line(
+        self.requests_per_minute: float | None = requests_per_minute
+        self.tokens_per_minute: float | None = tokens_per_minute
+        self.max_in_flight: int = max_in_flight
+        self.adaptive: bool = adaptive
+        self.burst: float = burst
+        self.line: Line = Line(
             None if requests_per_minute is None else requests_per_minute / 60,
             None if tokens_per_minute is None else tokens_per_minute / 60,
             max_in_flight,

@@ -315,10 +315,10 @@ class Ticket:
     __slots__ = ("at", "is_open", "requests", "tokens")
 
     def __init__(self, at: float, requests: Sent, tokens: Sent) -> None:
-        self.at = at
-        self.requests = requests
-        self.tokens = tokens
-        self.is_open = True
+        self.at: float = at
+        self.requests: Sent = requests
+        self.tokens: Sent = tokens
+        self.is_open: bool = True
 
 
 class Pace:

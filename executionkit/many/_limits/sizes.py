@@ -14,9 +14,9 @@ class Size:
     __slots__ = ("choices", "parts", "text_bytes")
 
     def __init__(self, text_bytes: int, parts: int, choices: int) -> None:
-        self.text_bytes = text_bytes
-        self.parts = parts
-        self.choices = choices
+        self.text_bytes: int = text_bytes
+        self.parts: int = parts
+        self.choices: int = choices
 
 
 class Sizes:
