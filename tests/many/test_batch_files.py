@@ -39,6 +39,7 @@ from executionkit.many import (
     BatchRead,
     BatchWritten,
     Journal,
+    RateLimits,
     forget_batch,
     iter_many,
     read_batch,
@@ -86,7 +87,10 @@ async def offline(
 async def values(
     provider: LLMProvider, rows: list[Any], step: Step, journal: Path | None = None
 ) -> list[Any]:
-    results = [each async for each in iter_many(provider, rows, step, journal=journal, ordered=True)]
+    # One after the other: equal requests that are sent at once may arrive in any order.
+    limits = RateLimits(max_in_flight=1)
+    outcomes = iter_many(provider, rows, step, journal=journal, ordered=True, limits=limits)
+    results = [each async for each in outcomes]
     return [(each.value, each.error, each.cost) for each in results]
 
 
@@ -171,7 +175,7 @@ async def tools_in_turn(provider: Any, row: str) -> Any:
     async def look_up(name: str) -> str:
         """Look a name up."""
         RUN.append(name)
-        return f"{name} is {len(RUN)}"
+        return f"{name} is {name[::-1]}"
 
     return await react_loop(provider, f"tools: {row}", [look_up])
 
