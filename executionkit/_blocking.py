@@ -31,7 +31,7 @@ def blocking(function: Callable[P, Coroutine[Any, Any, R]], module: str) -> Call
             with runner_for(name) as runner:
                 return runner.run(function(*args, **kwargs))
         except KeyboardInterrupt as exc:
-            # The runner has cancelled the function, and what that tells of its end is on the cancellation.
+            # The runner has cancelled the function. The notes of its end are on the CancelledError.
             for note in getattr(exc.__context__, "__notes__", ()):
                 exc.add_note(note)
             raise

@@ -27,7 +27,7 @@ and so on, until `write` has nothing left to write. Then `export` has the values
 
 _WRITE = """\
 Write what the journal has no replies to as requests for a batch service. No call is made. The names of the
-new files go to stdout; where there is none, and nothing waits for a response, the job is done.
+new files go to stdout. If no file is named, and no request waits for a response, the job is done.
 """
 
 _READ = """\

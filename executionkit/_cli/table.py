@@ -148,7 +148,7 @@ def _from_stdin(
 
     from executionkit.many._tables import Rows, csv_rows, jsonl_rows
 
-    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is one
+    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
     source: BinaryIO = sys.stdin.buffer
     while piece := source.read(1 << 20):
         spool.write(piece)

@@ -29,7 +29,7 @@ def prepare() -> None:
             if name not in _nowhere:
                 # Of a file that is not closed at the end of the program, Python would warn.
                 there = os.open(os.devnull, os.O_RDWR)
-                _nowhere[name] = open(there, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+                _nowhere[name] = open(there, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
             setattr(sys, name, _nowhere[name])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
