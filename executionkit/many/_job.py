@@ -27,6 +27,7 @@ from executionkit.many._journal.calls import JournalReplies, Recorder, Replayer
 from executionkit.many._journal.format import digest_of
 from executionkit.many._journal.journal import Journal, book_of
 from executionkit.many._journal.outcome import Outcome
+from executionkit.many._journal.row import scope_of
 from executionkit.many._journal.scope import Scope
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
@@ -469,7 +470,7 @@ class Job(Generic[Row, T]):
         REFUSALS.set(refusals)
         run = Run("row", self._run)
         scope: Scope[Any] = (
-            Scope(self, known.row_id) if self._journal is None else self._journal.row(known.row_id)
+            Scope(self, known.row_id) if self._journal is None else scope_of(self._journal, known.row_id)
         )
         value: T | None = None
         returned: PatternResult[T] | None = None

@@ -34,7 +34,6 @@ from executionkit.many._journal.format import (
 from executionkit.many._journal.load import Kept, Loaded, Spent, lines_of, load
 from executionkit.many._journal.outcome import Outcome, outcome_from, outcome_line
 from executionkit.many._journal.scope import Scope
-from executionkit.many._journal.tools import RowTools
 from executionkit.protocols import LLMProvider
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage
@@ -59,7 +58,7 @@ class Book:
         self._is_taken = False
         self._opening = threading.Lock()
         self._lock = threading.Lock()
-        self._own: Scope[Kept] = self.row("")
+        self._own: Scope[Kept] = self._outside()
 
     def begin_job(self) -> bool:
         """Take it for a job; returns whether it was open before.
@@ -135,7 +134,7 @@ class Book:
                 file.close()
                 raise
             self._job, self._loaded, self._file = wanted, loaded, file
-            self._own = self.row("")
+            self._own = self._outside()
 
     def _compare(self, there: Mapping[str, Any], job: Mapping[str, str]) -> None:
         for name in ("model", "base_url", "step"):
@@ -174,14 +173,12 @@ class Book:
         if file is not None:
             file.close()
 
-    def row(self, row: str | int) -> Scope[Kept]:
-        """A scope for `with`: the calls inside, and the tools that run there, are this row's."""
-        name = str(row)
-        return Scope(self, name, lambda: self.replies_of(name), RowTools(self, name))
-
     def scope(self) -> Scope[Kept]:
         """The row of calls outside any row."""
         return self._own
+
+    def _outside(self) -> Scope[Kept]:
+        return Scope(self, "", lambda: self.replies_of(""))
 
     # What a job asks at its start.
 
@@ -409,7 +406,7 @@ class Book:
         self._file.replace(needed_lines(self.lines(), self._loaded, self._spent_for_good(), self.version))
         with open(path, "rb") as reader:
             self._loaded = load(reader, path, self.version)
-        self._own = self.row("")
+        self._own = self._outside()
 
     def _spent_for_good(self) -> Spent:
         """What was spent, without the replies that can be replayed."""

@@ -12,6 +12,7 @@ from executionkit.many._journal.file import Sync
 from executionkit.many._journal.format import digest_of, parsed
 from executionkit.many._journal.load import Kept
 from executionkit.many._journal.outcome import Outcome, outcome_from, write_table
+from executionkit.many._journal.row import scope_of
 from executionkit.many._journal.scope import Scope
 from executionkit.types import TokenUsage
 
@@ -96,7 +97,7 @@ class Journal:
 
     def row(self, row: str | int) -> Scope[Kept]:
         """A scope for `with`: the calls inside, and the tools that run there, are this row's."""
-        return self._book.row(row)
+        return scope_of(self._book, row)
 
     @property
     def unknown_calls(self) -> int:

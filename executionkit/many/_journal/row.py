@@ -1,16 +1,18 @@
-"""The tools that ran for a row: what came of them is asked of the journal, and kept in it."""
-
-from typing import TYPE_CHECKING
+"""A row of a journal, and the tools that ran for it: what came of them is asked of the journal, and kept."""
 
 from executionkit._json import plain
 from executionkit.engine.tool_memory import Observed
+from executionkit.many._journal.book import Book
 from executionkit.many._journal.format import request_digest, request_text
 from executionkit.many._journal.load import Kept
 from executionkit.many._journal.scope import Scope
 from executionkit.responses import ToolCall
 
-if TYPE_CHECKING:
-    from executionkit.many._journal.book import Book
+
+def scope_of(book: Book, row: str | int) -> Scope[Kept]:
+    """A scope for `with`: the calls inside, and the tools that run there, are this row's."""
+    name = str(row)
+    return Scope(book, name, lambda: book.replies_of(name), RowTools(book, name))
 
 
 class RowTools:
@@ -21,7 +23,7 @@ class RowTools:
         row: The row.
     """
 
-    def __init__(self, book: "Book", row: str) -> None:
+    def __init__(self, book: Book, row: str) -> None:
         self._book = book
         self._row = row
         self._scope: Scope[Kept] | None = None
