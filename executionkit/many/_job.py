@@ -1,23 +1,18 @@
-"""`Job`: one start of a job over many rows. It hands the rows to tasks, and judges how each of them ended."""
+"""`Job`: one start of a job over many rows. It hands the rows to tasks, and stops when one failed for all."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 
 from executionkit import _checks as checks
 from executionkit._display._line import counted
-from executionkit._json import as_dicts
-from executionkit._redaction import redact
-from executionkit._text import shorten
-from executionkit.cost import CostTracker, minus
+from executionkit.cost import CostTracker
 from executionkit.engine.bill import add_note
-from executionkit.engine.meter import REFUSALS
-from executionkit.engine.parallel import Suspended, is_being_cancelled, look_at, reap, told
+from executionkit.engine.parallel import look_at, reap
 from executionkit.engine.relay import Relaying
-from executionkit.engine.retry import RetryConfig, concerns_one_request
+from executionkit.engine.retry import RetryConfig
 from executionkit.engine.run import Run
 from executionkit.engine.watch import where
 from executionkit.errors import BudgetExhaustedError, JournalError
@@ -27,12 +22,11 @@ from executionkit.many._journal.calls import JournalReplies, Recorder, Replayer
 from executionkit.many._journal.format import digest_of
 from executionkit.many._journal.journal import Journal, book_of
 from executionkit.many._journal.outcome import Outcome
-from executionkit.many._journal.row import scope_of
-from executionkit.many._journal.scope import Scope
 from executionkit.many._limits.governor import Governor
 from executionkit.many._limits.limits import RateLimits
 from executionkit.many._progress import Listener, Progress, Ticker
 from executionkit.many._results import ManyResult, RowResult
+from executionkit.many._row_work import Known, RowWork, from_journal
 from executionkit.many._rows import (
     IdOf,
     Ids,
@@ -43,9 +37,9 @@ from executionkit.many._rows import (
     Source,
     content_digest,
 )
-from executionkit.many._step import NotAsyncError, Step, asked, check_prompt, check_step, step_name
+from executionkit.many._step import Step, check_prompt, check_step, step_name
 from executionkit.protocols import LLMProvider
-from executionkit.types import PatternResult, TokenUsage
+from executionkit.types import TokenUsage
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -128,13 +122,13 @@ class Job(Generic[Row, T]):
         self._listener = Listener(name, "on_result", on_result)
         self._ticker = Ticker(name, progress, self.progress, lambda: self.ends.rows - self.ends.skipped)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_stopping = self._is_halted = False
+        self._is_stopping = False
         self._error: BaseException | None = None
         self._wake: asyncio.Future[None] | None = None
         self._no_more = asyncio.Event()
         self._last: tuple[int, str] | None = None
-        self._replayed_calls = self._unknown = 0
-        self._is_blank, self._is_shared, self._has_begun = True, False, False
+        self._unknown = 0
+        self._is_blank, self._has_begun = True, False
         self._path = None if self._journal is None else self._journal.path
         self._is_checked = False
         self._tracker = CostTracker()
@@ -148,6 +142,7 @@ class Job(Generic[Row, T]):
             relay=self._relaying(journal, inside),
             replies=None if journal is None else JournalReplies(book_of(journal)),
         )
+        self._row_work = RowWork(name, step, self._run, self._journal)
         # For a reader: `window` is how many rows may be begun and not handed on.
         self.window: int | None = None
         self._handed_on: Callable[[int, RowResult[T] | None], None] | None = None
@@ -218,8 +213,8 @@ class Job(Generic[Row, T]):
             failed=ends.failed,
             cost=self.cost,
             cost_now=self._run.own_usage,
-            replayed_calls=self._replayed_calls,
-            unknown_calls=self._unknown,
+            replayed_calls=self._row_work.replayed_calls,
+            unknown_calls=self._unknown + self._row_work.unknown_calls,
             refused=self._limits.refused - self._refused_before,
             seconds=time.monotonic() - self._began,
             failures=tuple(ends.failures),
@@ -241,13 +236,13 @@ class Job(Generic[Row, T]):
         finally:
             if self._journal is not None and self._has_begun:
                 self._journal.end_job()
-                if not self._is_shared:
+                if not self._row_work.is_journal_shared:
                     self._journal.close()
 
     async def _open(self, journal: Book) -> None:
         """Open the journal, and charge the job with what earlier starts have spent."""
         # One that is open already may be asked for these rows by a later job.
-        self._is_shared = journal.begin_job()
+        self._row_work.is_journal_shared = journal.begin_job()
         self._has_begun = True
         model, base_url = where(self._run.target)
         opening = asyncio.ensure_future(
@@ -398,7 +393,7 @@ class Job(Generic[Row, T]):
             return False
         number, self._number = self._number, self._number + 1
         self._ahead += 1
-        known = _Known(position, row_id, content, error, there or None)
+        known = Known(position, row_id, content, error, there or None)
         task = asyncio.create_task(self._work(number, known, row))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -424,7 +419,7 @@ class Job(Generic[Row, T]):
         outcome = journal.outcome(row_id) if is_wanted else None
         if is_wanted and outcome is None:
             return False
-        self.ends.skip(None if outcome is None else _from_journal(outcome, 0))
+        self.ends.skip(None if outcome is None else from_journal(outcome, 0))
         return outcome if outcome is not None and is_wanted else True
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -447,132 +442,22 @@ class Job(Generic[Row, T]):
 
     # One row.
 
-    async def _work(self, number: int, known: "_Known", row: Row) -> None:
+    async def _work(self, number: int, known: Known, row: Row) -> None:
         result: RowResult[T] | None = None
         if known.outcome is not None:
-            result = _from_journal(known.outcome, known.position)
+            result = from_journal(known.outcome, known.position)
         elif not self._is_stopping:
-            if known.error is None:
-                result = await self._worked(known, row)
-            else:
-                result = RowResult(known.position, known.row_id, error=str(known.error))
-                self._count(result, known.error)
+            ending = await self._row_work.work(known, row)
+            if ending.stopping is not None:
+                self._stop_by(ending.stopping)
+            if (result := ending.result) is not None:
+                self._count(result, ending.error)
         if result is None:
             self.ends.open += 1
         elif self._listener.listens:
             await self._listener.tell(result)
         if self._handed_on is not None:
             self._handed_on(number, result)
-
-    async def _worked(self, known: "_Known", row: Row) -> RowResult[T] | None:
-        """Work on a row; returns None if it stays open, since what failed concerns the job."""
-        refusals: list[BudgetExhaustedError] = []
-        REFUSALS.set(refusals)
-        run = Run("row", self._run)
-        scope: Scope[Any] = (
-            Scope(self, known.row_id) if self._journal is None else scope_of(self._journal, known.row_id)
-        )
-        value: T | None = None
-        returned: PatternResult[T] | None = None
-        error: BaseException | None = None
-        try:
-            with scope:
-                async with run:
-                    found = await self._asked(run, row)
-            if isinstance(found, PatternResult):
-                returned = cast("PatternResult[T]", found)
-                value = returned.value
-            else:
-                value = found
-        except asyncio.CancelledError as exc:
-            if is_being_cancelled():
-                raise
-            if self._is_halted:  # a part of the step was about to call
-                return None
-            error = exc
-        except Exception as exc:  # noqa: BLE001 - it is the user's step
-            error = exc
-        except BaseException as exc:
-            if _is_suspended(exc):
-                return None
-            raise
-        finally:
-            self._replayed_calls += scope.replayed
-            if scope.cut.llm_calls:
-                self._unknown += scope.cut.llm_calls
-                self._run.assume(replace(scope.cut, llm_calls=0))
-        for refusal in refusals:
-            if self._run.has_refused(refusal):
-                # Even where the pattern went on with less than was asked: more may be allowed next time.
-                self._stop_by(refusal)
-                return None
-        if error is not None and self._is_of_the_job(error):
-            return None
-        result: RowResult[T] = RowResult(
-            known.position,
-            known.row_id,
-            value,
-            returned,
-            None if error is None else redact(shorten(told(error), _LONGEST_ERROR)),
-            run.usage,
-            scope.replayed,
-        )
-        if self._journal is not None:
-            try:
-                result = self._written(self._journal, result, known.content)
-            except JournalError as exc:
-                self._is_of_the_job(exc)
-                return None
-        self._count(result, error)
-        return result
-
-    def _written(self, journal: Book, result: RowResult[T], content: int | None) -> RowResult[T]:
-        """Write the outcome of a row down; it fails if JSON has no such value."""
-        score = None if result.result is None else result.result.score
-        try:
-            journal.write_row(
-                result.id,
-                index=result.index,
-                digest=content,
-                value=as_dicts(result.value),
-                score=score,
-                error=result.error,
-                cost=result.cost,
-                remember=self._is_shared,
-            )
-        except (TypeError, ValueError, RecursionError):
-            kind = type(result.value).__name__
-            error = f"TypeError: value of row {result.index} is a {kind}; return something JSON has"
-            result = replace(result, value=None, result=None, error=error)
-            journal.write_row(
-                result.id,
-                index=result.index,
-                digest=content,
-                error=error,
-                cost=result.cost,
-                remember=self._is_shared,
-            )
-        return result
-
-    async def _asked(self, run: Run, row: Row) -> PatternResult[T] | T:
-        found = await asked(self._name, self._step, run, row)
-        if isinstance(found, PatternResult):
-            cost, metered = cast("PatternResult[T]", found).cost, run.usage
-            if cost != metered:  # a step may have called a provider of its own
-                run.charge(minus(cost, metered))
-        return found
-
-    def _is_of_the_job(self, error: BaseException) -> bool:
-        """Whether a failure would come again with every other row; the job is stopped then."""
-        if isinstance(error, NotAsyncError):
-            self._stop_by(TypeError(str(error)))
-            return True
-        if isinstance(error, BudgetExhaustedError) or concerns_one_request(error):
-            return False
-        self._stop_by(error)
-        self._is_halted = True
-        self._run.halt()  # what other rows would send is refused as well
-        return True
 
     def _count(self, result: RowResult[T], error: BaseException | None) -> None:
         """Count a row that has ended, and stop the job if too many have failed."""
@@ -599,33 +484,3 @@ class Job(Generic[Row, T]):
         if self._journal is None:
             return f"{done}; with a journal, a later start would go on from here"
         return f"{done}; begin again with the same journal to go on from here"
-
-
-class _Known(NamedTuple):
-    """What is known of a row before it is worked on.
-
-    Attributes:
-        position: Its position in the input.
-        row_id: Its id; "" if it has none.
-        content: The digest of its content.
-        error: Why it can't be worked on.
-        outcome: What came of it at an earlier start.
-    """
-
-    position: int
-    row_id: str
-    content: int | None
-    error: RowError | None
-    outcome: Outcome | None
-
-
-def _from_journal(outcome: Outcome, position: int) -> RowResult[Any]:
-    value, error, cost = outcome.value, outcome.error, outcome.cost
-    return RowResult(position, outcome.row, value, None, error, cost, from_journal=True)
-
-
-def _is_suspended(exc: BaseException) -> bool:
-    """Whether a row needs a reply that comes at a later start. A step may have asked in a task group."""
-    if isinstance(exc, BaseExceptionGroup):
-        return exc.subgroup(Suspended) is not None
-    return isinstance(exc, Suspended)
