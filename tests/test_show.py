@@ -28,7 +28,7 @@ def line(event: str, key: str | None = None, **facts: Any) -> bytes:
 
 
 WHOLE = [
-    line("log", process=7, library="0.1.0", content=False),
+    line("log", process=7, library="0.2.0", content=False),
     line("run", "a-1", name="pipe", model="gpt", base_url="http://localhost/v1", max_cost={"llm_calls": 9}),
     line("run", "a-2", parent="a-1", name="consensus", model="gpt"),
     line("call", "a-3", parent="a-2", model="gpt", messages=1, temperature=0.9),
