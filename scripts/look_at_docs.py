@@ -1,9 +1,17 @@
 """Look at every page of the built site with a headless Chromium, and report what is wrong.
 
-A page is wrong when it requests anything from outside this machine, when a diagram was not drawn, when a
-script or a request fails, or when the page is wider than the screen. Each page is opened on a desk screen
-with the light theme and on a phone with the dark one. `--shots DIR` takes pictures of the named pages (or
-of all), on both screens and with both themes.
+Each page is opened on a desk screen and on a phone, and looked at with the light theme and the dark one. It is
+wrong when
+
+- it requests anything from outside this machine, or a script, a request or a picture fails,
+- it is wider than the screen, or a table on it is, or code on a desk is wider than its box,
+- a diagram was not drawn, has letters too small to read, or letters too much like what is behind them,
+- a link leads to a page or an anchor that is not there,
+- it is a page of the reference, and longer than anybody scrolls.
+
+The page for missing pages has to find the site at whatever address the site is served, and to search it.
+`--shots DIR` takes pictures of the named pages (or of all), on both screens and with both themes;
+with `--whole`, of their full length.
 
     make look ARGS="--shots DIR patterns/consensus/#cost"
 
@@ -19,98 +27,248 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urljoin, urlsplit
 
 from playwright import sync_api as playwright
 
 SITE = Path(__file__).parents[1] / "site"
+BELOW = "/an/other/place/"
+"""Where the site is served a second time, as on a host that has it in a folder."""
+
 DRAWING_TIME = 30_000
 """Milliseconds until the diagrams of a page must be drawn."""
+LONGEST = 12_000
+"""Pixels of a page of the reference on a desk."""
+CONTRAST = 4.5
+"""The contrast that letters need, by WCAG 2.1 AA."""
+
+OPEN_SHADOWS = """
+const attach = Element.prototype.attachShadow;
+Element.prototype.attachShadow = function (options) { return attach.call(this, { ...options, mode: "open" }); };
+"""
+"""The theme draws diagrams where only its own script can look, unless it is asked beforehand."""
 
 DRAWN = 'expected => document.querySelectorAll("div.mermaid").length >= expected'
-SIZES = """() => [...document.querySelectorAll("div.mermaid")].map(host => {
-    const box = host.getBoundingClientRect();
-    return Math.min(box.width, box.height);
-})"""
-TOO_WIDE = """() => {
+UNFOLD = '() => { for (const closed of document.querySelectorAll("details")) closed.open = true; }'
+LAYOUT = """() => {
     const screen = document.documentElement.clientWidth;
-    if (document.documentElement.scrollWidth <= screen + 1) return [];
-    const wide = [...document.querySelectorAll(".md-content *")].filter(element => {
+    const wider = box => box.scrollWidth > box.clientWidth + 1;
+    const all = selector => [...document.querySelectorAll(".md-content " + selector)];
+    const beyond = document.documentElement.scrollWidth <= screen + 1 ? [] : all("*").filter(element => {
         const box = element.getBoundingClientRect();
         return box.width > 0 && box.right > screen + 1;
-    });
-    return wide.slice(0, 3).map(element => element.outerHTML.slice(0, 80)).concat("the page");
+    }).slice(0, 3).map(element => element.outerHTML.slice(0, 80)).concat("the page");
+    const longest = text => text.split("\\n").reduce((a, b) => b.length > a.length ? b : a).slice(0, 70);
+    return {
+        height: document.documentElement.scrollHeight,
+        beyond,
+        code: all("pre > code").filter(wider).map(code => longest(code.innerText)),
+        tables: all(".md-typeset__scrollwrap").filter(wider).map(table => table.innerText.slice(0, 50)),
+        broken: [...document.images].filter(image => image.complete && !image.naturalWidth).map(image => image.src),
+    };
+}"""
+DIAGRAMS = """() => {
+    const parsed = text => {
+        const found = text.match(/^rgba?\\(([^)]*)\\)$/);
+        const [r, g, b, a = 1] = found ? found[1].split(/[\\s,/]+/).map(Number) : [0, 0, 0, 0];
+        return { rgb: [r, g, b], a };
+    };
+    const over = (above, below) => below.map((part, n) => above.a * above.rgb[n] + (1 - above.a) * part);
+    const light = rgb => rgb.map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, n) => sum + part * [0.2126, 0.7152, 0.0722][n], 0);
+    const contrast = (one, other) => {
+        const [dark, bright] = [light(one), light(other)].sort((a, b) => a - b);
+        return (bright + 0.05) / (dark + 0.05);
+    };
+    const page = parsed(getComputedStyle(document.body).backgroundColor).rgb;
+    const found = [];
+    for (const host of document.querySelectorAll("div.mermaid")) {
+        const drawing = host.shadowRoot.querySelector("svg");
+        const box = host.getBoundingClientRect();
+        found.push({ text: "", side: Math.min(box.width, box.height) });
+        for (const element of drawing.querySelectorAll("text, foreignObject *")) {
+            const text = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data).join("").trim()
+                || (element.localName === "text" ? element.textContent.trim() : "");
+            if (!text) continue;
+            element.scrollIntoView({ block: "center", inline: "center" });
+            const place = element.getBoundingClientRect();
+            const style = getComputedStyle(element.localName === "text" ? element.querySelector("tspan") ?? element : element);
+            const behind = host.shadowRoot.elementsFromPoint(place.x + place.width / 2, place.y + place.height / 2)
+                .filter(other => host.shadowRoot.contains(other) && !["text", "tspan", "svg"].includes(other.localName))
+                .reverse();
+            let ground = page;
+            for (const other of behind) {
+                const own = getComputedStyle(other);
+                const colour = other instanceof SVGGeometryElement ? parsed(own.fill) : parsed(own.backgroundColor);
+                if (other instanceof SVGGeometryElement) colour.a *= own.fillOpacity * own.opacity;
+                ground = over(colour, ground);
+            }
+            const ink = parsed(element instanceof SVGElement ? style.fill : style.color);
+            found.push({
+                text: text.slice(0, 40),
+                size: parseFloat(style.fontSize) * drawing.getScreenCTM().a,
+                contrast: contrast(over(ink, ground), ground),
+            });
+        }
+    }
+    scrollTo(0, 0);
+    return found;
 }"""
 
 
 class Screen(NamedTuple):
-    """A width and height in pixels, and a theme."""
+    """A width and height in pixels, and the smallest letters that a diagram may have there."""
 
     name: str
     width: int
     height: int
-    theme: str
+    letters: float
 
 
-DESK, PHONE = Screen("desk", 1280, 900, "light"), Screen("phone", 390, 844, "dark")
-SHOTS = tuple(screen._replace(theme=theme) for screen in (DESK, PHONE) for theme in ("light", "dark"))
+DESK, PHONE = Screen("desk", 1440, 900, 12), Screen("phone", 390, 844, 10)
+THEMES = ("light", "dark")
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a site at the root and at BELOW, and its own page for what is missing, as hosts of such sites do."""
+
+    def translate_path(self, path: str) -> str:
+        return super().translate_path("/" + path.removeprefix(BELOW) if path.startswith(BELOW) else path)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        body = (SITE / "404.html").read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Passes over downloads that the browser gave up when it left a page."""
+
+    def handle_error(self, *_: object) -> None:
+        pass
 
 
 @contextmanager
 def served(site: Path) -> Iterator[str]:
     """Serve the site on a free port of this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(http.server.ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            """Pass over downloads that the browser gave up when it left a page."""
-
-    handler = functools.partial(Quiet, directory=str(site))
-    with Server(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(site))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-def _outside(url: str, base: str) -> list[str]:
-    return [] if url.startswith((base, "data:", "blob:", "about:")) else [f"requests {url}"]
 
 
 @contextmanager
 def opened(
-    browser: playwright.Browser, url: str, screen: Screen
+    context: playwright.BrowserContext, url: str, theme: str
 ) -> Iterator[tuple[playwright.Page, list[str]]]:
-    """Open a page in a fresh profile, with a list of what goes wrong on it."""
-    base = "/".join(url.split("/")[:3])
+    """Open a page, with a list of what goes wrong on it."""
+    parts = urlsplit(url)
+    own = (f"{parts.scheme}://{parts.netloc}/", "data:", "blob:", "about:")
     wrong: list[str] = []
-    context = browser.new_context(
-        viewport={"width": screen.width, "height": screen.height},
-        is_mobile=screen.name == PHONE.name,
-        color_scheme="dark" if screen.theme == "dark" else "light",
-    )
+
+    def requested(request: playwright.Request) -> None:
+        if not request.url.startswith(own):
+            wrong.append(f"requests {request.url}")
+
+    def answered(response: playwright.Response) -> None:
+        # A missing page is meant to be missing, and looks by HEAD for the root of the site.
+        if response.status >= 400 and response.request.method == "GET" and response.url != url:
+            wrong.append(f"{response.url} is not there")
+
     page = context.new_page()
-    page.on("request", lambda request: wrong.extend(_outside(request.url, base)))
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.on("request", requested)
+    page.on("response", answered)
     page.on("pageerror", lambda error: wrong.append(f"a script failed: {error.message}"))
-    page.on("console", lambda said: wrong.extend([f"an error: {said.text}"] if said.type == "error" else []))
+    page.on(
+        "console",
+        lambda said: wrong.append(f"an error: {said.text}")
+        if said.type == "error" and "Failed to load resource" not in said.text
+        else None,
+    )
     page.goto(url, wait_until="load")
     try:
         yield page, wrong
     finally:
-        context.close()
+        page.close()
 
 
-def look(page: playwright.Page, expected: int) -> Iterator[str]:
-    """Report what is wrong with the layout of an open page."""
+def layout_faults(page: playwright.Page, name: str, screen: Screen) -> Iterator[str]:
+    """Report what is wrong with the measures of an open page."""
+    page.evaluate(UNFOLD)
+    found = page.evaluate(LAYOUT)
+    yield from (f"wider than the screen: {element}" for element in found["beyond"])
+    yield from (f"a table is wider than the screen: {text!r}" for text in found["tables"])
+    yield from (f"a picture is broken: {source}" for source in found["broken"])
+    if screen is DESK:
+        yield from (f"code is wider than its box: {line!r}" for line in found["code"])
+        if name.startswith("api/") and found["height"] > LONGEST:
+            yield f"{found['height']} pixels long"
+
+
+def diagram_faults(page: playwright.Page, expected: int, screen: Screen) -> Iterator[str]:
+    """Report what is wrong with the diagrams of an open page."""
     try:
         page.wait_for_function(DRAWN, arg=expected, timeout=DRAWING_TIME)
     except playwright.TimeoutError:
         yield f"not all of {expected} diagrams were drawn"
-    yield from (f"a diagram of {size:.0f} pixels" for size in page.evaluate(SIZES) if size < 40)
-    yield from (f"wider than the screen: {element}" for element in page.evaluate(TOO_WIDE))
+        return
+    for part in page.evaluate(DIAGRAMS):
+        if part.get("side", 100) < 40:
+            yield f"a diagram of {part['side']:.0f} pixels"
+        if part["text"] and part["size"] < screen.letters - 0.05:
+            yield f"letters of {part['size']:.1f} pixels in a diagram: {part['text']!r}"
+        if part["text"] and part["contrast"] < CONTRAST:
+            yield f"a contrast of {part['contrast']:.1f} in a diagram: {part['text']!r}"
+
+
+def missing_page_faults(context: playwright.BrowserContext, url: str, root: str) -> Iterator[str]:
+    """Report what is wrong with the page for missing pages, at a URL of a site with this root."""
+    with opened(context, url, "light") as (page, wrong):
+        yield from wrong
+        if page.evaluate("document.baseURI") != root:
+            yield f"takes {page.evaluate('document.baseURI')} for the root"
+        yield from layout_faults(page, "404", DESK)
+        for link in page.eval_on_selector_all("a[href]", "links => links.map(link => link.href.split('#')[0])"):
+            if link.startswith(root) and page.request.head(link).status != 200 and link != url:
+                yield f"leads to {link}"
+        page.fill(".missing-search input", "budget")
+        page.press(".missing-search input", "Enter")
+        try:
+            page.wait_for_selector(".md-search-result__link", timeout=DRAWING_TIME)
+        except playwright.TimeoutError:
+            yield "its search finds nothing"
+        yield from wrong
+
+
+def link_faults(site: Path) -> Iterator[str]:
+    """Report links to pages and anchors that the site does not have."""
+    texts = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html") if path.name != "404.html"}
+    anchors = {path: set(map(unescape, re.findall(r'\bid="?([^"\s>]+)', text))) for path, text in texts.items()}
+    for path, text in sorted(texts.items()):
+        place = "/" + path.relative_to(site).as_posix().removesuffix("index.html")
+        for link in sorted(set(re.findall(r'<a\b[^>]*?\bhref="?([^"\s>]+)', text))):
+            url = urlsplit(urljoin(place, unescape(link)))
+            if url.scheme or url.netloc:
+                continue
+            target = site / unquote(url.path).lstrip("/")
+            target = target / "index.html" if url.path.endswith("/") else target
+            known = anchors.get(target)
+            if known is None and not target.is_file():
+                yield f"{place[1:] or 'home'}: a link leads nowhere: {link}"
+            elif known is not None and url.fragment and unquote(url.fragment) not in known | {"__skip"}:
+                yield f"{place[1:] or 'home'}: no such anchor: {link}"
 
 
 def main() -> int:
@@ -119,6 +277,7 @@ def main() -> int:
     parser.add_argument("pages", nargs="*", help="such as patterns/consensus/#cost; all by default")
     parser.add_argument("--shots", type=Path, help="a folder to take pictures into")
     parser.add_argument("--whole", action="store_true", help="pictures of whole pages, not of one screen")
+    parser.add_argument("--heights", action="store_true", help="print how long each page is")
     parser.add_argument("--chromium", default=shutil.which("chromium") or "chromium")
     options = parser.parse_args()
     if not (SITE / "index.html").exists():
@@ -127,24 +286,40 @@ def main() -> int:
         parser.error("there is no chromium: apt-get install chromium, or name one with --chromium")
     everything = sorted(str(path.parent.relative_to(SITE)) + "/" for path in SITE.rglob("index.html"))
     pages = [name.replace("./", "") for name in options.pages or everything]
-    failed = 0
-    with served(SITE) as base, playwright.sync_playwright() as driver:
+    faults = [] if options.pages else list(link_faults(SITE))
+    with served(SITE) as host, playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
-        for name in pages:
-            html = (SITE / name.partition("#")[0] / "index.html").read_text(encoding="utf-8")
-            for screen in SHOTS if options.shots else (DESK, PHONE):
-                with opened(browser, base + name, screen) as (page, wrong):
-                    wrong += look(page, html.count('<pre class="mermaid">'))
-                    if options.shots:
-                        stem = re.sub(r"\W+", "-", name).strip("-") or "home"
-                        picture = options.shots / f"{stem}-{screen.name}-{screen.theme}.png"
-                        page.screenshot(path=picture, full_page=options.whole)
-                failed += bool(wrong)
-                for fault in wrong:
-                    print(f"{name or 'home'} ({screen.name}, {screen.theme}): {fault}")
+        for screen in (DESK, PHONE):
+            context = browser.new_context(
+                viewport={"width": screen.width, "height": screen.height}, is_mobile=screen is PHONE
+            )
+            context.add_init_script(OPEN_SHADOWS)
+            for name in pages:
+                html = (SITE / name.partition("#")[0] / "index.html").read_text(encoding="utf-8")
+                with opened(context, f"{host}/{name}", THEMES[0]) as (page, wrong):
+                    wrong += layout_faults(page, name, screen)
+                    for theme in THEMES:
+                        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+                        of_theme = diagram_faults(page, html.count('<pre class="mermaid">'), screen)
+                        wrong += [f"{theme}: {fault}" for fault in of_theme]
+                        if options.shots:
+                            stem = re.sub(r"\W+", "-", name).strip("-") or "home"
+                            picture = options.shots / f"{stem}-{screen.name}-{theme}.png"
+                            page.screenshot(path=picture, full_page=options.whole)
+                    if options.heights:
+                        print(f"{page.evaluate(LAYOUT)['height']:6} {name or 'home'} ({screen.name})")
+                faults += [f"{name or 'home'} ({screen.name}): {fault}" for fault in wrong]
+            if not options.pages:
+                for root in (f"{host}/", f"{host}{BELOW}"):
+                    for missing in ("nowhere", "patterns/no/such.html"):
+                        wrong = list(missing_page_faults(context, root + missing, root))
+                        faults += [f"the missing page {root}{missing} ({screen.name}): {fault}" for fault in wrong]
+            context.close()
         browser.close()
-    print(f"{len(pages)} pages looked at, {failed} looks found something wrong")
-    return 1 if failed else 0
+    for fault in faults:
+        print(fault)
+    print(f"{len(pages)} pages looked at on two screens, in two themes: {len(faults)} faults")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -1,18 +1,29 @@
-"""What the documentation's build does beyond MkDocs: diagrams are drawn by a script that the site holds.
+"""What the documentation's build does beyond MkDocs.
 
-The theme would fetch mermaid from a content delivery network; on a page that has loaded it, it does not.
+Diagrams are drawn by a script that the site holds: the theme would fetch mermaid from a content delivery
+network; on a page that has loaded it, it does not. The version and the project's addresses are read where
+they are kept. Tables get what turns them into lists on a phone.
 """
 
 import hashlib
 import re
+import runpy
+import tomllib
+from html import escape
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
+
+ROOT = Path(__file__).parents[1]
+PLACEHOLDER = "example.org"
+"""The host of addresses that no maintainer has filled in yet. RFC 2606 reserves it: it never becomes anybody's."""
 
 CARRIER, CARRIED = "mermaidx", "mermaidx/assets/mermaid.js"
 OFFICIAL_SHA256 = "74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b"
@@ -21,6 +32,35 @@ OFFICIAL_SHA256 = "74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758f
 TARGET = "assets/javascripts/mermaid.min.js"
 DIAGRAM = re.compile(r'<pre class="mermaid"><code>(.*?)</code></pre>', re.DOTALL)
 THEME_SCRIPT = re.compile(r'(?=<script src="[^"]*assets/javascripts/bundle\.)')
+
+TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
+ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
+CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</\1>", re.DOTALL)
+TAG = re.compile(r"<[^>]+>")
+PHONE_LETTERS = 34
+"""How many letters stand beside each other in a table on a phone of 390 pixels, together with the edges of two cells."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Take the version and the project's addresses from the places where they are kept."""
+    version = runpy.run_path(str(ROOT / "executionkit" / "_version.py"))["__version__"]
+    config.extra["release"] = version
+    config.copyright = f"{config.site_name} {version} · {config.copyright}"
+    addresses = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    config.update(links(addresses))
+    return config
+
+
+def links(addresses: dict[str, str]) -> dict[str, str]:
+    """Return the settings of MkDocs that lead out of the site: no placeholder becomes a link."""
+    known = {name: url for name, url in addresses.items() if urlsplit(url).hostname != PLACEHOLDER}
+    settings: dict[str, str] = {}
+    if repository := known.get("Repository"):
+        settings |= {"repo_url": repository.rstrip("/"), "repo_name": urlsplit(repository).path.strip("/")}
+        settings["edit_uri_template"] = f"{settings['repo_url']}/edit/main/docs/{{path}}"
+    if site := known.get("Documentation"):
+        settings["site_url"] = site.rstrip("/") + "/"
+    return settings
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -32,14 +72,53 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_template_context(context: dict[str, Any], template_name: str, config: MkDocsConfig) -> dict[str, Any]:
+    """Let the addresses on the page for missing pages be relative: docs/overrides/404.html finds to what."""
+    if template_name == "404.html":
+        context["base_url"] = "."
+    return context
+
+
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Fit diagrams and tables to a phone."""
+    return TABLE.sub(lambda match: fitted(match[0]), DIAGRAM.sub(framed, html))
+
+
+def framed(match: re.Match[str]) -> str:
     """Let wide diagrams be scrolled on a phone, where they would shrink until nobody can read them."""
+    is_wide = match[1].startswith(("sequenceDiagram", "flowchart LR")) or "subgraph" in match[1]
+    return f'<div class="diagram">{match[0]}</div>' if is_wide else match[0]
 
-    def framed(match: re.Match[str]) -> str:
-        is_wide = match[1].startswith(("sequenceDiagram", "flowchart LR")) or "subgraph" in match[1]
-        return f'<div class="diagram">{match[0]}</div>' if is_wide else match[0]
 
-    return DIAGRAM.sub(framed, html)
+def fitted(table: str) -> str:
+    """Name each cell's column in the cell, and mark a table that a phone has no room for.
+
+    The stylesheet makes a list of a marked table where the screen is narrow: one entry for each row.
+    """
+    rows = [[plain(cell) for _, _, cell in CELL.findall(row)] for row in ROW.findall(table)]
+    heads = rows[0]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 2) <= PHONE_LETTERS:
+        return table
+
+    def named(row: re.Match[str]) -> str:
+        columns = iter(heads)
+
+        def cell(match: re.Match[str]) -> str:
+            kind, attributes, inside = match.groups()
+            head = next(columns)
+            label = f' data-label="{escape(head)}"' if kind == "td" and head else ""
+            return f"<{kind}{attributes}{label}>{inside}</{kind}>"
+
+        return CELL.sub(cell, row[0])
+
+    marked = ROW.sub(named, table)
+    return f'<div class="list-on-phone">{marked}</div>'
+
+
+def plain(html: str) -> str:
+    """Return the text of a cell."""
+    return TAG.sub("", html).strip()
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
