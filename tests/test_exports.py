@@ -1,17 +1,28 @@
-"""The public face: every name of the contract, importable from every path it promises."""
+"""The public face: every name of the contract, importable from every path it promises, and nothing unseen.
+
+`public.py` makes a line of each public name, signature, field, key and option; `public.txt` has them as they
+were last accepted.
+"""
 
 import ast
 import importlib
 import inspect
 import py_compile
+import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import get_type_hints
 
+import public
 import pytest
 
 import executionkit
+from executionkit import react_loop, structured
+from executionkit.patterns.react_loop import LoopOptions
+from executionkit.patterns.structured import StructuredOptions
 
 CONTRACT = [
     "DEFAULT_RETRY",
@@ -54,44 +65,60 @@ CONTRACT = [
     "validate_score",
 ]
 
-ERRORS = [
-    "BudgetExhaustedError",
-    "ConsensusFailedError",
-    "ExecutionKitError",
-    "LLMError",
-    "MaxIterationsError",
-    "PatternError",
-    "PermanentError",
-    "ProviderError",
-    "RateLimitError",
-]
 
-# What users may import from where, besides the root.
-PATHS: dict[str, list[str]] = {
-    "executionkit.provider": [
-        "Provider",
-        "LLMProvider",
-        "ToolCallingProvider",
-        "LLMResponse",
-        "ToolCall",
-        *ERRORS,
+def test_the_public_interface_is_the_one_written_down() -> None:
+    written = public.WRITTEN.read_text(encoding="utf-8").splitlines()
+    assert not (changed := public.difference(written, list(public.lines()))), changed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "executionkit.ConsensusResult.margin",
+        'executionkit.ConsensusResult: metadata["tie_count"]',
+        "executionkit.LLMError.request_id",
+        "executionkit.SampleDone.index",
+        "executionkit.VotingStrategy.MAJORITY = 'majority'",
+        'executionkit.consensus: error.metadata["responses"]',
+        "executionkit.many.RowResult.value",
+        "executionkit run --rpm ...",
+        "environment: EXECUTIONKIT_MODEL",
+        "extra: cli (rich>=13)",
     ],
-    "executionkit.errors": ERRORS,
-    "executionkit.types": ["PatternResult", "TokenUsage", "Tool", "VotingStrategy", "Evaluator"],
-    "executionkit.cost": ["CostTracker"],
-    "executionkit.engine.retry": ["RetryConfig", "DEFAULT_RETRY", "with_retry"],
-    "executionkit.engine.convergence": ["ConvergenceDetector"],
-    "executionkit.engine.json_extraction": ["extract_json"],
-    "executionkit.engine.parallel": ["gather_strict", "gather_resilient"],
-    "executionkit.patterns.consensus": ["consensus"],
-    "executionkit.patterns.refine_loop": ["refine_loop"],
-    "executionkit.patterns.react_loop": ["react_loop"],
-    "executionkit.patterns.base": ["checked_complete", "validate_score"],
-    "executionkit.compose": ["pipe", "PatternStep"],
-    "executionkit.kit": ["Kit"],
-    "executionkit._mock": ["MockProvider"],
-    "executionkit.testing": ["MockProvider"],
-}
+)
+def test_a_thing_of_each_kind_is_written_down_and_its_loss_is_told(line: str) -> None:
+    now = public.WRITTEN.read_text(encoding="utf-8").splitlines()
+    assert now.count(line) == 1
+    told = public.difference(now, [each for each in now if each != line])
+    assert f"- {line}\n" in told
+    assert "DeprecationWarning" in told
+
+
+def test_the_page_on_stability_names_the_public_modules_and_what_is_deprecated() -> None:
+    page = (public.ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
+    listed = page.partition("## Public")[2].partition("\n\n|")[2].partition("\n\n")[0]
+    assert {*re.findall(r"`(executionkit[\w.]*)`", listed)} == public.MODULES.keys()
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in Path(executionkit.__file__).parent.rglob("*.py")
+    )
+    assert ("DeprecationWarning" in source) != ("Nothing is deprecated" in page)
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "others"),
+    [
+        (structured, StructuredOptions, {"validator"}),
+        (react_loop, LoopOptions, {"output", "_"}),
+    ],
+)
+def test_the_options_of_overloads_are_the_keywords_of_the_function(
+    function: Callable[..., object], options: type, others: set[str]
+) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    keywords = {
+        parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD
+    }
+    assert keywords - others == set(get_type_hints(options))
 
 
 def test_the_root_has_every_name_of_the_contract() -> None:
@@ -184,14 +211,6 @@ def _in_a_new_interpreter(code: str) -> list[str]:
     """What `code` prints, in words; this interpreter has loaded everything."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.split()
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_a_name_is_the_same_object_from_every_path(path: str) -> None:
-    for name in PATHS[path]:
-        found = getattr(importlib.import_module(path), name)
-        if name in vars(executionkit)["__all__"]:
-            assert found is getattr(executionkit, name)
 
 
 @pytest.mark.parametrize("name", ["consensus", "refine_loop", "react_loop"])

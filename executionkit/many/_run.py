@@ -157,8 +157,8 @@ async def run_many(
         Exception: What `rows` raised, or with `on_failure="raise"` what a row raised.
 
     Before any of them is raised, the rows under way end. A row that was stopped by what concerns the whole
-    job stays open. Each error has `.cost`, that of all starts, and in `.metadata` the numbers `done` and
-    `failed`, the first `failures`, and the path of the `journal`.
+    job stays open. Each error has `.cost`, that of all starts. `.metadata["done"]` and `["failed"]` are
+    numbers of rows, `["failures"]` has the first rows that failed, and `["journal"]` the path of the journal.
     """
     job = Job(
         "run_many",

@@ -98,6 +98,9 @@ def run_many_on_ray(
         JournalError: The directory is another job's, or is in use.
         BudgetExhaustedError: The budget is used up. The journals have the rows that are done.
         Exception: What has stopped a shard, after the calls in flight have ended.
+
+    Each error of the library has the `.metadata["done"]`, `["failed"]`, `["failures"]` and `["journal"]` of
+    `run_many`.
     """
     try:
         ray: Any = importlib.import_module("ray")
