@@ -2,8 +2,9 @@
 
 Blocks of one page run in order and share their names. Blocks of docstrings stand alone. A block may use
 `await` at the top level, and functions called `test_...` in it are run too. A local endpoint answers
-requests to `http://localhost:8000/v1`. A block that can't run has a comment right above it,
-`<!-- not run: the reason -->`.
+requests to `http://localhost:8000/v1`, and to the address of any service that a `Provider` is made with.
+Environment variables that a page reads as `os.environ["..."]` are set. A block that can't run has a comment
+right above it, `<!-- not run: the reason -->`.
 """
 
 import ast
@@ -21,6 +22,8 @@ from executionkit import LLMResponse, ToolCall
 from executionkit.testing import ChatRequest, LocalEndpoint
 
 SHOWN_URL = "http://localhost:8000/v1"
+SERVICE = re.compile(r'(\bProvider\(\s*")https?://[^"?]*')
+VARIABLE = re.compile(r'\benviron\["(\w+)"\]')
 LANGUAGES = {"python", "console", "text", "json", "toml", "yaml", "http", "mermaid"}
 OPTIONAL = {"executionkit.mcp": "mcp", "import polars": "polars", "import duckdb": "duckdb"}
 """What some pages use, and the package that must be installed for it."""
@@ -49,7 +52,8 @@ def endpoint() -> Iterator[LocalEndpoint]:
 
 def run(block: Block, names: dict[str, Any], path: Path, base_url: str) -> None:
     # Blank lines in front: a traceback then names the line of the page.
-    source = "\n" * (block.line - 1) + block.code.replace(SHOWN_URL, base_url)
+    shown = SERVICE.sub(lambda match: match[1] + base_url, block.code).replace(SHOWN_URL, base_url)
+    source = "\n" * (block.line - 1) + shown
     code = compile(source, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     before = dict(names)
     finish(eval(code, names))  # a coroutine if there is an `await` in it, otherwise None
@@ -72,6 +76,8 @@ def test_the_examples_run(
     for used, package in OPTIONAL.items():
         if used in code:
             pytest.importorskip(package)
+    for variable in VARIABLE.findall(code):
+        monkeypatch.setenv(variable, "a-key")
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(path):
         if block.runs:

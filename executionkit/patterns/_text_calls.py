@@ -22,7 +22,7 @@ _FRAME: Final = (
     r"</?(?:[a-z]{1,20}[:_])?(?:tool_?calls?|function_?calls?|tools)>"
     # Llama: <|python_tag|>; DeepSeek: <｜tool▁calls▁begin｜>; Kimi, Granite, Phi, LFM, Cohere, InternLM
     r"|<[|｜]/?(?:[\w▁]{0,30}?(?:tool|action|python)[\w▁]{0,30}|plugin)[|｜]>"
-    r"|\[/?TOOL_CALLS?\]"  # Mistral
+    r"|\[(?:/|END_)?TOOL_(?:CALLS?|REQUEST)\]"  # Mistral; LM Studio, for models without tools of their own
     r"|\bfunctools(?=\[)"  # Phi
 )
 _ELEMENT: Final = r"<(?:function=|function name=|invoke name=)"  # Llama, Qwen's coders; MiniMax, Seed

@@ -80,6 +80,7 @@ WRITTEN = {
         '<minimax:tool_call>\n<invoke name="price">\n'
         '<parameter name="item">tea</parameter>\n</invoke>\n</minimax:tool_call>'
     ),
+    "LM Studio": f"[TOOL_REQUEST]{CALL}[END_TOOL_REQUEST]",
     "Mistral": f"[TOOL_CALLS] [{CALL}]",
     "Mistral, newer": '[TOOL_CALLS]price[ARGS]{"item": "tea"}',
     "Mistral, with an id": '[TOOL_CALLS]price[CALL_ID]abc123456[ARGS]{"item": "tea"}</s>',
