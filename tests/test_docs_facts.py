@@ -191,7 +191,7 @@ def test_a_vendor_has_its_differences_under_its_name(vendor: str) -> None:
 def test_the_table_of_vendors_and_their_pages_say_the_same() -> None:
     folder = ROOT / "docs" / "vendors"
     table = (folder / "index.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \[.+?\]\((.+?)\) \| `(.+?)` \| (.+?) \|", table, re.MULTILINE)
+    rows = re.findall(r"^\| \[.+?\]\((.+?)\) \| `(.+?)`<br>(.+?) \|", table, re.MULTILINE)
     assert {page for page, _, _ in rows} == {path.name for path in folder.glob("*.md")} - {"index.md"}
     assert len(rows) >= 15
     for page, base_url, key in rows:
