@@ -198,9 +198,9 @@ def test_the_table_of_vendors_and_their_pages_say_the_same() -> None:
         text = (folder / page).read_text(encoding="utf-8")
         program = next(block.code for block in blocks(folder / page) if block.runs)
         assert re.search(rf'\bProvider\(\s*"{re.escape(base_url)}",', program), page
-        assert f"| Base URL | `{base_url}`" in text, page
+        assert f"- **Base URL:** `{base_url}`" in text, page
         assert all(f'environ["{name}"]' in program for name in re.findall(r"\w+_API_KEY", key)), page
-        assert re.search(r"^\*\*(Tried:|Not tried by us)\*\*", text, re.MULTILINE), page
+        assert re.search(r"^- \*\*(Tried:|Not tried by us)\*\*", text, re.MULTILINE), page
 
 
 def test_the_extras_and_back_ends_named_are_those_there_are() -> None:
