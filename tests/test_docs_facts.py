@@ -191,16 +191,16 @@ def test_a_vendor_has_its_differences_under_its_name(vendor: str) -> None:
 def test_the_table_of_vendors_and_their_pages_say_the_same() -> None:
     folder = ROOT / "docs" / "vendors"
     table = (folder / "index.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \[.+?\]\((.+?)\) \| `(.+?)` \| (.+?) \|", table, re.MULTILINE)
+    rows = re.findall(r"^\| \[.+?\]\((.+?)\) \| `(.+?)`<br>(.+?) \|", table, re.MULTILINE)
     assert {page for page, _, _ in rows} == {path.name for path in folder.glob("*.md")} - {"index.md"}
     assert len(rows) >= 15
     for page, base_url, key in rows:
         text = (folder / page).read_text(encoding="utf-8")
         program = next(block.code for block in blocks(folder / page) if block.runs)
         assert re.search(rf'\bProvider\(\s*"{re.escape(base_url)}",', program), page
-        assert f"| Base URL | `{base_url}`" in text, page
+        assert f"- **Base URL:** `{base_url}`" in text, page
         assert all(f'environ["{name}"]' in program for name in re.findall(r"\w+_API_KEY", key)), page
-        assert re.search(r"^\*\*(Tried:|Not tried by us)\*\*", text, re.MULTILINE), page
+        assert re.search(r"^- \*\*(Tried:|Not tried by us)\*\*", text, re.MULTILINE), page
 
 
 def test_the_extras_and_back_ends_named_are_those_there_are() -> None:

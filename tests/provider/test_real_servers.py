@@ -93,6 +93,30 @@ async def test_a_schema_mode_refused_with_500_costs_one_call() -> None:
     assert (result.schema_mode, result.cost.llm_calls) == ("json_object_schema", 2)
 
 
+@pytest.mark.parametrize(
+    ("taken", "refusal", "statuses"),
+    [
+        ("json_object", "This response_format type is unavailable now", (400, 400, 200, 200)),  # DeepSeek
+        ("json_schema", "response_format.type: Input should be 'json_schema'", (200, 200)),  # Anthropic
+    ],
+)
+async def test_a_schema_mode_that_a_service_refuses_is_asked_for_once(
+    taken: str, refusal: str, statuses: tuple[int, ...]
+) -> None:
+    def model(request: ChatRequest) -> Answer:
+        asked = request.field("response_format")
+        if asked["type"] == taken and "schema" not in asked:
+            return '{"sky": "clear"}'
+        return Fault.status(400, body={"error": {"message": refusal}})
+
+    schema = {"type": "object", "properties": {"sky": {"type": "string"}}, "required": ["sky"]}
+    with LocalEndpoint(model) as endpoint:
+        async with Provider(endpoint.base_url, "m") as provider:
+            for _ in range(2):
+                assert (await structured(provider, "The sky?", schema)).value == {"sky": "clear"}
+        assert endpoint.ledger.statuses == statuses
+
+
 def weather_model(request: ChatRequest) -> Answer:
     if any(message.get("content", "") is None for message in request.messages):
         return refused("messages.1.content", "Input should be a valid string")
