@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 .PHONY: help demo test lint format types docs look bench mutants interop corpora pictures build reproducible sbom clean FORCE
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: $(VENV)/.base ## See the patterns work, over real HTTP against a simulated model
 	@$(BIN) -m executionkit demo
