@@ -1,7 +1,7 @@
 """The changelog as data, and what a release takes from it.
 
-`python scripts/changelog.py v0.2.0` prints the section of a version as the notes of its release. It fails if the tag is
-not the version in `executionkit/_version.py`, or if that version has no dated section.
+`python scripts/changelog.py v0.2.0` prints the section of a version as the notes of its release. It fails if
+the tag is not the version in `executionkit/_version.py`, or if that version has no dated section.
 """
 
 import re

@@ -193,11 +193,9 @@ def opened(
     page.on("pageerror", lambda error: wrong.append(f"a script failed: {error.message}"))
     page.on(
         "console",
-        lambda said: (
-            wrong.append(f"an error: {said.text}")
-            if said.type == "error" and "Failed to load resource" not in said.text
-            else None
-        ),
+        lambda said: wrong.append(f"an error: {said.text}")
+        if said.type == "error" and "Failed to load resource" not in said.text
+        else None,
     )
     page.goto(url, wait_until="load")
     try:
@@ -242,9 +240,7 @@ def missing_page_faults(context: playwright.BrowserContext, url: str, root: str)
         if page.evaluate("document.baseURI") != root:
             yield f"takes {page.evaluate('document.baseURI')} for the root"
         yield from layout_faults(page, "404", DESK)
-        for link in page.eval_on_selector_all(
-            "a[href]", "links => links.map(link => link.href.split('#')[0])"
-        ):
+        for link in page.eval_on_selector_all("a[href]", "links => links.map(link => link.href.split('#')[0])"):
             if link.startswith(root) and page.request.head(link).status != 200 and link != url:
                 yield f"leads to {link}"
         page.fill(".missing-search input", "budget")
@@ -258,12 +254,8 @@ def missing_page_faults(context: playwright.BrowserContext, url: str, root: str)
 
 def link_faults(site: Path) -> Iterator[str]:
     """Report links to pages and anchors that the site does not have."""
-    texts = {
-        path: path.read_text(encoding="utf-8") for path in site.rglob("*.html") if path.name != "404.html"
-    }
-    anchors = {
-        path: set(map(unescape, re.findall(r'\bid="?([^"\s>]+)', text))) for path, text in texts.items()
-    }
+    texts = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html") if path.name != "404.html"}
+    anchors = {path: set(map(unescape, re.findall(r'\bid="?([^"\s>]+)', text))) for path, text in texts.items()}
     for path, text in sorted(texts.items()):
         place = "/" + path.relative_to(site).as_posix().removesuffix("index.html")
         for link in sorted(set(re.findall(r'<a\b[^>]*?\bhref="?([^"\s>]+)', text))):
@@ -321,9 +313,7 @@ def main() -> int:
                 for root in (f"{host}/", f"{host}{BELOW}"):
                     for missing in ("nowhere", "patterns/no/such.html"):
                         wrong = list(missing_page_faults(context, root + missing, root))
-                        faults += [
-                            f"the missing page {root}{missing} ({screen.name}): {fault}" for fault in wrong
-                        ]
+                        faults += [f"the missing page {root}{missing} ({screen.name}): {fault}" for fault in wrong]
             context.close()
         browser.close()
     for fault in faults:

@@ -49,7 +49,7 @@ def test_no_release_without_a_dated_section(tag: str, text: str) -> None:
 
 
 def test_the_notes_of_a_release_are_its_section() -> None:
-    text = "## [Unreleased]\n\n- a\n\n## [2.0] - 2026-12-01\n\n### Fixed\n\n- b\n\n## [1.0] - 2026-11-01\n\n- c\n"
+    text = "## [Unreleased]\n\n## [2.0] - 2026-12-01\n\n### Fixed\n\n- b\n\n## [1.0] - 2026-11-01\n- c\n"
     assert changelog.notes(text, "v2.0", "2.0") == "### Fixed\n\n- b\n"
 
 
