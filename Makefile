@@ -12,10 +12,10 @@ export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs look bench mutants interop corpora pictures build clean FORCE
+.PHONY: help demo test lint format types docs look bench mutants interop corpora pictures build reproducible sbom clean FORCE
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: $(VENV)/.base ## See the patterns work, over real HTTP against a simulated model
 	@$(BIN) -m executionkit demo
@@ -56,6 +56,12 @@ pictures: $(VENV)/.pictures ## Make the pictures of the docs with a headless Chr
 build: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	@$(BIN) -m build --outdir dist
 
+reproducible: $(VENV)/.dev ## Build both twice, from clones of the last commit, and compare bytes
+	@scripts/reproducible
+
+sbom: $(VENV)/.release ## Write the bill of materials of the library with its extras into dist/
+	@scripts/sbom
+
 clean: ## Remove everything made here
 	rm -rf $(VENV) .interop .corpora build dist site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
@@ -66,7 +72,8 @@ $(VENV)/.dev: EXTRAS := dev
 $(VENV)/.look: EXTRAS := look
 $(VENV)/.mutants: EXTRAS := httpx,httpx2,aiohttp,mcp,cli,test,mutants
 $(VENV)/.pictures: EXTRAS := cli,pictures
-$(VENV)/.base $(VENV)/.test $(VENV)/.dev $(VENV)/.look $(VENV)/.mutants $(VENV)/.pictures: $(VENV)/.made-with pyproject.toml
+$(VENV)/.release: EXTRAS := release
+$(VENV)/.base $(VENV)/.test $(VENV)/.dev $(VENV)/.look $(VENV)/.mutants $(VENV)/.pictures $(VENV)/.release: $(VENV)/.made-with pyproject.toml
 	@scripts/install $(VENV) "$(EXTRAS)"
 	@touch $@
 

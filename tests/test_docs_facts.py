@@ -204,7 +204,7 @@ def test_the_table_of_vendors_and_their_pages_say_the_same() -> None:
 
 
 def test_the_extras_and_back_ends_named_are_those_there_are() -> None:
-    ours = {"test", "types", "docs", "look", "pictures", "mutants", "dev"}
+    ours = {"test", "types", "docs", "look", "pictures", "mutants", "release", "dev"}
     extras = set(PROJECT["optional-dependencies"]) - ours
     bracketed = re.findall(r"(?:executionkit|pip install \"?\.)\[([\w, -]+)\]", TEXT)
     named = {extra.strip() for names in bracketed for extra in names.split(",")}
