@@ -20,7 +20,7 @@ with their times, tokens, dollars and errors. A log that is still being written 
 
 def add(commands: Any) -> None:
     """Add the commands."""
-    demo = commands.add_parser("demo", help="see four of the patterns at work", description=_ABOUT_DEMO)
+    demo = commands.add_parser("demo", help="see the patterns at work", description=_ABOUT_DEMO)
     demo.set_defaults(run=_demo, parser=demo)
     show = commands.add_parser("show", help="see what is in a run log", description=_ABOUT_SHOW)
     show.add_argument("log", help="the file; - for standard input")
@@ -29,11 +29,11 @@ def add(commands: Any) -> None:
 
 
 def _demo(_: Namespace) -> int:
-    from executionkit._demo import app
+    from executionkit._demo import app, connection
 
     try:
         return app.main(os.environ)
-    except app.UsageError as error:
+    except connection.UsageError as error:
         raise UsageError(str(error)) from error
 
 
