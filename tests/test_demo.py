@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pages import ROOT, blocks
 
 import executionkit
 from executionkit import LLMResponse, MockProvider, TokenUsage
@@ -19,7 +21,7 @@ from executionkit._demo.costs import Row, show_costs
 from executionkit._demo.kill import Kill
 from executionkit._demo.model import NAME, SimulatedModel
 from executionkit._demo.performance import CODE_COLUMNS
-from executionkit._demo.programme import programme
+from executionkit._demo.programme import Scene, programme
 from executionkit._demo.reading import PAGES, reading
 from executionkit._demo.scenes import days_between, score
 from executionkit._demo.views import show_resumed
@@ -100,6 +102,13 @@ def test_it_says_what_it_is_and_shows_every_scene(piped: "subprocess.CompletedPr
         "✓ equal, line by line",
     ):
         assert words in text
+
+
+def test_the_documentation_shows_a_scene_as_it_is(piped: "subprocess.CompletedProcess[bytes]") -> None:
+    (shown,) = (
+        block.code for block in blocks(ROOT / "docs" / "command-line.md") if "run_many  A" in block.code
+    )
+    assert shown.strip() in piped.stdout.decode()
 
 
 def test_the_code_fits_its_column() -> None:
@@ -213,12 +222,20 @@ def test_another_endpoint_and_whatever_it_answers(
     assert ledger.calls >= 80
 
 
+def some_scenes(kill: Kill) -> list[Scene[Any]]:
+    return programme(kill)[2:5]
+
+
+def no_scenes(_: Kill) -> list[Scene[Any]]:
+    return []
+
+
 def test_an_endpoint_that_refuses_tools(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Fault.status(400, body={"error": {"message": "tools\x1b[31m are\nnot supported"}})
     model = SimulatedModel()
-    monkeypatch.setattr(app, "programme", lambda kill: programme(kill)[2:5])
+    monkeypatch.setattr(app, "programme", some_scenes)
     with LocalEndpoint(lambda request: broken if request.tools else model(request)) as endpoint:
         for name, value in against(endpoint).items():
             monkeypatch.setenv(name, value)
@@ -291,7 +308,7 @@ def test_empty_variables_are_not_set(
 ) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
-    monkeypatch.setattr(app, "programme", lambda _: [])
+    monkeypatch.setattr(app, "programme", no_scenes)
     assert main(["demo"]) == 0
     assert "SIMULATED" in capsys.readouterr().out
 

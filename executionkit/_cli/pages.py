@@ -7,9 +7,10 @@ from typing import Any
 from executionkit._cli.options import UsageError
 
 _ABOUT_DEMO = """\
-Run the patterns over real HTTP against a simulated model, started on this machine for the demo: it needs no
-key and no network. With EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY set, run them
-against that endpoint instead; some 25 calls are made.
+Run the patterns, a conversation and a table over real HTTP against a simulated model, started on this machine
+for the demo: it needs no key and no network. The code that ran stands beside each result. If
+EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY are set, that endpoint is asked instead,
+some 100 times.
 """
 
 _ABOUT_SHOW = """\

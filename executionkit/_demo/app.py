@@ -73,7 +73,7 @@ async def _demo(given: Provider | None, environ: Mapping[str, str], screen: Scre
             # A query may hold a key.
             screen.row("endpoint", provider.base_url.partition("?")[0])
             screen.row("prices", "not known here: Provider(..., prices=...) would have the dollars")
-            screen.row("patience", "some 110 calls; a line every ten seconds says how far a scene is")
+            screen.row("patience", "some 100 calls; in a long scene, a line now and then says how far it is")
         await stack.enter_async_context(provider)
         rows, failure = await _play(kill, provider, endpoint, screen)
     are_equal = show_costs(rows, screen)

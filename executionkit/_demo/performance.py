@@ -9,6 +9,7 @@ from typing import Any
 
 from executionkit import PatternError, Provider, RetryConfig, TokenUsage
 from executionkit._demo.programme import Scene
+from executionkit._display._line import counted
 from executionkit._screen import RED, YELLOW, Screen
 from executionkit.engine.run import Run
 from executionkit.errors import ExecutionKitError
@@ -16,8 +17,8 @@ from executionkit.errors import ExecutionKitError
 # A demo should not dwell on failures: it waits a tenth of what `DEFAULT_RETRY` does.
 RETRY = RetryConfig(base_delay=0.1)
 CODE_COLUMNS = 56
-PATIENCE = 10.0
-"""Seconds between two lines that say how far a scene is."""
+FIRST_WAIT, LONGEST_WAIT = 10.0, 60.0
+"""Seconds before the first line that says how far a scene is, and at most between two of them."""
 
 
 async def perform(
@@ -69,10 +70,12 @@ async def _telling(calls: Callable[[], int], screen: Screen) -> AsyncGenerator[N
     began = time.monotonic()
 
     async def tell() -> None:
+        wait = FIRST_WAIT
         while True:
-            await asyncio.sleep(PATIENCE)
-            screen.row("so far", f"{calls()} calls, {time.monotonic() - began:.0f} s")
+            await asyncio.sleep(wait)
+            screen.row("so far", f"{counted(calls(), 'call')}, {time.monotonic() - began:.0f} s")
             screen.flush()
+            wait = min(2 * wait, LONGEST_WAIT)
 
     telling = asyncio.create_task(tell())
     try:

@@ -14,6 +14,7 @@ from executionkit import (
 )
 from executionkit._demo.kill import Resumed
 from executionkit._demo.scenes import COMPLAINTS, Order
+from executionkit._display._line import counted
 from executionkit._screen import BOLD, GREEN, RED, YELLOW, Screen
 
 
@@ -40,8 +41,7 @@ def show_attempts(result: RefineResult, screen: Screen) -> None:
     for number, attempt in enumerate(result.attempts):
         label, score = f"round {number}" if number else "first", attempt.score or 0.0
         screen.bar(label, score, f"{score:.2f}  {attempt.text}", GREEN if score == result.score else "")
-    times = f"{result.iterations} improvement{'' if result.iterations == 1 else 's'}"
-    screen.row("stopped", f"{result.stop_reason}, after {times}")
+    screen.row("stopped", f"{result.stop_reason}, after {counted(result.iterations, 'improvement')}")
     screen.row("answer", result.value, BOLD)
 
 
@@ -88,7 +88,7 @@ def show_resumed(resumed: Resumed, screen: Screen) -> None:
     result = resumed.result
     screen.row("1st start", resumed.first, RED if resumed.was_killed else YELLOW)
     if resumed.was_killed:
-        screen.row("in flight", f"{result.unknown_calls} calls, whose replies were lost")
+        screen.row("in flight", f"{counted(result.unknown_calls, 'call')}, whose replies were lost")
     screen.row("2nd start", f"{result.skipped} rows out of the journal, {result.rows - result.skipped} more")
     if resumed.asked_twice is not None:
         screen.row(
