@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONHOME
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-demo: $(VENV)/.base ## See the patterns work, over real HTTP against a simulated model
+demo: $(VENV)/.base ## See every pattern work, beside its code: real HTTP, a simulated model, no key
 	@$(BIN) -m executionkit demo
 
 test: $(VENV)/.test ## Run the tests (ARGS="-k budget" runs some of them, without coverage)

@@ -1,14 +1,18 @@
 """The look of the command line: sections, rows, bars and trees, in colour where a terminal takes it."""
 
+import io
+import itertools
 import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 
 _LABEL, _BAR = 12, 10
+_NARROWEST, _LEAST_BESIDE = 60, 44
 _PLAIN = str.maketrans(
     {"─": "-", "█": "#", "░": ".", "→": "->", "≠": "!=", "✓": "+", "✗": "x"}
     | {"├": "|", "│": "|", "└": "`", "…": "~"}
@@ -21,7 +25,7 @@ class Screen:
     Args:
         out: Where to.
         colour: Whether to write ANSI colour codes.
-        width: Columns of the terminal; from 60 to 80 of them are filled.
+        width: Columns to fill.
     """
 
     def __init__(self, out: TextIO, *, colour: bool, width: int) -> None:
@@ -29,18 +33,20 @@ class Screen:
         self._colour = colour
         self._encoding = out.encoding or "utf-8"
         self._signs = _encodes(self._encoding)
-        self._width = max(60, min(width, 80))
+        self._width = width
 
     @classmethod
-    def of_stdout(cls) -> "Screen":
-        """The screen as it is: colour on a terminal only, and not where `NO_COLOR` is set."""
+    def of_stdout(cls, *, widest: int = 80) -> "Screen":
+        """The screen as it is: colour on a terminal only, and not where `NO_COLOR` is set.
+
+        From 60 to `widest` columns are filled. Where there is no terminal, `COLUMNS` says how many, else 80.
+        """
         is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         # Only the newer of Windows' consoles takes colour codes by default.
         can_colour = sys.platform != "win32" or "WT_SESSION" in os.environ
-        width = shutil.get_terminal_size().columns if is_terminal else 80
-        return cls(
-            sys.stdout, colour=is_terminal and can_colour and not os.environ.get("NO_COLOR"), width=width
-        )
+        colour = is_terminal and can_colour and not os.environ.get("NO_COLOR")
+        width = max(_NARROWEST, min(shutil.get_terminal_size().columns, widest))
+        return cls(sys.stdout, colour=colour, width=width)
 
     @property
     def width(self) -> int:
@@ -83,7 +89,9 @@ class Screen:
         full = int(share * _BAR + 1e-9)  # the whole bar for 1.0 only
         line = self._styled("█" * full, style) + self._styled("░" * (_BAR - full), DIM)
         room = self._width - _LABEL - _BAR - 4
-        shown = textwrap.shorten(clean(text), room, placeholder="...")
+        shown = " ".join(clean(text).split())
+        if len(shown) > room:
+            shown = f"{shown[: room - 3].rstrip()}..."
         self._write(f"  {self._styled(f'{label:<{_LABEL}}', DIM)}{line}  {shown}")
 
     def table(self, rows: list[list[str]]) -> None:
@@ -94,6 +102,32 @@ class Screen:
                 f"{cell:>{width + 3}}" for cell, width in zip(cells, widths[1:], strict=True)
             )
             self._write(f"  {self._styled(line, '' if number else DIM)}")
+
+    def beside(self, code: Sequence[str], draw: Callable[["Screen"], None], *, column: int) -> None:
+        """Lines of code, and what `draw` draws: to their right, or below them where the screen is narrow.
+
+        Args:
+            code: The lines.
+            draw: Draws on the screen that it is given.
+            column: The columns that the code is given.
+        """
+        room = self._width - column - 4
+        if room < _LEAST_BESIDE:
+            for line in code:
+                self.pieces(("  │ ", DIM), (line, ""))
+            self.blank()
+            draw(self)
+            return
+        drawing = io.StringIO()
+        draw(Screen(drawing, colour=self._colour, width=room))
+        for line, drawn in itertools.zip_longest(code, drawing.getvalue().splitlines(), fillvalue=""):
+            self.pieces((f"  {line:<{column}}", ""), ("│", DIM), (drawn, ""))
+
+    def list(self, entries: Mapping[str, str]) -> None:
+        """Entries in a column, and a text beside each."""
+        width = max(map(len, entries))
+        for entry, text in entries.items():
+            self.pieces((f"  {entry:<{width}}   ", ""), (text, DIM))
 
     def flush(self) -> None:
         """Show what was written."""

@@ -101,7 +101,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": CORE | {"_blocking", "answers", "evaluators", "many", "patterns"},
     "_mock": VALUES,
     "testing": VALUES | {"_mock", "_checks"},
-    "_demo": APPLICATION | {"provider", "testing", "_screen", "__init__"},
+    "_demo": APPLICATION | {"provider", "testing", "many", "_screen", "__init__"},
     "__init__": APPLICATION | {"provider", "_lazy", "_version"},
     "_cli": {
         *("__init__", "_text", "_json", "_keywords", "_checks", "_version", "errors", "engine"),

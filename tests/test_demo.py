@@ -2,25 +2,32 @@
 
 import io
 import os
-import pty
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import ROOT, blocks
 
 import executionkit
-from executionkit import LLMResponse
+from executionkit import LLMResponse, MockProvider, TokenUsage
 from executionkit._cli.app import main
+from executionkit._demo import app
+from executionkit._demo.connection import VARIABLES
+from executionkit._demo.costs import Row, show_costs
+from executionkit._demo.kill import Kill
 from executionkit._demo.model import NAME, SimulatedModel
-from executionkit._demo.scenes import DAYS_BETWEEN
+from executionkit._demo.performance import CODE_COLUMNS
+from executionkit._demo.programme import Scene, programme
+from executionkit._demo.reading import PAGES, reading
+from executionkit._demo.scenes import days_between, score
+from executionkit._demo.views import show_resumed
 from executionkit._screen import GREEN, Screen
 from executionkit.errors import ToolError
-from executionkit.testing import ChatRequest, Fault, LocalEndpoint
-from executionkit.testing._ledger import Books
-
-VARIABLES = ("EXECUTIONKIT_BASE_URL", "EXECUTIONKIT_MODEL", "EXECUTIONKIT_API_KEY")
+from executionkit.testing import Answer, ChatRequest, Fault, LocalEndpoint
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -50,20 +57,24 @@ def piped() -> "subprocess.CompletedProcess[bytes]":
 
 
 def test_a_pipe_gets_plain_text_of_80_columns(piped: "subprocess.CompletedProcess[bytes]") -> None:
-    assert piped.returncode == 0
+    assert (piped.returncode, piped.stderr) == (0, b"")
     text = piped.stdout.decode()
-    assert "\x1b" not in text
+    assert not {"\x1b", "\r"} & set(text)
     assert max(map(len, text.splitlines())) <= 80
     assert not any(line != line.rstrip() for line in text.splitlines())
 
 
-def test_it_says_what_it_is_and_shows_every_pattern(piped: "subprocess.CompletedProcess[bytes]") -> None:
+def test_it_says_what_it_is_and_shows_every_scene(piped: "subprocess.CompletedProcess[bytes]") -> None:
     text = " ".join(piped.stdout.decode().split())
     for words in (
         "SIMULATED",
         # consensus, with a minority that is wrong and a failure that was counted
-        "3 of 5 ██████░░░░ 5 cents 2 of 5 ████░░░░░░ 10 cents answer 5 cents agreement 60%",
-        "1 x HTTP 503: asked again, and counted as a call cost 6 calls",
+        "│ return await consensus(provider, PUZZLE, num_samples=5) prompt A bat",
+        "3 of 5 ██████░░░░ 5 cents 2 of 5 ████░░░░░░ 10 cents answer 5 cents",
+        "retried 1 x HTTP 503, which counts as a call cost 6 calls, 220 + 10 tokens, $0.00065",
+        # best_of_n, the best one first
+        "1.00 \\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])",
+        "0.00 [0-9{4}-[0-9{2}",
         # refine_loop, with a step back
         "0.40 Because",
         "0.70 Air",
@@ -71,76 +82,90 @@ def test_it_says_what_it_is_and_shows_every_pattern(piped: "subprocess.Completed
         "0.95 Sunlight",
         "stopped target, after 3 improvements",
         # react_loop, with a wrong call and the right one
-        'days_between({"start": "1969-07-20", "end": "9 November 1989"}) result Error',
+        "result Error: no such date: Invalid isoformat string: '9 November 1989'",
         'days_between({"start": "1969-07-20", "end": "1989-11-09"}) result 7417 answer 7,417 days',
-        # pipe
-        "budget at most 20 calls, 20,000 input and 10,000 output tokens vote 60% agree",
-        "answer Many tries, one answer, one bill. failed 1 x HTTP 429",
+        # structured, map_reduce, pipe
+        "value Order(item='Assam', boxes=12, express=True) asked again 1 x",
+        "Forty minutes for a pot of tea! → Slow service",
+        "answer Many tries, one answer, one bill. retried 1 x HTTP 429",
+        # a conversation
+        'refund({"order": 17, "eur": 80.0}) result declined: at most 50 EUR',
+        "result 50.00 EUR refunded for order 17",
+        "user Which order was it? assistant It was order 17.",
+        # the kill
+        "1st start killed (SIGKILL) in flight 8 calls, whose replies were lost",
+        "2nd start 20 rows out of the journal, 20 more",
+        "sent twice 8 of 48 calls, by the endpoint's ledger 24 of 40 ██████░░░░ positive",
         # the ledgers
-        "consensus 6 = 6",
-        "refine_loop 8 = 8",
-        "react_loop 3 = 3",
-        "pipe 12 = 12",
-        "together 29 = 29",
+        *("consensus 6 = 6", "best_of_n 4 = 4", "refine_loop 8 = 8", "react_loop 3 = 3", "structured 2 = 2"),
+        *("map_reduce 5 = 5", "pipe 12 = 12", "Conversation 4 = 4", "run_many 48 = 48", "together 92 = 92"),
         "✓ equal, line by line",
     ):
         assert words in text
 
 
-def test_it_is_the_same_every_time(
-    piped: "subprocess.CompletedProcess[bytes]", capsys: pytest.CaptureFixture[str]
-) -> None:
-    def without_port(output: str) -> list[str]:
-        return [line for line in output.splitlines() if "http://127.0.0.1:" not in line]
+def test_the_documentation_shows_a_scene_as_it_is(piped: "subprocess.CompletedProcess[bytes]") -> None:
+    (shown,) = (
+        block.code for block in blocks(ROOT / "docs" / "command-line.md") if "run_many  A" in block.code
+    )
+    assert shown.strip() in piped.stdout.decode()
 
-    assert main(["demo"]) == 0
-    assert without_port(capsys.readouterr().out) == without_port(piped.stdout.decode())
+
+def test_the_code_fits_its_column() -> None:
+    scenes = programme(Kill({}))
+    assert all(scene.code for scene in scenes)
+    assert max(len(line) for scene in scenes for line in scene.code) <= CODE_COLUMNS
+
+
+def drawn(width: int) -> list[str]:
+    out = io.StringIO()
+    screen = Screen(out, colour=False, width=width)
+    screen.beside(["one()", "two()"], lambda part: part.row("label", "word " * 40), column=CODE_COLUMNS)
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 103, 104, 120, 140])
+def test_code_stands_beside_its_result_where_there_is_room(width: int) -> None:
+    lines = drawn(width)
+    assert max(map(len, lines)) <= width
+    assert ("one()" in lines[0] and "word word" in lines[0]) == (width >= 104)
+    assert sum(line.count("word") for line in lines) == 40
 
 
 def test_signs_that_cannot_be_encoded_become_ascii() -> None:
-    done = run("demo", PYTHONIOENCODING="latin-1")
-    assert done.returncode == 0
-    assert done.stdout.isascii()
-    assert b"3 of 5      ######....  5 cents" in done.stdout
-    assert b"+ equal, line by line" in done.stdout
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="latin-1")
+    screen = Screen(out, colour=False, width=120)
+    screen.beside(["one()"], lambda part: part.bar("3 of 5", 0.6, "5 cents → ✓"), column=8)
+    out.flush()
+    assert raw.getvalue() == b"  one()   |  3 of 5      ######....  5 cents -> +\n"
 
 
-def in_terminal(columns: int, **changes: str) -> tuple[int, str]:
-    leader, follower = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "executionkit", "demo"],
-        stdout=follower,
-        env=environment(**{"TERM": "xterm", "COLUMNS": str(columns), **changes}),
-    )
-    os.close(follower)
-    output = b""
-    while chunk := _read(leader):
-        output += chunk
-    os.close(leader)
-    return child.wait(timeout=50), output.decode().replace("\r\n", "\n")
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
 
 
-def _read(leader: int) -> bytes:
-    try:
-        return os.read(leader, 65536)
-    except OSError:  # how Linux says that the other side is closed
-        return b""
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [({}, "\x1b[1mtitle\x1b[0m\n"), ({"TERM": "dumb"}, "title\n"), ({"NO_COLOR": "1"}, "title\n")],
+)
+def test_a_terminal_gets_colour_unless_it_wants_none(
+    changes: dict[str, str], title: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TERM": "xterm", **changes}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", out := Terminal())
+    Screen.of_stdout().title("title")
+    assert out.getvalue() == title
 
 
-def test_a_terminal_gets_colour() -> None:
-    status, text = in_terminal(200)
-    assert status == 0
-    assert "\x1b[32m✓ equal, line by line" in text
-
-
-def test_a_terminal_without_colours_gets_none() -> None:
-    assert "\x1b" not in in_terminal(200, TERM="dumb")[1]
-
-
-def test_a_narrow_terminal_and_no_color_are_respected() -> None:
-    _, text = in_terminal(60, NO_COLOR="1")
-    assert max(map(len, text.splitlines())) <= 60
-    assert "\x1b" not in text
+@pytest.mark.parametrize(("columns", "width"), [("40", 60), ("100", 100), ("300", 140)])
+def test_the_terminal_says_how_wide_it_is(columns: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert Screen.of_stdout(widest=app.WIDEST).width == width
 
 
 def test_a_reader_that_leaves() -> None:
@@ -166,27 +191,92 @@ def test_an_output_that_takes_nothing() -> None:
     assert "No space left on device" in line
 
 
-def test_another_endpoint(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    with LocalEndpoint(SimulatedModel(), models=["theirs"], api_key="s3cret") as endpoint:
+def test_another_endpoint_and_whatever_it_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text_call = '{"name": "days_between", "arguments": {"start": "1969-07-20", "end": "1989-11-09"}}'
+    model = SimulatedModel()
+
+    def weak(request: ChatRequest) -> Answer:
+        if request.tools:
+            return LLMResponse(text_call)
+        is_asked_for_data = any("Read this order" in str(message) for message in request.messages)
+        return "No.\x1b[31m" if is_asked_for_data else model(request)
+
+    with LocalEndpoint(weak, models=["theirs"], api_key="s3cret") as endpoint:
         variables = against(endpoint, model="theirs")
         variables[VARIABLES[0]] += "?key=s3cret"
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         assert main(["demo"]) == 0
         ledger = endpoint.ledger
-    text = capsys.readouterr().out
-    assert "SIMULATED" not in text
-    assert "s3cret" not in text
-    assert "not compared" in text
-    assert ledger.calls == 29
-    assert f"together         29          {ledger.input_tokens:,}" in text
+    shown, errors = capsys.readouterr()
+    text = " ".join(shown.split())
+    assert errors == ""
+    assert not any(words in text for words in ("SIMULATED", "s3cret", "\x1b", "$", "sent twice", "equal"))
+    assert f"no answer a tool call written as text: the server doesn't read it text {text_call}" in text
+    assert "no result PatternError: structured: no reply fitted" in text
+    assert "ledgers not compared" in text
+    # The process may have been killed at any moment: the calls that never arrived were counted, too.
+    assert "24 of 40 ██████░░░░ positive" in text
+    assert ledger.calls >= 80
 
 
-def test_another_endpoint_in_a_process_of_its_own() -> None:
-    with LocalEndpoint(SimulatedModel(), api_key="s3cret") as endpoint:
-        done = run("demo", **against(endpoint))
-        assert endpoint.ledger.calls == 29
-    assert (done.returncode, done.stderr) == (0, b"")
+def some_scenes(kill: Kill) -> list[Scene[Any]]:
+    return programme(kill)[2:5]
+
+
+def no_scenes(_: Kill) -> list[Scene[Any]]:
+    return []
+
+
+def test_an_endpoint_that_refuses_tools(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Fault.status(400, body={"error": {"message": "tools\x1b[31m are\nnot supported"}})
+    model = SimulatedModel()
+    monkeypatch.setattr(app, "programme", some_scenes)
+    with LocalEndpoint(lambda request: broken if request.tools else model(request)) as endpoint:
+        for name, value in against(endpoint).items():
+            monkeypatch.setenv(name, value)
+        assert main(["demo"]) == 1
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: PermanentError: ")
+    assert "; the pattern had spent 1 call, 0 + 0 tokens" in line
+    assert "\x1b" not in captured.err + captured.out
+    # The other scenes are played all the same.
+    table = captured.out[captured.out.index("per pattern") :].split()
+    names = ("refine_loop", "react_loop", "structured", "together")
+    assert [table[table.index(name) + 1] for name in names] == ["8", "1", "2", "11"]
+
+
+def test_ctrl_c_leaves_no_process() -> None:
+    model = SimulatedModel()
+    model.labels_left = 0
+    command = [sys.executable, "-W", "error", "-m", "executionkit", "demo"]
+    with LocalEndpoint(model) as endpoint:
+        child = subprocess.Popen(
+            command, env=environment(**against(endpoint)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        endpoint.wait_in_flight_sync(8, timeout=50)  # the calls of the process that the demo has started
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=50)
+        assert (child.returncode, errors) == (130, b"")
+        endpoint.wait_until_sync(lambda ledger: not ledger.in_flight)
+
+
+async def test_a_system_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", refused)
+    resumed = await Kill({}).play(MockProvider(["positive"]))
+    assert (resumed.was_killed, resumed.result.done, resumed.asked_twice) == (False, 40, None)
+    out = io.StringIO()
+    show_resumed(resumed, Screen(out, colour=False, width=100))
+    assert "not begun: this system starts no process" in out.getvalue()
+    assert "lost" not in out.getvalue()
 
 
 @pytest.mark.parametrize("given", [VARIABLES[:1], VARIABLES[:2], VARIABLES[1:], VARIABLES[2:]])
@@ -218,97 +308,47 @@ def test_empty_variables_are_not_set(
 ) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
+    monkeypatch.setattr(app, "programme", no_scenes)
     assert main(["demo"]) == 0
     assert "SIMULATED" in capsys.readouterr().out
 
 
-def test_an_endpoint_that_is_gone(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def gone() -> dict[str, str]:
     with LocalEndpoint() as endpoint:
-        gone = against(endpoint, api_key="")
+        return against(endpoint, api_key="")
+
+
+def test_an_endpoint_that_is_gone(
+    gone: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in gone.items():
         monkeypatch.setenv(name, value)
     assert main(["demo"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    shown, errors = capsys.readouterr()
+    (line,) = errors.splitlines()
     assert line.startswith("error: ProviderError: ")
     assert "could not connect" in line
+    assert "best_of_n" not in shown
 
 
-def test_a_pattern_that_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = Fault.status(400, body={"error": {"message": "tools\x1b[31m are\nnot supported"}})
-    model = SimulatedModel()
-    with LocalEndpoint(lambda request: broken if request.tools else model(request)) as endpoint:
-        for name, value in against(endpoint).items():
-            monkeypatch.setenv(name, value)
-        assert main(["demo"]) == 1
-    captured = capsys.readouterr()
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: PermanentError: ")
-    assert line.endswith("; the pattern had spent 1 call, 0 input and 0 output tokens")
-    assert "\x1b" not in line
-    # What was spent up to then, the pattern that failed included.
-    table = captured.out[captured.out.index("per pattern") :].split()
-    assert [
-        table[table.index(name) + 1] for name in ("consensus", "refine_loop", "react_loop", "together")
-    ] == [
-        "6",
-        "8",
-        "1",
-        "15",
-    ]
-    assert "pipe" not in table
+@pytest.mark.parametrize("theirs", [TokenUsage(10, 5, 1), TokenUsage(9, 6, 1), TokenUsage(9, 5, 2)])
+def test_ledgers_that_differ(theirs: TokenUsage) -> None:
+    out = io.StringIO()
+    assert not show_costs([Row("scene", TokenUsage(9, 5, 1), theirs)], Screen(out, colour=False, width=80))
+    assert "≠" in out.getvalue()
+    assert "✗ ours and the endpoint's DIFFER" in out.getvalue()
+    assert "equal, line by line" not in out.getvalue()
 
 
-def test_a_tool_call_as_text_is_not_shown_as_the_answer(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = '{"name": "days_between", "arguments": {"start": "1969-07-20", "end": "1989-11-09"}}'
-    model = SimulatedModel()
-    with LocalEndpoint(lambda request: LLMResponse(text) if request.tools else model(request)) as endpoint:
-        for name, value in against(endpoint).items():
-            monkeypatch.setenv(name, value)
-        assert main(["demo"]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert f"no answer a tool call written as text: the server doesn't read it text {text}" in shown
-
-
-def test_one_answer_and_one_improvement(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scores = iter(["Score: 4", "Score: 10"])
-
-    def agreeing(request: ChatRequest) -> Any:
-        if request.tools:
-            return Fault.status(400)
-        return next(scores) if "Judge how well" in request.prompt else "10 cents"
-
-    with LocalEndpoint(agreeing) as endpoint:
-        for name, value in against(endpoint).items():
-            monkeypatch.setenv(name, value)
-        assert main(["demo"]) == 1
-    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    assert "agreement   100%, all the same" in lines
-    assert "stopped     target, after 1 improvement" in lines
-
-
-@pytest.mark.parametrize("figure", ["input_tokens", "output_tokens"])
-def test_ledgers_that_differ(
-    figure: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    honest = Books.answered
-
-    def dishonest(self: Books, status: int | None, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        counts = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-        counts[figure] += 1
-        honest(self, status, **counts)
-
-    monkeypatch.setattr(Books, "answered", dishonest)
-    assert main(["demo"]) == 1
-    text = capsys.readouterr().out
-    assert "≠" in text
-    assert "✗ ours and the endpoint's DIFFER" in text
-    assert "equal, line by line" not in text
+def test_the_pages_to_read_next(tmp_path: Path) -> None:
+    assert all("executionkit" in command for command in reading(tmp_path))  # beside no checkout
+    for page in PAGES:
+        path = tmp_path / "docs" / page
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "pyproject.toml").touch()
+    assert all(Path(page).is_file() for page in reading(tmp_path))
 
 
 def test_without_arguments_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
@@ -327,14 +367,6 @@ def test_help_names_the_variables(capsys: pytest.CaptureFixture[str]) -> None:
 def test_version() -> None:
     done = run("--version")
     assert (done.returncode, done.stdout.decode().split()) == (0, ["ExecutionKit", executionkit.__version__])
-
-
-def test_an_interrupt_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*args: Any, **kwargs: Any) -> Iterator[None]:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("executionkit._demo.app._demo", interrupted)
-    assert main(["demo"]) == 130
 
 
 def test_a_models_text_cannot_take_over_the_terminal() -> None:
@@ -357,10 +389,16 @@ def test_a_bar_is_full_only_at_one() -> None:
     assert [line.count("█") for line in out.getvalue().splitlines()] == [0, 7, 9, 10]
 
 
-async def test_the_tool_is_a_real_one() -> None:
-    assert await DAYS_BETWEEN.execute(start="2024-02-28", end="2024-03-01") == "2"  # type: ignore[misc]  # async
+def test_the_tool_is_a_real_one() -> None:
+    assert days_between("2024-02-28", "2024-03-01") == 2
     with pytest.raises(ToolError, match="no such date"):
-        await DAYS_BETWEEN.execute(start="2024-02-30", end="2024-03-01")  # type: ignore[misc]  # async
+        days_between("2024-02-30", "2024-03-01")
+
+
+def test_an_expression_that_is_none_passes_no_test() -> None:
+    provider = MockProvider([])
+    assert score("```\n\\d{4}-\\d{2}-\\d{2}\n```", provider) == 0.8
+    assert score("\\d{99999999999}", provider) == score("[", provider) == 0.0
 
 
 def test_the_simulated_model_knows_no_other_task() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 from executionkit._cli.options import UsageError
 
 _ABOUT_DEMO = """\
-Run the patterns over real HTTP against a simulated model, started on this machine for the demo: it needs no
-key and no network. With EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY set, run them
-against that endpoint instead; some 25 calls are made.
+Run the patterns, a conversation and a table over real HTTP against a simulated model, started on this machine
+for the demo: it needs no key and no network. The code that ran stands beside each result. If
+EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY are set, that endpoint is asked instead,
+some 100 times.
 """
 
 _ABOUT_SHOW = """\
@@ -20,7 +21,7 @@ with their times, tokens, dollars and errors. A log that is still being written 
 
 def add(commands: Any) -> None:
     """Add the commands."""
-    demo = commands.add_parser("demo", help="see four of the patterns at work", description=_ABOUT_DEMO)
+    demo = commands.add_parser("demo", help="see the patterns at work", description=_ABOUT_DEMO)
     demo.set_defaults(run=_demo, parser=demo)
     show = commands.add_parser("show", help="see what is in a run log", description=_ABOUT_SHOW)
     show.add_argument("log", help="the file; - for standard input")
@@ -29,11 +30,11 @@ def add(commands: Any) -> None:
 
 
 def _demo(_: Namespace) -> int:
-    from executionkit._demo import app
+    from executionkit._demo import app, connection
 
     try:
         return app.main(os.environ)
-    except app.UsageError as error:
+    except connection.UsageError as error:
         raise UsageError(str(error)) from error
 
 

@@ -1,1 +1,1 @@
-"""`executionkit demo`: four patterns at work, over real HTTP. Start reading in `scenes.py`."""
+"""`executionkit demo`: the patterns at work, over real HTTP. Start reading in `scenes.py`."""

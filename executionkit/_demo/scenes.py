@@ -1,220 +1,198 @@
-"""The four scenes of the demo: what it takes to use each pattern, and what comes back."""
+"""The scenes of the demo, which shows this very code beside what came of it."""
 
-import datetime
-from collections import Counter
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
-from typing import TypeAlias
+from pathlib import Path
 
 from executionkit import (
-    Kit,
-    LLMError,
+    Approval,
+    ApprovalRequest,
+    BestOfNResult,
+    ConsensusResult,
+    Conversation,
     LLMProvider,
-    PatternResult,
+    MapReduceResult,
+    PipeResult,
+    ReactResult,
     RefineResult,
-    RetryConfig,
+    StructuredResult,
     TokenUsage,
-    Tool,
+    ToolCallingProvider,
     ToolError,
+    best_of_n,
     consensus,
+    map_reduce,
+    pipe,
+    react_loop,
     refine_loop,
+    structured,
+    tool,
 )
-from executionkit._demo.recorder import Recorder
-from executionkit._screen import BOLD, GREEN, RED, YELLOW, Screen
-from executionkit._text import collapsed
+from executionkit.many import ManyResult, RateLimits, RowResult, run_many
 
 PUZZLE = (
     "A bat and a ball cost 1 dollar and 10 cents together. The bat costs 1 dollar more than the ball. "
     "What does the ball cost? Reply with the amount only, like this: 7 cents"
+)
+REGEX = (
+    "Write a regular expression that matches dates such as 2026-12-01 and nothing else. Reply with the "
+    "expression only."
 )
 EXPLAIN = "Explain in one sentence, to a ten-year-old, why the sky is blue. Reply with the sentence only."
 DAYS = (
     "How many days lie between the first Moon landing (20 July 1969) and the fall of the Berlin Wall "
     "(9 November 1989)?"
 )
+EMAIL = "Read this order: A dozen boxes of your Assam, please, and I need them by tomorrow. Yours, Ada"
+COMPLAINTS = [
+    "The scones were dry, and the bill took an hour.",
+    "Nobody answered the telephone.",
+    "Forty minutes for a pot of tea!",
+    "A lovely room. They forgot us in it.",
+]
 TAGLINE = (
     "Write a tagline of at most eight words for a library with which language models vote on, refine "
     "and check their answers. Reply with the tagline only."
 )
+BROKEN = "Order 17 came broken. I want my 80 EUR back."
+LABEL = "Is this review positive or negative? Reply with one word: "
+REVIEWS = [
+    f"The {thing} {verdict}."
+    for verdict in ("was superb", "was dreadful", "made my day", "was cold", "could not be better")
+    for thing in ("tea", "scone", "soup", "service", "cake", "garden", "breakfast", "coffee")
+]
 
-# A demo should not dwell on failures: it waits a tenth of what `DEFAULT_RETRY` does.
-RETRY = RetryConfig(base_delay=0.1)
-BUDGET = TokenUsage(input_tokens=20_000, output_tokens=10_000, llm_calls=20)
-TEMPERATURE = 0.9
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The tools of a scene: the session, the record of its calls, and the screen."""
-
-    kit: Kit
-    recorder: Recorder
-    screen: Screen
+# Whether a date fits the pattern that was asked for.
+DATES = {"2026-12-01": True, "1999-02-28": True, "2026-13-01": False, "26-12-01": False, "2026-12-1": False}
 
 
-Scene: TypeAlias = Callable[[Stage], Awaitable[PatternResult[str]]]
-
-
-async def vote(stage: Stage) -> PatternResult[str]:
-    """Ask several times in parallel, and let the answers vote."""
-    stage.screen.section("consensus", "ask five times, the most common answer wins")
-    stage.screen.row("question", PUZZLE)
-
-    result = await stage.kit.consensus(PUZZLE, num_samples=5, temperature=TEMPERATURE, retry=RETRY)
-
-    _show_votes(stage, winner=result.value)
-    stage.screen.row("answer", result.value, BOLD)
-    stage.screen.row("agreement", f"{result.agreement_ratio:.0%}, {_different(result.unique_responses)}")
-    _show_cost(stage, result)
-    return result
-
-
-async def refine(stage: Stage) -> PatternResult[str]:
-    """Write, score, and improve the best so far."""
-    stage.screen.section("refine_loop", "write, score, improve the best so far")
-    stage.screen.row("task", EXPLAIN)
-
-    result = await stage.kit.refine(
-        EXPLAIN, target_score=0.9, max_iterations=5, temperature=TEMPERATURE, retry=RETRY
-    )
-
-    _show_scores(stage, result.score_history)
-    stage.screen.row("answer", result.value, BOLD)
-    stage.screen.row("stopped", f"{result.stop_reason}, after {_counted(result.iterations, 'improvement')}")
-    _show_cost(stage, result)
-    return result
-
-
-async def days_between(start: str, end: str) -> str:
-    """The tool of the next scene: any async function with keyword parameters."""
+def is_right(regex: str, day: str) -> bool:
+    """Whether an expression says of a date what `DATES` says; one that is no expression never is."""
     try:
-        span = datetime.date.fromisoformat(end) - datetime.date.fromisoformat(start)
+        return bool(re.fullmatch(regex.strip(" `\n"), day)) is DATES[day]
+    except (re.error, OverflowError, RecursionError):
+        return False
+
+
+def day(text: str) -> date:
+    """A date; a model that writes another one reads why that is none."""
+    try:
+        return date.fromisoformat(text)
     except ValueError as error:
         raise ToolError(f"no such date: {error}") from error
-    return str(span.days)
 
 
-DAYS_BETWEEN = Tool(
-    "days_between",
-    "Count the days from one date to another.",
-    {
-        "type": "object",
-        "properties": {
-            "start": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "description": "YYYY-MM-DD"},
-            "end": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "description": "YYYY-MM-DD"},
-        },
-        "required": ["start", "end"],
-        "additionalProperties": False,
-    },
-    days_between,
-)
+# The lines below are short, because they stand in a column of the demo.
+# fmt: off
 
 
-async def use_tools(stage: Stage) -> PatternResult[str]:
-    """Let the model call a function until it can answer."""
-    stage.screen.section("react_loop", "think, call a tool, read its result, answer")
-    stage.screen.row("question", DAYS)
-
-    result = await stage.kit.react(DAYS, [DAYS_BETWEEN], retry=RETRY)
-
-    for message in stage.recorder.messages:
-        for call in message.get("tool_calls") or ():
-            stage.screen.row("tool call", f"{call['function']['name']}({call['function']['arguments']})")
-        if message["role"] == "tool":
-            failed = message["content"].startswith("Error")
-            stage.screen.row("  result", message["content"], YELLOW if failed else GREEN)
-    if result.unread_tool_calls:
-        stage.screen.row("no answer", "a tool call written as text: the server doesn't read it", YELLOW)
-        stage.screen.row("text", result.value)
-    else:
-        stage.screen.row("answer", result.value, BOLD)
-    stage.screen.row("rounds", f"{result.rounds} (tool runs: {result.tool_calls_made})")
-    _show_cost(stage, result)
-    return result
+async def vote(provider: LLMProvider) -> ConsensusResult[str]:
+    """Ask several times in parallel, and let the answers vote."""
+    return await consensus(provider, PUZZLE, num_samples=5)
 
 
-async def sharpen(
-    provider: LLMProvider,
-    draft: str,
-    *,
-    retry: RetryConfig | None = None,
-    max_cost: TokenUsage | None = None,
-) -> RefineResult:
-    """A step of one's own: any async function that takes a provider and a prompt, and returns a result."""
-    task = f"Sharpen this tagline, in at most eight words. Reply with the tagline only.\n\n{draft}"
-    return await refine_loop(
-        provider,
-        task,
-        target_score=0.9,
-        max_iterations=3,
-        temperature=TEMPERATURE,
-        max_tokens=1000,
-        retry=retry,
-        max_cost=max_cost,
+def score(regex: str, _: LLMProvider) -> float:
+    """The share of test dates that it gets right."""
+    right = [is_right(regex, day) for day in DATES]
+    return sum(right) / len(right)
+
+
+async def choose(provider: LLMProvider) -> BestOfNResult:
+    """Write several candidates, keep the one that passes most tests."""
+    return await best_of_n(
+        provider, REGEX, evaluator=score, num_samples=4
     )
 
 
-async def vote_then_refine(stage: Stage) -> PatternResult[str]:
+async def refine(provider: LLMProvider) -> RefineResult:
+    """Write, score, and improve the best so far."""
+    return await refine_loop(
+        provider, EXPLAIN, target_score=0.9
+    )
+
+
+def days_between(start: str, end: str) -> int:
+    """Count the days between dates like 1999-12-31."""
+    return (day(end) - day(start)).days
+
+
+async def use_tools(provider: ToolCallingProvider) -> ReactResult:
+    """Let the model call a function until it can answer."""
+    return await react_loop(provider, DAYS, [days_between])
+
+
+@dataclass
+class Order:
+    item: str
+    boxes: int
+    express: bool
+
+
+async def extract(provider: LLMProvider) -> StructuredResult[Order]:
+    """Get data out of a text, as a checked value of a type."""
+    return await structured(provider, EMAIL, Order)
+
+
+async def sum_up(provider: LLMProvider) -> MapReduceResult:
+    """One prompt over many inputs, another one over the results."""
+    return await map_reduce(
+        provider,
+        COMPLAINTS,
+        map_prompt="Two words: what is wrong? {input}",
+        reduce_prompt="Sum up in a sentence: {results}",
+    )
+
+
+async def sharpen(provider: LLMProvider, draft: str) -> RefineResult:
+    """A step of one's own: any async function of a provider and a prompt that returns a result."""
+    task = f"Sharpen, in at most eight words: {draft}"
+    return await refine_loop(provider, task)
+
+
+async def vote_then_refine(provider: LLMProvider) -> PipeResult[str]:
     """Five drafts, voted; the winner refined; all on one budget."""
-    stage.screen.section("pipe", "five drafts voted, the winner refined, one budget")
-    stage.screen.row("task", TAGLINE)
-    stage.screen.row("budget", f"at most {spelt(BUDGET)}")
-
-    draft = partial(consensus, num_samples=5, temperature=TEMPERATURE, max_tokens=1000)
-    result = await stage.kit.pipe(TAGLINE, draft, sharpen, max_budget=BUDGET, retry=RETRY)
-
-    voted, refined = result.step_metadata
-    stage.screen.row("vote", f"{voted['agreement_ratio']:.0%} agree, {_different(voted['unique_responses'])}")
-    _show_scores(stage, refined["score_history"])
-    stage.screen.row("answer", result.value, BOLD)
-    _show_cost(stage, result)
-    return result
+    draft = partial(consensus, num_samples=5)
+    budget = TokenUsage(llm_calls=20)
+    return await pipe(
+        provider, TAGLINE, draft, sharpen, max_budget=budget
+    )
 
 
-SCENES: dict[str, Scene] = {
-    "consensus": vote,
-    "refine_loop": refine,
-    "react_loop": use_tools,
-    "pipe": vote_then_refine,
-}
+@tool(needs_approval=True)
+def refund(order: int, eur: float) -> str:
+    """Refund an order."""
+    return f"{eur:.2f} EUR refunded for order {order}"
 
 
-def _show_votes(stage: Stage, winner: str) -> None:
-    texts = stage.recorder.texts(temperature=TEMPERATURE)
-    for text, votes in sorted(Counter(texts).items(), key=lambda item: (-item[1], item[0])):
-        style = GREEN if text == collapsed(winner) else RED
-        stage.screen.bar(f"{votes} of {len(texts)}", votes / len(texts), text, style)
+def approve(request: ApprovalRequest) -> Approval:
+    is_small = request.call.arguments["eur"] <= 50
+    return Approval(is_small, "at most 50 EUR")
 
 
-def _show_scores(stage: Stage, scores: list[float]) -> None:
-    # The latest ones: before them may stand the drafts that were voted on.
-    texts = stage.recorder.texts(temperature=TEMPERATURE)[-len(scores) :]
-    for number, (score, text) in enumerate(zip(scores, texts, strict=True)):
-        label = f"round {number}" if number else "first"
-        style = GREEN if score == max(scores) else ""
-        stage.screen.bar(label, score, f"{score:.2f}  {text}", style)
+async def talk(provider: LLMProvider) -> ReactResult:
+    """A tool that needs approval, and a second turn."""
+    chat = Conversation(
+        provider, tools=[refund], approve=approve
+    )
+    await chat.send(BROKEN)
+    return await chat.send("Which order was it?")
 
 
-def _show_cost(stage: Stage, result: PatternResult[str]) -> None:
-    for failure, times in Counter(map(_kind, stage.recorder.failures)).items():
-        stage.screen.row("failed", f"{times} x {failure}: asked again, and counted as a call", YELLOW)
-    stage.screen.row("cost", spelt(result.cost))
+async def label(model: LLMProvider, review: str) -> str:
+    ask = {"role": "user", "content": LABEL + review}
+    reply = await model.complete([ask], max_tokens=5)
+    return reply.content
 
 
-def _kind(failure: LLMError) -> str:
-    return type(failure).__name__ if failure.status_code is None else f"HTTP {failure.status_code}"
-
-
-def spelt(usage: TokenUsage) -> str:
-    """A cost or a budget in words."""
-    calls = _counted(usage.llm_calls, "call")
-    return f"{calls}, {usage.input_tokens:,} input and {usage.output_tokens:,} output tokens"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _different(answers: int) -> str:
-    return "all the same" if answers == 1 else f"{answers} different answers"
+async def label_all(
+    provider: LLMProvider, journal: Path, on_result: Callable[[RowResult[str]], object]
+) -> ManyResult:
+    """Label all reviews, or those that the journal lacks."""
+    limits = RateLimits(max_in_flight=8)
+    return await run_many(
+        provider, REVIEWS, label, limits=limits,
+        journal=journal, on_result=on_result,
+    )

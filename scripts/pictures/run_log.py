@@ -9,7 +9,7 @@ from pathlib import Path
 from executionkit import BudgetExhaustedError, Provider, Rates, TokenUsage, consensus, pipe, react_loop
 from executionkit.__main__ import main
 from executionkit._demo.model import NAME, SimulatedModel
-from executionkit._demo.scenes import DAYS, DAYS_BETWEEN, PUZZLE, TAGLINE, sharpen
+from executionkit._demo.scenes import DAYS, PUZZLE, TAGLINE, days_between, sharpen
 from executionkit.observe import observe
 from executionkit.run_log import RunLog
 from executionkit.testing import Answer, ChatRequest, Fault, LocalEndpoint
@@ -35,7 +35,7 @@ async def log_runs(path: Path) -> None:
     with LocalEndpoint(SlowModel()) as endpoint, RunLog(path, content=True) as log, observe(log):
         async with Provider(endpoint.base_url, NAME, prices=PRICES) as provider:
             await pipe(provider, TAGLINE, draft, sharpen, max_budget=TokenUsage(llm_calls=20))
-            await react_loop(provider, DAYS, [DAYS_BETWEEN])
+            await react_loop(provider, DAYS, [days_between])
             try:
                 await consensus(provider, PUZZLE, num_samples=5, max_cost=TokenUsage(llm_calls=2))
             except BudgetExhaustedError as error:

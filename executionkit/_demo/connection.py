@@ -1,0 +1,42 @@
+"""Where the demo sends its calls: the endpoint that the environment names."""
+
+from collections.abc import Mapping
+
+from executionkit import Provider, Rates
+from executionkit._demo.model import NAME
+
+VARIABLES = ("EXECUTIONKIT_BASE_URL", "EXECUTIONKIT_MODEL", "EXECUTIONKIT_API_KEY")
+
+RATES = Rates(input="2.50", output="10.00")
+"""What the tokens of the simulated model would cost; nothing is known of others."""
+
+
+class UsageError(Exception):
+    """The environment doesn't say what to run against."""
+
+
+def provider_from(environ: Mapping[str, str]) -> Provider | None:
+    """The provider that the environment describes; None when it describes none.
+
+    Raises:
+        UsageError: Some but not all of `VARIABLES` are set, or their values can't be used.
+    """
+    return provider_of(environ) if any(environ.get(name) for name in VARIABLES) else None
+
+
+def provider_of(environ: Mapping[str, str]) -> Provider:
+    """The provider that `VARIABLES` describe.
+
+    Raises:
+        UsageError: As above.
+    """
+    base_url, model, api_key = map(environ.get, VARIABLES)
+    if not base_url or not model or api_key is None:
+        raise UsageError(
+            f"set all of {', '.join(VARIABLES)}, or none of them; the key may be empty for a server that "
+            "wants none"
+        )
+    try:
+        return Provider(base_url, model, api_key, prices=RATES if model == NAME else None)
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -1,0 +1,19 @@
+"""The process that the demo kills: it labels the reviews, and writes a line when one of them is done."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from executionkit._demo.connection import provider_of
+from executionkit._demo.scenes import label_all
+
+
+async def main(journal: Path) -> None:
+    """Label all reviews."""
+    async with provider_of(os.environ) as provider:
+        await label_all(provider, journal, lambda row: print(row.id, flush=True))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
