@@ -11,7 +11,7 @@ wrong when
 
 The page for missing pages has to find the site at whatever address the site is served, and to search it.
 `--shots DIR` takes pictures of the named pages (or of all), on both screens and with both themes;
-with `--whole`, of their full length.
+with `--whole`, of their full length, cut into columns that stand beside each other.
 
     make look ARGS="--shots DIR patterns/consensus/#cost"
 
@@ -23,6 +23,7 @@ import functools
 import http.server
 import re
 import shutil
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -53,6 +54,13 @@ Element.prototype.attachShadow = function (options) { return attach.call(this, {
 
 DRAWN = 'expected => document.querySelectorAll("div.mermaid").length >= expected'
 UNFOLD = '() => { for (const closed of document.querySelectorAll("details")) closed.open = true; }'
+CHOOSE = """theme => {
+    const scheme = { light: "default", dark: "slate" }[theme];
+    if (document.body.dataset.mdColorScheme !== scheme)
+        document.querySelector('[data-md-component="palette"] label:not([hidden])').click();
+    if (document.body.dataset.mdColorScheme !== scheme) throw new Error("the theme can't be changed");
+}"""
+UNSTYLED = "() => [...document.querySelectorAll('link[rel=stylesheet]')].filter(link => !link.sheet).length"
 LAYOUT = """() => {
     const screen = document.documentElement.clientWidth;
     const wider = box => box.scrollWidth > box.clientWidth + 1;
@@ -98,7 +106,7 @@ DIAGRAMS = """() => {
             const place = element.getBoundingClientRect();
             const style = getComputedStyle(element.localName === "text" ? element.querySelector("tspan") ?? element : element);
             const behind = host.shadowRoot.elementsFromPoint(place.x + place.width / 2, place.y + place.height / 2)
-                .filter(other => host.shadowRoot.contains(other) && !["text", "tspan", "svg"].includes(other.localName))
+                .filter(other => host.shadowRoot.contains(other) && !["text", "tspan", "svg", "line"].includes(other.localName))
                 .reverse();
             let ground = page;
             for (const other of behind) {
@@ -170,7 +178,7 @@ def served(site: Path) -> Iterator[str]:
 
 @contextmanager
 def opened(
-    context: playwright.BrowserContext, url: str, theme: str
+    context: playwright.BrowserContext, url: str
 ) -> Iterator[tuple[playwright.Page, list[str]]]:
     """Open a page, with a list of what goes wrong on it."""
     parts = urlsplit(url)
@@ -182,12 +190,10 @@ def opened(
             wrong.append(f"requests {request.url}")
 
     def answered(response: playwright.Response) -> None:
-        # A missing page is meant to be missing, and looks by HEAD for the root of the site.
-        if response.status >= 400 and response.request.method == "GET" and response.url != url:
+        if response.status >= 400:
             wrong.append(f"{response.url} is not there")
 
     page = context.new_page()
-    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     page.on("request", requested)
     page.on("response", answered)
     page.on("pageerror", lambda error: wrong.append(f"a script failed: {error.message}"))
@@ -235,8 +241,11 @@ def diagram_faults(page: playwright.Page, expected: int, screen: Screen) -> Iter
 
 def missing_page_faults(context: playwright.BrowserContext, url: str, root: str) -> Iterator[str]:
     """Report what is wrong with the page for missing pages, at a URL of a site with this root."""
-    with opened(context, url, "light") as (page, wrong):
-        yield from wrong
+    with opened(context, url) as (page, wrong):
+        # The browser asks ahead, before the script has found the root: what counts is what the page has at last.
+        wrong[:] = [fault for fault in wrong if not fault.endswith("is not there")]
+        if unstyled := page.evaluate(UNSTYLED):
+            yield f"{unstyled} stylesheets did not come"
         if page.evaluate("document.baseURI") != root:
             yield f"takes {page.evaluate('document.baseURI')} for the root"
         yield from layout_faults(page, "404", DESK)
@@ -249,7 +258,24 @@ def missing_page_faults(context: playwright.BrowserContext, url: str, root: str)
             page.wait_for_selector(".md-search-result__link", timeout=DRAWING_TIME)
         except playwright.TimeoutError:
             yield "its search finds nothing"
-        yield from wrong
+        yield from (fault for fault in wrong if not fault.endswith("is not there"))
+
+
+def in_columns(context: playwright.BrowserContext, picture: Path, screen: Screen) -> None:
+    """Cut a picture of a whole page into columns, which are easier to look at than a ribbon."""
+    width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+    tall = 2 * screen.height
+    columns = "".join(
+        f'<div style="width:{width}px;height:{tall}px;background:url({picture.name}) 0 -{top}px no-repeat"></div>'
+        for top in range(0, height, tall)
+    )
+    sheet = picture.with_suffix(".html")
+    sheet.write_text(f'<body style="margin:0;display:flex;gap:20px;background:#888">{columns}', encoding="utf-8")
+    page = context.browser.new_page(viewport={"width": (width + 20) * -(-height // tall), "height": tall})
+    page.goto(sheet.absolute().as_uri())
+    page.screenshot(path=picture)
+    page.close()
+    sheet.unlink()
 
 
 def link_faults(site: Path) -> Iterator[str]:
@@ -296,16 +322,18 @@ def main() -> int:
             context.add_init_script(OPEN_SHADOWS)
             for name in pages:
                 html = (SITE / name.partition("#")[0] / "index.html").read_text(encoding="utf-8")
-                with opened(context, f"{host}/{name}", THEMES[0]) as (page, wrong):
+                with opened(context, f"{host}/{name}") as (page, wrong):
                     wrong += layout_faults(page, name, screen)
                     for theme in THEMES:
-                        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+                        page.evaluate(CHOOSE, theme)
                         of_theme = diagram_faults(page, html.count('<pre class="mermaid">'), screen)
                         wrong += [f"{theme}: {fault}" for fault in of_theme]
                         if options.shots:
                             stem = re.sub(r"\W+", "-", name).strip("-") or "home"
                             picture = options.shots / f"{stem}-{screen.name}-{theme}.png"
                             page.screenshot(path=picture, full_page=options.whole)
+                            if options.whole:
+                                in_columns(context, picture, screen)
                     if options.heights:
                         print(f"{page.evaluate(LAYOUT)['height']:6} {name or 'home'} ({screen.name})")
                 faults += [f"{name or 'home'} ({screen.name}): {fault}" for fault in wrong]

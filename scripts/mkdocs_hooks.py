@@ -30,6 +30,18 @@ OFFICIAL_SHA256 = "74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758f
 """Of dist/mermaid.min.js in release 11.16.0 of the npm package `mermaid`: the carrier changed nothing."""
 
 TARGET = "assets/javascripts/mermaid.min.js"
+SEQUENCES = """
+mermaid.initialize = (initialize => config => initialize({
+  ...config,
+  sequence: { ...config.sequence, actorMargin: 24, width: 116, height: 48, wrap: true },
+  themeCSS: config.themeCSS + `
+    marker path { fill: var(--md-mermaid-edge-color) !important; stroke: none !important }
+    .actor-line { stroke: var(--md-mermaid-sequence-actor-line-color) !important }
+    .messageText, .loopText { paint-order: stroke; stroke: var(--md-default-bg-color) !important; stroke-width: 5px }
+  `
+}))(mermaid.initialize)
+"""
+"""The theme leaves to mermaid the distances, with which five actors shrink to fit a page, and some colours."""
 DIAGRAM = re.compile(r'<pre class="mermaid"><code>(.*?)</code></pre>', re.DOTALL)
 THEME_SCRIPT = re.compile(r'(?=<script src="[^"]*assets/javascripts/bundle\.)')
 
@@ -125,7 +137,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Load mermaid on the pages that have a diagram, ahead of the theme's script, which looks for it."""
     if 'class="mermaid"' not in output:
         return output
-    tag = f'<script src="{get_relative_url(TARGET, page.url)}"></script>'
+    tag = f'<script src="{get_relative_url(TARGET, page.url)}"></script><script>{SEQUENCES}</script>'
     changed, count = THEME_SCRIPT.subn(tag, output, count=1)
     if count != 1:
         raise PluginError(f"{page.file.src_uri}: the theme's script was not found")
