@@ -1,4 +1,4 @@
-"""A shop assistant: three functions as tools, approval for the one that gives money away, and a budget."""
+"""A shop assistant with a budget: three functions as tools, one of which needs approval."""
 
 import asyncio
 import datetime
@@ -40,7 +40,10 @@ class Order:
     refunded: float = 0.0
 
 
-ORDERS = {17: Order(17, "scone", 2.50, "2026-03-02"), 18: Order(18, "tea", 3.20, "2026-03-03")}
+ORDERS = {
+    17: Order(17, "scone", 2.50, "2026-03-02"),
+    18: Order(18, "tea", 3.20, "2026-03-03"),
+}
 
 
 async def price(item: Annotated[str, "Its name, as printed on the menu."]) -> float:

@@ -1,4 +1,4 @@
-"""Choose the best of several candidates: first by a program, then by a model that compares pairs."""
+"""Choose the best of several candidates: by a program, then by a model that compares pairs."""
 
 import asyncio
 import re
@@ -18,17 +18,30 @@ def alliterates(name: str, provider: LLMProvider) -> float:
 
 async def by_program(provider: Provider) -> None:
     result = await best_of_n(
-        provider, TASK, evaluator=alliterates, num_samples=4, target_score=1.0, max_concurrency=1
+        provider,
+        TASK,
+        evaluator=alliterates,
+        num_samples=4,
+        target_score=1.0,
+        max_concurrency=1,
     )
-    print(f"by program: {result.value!r} after {len(result.candidates)} of 4 candidates, {result.cost}")
+    print(
+        f"by program: {result.value!r} after {len(result.candidates)} of 4 candidates, "
+        f"{result.cost}"
+    )
 
 
 async def by_pairs(provider: Provider) -> None:
-    result = await best_of_n(provider, TASK, evaluator=Pairwise("Easy to remember."), num_samples=4)
+    result = await best_of_n(
+        provider, TASK, evaluator=Pairwise("Easy to remember."), num_samples=4
+    )
     print(f"by pairs:   {result.value!r}, {result.cost}")
     for name, score in sorted(zip(result.candidates, result.scores, strict=True), key=str):
         print(f"  {name:<16} won {score or 0:.2f}")
-    print(f"  {result.disagreements} of {result.comparisons} verdicts changed with the order: ties")
+    print(
+        f"  {result.disagreements} of {result.comparisons} verdicts changed with the order: "
+        "ties"
+    )
 
 
 async def main() -> None:
@@ -41,7 +54,7 @@ NAMES = ["Tea House", "Teapot Terrace", "The Leaf", "Tannin Tales"]
 
 
 def simulated(request: ChatRequest) -> str:
-    """Give four names. As a judge, prefer the longer of two, with a slight bias to the first."""
+    """Give four names. As a judge, prefer the longer of two, and slightly the first."""
     shown = re.findall(r"^<[ab]-\w+>\n(.*)\n</", request.prompt, re.MULTILINE)
     if not shown:
         return NAMES[(request.number - 1) % len(NAMES)]

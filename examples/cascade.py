@@ -30,16 +30,26 @@ async def main() -> None:
         tiers = [Tier(small, 2, max_tokens=500), Tier(large, max_tokens=2000)]
         kit = Kit(large, max_cost=TokenUsage(usd="0.25"))
         for question in QUESTIONS:
-            result = await kit.cascade(tiers, FORM.format(question), variants=VARIANTS, key=answers.number)
+            result = await kit.cascade(
+                tiers, FORM.format(question), variants=VARIANTS, key=answers.number
+            )
             cheap = [answer for answer, _ in result.votes_by_tier[0]]
-            why = f"strong: the cheap one said {cheap}" if result.escalated else "cheap: both agree"
+            why = (
+                f"strong: the cheap one said {cheap}"
+                if result.escalated
+                else "cheap: both agree"
+            )
             print(f"{question:<56} {result.answer} ({why})")
         print(f"in all  {kit.usage}")
 
 
 def right(request: ChatRequest) -> str:
     numbers = {"17 + 25": 42, "digits": 26, "12 * 12": 144}
-    return next(f"The answer is {number}." for text, number in numbers.items() if text in request.prompt)
+    return next(
+        f"The answer is {number}."
+        for text, number in numbers.items()
+        if text in request.prompt
+    )
 
 
 def sometimes_wrong(request: ChatRequest) -> str:

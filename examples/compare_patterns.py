@@ -1,4 +1,4 @@
-"""Would voting help on my data, and what would it cost? Three patterns over the same questions.
+"""Would voting help on my data, at what cost? Three patterns over the same questions.
 
 Put your questions with their answers in the place of QUESTIONS.
 """
@@ -11,7 +11,9 @@ from endpoint import endpoint
 from executionkit import Provider, Rates, TokenUsage, answers, bench
 from executionkit.testing import ChatRequest
 
-QUESTIONS = [{"question": f"{n} * 7 + {n % 9}", "answer": n * 7 + n % 9} for n in range(11, 131)]
+QUESTIONS = [
+    {"question": f"{n} * 7 + {n % 9}", "answer": n * 7 + n % 9} for n in range(11, 131)
+]
 
 # Dollars for a million tokens; `prices="genai"` knows those of public models.
 PRICES = Rates(input="0.15", output="0.60")

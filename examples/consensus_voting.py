@@ -1,7 +1,7 @@
 """Classify by vote, and let a person decide if the samples disagree.
 
-A model that is unsure contradicts itself, so the agreement shows which answers to check. The vote ends as
-soon as the remaining samples can't change the winner.
+A model that is unsure contradicts itself, so the agreement shows which answers to check.
+The vote ends as soon as the remaining samples can't change the winner.
 """
 
 import asyncio
@@ -16,7 +16,10 @@ REVIEWS = [
     "The scones were dry.",
     "The tea was fine, the scones less so.",
 ]
-PROMPT = "Is this review positive or negative? Give a reason, then one of the two words alone on a line."
+PROMPT = (
+    "Is this review positive or negative? "
+    "Give a reason, then one of the two words alone on a line."
+)
 
 
 async def main() -> None:
@@ -38,7 +41,9 @@ async def main() -> None:
                 continue
             verdict = str(result.answer) if result.agreement_ratio > 0.8 else "ask a person"
             votes = ", ".join(f"{count} {answer}" for answer, count in result.votes)
-            print(f"{review:<40} {verdict:<14} ({votes}; {result.samples_saved} samples saved)")
+            print(
+                f"{review:<40} {verdict:<14} ({votes}; {result.samples_saved} samples saved)"
+            )
             spent += result.cost
     print(spent)
 

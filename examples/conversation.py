@@ -1,4 +1,4 @@
-"""A conversation with a tool and a budget: a failed turn is resumed, and the state is stored in between."""
+"""A conversation with a tool and a budget. A failed turn is resumed; the state is stored."""
 
 import asyncio
 import json
@@ -42,7 +42,9 @@ async def main() -> None:
             retry=RetryConfig(max_retries=0),
         )
         turn = await chat.send("What does tea cost?")
-        print(f"{turn.value:<24} {turn.tool_calls_made} tool call, {turn.cost.llm_calls} calls")
+        print(
+            f"{turn.value:<24} {turn.tool_calls_made} tool call, {turn.cost.llm_calls} calls"
+        )
 
         try:
             turn = await chat.send("And a scone?")
@@ -60,14 +62,21 @@ async def main() -> None:
             async for event in events:
                 if isinstance(event, TextDelta):
                     print(event.text, end="", flush=True)
-        print(f"\n{len(later.messages)} messages, {later.usage.llm_calls} calls, {later.left.llm_calls} left")
+        print(
+            f"\n{len(later.messages)} messages, {later.usage.llm_calls} calls, "
+            f"{later.left.llm_calls} left"
+        )
 
 
 def simulated(request: ChatRequest) -> LLMResponse | Fault | str:
     """Look the price up and tell it; the fourth request fails."""
     last = request.messages[-1]
     if last["role"] == "tool":
-        return Fault.status(503) if request.number == 4 else f"That is {float(last['content']):.2f}."
+        return (
+            Fault.status(503)
+            if request.number == 4
+            else f"That is {float(last['content']):.2f}."
+        )
     if "Both" in request.prompt:
         return "Together they cost 6.00."
     item = "scone" if "scone" in request.prompt else "tea"

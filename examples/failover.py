@@ -1,7 +1,8 @@
 """When one provider is rate limited, use the next one.
 
-Any object with a `complete` like this one is a provider, so patterns, budgets and kits work with it. It
-raises each refusal again. The pattern then retries with the next provider, and every attempt counts.
+Any object with a `complete` like this one is a provider, so patterns, budgets and kits work
+with it. It raises each refusal again. The pattern then retries with the next provider, and
+every attempt counts.
 """
 
 import asyncio
@@ -12,12 +13,22 @@ from typing import Any, Literal
 
 from endpoint import endpoint
 
-from executionkit import Kit, LLMResponse, Provider, RateLimitError, RetryConfig, TokenUsage
+from executionkit import (
+    Kit,
+    LLMResponse,
+    Provider,
+    RateLimitError,
+    RetryConfig,
+    TokenUsage,
+)
 from executionkit.testing import Fault
 
 
 class Failover:
-    """Uses the first provider that is not resting. A rate-limited provider rests as long as it asked for."""
+    """Uses the first provider that is not resting.
+
+    A rate-limited provider rests as long as it asked for.
+    """
 
     supports_tools: Literal[True] = True
 
@@ -25,7 +36,9 @@ class Failover:
         self.rests_until = dict.fromkeys(providers, 0.0)
         self.asked: Counter[str] = Counter()
 
-    async def complete(self, messages: Sequence[dict[str, Any]], **options: Any) -> LLMResponse:
+    async def complete(
+        self, messages: Sequence[dict[str, Any]], **options: Any
+    ) -> LLMResponse:
         now = time.monotonic()
         provider = min(self.rests_until, key=lambda each: max(now, self.rests_until[each]))
         self.asked[provider.model] += 1

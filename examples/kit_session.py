@@ -20,7 +20,9 @@ async def main() -> None:
         print(f"{sentence.value:<42} {kit.usage}")
 
         try:
-            await kit.consensus("Name a colour, one word.", num_samples=3, strategy="unanimous")
+            await kit.consensus(
+                "Name a colour, one word.", num_samples=3, strategy="unanimous"
+            )
         except ConsensusFailedError as error:
             print(f"{'no agreement, but paid for':<42} {error.cost}")
     print(f"{'in all':<42} {kit.usage}")

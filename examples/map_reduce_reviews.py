@@ -21,7 +21,8 @@ async def main() -> None:
         result = await map_reduce(
             provider,
             REVIEWS,
-            map_prompt="What does this review complain of? A few words, or 'nothing'.\n\n{input}",
+            map_prompt="What does this review complain of? "
+            "A few words, or 'nothing'.\n\n{input}",
             reduce_prompt="Count these complaints.\n\n{results}",
             on_failure="skip",
             max_cost=TokenUsage(llm_calls=20),
@@ -43,7 +44,9 @@ def simulated(request: ChatRequest) -> str | Fault:
     if text.startswith("What does"):
         found = [complaint for word, complaint in COMPLAINTS.items() if word in text.lower()]
         return ", ".join(found) or "nothing"
-    return ", ".join(f"{complaint} ({text.count(complaint)})" for complaint in COMPLAINTS.values())
+    return ", ".join(
+        f"{complaint} ({text.count(complaint)})" for complaint in COMPLAINTS.values()
+    )
 
 
 if __name__ == "__main__":

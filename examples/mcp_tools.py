@@ -34,7 +34,10 @@ async def main() -> None:
     ):
         print("tools:", ", ".join(tool.name for tool in shop_tools))
         result = await react_loop(
-            provider, "What do tea and a scone cost together?", [*shop_tools, total], max_rounds=6
+            provider,
+            "What do tea and a scone cost together?",
+            [*shop_tools, total],
+            max_rounds=6,
         )
     print(result.value)
     print(f"{result.rounds} rounds, {result.tool_calls_made} tool calls")
@@ -47,7 +50,12 @@ def simulated(request: ChatRequest) -> LLMResponse:
         case 0:
             return calls(("shop_price", {"item": "tea"}), ("shop_price", {"item": "scone"}))
         case 2:
-            return calls(("total", {"amounts": [json.loads(result)["result"] for result in results]}))
+            return calls(
+                (
+                    "total",
+                    {"amounts": [json.loads(result)["result"] for result in results]},
+                )
+            )
         case _:
             return LLMResponse(f"Together they cost {results[-1]} euros.")
 

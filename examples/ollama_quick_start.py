@@ -4,7 +4,7 @@
     export EXECUTIONKIT_BASE_URL=http://localhost:11434/v1 EXECUTIONKIT_MODEL=llama3.2
     python examples/ollama_quick_start.py
 
-llama.cpp's `llama-server` and vLLM listen at http://localhost:8080/v1 and http://localhost:8000/v1.
+llama.cpp's `llama-server` listens at http://localhost:8080/v1, vLLM at http://localhost:8000/v1.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ from endpoint import endpoint
 from executionkit import PermanentError, Provider, ProviderError, answers, consensus
 
 QUESTION = (
-    "A bat and a ball cost 1.10 together. The bat costs 1.00 more than the ball. What does the ball cost?"
+    "A bat and a ball cost 1.10 together. The bat costs 1.00 more than the ball. "
+    "What does the ball cost?"
 )
 
 
 async def main() -> None:
-    # The first call waits until the model is loaded, so `timeout` is long. A missing server shows at once.
+    # The first call waits until the model is loaded, so `timeout` is long.
+    # A missing server shows at once.
     local = Provider(*endpoint(simulated), timeout=600.0, connect_timeout=2.0)
     async with local as provider:
         try:
@@ -30,14 +32,21 @@ async def main() -> None:
                 key=answers.number,
                 stop="decided",  # no samples that can't change the winner
                 max_tokens=1000,
-                max_concurrency=2,  # no more than the server runs at once (OLLAMA_NUM_PARALLEL)
+                max_concurrency=2,  # no more than the server runs at once
             )
         except PermanentError as error:
-            raise SystemExit(f"{error}\nIs the model pulled? `ollama list` lists your models.") from error
+            raise SystemExit(
+                f"{error}\nIs the model pulled? `ollama list` lists your models."
+            ) from error
         except ProviderError as error:
-            raise SystemExit(f"{error}\nIs the server running? `ollama serve` starts it.") from error
+            raise SystemExit(
+                f"{error}\nIs the server running? `ollama serve` starts it."
+            ) from error
     print(result.value)
-    print(f"answer: {result.answer}, votes: {result.votes}, samples saved: {result.samples_saved}")
+    print(
+        f"answer: {result.answer}, votes: {result.votes}, "
+        f"samples saved: {result.samples_saved}"
+    )
     print(result.cost)
 
 

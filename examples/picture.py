@@ -1,4 +1,4 @@
-"""Ask about a picture: a vote on what it shows, and a caption that a judge compares with the picture."""
+"""Ask about a picture: a vote on its colour, and a caption that a judge compares with it."""
 
 import asyncio
 import base64
@@ -12,7 +12,8 @@ from executionkit.testing import ChatRequest
 # One red dot. In your program: image("chart.png", detail="low")
 RED_DOT = image(
     base64.b64decode(
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+        "AAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
     )
 )
 
@@ -25,7 +26,9 @@ async def main() -> None:
             num_samples=3,
             options={"seed": 7, "top_p": 0.9},
         )
-        print(f"{colour.value} ({colour.agreement_ratio:.0%} of {colour.samples_used} samples)")
+        print(
+            f"{colour.value} ({colour.agreement_ratio:.0%} of {colour.samples_used} samples)"
+        )
         caption = await refine_loop(
             provider,
             ["Write a caption for this picture.", RED_DOT],
@@ -43,7 +46,11 @@ def simulated(request: ChatRequest) -> str:
         return "red"
     if text.startswith("[{'type': 'text', 'text': 'Judge"):
         return "Score: 10" if "A red dot" in text else "Use fewer words. Score: 4"
-    return "A red dot." if "fewer words" in text else "This picture shows a single dot that is red."
+    return (
+        "A red dot."
+        if "fewer words" in text
+        else "This picture shows a single dot that is red."
+    )
 
 
 if __name__ == "__main__":

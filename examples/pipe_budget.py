@@ -1,4 +1,4 @@
-"""Vote on five drafts and refine the winner, on one budget. Then do the same with too small a budget."""
+"""Vote on five drafts and refine the winner, on one budget; then on one that is too small."""
 
 import asyncio
 from functools import partial
@@ -52,7 +52,11 @@ def simulated(request: ChatRequest) -> str:
     if "Judge how well" in request.prompt:
         return "Score: 9.5" if "leaf by leaf" in request.prompt else "Score: 7"
     if "Improve" in request.prompt:
-        return "Time, poured slowly, leaf by leaf." if "rated" in request.prompt else "Time, poured slowly."
+        return (
+            "Time, poured slowly, leaf by leaf."
+            if "rated" in request.prompt
+            else "Time, poured slowly."
+        )
     return "Time, poured." if request.number % 2 else "Tea time."
 
 

@@ -1,4 +1,4 @@
-"""Ask before a tool runs: a program approves small refunds, and a person decides about large ones later."""
+"""Ask before a tool runs: a program approves small refunds, a person the large ones."""
 
 import asyncio
 import json
@@ -52,7 +52,12 @@ async def main() -> None:
     budget = TokenUsage(llm_calls=8)
     async with Provider(*endpoint(simulated)) as provider:
         result = await react_loop(
-            provider, "Refund order 17.", tools, approve=small_ones, max_cost=budget, on_limit="answer"
+            provider,
+            "Refund order 17.",
+            tools,
+            approve=small_ones,
+            max_cost=budget,
+            on_limit="answer",
         )
         print(result.value)
         try:
@@ -68,7 +73,12 @@ async def main() -> None:
                 for call in pending.calls
             }
             result = await react_loop(
-                provider, None, tools, messages=json.loads(saved), approvals=answers, max_cost=budget
+                provider,
+                None,
+                tools,
+                messages=json.loads(saved),
+                approvals=answers,
+                max_cost=budget,
             )
         print(result.value)
 
@@ -76,11 +86,15 @@ async def main() -> None:
 def simulated(request: ChatRequest) -> LLMResponse:
     """Look the total up, ask for a refund of it, and tell the guest what was refunded."""
     order = 17 if "17" in str(request.messages[0]["content"]) else 18
-    results = [str(message["content"]) for message in request.messages if message["role"] == "tool"]
+    results = [
+        str(message["content"]) for message in request.messages if message["role"] == "tool"
+    ]
     if not results:
         return LLMResponse("", [ToolCall("", "order_total", {"order": order})])
     if len(results) == 1:
-        return LLMResponse("", [ToolCall("", "refund", {"order": order, "amount": float(results[0])})])
+        return LLMResponse(
+            "", [ToolCall("", "refund", {"order": order, "amount": float(results[0])})]
+        )
     return LLMResponse(f"Done: {results[1].splitlines()[-1]}.")
 
 

@@ -1,4 +1,4 @@
-"""Let the model use two tools: an async one, which reports mistakes to the model, and a plain one."""
+"""Let the model use two tools: an async one, which reports mistakes to it, and a plain one."""
 
 import asyncio
 import json
@@ -27,7 +27,11 @@ TOOLS = [
     Tool(
         "price",
         "The price of an item on the menu.",
-        {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]},
+        {
+            "type": "object",
+            "properties": {"item": {"type": "string"}},
+            "required": ["item"],
+        },
         price,
     ),
     Tool(
@@ -35,7 +39,9 @@ TOOLS = [
         "Add amounts up.",
         {
             "type": "object",
-            "properties": {"amounts": {"type": "array", "items": {"type": "number"}, "minItems": 1}},
+            "properties": {
+                "amounts": {"type": "array", "items": {"type": "number"}, "minItems": 1}
+            },
             "required": ["amounts"],
         },
         total,
@@ -45,9 +51,14 @@ TOOLS = [
 
 async def main() -> None:
     async with Provider(*endpoint(simulated)) as provider:
-        result = await react_loop(provider, "What do tea and a scone cost together?", TOOLS, max_rounds=6)
+        result = await react_loop(
+            provider, "What do tea and a scone cost together?", TOOLS, max_rounds=6
+        )
     if result.unread_tool_calls:
-        print("No answer, but a tool call as text: see the page of react_loop for your server's flags.")
+        print(
+            "No answer, but a tool call as text: "
+            "see the page of react_loop for your server's flags."
+        )
     print(result.value)
     print(f"{result.rounds} rounds, {result.tool_calls_made} tool calls")
     print(result.cost)

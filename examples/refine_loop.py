@@ -1,7 +1,7 @@
 """Refine a text with an evaluator in plain Python that tells the model what to change.
 
-A score says that a text is bad, and feedback says why. Here both come from plain Python, so judging costs
-nothing.
+A score says that a text is bad, and feedback says why. Here both come from plain Python, so
+judging costs nothing.
 """
 
 import asyncio
@@ -14,7 +14,10 @@ TASK = "Tell a customer that their order is late, in at most 120 characters."
 
 
 def checked(text: str, provider: LLMProvider) -> Evaluation:
-    """Score the text by the share of criteria that it meets. Calls through `provider` would count too."""
+    """Score the text by the share of criteria that it meets.
+
+    Calls through `provider` would count too.
+    """
     criteria = {
         "apologise": "sorry" in text.lower(),
         "name the new date, Friday": "friday" in text.lower(),
@@ -37,8 +40,14 @@ async def main() -> None:
             on_budget="return",  # return the best text so far if the calls run out
         )
     for attempt in result.attempts:
-        print(f"{attempt.score or 0:.2f}  {attempt.text}  {attempt.feedback and f'-> {attempt.feedback}'}")
-    print(f"{result.value!r} after {result.iterations} improvements, stopped by {result.stop_reason}")
+        print(
+            f"{attempt.score or 0:.2f}  {attempt.text}  "
+            f"{attempt.feedback and f'-> {attempt.feedback}'}"
+        )
+    print(
+        f"{result.value!r} after {result.iterations} improvements, "
+        f"stopped by {result.stop_reason}"
+    )
     print(result.cost)
 
 

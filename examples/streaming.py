@@ -22,7 +22,11 @@ def price(item: str) -> str:
     return f"{item}: 3.20"
 
 
-PARAMETERS = {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]}
+PARAMETERS = {
+    "type": "object",
+    "properties": {"item": {"type": "string"}},
+    "required": ["item"],
+}
 PRICE = Tool("price", "The price of an item on the menu.", PARAMETERS, price)
 
 
@@ -49,7 +53,11 @@ async def main() -> None:
 def simulated(request: ChatRequest) -> str | LLMResponse:
     if request.tools and request.messages[-1]["role"] != "tool":
         return LLMResponse("Let me look.", [ToolCall("call_1", "price", {"item": "tea"})])
-    return "Tea costs 3.20." if request.tools else "A cup of tea, hot and strong, mends most things."
+    return (
+        "Tea costs 3.20."
+        if request.tools
+        else "A cup of tea, hot and strong, mends most things."
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Read an invoice into a dataclass, with a check that a type can't express, and print the cost of each rung.
+"""Read an invoice into a dataclass, with a check of our own, and print the cost of each rung.
 
 It needs pydantic. The mistake in the third reply is corrected without a request.
 """
@@ -28,29 +28,40 @@ class Invoice:
 
 
 def adds_up(invoice: Invoice) -> str | None:
-    """Return the reason if the total is wrong. The model reads it, so it says where to look."""
+    """Return the reason if the total is wrong. The model reads it."""
     total = sum(line.count * line.price for line in invoice.lines)
-    return None if abs(total - invoice.total) < 0.005 else f"the lines add up to {total:.2f}, not the total"
+    return (
+        None
+        if abs(total - invoice.total) < 0.005
+        else f"the lines add up to {total:.2f}, not the total"
+    )
 
 
 async def main() -> None:
     async with Provider(*endpoint(simulated)) as provider:
-        result = await structured(provider, f"Read this invoice.\n\n{MAIL}", Invoice, validator=adds_up)
+        result = await structured(
+            provider, f"Read this invoice.\n\n{MAIL}", Invoice, validator=adds_up
+        )
     invoice = result.value
     for line in invoice.lines:
         print(f"{line.count} x {line.what:<8} {line.price:>6.2f}")
     print(f"{invoice.number:<12} {invoice.total:>6.2f}")
     print(
-        f"{result.repair_attempts} requests after the first; mistakes corrected without one: {result.mended}"
+        f"{result.repair_attempts} requests after the first; "
+        f"mistakes corrected without one: {result.mended}"
     )
     for rung, cost in result.rung_costs.items():
-        print(f"{rung:<12} {cost.llm_calls} calls, {cost.input_tokens + cost.output_tokens} tokens")
+        print(
+            f"{rung:<12} {cost.llm_calls} calls, "
+            f"{cost.input_tokens + cost.output_tokens} tokens"
+        )
 
 
 # The model first omits a field, then omits a line, and then writes an extra comma.
 simulated = [
     '{"number": "T-17", "lines": [{"what": "teapot", "count": 3, "price": 12.5}]}',
-    '{"number": "T-17", "lines": [{"what": "teapot", "count": 3, "price": 12.5}], "total": 45.5}',
+    '{"number": "T-17", "lines": [{"what": "teapot", "count": 3, "price": 12.5}], '
+    '"total": 45.5}',
     """```json
     {"number": "T-17", "total": 45.5, "lines": [
         {"what": "teapot", "count": 3, "price": 12.5},

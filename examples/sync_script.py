@@ -1,4 +1,4 @@
-"""A script without an event loop: the same patterns and one provider, one call after another."""
+"""A script without an event loop: the same patterns, one call after another."""
 
 from endpoint import endpoint
 
@@ -9,7 +9,9 @@ from executionkit.testing import ChatRequest
 def main() -> None:
     provider = Provider(*endpoint(simulated))
     try:
-        answer = consensus_sync(provider, "What is 6 times 7? Reply with the number only.", num_samples=3)
+        answer = consensus_sync(
+            provider, "What is 6 times 7? Reply with the number only.", num_samples=3
+        )
         print(answer.value, answer.agreement_ratio)
         why = refine_loop_sync(provider, f"Explain in one sentence why 6 * 7 = {answer}.")
         print(why.value, why.score)

@@ -1,6 +1,7 @@
 """Trace a pipe with OpenTelemetry, and print its spans as a tree. Needs opentelemetry-sdk.
 
-If OTEL_EXPORTER_OTLP_ENDPOINT is set, they are sent there too, by opentelemetry-exporter-otlp-proto-http.
+If OTEL_EXPORTER_OTLP_ENDPOINT is set, they are sent there too, by
+opentelemetry-exporter-otlp-proto-http.
 """
 
 import asyncio
@@ -12,7 +13,16 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from executionkit import LLMResponse, Provider, RetryConfig, ToolCall, ToolError, consensus, pipe, react_loop
+from executionkit import (
+    LLMResponse,
+    Provider,
+    RetryConfig,
+    ToolCall,
+    ToolError,
+    consensus,
+    pipe,
+    react_loop,
+)
 from executionkit.otel import instrument, uninstrument
 from executionkit.testing import ChatRequest, Fault
 
@@ -40,7 +50,9 @@ async def main() -> None:
     vote = partial(consensus, num_samples=3, retry=patient)
     order = partial(react_loop, tools=[price], retry=patient)
     async with Provider(*endpoint(simulated)) as provider:
-        result = await pipe(provider, "What shall we order, and what does it cost?", vote, order)
+        result = await pipe(
+            provider, "What shall we order, and what does it cost?", vote, order
+        )
     print(result)
     show(list(memory.get_finished_spans()))
     tracers.shutdown()  # sends what is left
@@ -49,11 +61,15 @@ async def main() -> None:
 
 def show(spans: list[ReadableSpan], parent: int | None = None, depth: int = 0) -> None:
     """Print the spans below a parent, each with its tokens, its retries and its error."""
-    inside = [span for span in spans if (span.parent.span_id if span.parent else None) == parent]
+    inside = [
+        span for span in spans if (span.parent.span_id if span.parent else None) == parent
+    ]
     for span in sorted(inside, key=lambda span: span.start_time or 0):
         told = dict(span.attributes or {})
         tokens = [told[name] for name in told if name.startswith("gen_ai.usage.")]
-        notes = [event.name for event in span.events] + [told[name] for name in told if name == "error.type"]
+        notes = [event.name for event in span.events] + [
+            told[name] for name in told if name == "error.type"
+        ]
         print("  " * depth + span.name, *tokens, *notes)
         show(spans, span.context.span_id, depth + 1)
 

@@ -1,7 +1,7 @@
-"""Test code that uses the patterns. Run `pytest examples/unit_testing.py`, or run this file as a program.
+"""Test code that uses the patterns. Run `pytest examples/unit_testing.py`, or run this file.
 
-`MockProvider` answers from a script, without a network. `LocalEndpoint` is a server on this machine that
-fails on demand. The tests don't wait and don't need a plugin.
+`MockProvider` answers from a script, without a network. `LocalEndpoint` is a server on this
+machine that fails on demand. The tests don't wait and don't need a plugin.
 """
 
 import pytest
@@ -31,7 +31,9 @@ def is_spam(provider: LLMProvider, text: str, retry: RetryConfig | None = None) 
     """Return True if all samples say spam, False if all say ham, and None if they disagree."""
     prompt = f"Spam or ham? Reply with one word.\n\n{text}"
     try:
-        result = consensus_sync(provider, prompt, num_samples=3, strategy="unanimous", retry=retry)
+        result = consensus_sync(
+            provider, prompt, num_samples=3, strategy="unanimous", retry=retry
+        )
     except ConsensusFailedError:
         return None
     return result.value == "spam"
@@ -42,8 +44,14 @@ async def stock(item: str) -> str:
 
 
 def answer(provider: ToolCallingProvider, question: str) -> str:
-    schema = {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]}
-    return react_loop_sync(provider, question, [Tool("stock", "What is in stock.", schema, stock)]).value
+    schema = {
+        "type": "object",
+        "properties": {"item": {"type": "string"}},
+        "required": ["item"],
+    }
+    return react_loop_sync(
+        provider, question, [Tool("stock", "What is in stock.", schema, stock)]
+    ).value
 
 
 # The tests.
@@ -66,7 +74,9 @@ def test_a_rate_limit_is_waited_out() -> None:
     async def wait(seconds: float) -> None:
         waits.append(seconds)
 
-    provider = MockProvider([RateLimitError("slow down", retry_after=30.0), "ham", "ham", "ham"])
+    provider = MockProvider(
+        [RateLimitError("slow down", retry_after=30.0), "ham", "ham", "ham"]
+    )
     assert is_spam(provider, "Hello", retry=RetryConfig(sleep=wait)) is False
     assert len(waits) == 1
     assert waits[0] >= 30.0
@@ -81,7 +91,9 @@ def test_the_model_reads_the_result_of_the_tool() -> None:
 
 
 def test_a_failing_server_gets_a_retry() -> None:
-    with LocalEndpoint([Fault.status(503), Fault.cut_body(), "spam", "spam", "spam"]) as endpoint:
+    with LocalEndpoint(
+        [Fault.status(503), Fault.cut_body(), "spam", "spam", "spam"]
+    ) as endpoint:
         provider = Provider(endpoint.base_url, "any-model")
         assert is_spam(provider, "You won!", retry=RetryConfig(base_delay=0.0)) is True
         assert endpoint.ledger.calls == 5

@@ -5,7 +5,7 @@
     │   ├── RateLimitError       HTTP 429: retryable, after .retry_after seconds
     │   ├── PermanentError       repeating the request is useless: 401, 403, 404, most other 4xx
     │   └── ProviderError        any other failure of a request: retryable
-    ├── JournalError             a journal of many rows can't be read, written or used for this job
+    ├── JournalError             a journal can't be read, written or used for this job
     └── PatternError             the pattern's own logic failed
         ├── ApprovalPending      tool calls wait for a person: .calls
         ├── BudgetExhaustedError a token or call budget can't pay for a call

@@ -1,7 +1,7 @@
 """Look at every page of the built site with a headless Chromium, and report what is wrong.
 
-Each page is opened on a desk screen and on a phone, and looked at with the light theme and the dark one. It is
-wrong when
+Each page is opened on a desk screen and on a phone, and looked at with the light theme and the dark one.
+It is wrong when
 
 - it requests anything from outside this machine, or a script, a request or a picture fails,
 - it is wider than the screen, or a table on it is, or code on a desk is wider than its box,
@@ -11,7 +11,7 @@ wrong when
 
 The page for missing pages has to find the site at whatever address the site is served, and to search it.
 `--shots DIR` takes pictures of the named pages (or of all), on both screens and with both themes;
-with `--whole`, of their full length.
+with `--whole`, of their full length, cut into columns that stand beside each other.
 
     make look ARGS="--shots DIR patterns/consensus/#cost"
 
@@ -23,6 +23,7 @@ import functools
 import http.server
 import re
 import shutil
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -42,99 +43,29 @@ DRAWING_TIME = 30_000
 """Milliseconds until the diagrams of a page must be drawn."""
 LONGEST = 12_000
 """Pixels of a page of the reference on a desk."""
+LETTERS = 12
+"""Pixels of the smallest letters in a diagram."""
 CONTRAST = 4.5
 """The contrast that letters need, by WCAG 2.1 AA."""
 
-OPEN_SHADOWS = """
-const attach = Element.prototype.attachShadow;
-Element.prototype.attachShadow = function (options) { return attach.call(this, { ...options, mode: "open" }); };
-"""
-"""The theme draws diagrams where only its own script can look, unless it is asked beforehand."""
-
+EYES = Path(__file__).with_suffix(".js")
 DRAWN = 'expected => document.querySelectorAll("div.mermaid").length >= expected'
-UNFOLD = '() => { for (const closed of document.querySelectorAll("details")) closed.open = true; }'
-LAYOUT = """() => {
-    const screen = document.documentElement.clientWidth;
-    const wider = box => box.scrollWidth > box.clientWidth + 1;
-    const all = selector => [...document.querySelectorAll(".md-content " + selector)];
-    const beyond = document.documentElement.scrollWidth <= screen + 1 ? [] : all("*").filter(element => {
-        const box = element.getBoundingClientRect();
-        return box.width > 0 && box.right > screen + 1;
-    }).slice(0, 3).map(element => element.outerHTML.slice(0, 80)).concat("the page");
-    const longest = text => text.split("\\n").reduce((a, b) => b.length > a.length ? b : a).slice(0, 70);
-    return {
-        height: document.documentElement.scrollHeight,
-        beyond,
-        code: all("pre > code").filter(wider).map(code => longest(code.innerText)),
-        tables: all(".md-typeset__scrollwrap").filter(wider).map(table => table.innerText.slice(0, 50)),
-        broken: [...document.images].filter(image => image.complete && !image.naturalWidth).map(image => image.src),
-    };
-}"""
-DIAGRAMS = """() => {
-    const parsed = text => {
-        const found = text.match(/^rgba?\\(([^)]*)\\)$/);
-        const [r, g, b, a = 1] = found ? found[1].split(/[\\s,/]+/).map(Number) : [0, 0, 0, 0];
-        return { rgb: [r, g, b], a };
-    };
-    const over = (above, below) => below.map((part, n) => above.a * above.rgb[n] + (1 - above.a) * part);
-    const light = rgb => rgb.map(part => part / 255)
-        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, part, n) => sum + part * [0.2126, 0.7152, 0.0722][n], 0);
-    const contrast = (one, other) => {
-        const [dark, bright] = [light(one), light(other)].sort((a, b) => a - b);
-        return (bright + 0.05) / (dark + 0.05);
-    };
-    const page = parsed(getComputedStyle(document.body).backgroundColor).rgb;
-    const found = [];
-    for (const host of document.querySelectorAll("div.mermaid")) {
-        const drawing = host.shadowRoot.querySelector("svg");
-        const box = host.getBoundingClientRect();
-        found.push({ text: "", side: Math.min(box.width, box.height) });
-        for (const element of drawing.querySelectorAll("text, foreignObject *")) {
-            const text = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data).join("").trim()
-                || (element.localName === "text" ? element.textContent.trim() : "");
-            if (!text) continue;
-            element.scrollIntoView({ block: "center", inline: "center" });
-            const place = element.getBoundingClientRect();
-            const style = getComputedStyle(element.localName === "text" ? element.querySelector("tspan") ?? element : element);
-            const behind = host.shadowRoot.elementsFromPoint(place.x + place.width / 2, place.y + place.height / 2)
-                .filter(other => host.shadowRoot.contains(other) && !["text", "tspan", "svg"].includes(other.localName))
-                .reverse();
-            let ground = page;
-            for (const other of behind) {
-                const own = getComputedStyle(other);
-                const colour = other instanceof SVGGeometryElement ? parsed(own.fill) : parsed(own.backgroundColor);
-                if (other instanceof SVGGeometryElement) colour.a *= own.fillOpacity * own.opacity;
-                ground = over(colour, ground);
-            }
-            const ink = parsed(element instanceof SVGElement ? style.fill : style.color);
-            found.push({
-                text: text.slice(0, 40),
-                size: parseFloat(style.fontSize) * drawing.getScreenCTM().a,
-                contrast: contrast(over(ink, ground), ground),
-            });
-        }
-    }
-    scrollTo(0, 0);
-    return found;
-}"""
 
 
 class Screen(NamedTuple):
-    """A width and height in pixels, and the smallest letters that a diagram may have there."""
+    """A width and height in pixels."""
 
     name: str
     width: int
     height: int
-    letters: float
 
 
-DESK, PHONE = Screen("desk", 1440, 900, 12), Screen("phone", 390, 844, 10)
+DESK, PHONE = Screen("desk", 1440, 900), Screen("phone", 390, 844)
 THEMES = ("light", "dark")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a site at the root and at BELOW, and its own page for what is missing, as hosts of such sites do."""
+    """Serves a site at the root and at BELOW, with the site's own page for what is missing."""
 
     def translate_path(self, path: str) -> str:
         return super().translate_path("/" + path.removeprefix(BELOW) if path.startswith(BELOW) else path)
@@ -169,9 +100,7 @@ def served(site: Path) -> Iterator[str]:
 
 
 @contextmanager
-def opened(
-    context: playwright.BrowserContext, url: str, theme: str
-) -> Iterator[tuple[playwright.Page, list[str]]]:
+def opened(context: playwright.BrowserContext, url: str) -> Iterator[tuple[playwright.Page, list[str]]]:
     """Open a page, with a list of what goes wrong on it."""
     parts = urlsplit(url)
     own = (f"{parts.scheme}://{parts.netloc}/", "data:", "blob:", "about:")
@@ -182,20 +111,20 @@ def opened(
             wrong.append(f"requests {request.url}")
 
     def answered(response: playwright.Response) -> None:
-        # A missing page is meant to be missing, and looks by HEAD for the root of the site.
-        if response.status >= 400 and response.request.method == "GET" and response.url != url:
+        if response.status >= 400:
             wrong.append(f"{response.url} is not there")
 
     page = context.new_page()
-    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     page.on("request", requested)
     page.on("response", answered)
     page.on("pageerror", lambda error: wrong.append(f"a script failed: {error.message}"))
     page.on(
         "console",
-        lambda said: wrong.append(f"an error: {said.text}")
-        if said.type == "error" and "Failed to load resource" not in said.text
-        else None,
+        lambda said: (
+            wrong.append(f"an error: {said.text}")
+            if said.type == "error" and "Failed to load resource" not in said.text
+            else None
+        ),
     )
     page.goto(url, wait_until="load")
     try:
@@ -206,8 +135,7 @@ def opened(
 
 def layout_faults(page: playwright.Page, name: str, screen: Screen) -> Iterator[str]:
     """Report what is wrong with the measures of an open page."""
-    page.evaluate(UNFOLD)
-    found = page.evaluate(LAYOUT)
+    found = page.evaluate("look.layout()")
     yield from (f"wider than the screen: {element}" for element in found["beyond"])
     yield from (f"a table is wider than the screen: {text!r}" for text in found["tables"])
     yield from (f"a picture is broken: {source}" for source in found["broken"])
@@ -217,30 +145,36 @@ def layout_faults(page: playwright.Page, name: str, screen: Screen) -> Iterator[
             yield f"{found['height']} pixels long"
 
 
-def diagram_faults(page: playwright.Page, expected: int, screen: Screen) -> Iterator[str]:
+def diagram_faults(page: playwright.Page, expected: int) -> Iterator[str]:
     """Report what is wrong with the diagrams of an open page."""
     try:
         page.wait_for_function(DRAWN, arg=expected, timeout=DRAWING_TIME)
     except playwright.TimeoutError:
         yield f"not all of {expected} diagrams were drawn"
         return
-    for part in page.evaluate(DIAGRAMS):
-        if part.get("side", 100) < 40:
-            yield f"a diagram of {part['side']:.0f} pixels"
-        if part["text"] and part["size"] < screen.letters - 0.05:
-            yield f"letters of {part['size']:.1f} pixels in a diagram: {part['text']!r}"
-        if part["text"] and part["contrast"] < CONTRAST:
-            yield f"a contrast of {part['contrast']:.1f} in a diagram: {part['text']!r}"
+    for diagram in page.evaluate("look.diagrams()"):
+        if diagram["side"] < 40:
+            yield f"a diagram of {diagram['side']:.0f} pixels"
+        for part in diagram["texts"]:
+            if part["size"] < LETTERS - 0.05:
+                yield f"letters of {part['size']:.1f} pixels in a diagram: {part['text']!r}"
+            if part["contrast"] < CONTRAST:
+                yield f"a contrast of {part['contrast']:.1f} in a diagram: {part['text']!r}"
 
 
 def missing_page_faults(context: playwright.BrowserContext, url: str, root: str) -> Iterator[str]:
     """Report what is wrong with the page for missing pages, at a URL of a site with this root."""
-    with opened(context, url, "light") as (page, wrong):
-        yield from wrong
+    with opened(context, url) as (page, wrong):
+        # The browser asks ahead, before the script has found the root: what the page has at last counts.
+        wrong[:] = [fault for fault in wrong if not fault.endswith("is not there")]
+        if unstyled := page.evaluate("look.layout().unstyled"):
+            yield f"{unstyled} stylesheets did not come"
         if page.evaluate("document.baseURI") != root:
             yield f"takes {page.evaluate('document.baseURI')} for the root"
         yield from layout_faults(page, "404", DESK)
-        for link in page.eval_on_selector_all("a[href]", "links => links.map(link => link.href.split('#')[0])"):
+        for link in page.eval_on_selector_all(
+            "a[href]", "links => links.map(link => link.href.split('#')[0])"
+        ):
             if link.startswith(root) and page.request.head(link).status != 200 and link != url:
                 yield f"leads to {link}"
         page.fill(".missing-search input", "budget")
@@ -249,13 +183,37 @@ def missing_page_faults(context: playwright.BrowserContext, url: str, root: str)
             page.wait_for_selector(".md-search-result__link", timeout=DRAWING_TIME)
         except playwright.TimeoutError:
             yield "its search finds nothing"
-        yield from wrong
+        yield from (fault for fault in wrong if not fault.endswith("is not there"))
+
+
+def in_columns(context: playwright.BrowserContext, picture: Path, screen: Screen) -> None:
+    """Cut a picture of a whole page into columns, which are easier to look at than a ribbon."""
+    width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+    tall = 2 * screen.height
+    size = f"width:{width}px;height:{tall}px"
+    columns = "".join(
+        f'<div style="{size};background:url({picture.name}) 0 -{top}px no-repeat"></div>'
+        for top in range(0, height, tall)
+    )
+    sheet = picture.with_suffix(".html")
+    sheet.write_text(
+        f'<body style="margin:0;display:flex;gap:20px;background:#888">{columns}', encoding="utf-8"
+    )
+    page = context.browser.new_page(viewport={"width": (width + 20) * -(-height // tall), "height": tall})
+    page.goto(sheet.absolute().as_uri())
+    page.screenshot(path=picture)
+    page.close()
+    sheet.unlink()
 
 
 def link_faults(site: Path) -> Iterator[str]:
     """Report links to pages and anchors that the site does not have."""
-    texts = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html") if path.name != "404.html"}
-    anchors = {path: set(map(unescape, re.findall(r'\bid="?([^"\s>]+)', text))) for path, text in texts.items()}
+    texts = {
+        path: path.read_text(encoding="utf-8") for path in site.rglob("*.html") if path.name != "404.html"
+    }
+    anchors = {
+        path: set(map(unescape, re.findall(r'\bid="?([^"\s>]+)', text))) for path, text in texts.items()
+    }
     for path, text in sorted(texts.items()):
         place = "/" + path.relative_to(site).as_posix().removesuffix("index.html")
         for link in sorted(set(re.findall(r'<a\b[^>]*?\bhref="?([^"\s>]+)', text))):
@@ -293,27 +251,31 @@ def main() -> int:
             context = browser.new_context(
                 viewport={"width": screen.width, "height": screen.height}, is_mobile=screen is PHONE
             )
-            context.add_init_script(OPEN_SHADOWS)
+            context.add_init_script(path=EYES)
             for name in pages:
                 html = (SITE / name.partition("#")[0] / "index.html").read_text(encoding="utf-8")
-                with opened(context, f"{host}/{name}", THEMES[0]) as (page, wrong):
+                with opened(context, f"{host}/{name}") as (page, wrong):
                     wrong += layout_faults(page, name, screen)
                     for theme in THEMES:
-                        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-                        of_theme = diagram_faults(page, html.count('<pre class="mermaid">'), screen)
+                        page.evaluate("theme => look.choose(theme)", theme)
+                        of_theme = diagram_faults(page, html.count('<pre class="mermaid">'))
                         wrong += [f"{theme}: {fault}" for fault in of_theme]
                         if options.shots:
                             stem = re.sub(r"\W+", "-", name).strip("-") or "home"
                             picture = options.shots / f"{stem}-{screen.name}-{theme}.png"
                             page.screenshot(path=picture, full_page=options.whole)
+                            if options.whole:
+                                in_columns(context, picture, screen)
                     if options.heights:
-                        print(f"{page.evaluate(LAYOUT)['height']:6} {name or 'home'} ({screen.name})")
+                        print(f"{page.evaluate('look.layout().height'):6} {name or 'home'} ({screen.name})")
                 faults += [f"{name or 'home'} ({screen.name}): {fault}" for fault in wrong]
             if not options.pages:
                 for root in (f"{host}/", f"{host}{BELOW}"):
                     for missing in ("nowhere", "patterns/no/such.html"):
                         wrong = list(missing_page_faults(context, root + missing, root))
-                        faults += [f"the missing page {root}{missing} ({screen.name}): {fault}" for fault in wrong]
+                        faults += [
+                            f"the missing page {root}{missing} ({screen.name}): {fault}" for fault in wrong
+                        ]
             context.close()
         browser.close()
     for fault in faults:

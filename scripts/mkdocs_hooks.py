@@ -23,13 +23,14 @@ from mkdocs.utils import get_relative_url
 
 ROOT = Path(__file__).parents[1]
 PLACEHOLDER = "example.org"
-"""The host of addresses that no maintainer has filled in yet. RFC 2606 reserves it: it never becomes anybody's."""
+"""The host of addresses that no maintainer has filled in yet. RFC 2606 keeps it from becoming anybody's."""
 
 CARRIER, CARRIED = "mermaidx", "mermaidx/assets/mermaid.js"
 OFFICIAL_SHA256 = "74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b"
 """Of dist/mermaid.min.js in release 11.16.0 of the npm package `mermaid`: the carrier changed nothing."""
 
 TARGET = "assets/javascripts/mermaid.min.js"
+BETWEEN = "assets/diagrams.js"
 DIAGRAM = re.compile(r'<pre class="mermaid"><code>(.*?)</code></pre>', re.DOTALL)
 THEME_SCRIPT = re.compile(r'(?=<script src="[^"]*assets/javascripts/bundle\.)')
 
@@ -38,7 +39,7 @@ ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
 CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
 PHONE_LETTERS = 34
-"""How many letters stand beside each other in a table on a phone of 390 pixels, together with the edges of two cells."""
+"""How many letters of two cells stand beside each other on a phone of 390 pixels."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -81,13 +82,8 @@ def on_template_context(context: dict[str, Any], template_name: str, config: MkD
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fit diagrams and tables to a phone."""
-    return TABLE.sub(lambda match: fitted(match[0]), DIAGRAM.sub(framed, html))
-
-
-def framed(match: re.Match[str]) -> str:
-    """Let wide diagrams be scrolled on a phone, where they would shrink until nobody can read them."""
-    is_wide = match[1].startswith(("sequenceDiagram", "flowchart LR")) or "subgraph" in match[1]
-    return f'<div class="diagram">{match[0]}</div>' if is_wide else match[0]
+    framed = DIAGRAM.sub(r'<div class="diagram">\g<0></div>', html)
+    return TABLE.sub(lambda match: fitted(match[0]), framed)
 
 
 def fitted(table: str) -> str:
@@ -125,8 +121,9 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Load mermaid on the pages that have a diagram, ahead of the theme's script, which looks for it."""
     if 'class="mermaid"' not in output:
         return output
-    tag = f'<script src="{get_relative_url(TARGET, page.url)}"></script>'
-    changed, count = THEME_SCRIPT.subn(tag, output, count=1)
+    paths = [get_relative_url(path, page.url) for path in (TARGET, BETWEEN)]
+    tags = "".join(f'<script src="{path}"></script>' for path in paths)
+    changed, count = THEME_SCRIPT.subn(tags, output, count=1)
     if count != 1:
         raise PluginError(f"{page.file.src_uri}: the theme's script was not found")
     return changed

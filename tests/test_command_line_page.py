@@ -69,7 +69,7 @@ def test_the_commands_print_what_the_page_shows(
     for name, text in FILES.items():
         Path(name).write_text(text, encoding="utf-8")
     consoles = [block.code for block in blocks(PAGE) if block.language == "console"]
-    shown = [line for code in consoles for line in code.splitlines()]
+    shown = [line for code in consoles for line in re.sub(r"\\\n *", "", code).splitlines()]
     starts = [at for at, line in enumerate(shown) if line.startswith("$ ")]
     commands = {shown[at].split()[2] for at in starts if shown[at].startswith("$ executionkit ")}
     assert commands == {"ask", "consensus", "structured", "run", "status", "export", "batch", "bench"}
