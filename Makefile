@@ -12,7 +12,7 @@ export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs look bench mutants interop corpora pictures build reproducible sbom clean FORCE
+.PHONY: help demo test lint format types docs look bench mutants interop peers corpora pictures build reproducible sbom clean FORCE
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -47,6 +47,9 @@ mutants: $(VENV)/.mutants ## Plant faults, and count how many the tests notice (
 interop: ## Drive real servers through the library (ARGS="aimock" tries one of them)
 	@scripts/interop $(ARGS)
 
+peers: ## Run the code of other libraries in the docs, and check what is said of them (ARGS="openai" takes one)
+	@scripts/peers $(ARGS)
+
 corpora: $(VENV)/.base ## Run public test data through the check of schemas (ARGS="bfcl" takes one of the two)
 	@PYTHONPATH=scripts $(BIN) -m corpora $(ARGS)
 
@@ -63,7 +66,7 @@ sbom: $(VENV)/.release ## Write the bill of materials of the library with its ex
 	@scripts/sbom
 
 clean: ## Remove everything made here
-	rm -rf $(VENV) .interop .corpora build dist site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .interop .peers .corpora build dist site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # The stamps lie in the environment: they go with it, and an edited pyproject.toml outdates them.
 $(VENV)/.base: EXTRAS :=

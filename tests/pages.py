@@ -21,6 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 _FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: .+? -->\s*\Z")
+_RUN_BY_PEERS = re.compile(r"<!-- run by scripts/peers: (\w+) -->\n\Z")
 
 
 def name_of(path: Path) -> str:
@@ -30,12 +31,16 @@ def name_of(path: Path) -> str:
 
 
 class Block(NamedTuple):
-    """A fenced block: its language, the line its code begins on, its code, and whether it is to be run."""
+    """A fenced block: its language, the line its code begins on, its code, and whether it is to be run.
+
+    A block of another library is run by `scripts/peers`, and not by the tests; `peer` names the library.
+    """
 
     language: str
     line: int
     code: str
     runs: bool = False
+    peer: str | None = None
 
 
 @cache
@@ -59,9 +64,10 @@ def blocks(path: Path) -> list[Block]:
     for start, text in texts(path):
         for match in _FENCE.finditer(text):
             language = match[2].strip("{ .}").split(" ")[0]
-            runs = language == "python" and not _NOT_RUN.search(text, 0, match.start())
+            peer = _RUN_BY_PEERS.search(text, 0, match.start())
+            runs = language == "python" and not peer and not _NOT_RUN.search(text, 0, match.start())
             line = start + text.count("\n", 0, match.start(3))
-            found.append(Block(language, line, textwrap.dedent(match[3]), runs))
+            found.append(Block(language, line, textwrap.dedent(match[3]), runs, peer[1] if peer else None))
     return found
 
 

@@ -4,7 +4,8 @@ Blocks of one page run in order and share their names. Blocks of docstrings stan
 `await` at the top level, and functions called `test_...` in it are run too. A local endpoint answers
 requests to `http://localhost:8000/v1`, and to the address of any service that a `Provider` is made with.
 Environment variables that a page reads as `os.environ["..."]` are set. A block that can't run has a comment
-right above it, `<!-- not run: the reason -->`.
+right above it, `<!-- not run: the reason -->`. A block of another library has
+`<!-- run by scripts/peers: LIBRARY -->`.
 """
 
 import ast
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from pages import MODULES, PAGES, Block, blocks, name_of, prose, texts
+from peers_suite import page as peers
 
 from executionkit import LLMResponse, ToolCall
 from executionkit.testing import ChatRequest, LocalEndpoint
@@ -128,6 +130,19 @@ def test_what_is_not_run_compiles() -> None:
             if block.language == "python" and not block.runs:
                 source = "\n" * (block.line - 1) + block.code
                 compile(source, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_the_blocks_of_other_libraries_are_run_by_the_script() -> None:
+    marked = {
+        (path, block.peer, block.line, block.code) for path in PAGES for block in blocks(path) if block.peer
+    }
+    assert marked == {
+        (peers.PAGE, name, block.line, block.code)
+        for name in peers.requirements()
+        if peers.checks(name).exists()
+        for block in peers.blocks(name)
+    }
+    assert len(marked) > 8
 
 
 def is_python(code: str) -> bool:
