@@ -85,7 +85,7 @@ def test_it_says_what_it_is_and_shows_every_scene(piped: "subprocess.CompletedPr
         "result Error: no such date: Invalid isoformat string: '9 November 1989'",
         'days_between({"start": "1969-07-20", "end": "1989-11-09"}) result 7417 answer 7,417 days',
         # structured, map_reduce, pipe
-        "value Order(item='Assam', boxes=12, express=True) asked again 1 x",
+        "value {'item': 'Assam', 'boxes': 12, 'express': True} asked again 1 x",
         "Forty minutes for a pot of tea! → Slow service",
         "answer Many tries, one answer, one bill. retried 1 x HTTP 429",
         # a conversation

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from executionkit import PatternError, Provider, RetryConfig, TokenUsage
+from executionkit import PatternError, RetryConfig, TokenUsage, ToolCallingProvider
 from executionkit._demo.programme import Scene
 from executionkit._display._line import counted
 from executionkit._screen import RED, YELLOW, Screen
@@ -22,7 +22,7 @@ FIRST_WAIT, LONGEST_WAIT = 10.0, 60.0
 
 
 async def perform(
-    scene: Scene[Any], provider: Provider, screen: Screen, *, calls_elsewhere: Callable[[], int]
+    scene: Scene[Any], provider: ToolCallingProvider, screen: Screen, *, calls_elsewhere: Callable[[], int]
 ) -> tuple[TokenUsage, ExecutionKitError | None]:
     """Play a scene, and draw it; what it cost, and how it failed."""
     screen.section(scene.name, scene.summary)

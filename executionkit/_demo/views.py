@@ -13,7 +13,7 @@ from executionkit import (
     StructuredResult,
 )
 from executionkit._demo.kill import Resumed
-from executionkit._demo.scenes import COMPLAINTS, Order
+from executionkit._demo.scenes import COMPLAINTS
 from executionkit._display._line import counted
 from executionkit._screen import BOLD, GREEN, RED, YELLOW, Screen
 
@@ -55,9 +55,9 @@ def show_tools(result: ReactResult, screen: Screen) -> None:
         screen.row("answer", result.value, BOLD)
 
 
-def show_data(result: StructuredResult[Order], screen: Screen) -> None:
+def show_data(result: StructuredResult[Any], screen: Screen) -> None:
     """The value, and how often it had to be asked for again."""
-    screen.row("value", repr(result.value), BOLD)
+    screen.row("value", str(result.value), BOLD)
     asked = f"{result.repair_attempts} x, with what was wrong"
     screen.row("asked again", asked if result.repair_attempts else "never")
 
