@@ -1,6 +1,7 @@
 """Runs the demo: against the simulated model, or against the endpoint that the environment names."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ def main(environ: Mapping[str, str]) -> int:
         UsageError: Some but not all of `VARIABLES` are set, or their values can't be used.
     """
     given = provider_from(environ)
+    # The screen says what came of each scene; without a handler, warnings would stand between its lines.
+    logging.getLogger("executionkit").addHandler(logging.NullHandler())
     screen = Screen.of_stdout(widest=WIDEST)
     try:
         try:

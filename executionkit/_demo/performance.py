@@ -67,10 +67,10 @@ def _told(failure: ExecutionKitError) -> str:
 @asynccontextmanager
 async def _telling(calls: Callable[[], int], screen: Screen) -> AsyncGenerator[None, None]:
     """Write a line from time to time, for as long as the block takes."""
-    began = time.monotonic()
+    began, wait = time.monotonic(), FIRST_WAIT
 
     async def tell() -> None:
-        wait = FIRST_WAIT
+        nonlocal wait
         while True:
             await asyncio.sleep(wait)
             screen.row("so far", f"{counted(calls(), 'call')}, {time.monotonic() - began:.0f} s")
@@ -84,3 +84,5 @@ async def _telling(calls: Callable[[], int], screen: Screen) -> AsyncGenerator[N
         telling.cancel()
         # Where the reader of the pipe has gone, the next line says so.
         await asyncio.gather(telling, return_exceptions=True)
+        if wait > FIRST_WAIT:
+            screen.blank()
