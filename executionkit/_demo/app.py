@@ -1,13 +1,21 @@
 """Runs the demo: against the simulated model, or against the endpoint that the environment names."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from executionkit import ExecutionKitError, LLMError, Provider, TokenUsage, __version__
-from executionkit._demo.connection import VARIABLES, provider_from, provider_of
+from executionkit import (
+    ExecutionKitError,
+    LLMError,
+    Provider,
+    TokenUsage,
+    ToolCallingProvider,
+    __version__,
+)
+from executionkit._demo.connection import LONGEST, VARIABLES, Brevity, provider_from, provider_of
 from executionkit._demo.costs import Row, show_costs
 from executionkit._demo.kill import Kill
 from executionkit._demo.model import NAME, SimulatedModel
@@ -33,6 +41,8 @@ def main(environ: Mapping[str, str]) -> int:
         UsageError: Some but not all of `VARIABLES` are set, or their values can't be used.
     """
     given = provider_from(environ)
+    # The screen says what came of each scene; without a handler, warnings would stand between its lines.
+    logging.getLogger("executionkit").addHandler(logging.NullHandler())
     screen = Screen.of_stdout(widest=WIDEST)
     try:
         try:
@@ -73,9 +83,10 @@ async def _demo(given: Provider | None, environ: Mapping[str, str], screen: Scre
             # A query may hold a key.
             screen.row("endpoint", provider.base_url.partition("?")[0])
             screen.row("prices", "not known here: Provider(..., prices=...) would have the dollars")
+            screen.row("replies", f"of at most {LONGEST:,} tokens")
             screen.row("patience", "some 100 calls; in a long scene, a line now and then says how far it is")
         await stack.enter_async_context(provider)
-        rows, failure = await _play(kill, provider, endpoint, screen)
+        rows, failure = await _play(kill, Brevity(provider), endpoint, screen)
     are_equal = show_costs(rows, screen)
     if isinstance(failure, LLMError):
         message = f"{type(failure).__name__}: {failure}; the pattern had spent {failure.cost}"
@@ -92,7 +103,7 @@ def _simulated(model: SimulatedModel, endpoint: LocalEndpoint) -> tuple[Provider
 
 
 async def _play(
-    kill: Kill, provider: Provider, endpoint: LocalEndpoint | None, screen: Screen
+    kill: Kill, provider: ToolCallingProvider, endpoint: LocalEndpoint | None, screen: Screen
 ) -> tuple[list[Row], ExecutionKitError | None]:
     """Every scene: the cost of each, and the worst failure. An endpoint that never answers ends it."""
     rows: list[Row] = []

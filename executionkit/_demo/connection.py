@@ -1,14 +1,41 @@
 """Where the demo sends its calls: the endpoint that the environment names."""
 
 from collections.abc import Mapping
+from typing import Any, Literal
 
-from executionkit import Provider, Rates
+from executionkit import LLMResponse, Provider, Rates
 from executionkit._demo.model import NAME
 
 VARIABLES = ("EXECUTIONKIT_BASE_URL", "EXECUTIONKIT_MODEL", "EXECUTIONKIT_API_KEY")
 
 RATES = Rates(input="2.50", output="10.00")
 """What the tokens of the simulated model would cost; nothing is known of others."""
+
+
+LONGEST = 1_000
+"""The most tokens of a reply."""
+
+
+class Brevity:
+    """A provider around a provider: it keeps replies short, because a small model may ramble on for minutes.
+
+    Whatever has this shape can be given to a pattern.
+    """
+
+    supports_tools: Literal[True] = True
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+    async def complete(
+        self, messages: list[dict[str, Any]], *, max_tokens: int | None = None, **kwargs: Any
+    ) -> LLMResponse:
+        """Ask the provider."""
+        room = LONGEST if max_tokens is None else min(max_tokens, LONGEST)
+        return await self._provider.complete(messages, max_tokens=room, **kwargs)
 
 
 class UsageError(Exception):

@@ -94,7 +94,7 @@ class Kill:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "executionkit._demo.job", str(journal)),
             env={**os.environ, **self.variables, **path},
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,

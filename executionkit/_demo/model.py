@@ -33,7 +33,7 @@ _REPLIES: dict[str, list[Answer]] = {
     "answered the telephone": ["No answer"],
     "Forty minutes for a pot": ["Slow service"],
     "They forgot us": ["Forgotten guests"],
-    "Sum up in a sentence": ["Guests wait too long, and some are forgotten."],
+    "Sum up in one sentence": ["Guests wait too long, and some are forgotten."],
     "Write a tagline": [
         "Many minds, one answer.",
         "AI, but better.",

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from executionkit import PatternError, Provider, RetryConfig, TokenUsage
+from executionkit import PatternError, RetryConfig, TokenUsage, ToolCallingProvider
 from executionkit._demo.programme import Scene
 from executionkit._display._line import counted
 from executionkit._screen import RED, YELLOW, Screen
@@ -22,7 +22,7 @@ FIRST_WAIT, LONGEST_WAIT = 10.0, 60.0
 
 
 async def perform(
-    scene: Scene[Any], provider: Provider, screen: Screen, *, calls_elsewhere: Callable[[], int]
+    scene: Scene[Any], provider: ToolCallingProvider, screen: Screen, *, calls_elsewhere: Callable[[], int]
 ) -> tuple[TokenUsage, ExecutionKitError | None]:
     """Play a scene, and draw it; what it cost, and how it failed."""
     screen.section(scene.name, scene.summary)
@@ -67,10 +67,10 @@ def _told(failure: ExecutionKitError) -> str:
 @asynccontextmanager
 async def _telling(calls: Callable[[], int], screen: Screen) -> AsyncGenerator[None, None]:
     """Write a line from time to time, for as long as the block takes."""
-    began = time.monotonic()
+    began, wait = time.monotonic(), FIRST_WAIT
 
     async def tell() -> None:
-        wait = FIRST_WAIT
+        nonlocal wait
         while True:
             await asyncio.sleep(wait)
             screen.row("so far", f"{counted(calls(), 'call')}, {time.monotonic() - began:.0f} s")
@@ -84,3 +84,5 @@ async def _telling(calls: Callable[[], int], screen: Screen) -> AsyncGenerator[N
         telling.cancel()
         # Where the reader of the pipe has gone, the next line says so.
         await asyncio.gather(telling, return_exceptions=True)
+        if wait > FIRST_WAIT:
+            screen.blank()

@@ -49,7 +49,7 @@ def programme(kill: Kill) -> list[Scene[Any]]:
         Scene("best_of_n", s.choose, v.show_candidates, whole(s.score) + body(s.choose), s.REGEX),
         Scene("refine_loop", s.refine, v.show_attempts, body(s.refine), s.EXPLAIN),
         Scene("react_loop", s.use_tools, v.show_tools, whole(s.days_between) + body(s.use_tools), s.DAYS),
-        Scene("structured", s.extract, v.show_data, whole(s.Order) + body(s.extract), s.EMAIL),
+        Scene("structured", s.extract, v.show_data, body(s.extract), s.EMAIL),
         Scene("map_reduce", s.sum_up, v.show_summary, body(s.sum_up)),
         Scene("pipe", s.vote_then_refine, v.show_steps, body(s.vote_then_refine), s.TAGLINE),
         Scene("Conversation", s.talk, v.show_talk, whole(s.refund) + whole(s.approve) + body(s.talk)),

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from executionkit import (
     Approval,
@@ -124,16 +124,18 @@ async def use_tools(provider: ToolCallingProvider) -> ReactResult:
     return await react_loop(provider, DAYS, [days_between])
 
 
-@dataclass
-class Order:
-    item: str
-    boxes: int
-    express: bool
-
-
-async def extract(provider: LLMProvider) -> StructuredResult[Order]:
-    """Get data out of a text, as a checked value of a type."""
-    return await structured(provider, EMAIL, Order)
+async def extract(provider: LLMProvider) -> StructuredResult[Any]:
+    """Get data out of a text, checked against a schema."""
+    fields = {
+        "item": {"type": "string"},
+        "boxes": {"type": "integer"},
+        "express": {"type": "boolean"},
+    }
+    order = {
+        "type": "object",
+        "properties": fields, "required": list(fields),
+    }
+    return await structured(provider, EMAIL, order)
 
 
 async def sum_up(provider: LLMProvider) -> MapReduceResult:
@@ -141,8 +143,8 @@ async def sum_up(provider: LLMProvider) -> MapReduceResult:
     return await map_reduce(
         provider,
         COMPLAINTS,
-        map_prompt="Two words: what is wrong? {input}",
-        reduce_prompt="Sum up in a sentence: {results}",
+        map_prompt="The complaint in two words: {input}",
+        reduce_prompt="Sum up in one sentence: {results}",
     )
 
 

@@ -13,9 +13,11 @@ from executionkit import (
     StructuredResult,
 )
 from executionkit._demo.kill import Resumed
-from executionkit._demo.scenes import COMPLAINTS, Order
+from executionkit._demo.scenes import COMPLAINTS
 from executionkit._display._line import counted
 from executionkit._screen import BOLD, GREEN, RED, YELLOW, Screen
+
+UNREAD = "a tool call written as text: the server doesn't read it"
 
 
 def show_votes(result: ConsensusResult[str], screen: Screen) -> None:
@@ -49,15 +51,15 @@ def show_tools(result: ReactResult, screen: Screen) -> None:
     """The tool calls, and the answer."""
     _show_messages(result.messages, screen)
     if result.unread_tool_calls:
-        screen.row("no answer", "a tool call written as text: the server doesn't read it", YELLOW)
+        screen.row("no answer", UNREAD, YELLOW)
         screen.row("text", result.value)
     else:
         screen.row("answer", result.value, BOLD)
 
 
-def show_data(result: StructuredResult[Order], screen: Screen) -> None:
+def show_data(result: StructuredResult[Any], screen: Screen) -> None:
     """The value, and how often it had to be asked for again."""
-    screen.row("value", repr(result.value), BOLD)
+    screen.row("value", str(result.value), BOLD)
     asked = f"{result.repair_attempts} x, with what was wrong"
     screen.row("asked again", asked if result.repair_attempts else "never")
 
@@ -80,7 +82,12 @@ def show_steps(result: PipeResult[str], screen: Screen) -> None:
 def show_talk(result: ReactResult, screen: Screen) -> None:
     """Both turns."""
     _show_messages(result.messages, screen, with_texts=True)
-    screen.row("approval", "`approve` decides here; ask_on_terminal would ask you")
+    if result.unread_tool_calls:
+        screen.row("no answer", UNREAD, YELLOW)
+    if any(message["role"] == "tool" for message in result.messages):
+        screen.row("approval", "`approve` decides here; ask_on_terminal would ask you")
+    else:
+        screen.row("approval", "not asked for, because no tool was called", YELLOW)
 
 
 def show_resumed(resumed: Resumed, screen: Screen) -> None:
@@ -91,9 +98,10 @@ def show_resumed(resumed: Resumed, screen: Screen) -> None:
         screen.row("in flight", f"{counted(result.unknown_calls, 'call')}, whose replies were lost")
     screen.row("2nd start", f"{result.skipped} rows out of the journal, {result.rows - result.skipped} more")
     if resumed.asked_twice is not None:
-        screen.row(
-            "sent twice", f"{resumed.asked_twice} of {result.cost.llm_calls} calls, by the endpoint's ledger"
-        )
+        of_all = f"{resumed.asked_twice} of {counted(result.cost.llm_calls, 'call')}"
+        screen.row("sent twice", f"{of_all}, by the endpoint's ledger")
+    elif resumed.was_killed:
+        screen.row("sent twice", f"at most {counted(result.unknown_calls, 'call')}, by the journal")
     if result.failed:
         screen.row("failed", f"{result.failed} rows: {result.failures[0].error}", YELLOW)
     total = sum(resumed.labels.values())
