@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import tomllib
 
 import changelog
 import pytest
@@ -54,7 +55,8 @@ def test_the_notes_of_a_release_are_its_section() -> None:
 
 
 def test_the_readme_of_the_distribution_has_no_relative_links() -> None:
-    metadata = importlib.metadata.metadata("executionkit")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = importlib.metadata.metadata(project["name"])
     if metadata["Version"] != __version__:
         pytest.skip("what is installed here is another version than what is tested")
     readme = re.sub(r"^```.*?^```$", "", str(metadata["Description"]), flags=re.MULTILINE | re.DOTALL)
