@@ -143,6 +143,11 @@ def test_the_blocks_of_other_libraries_are_run_by_the_script() -> None:
         for block in peers.blocks(name)
     }
     assert len(marked) > 8
+    pins = {package.partition("==")[2] for packages in peers.requirements().values() for package in packages}
+    comparison = peers.PAGE.with_name("comparison.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| \[.+?\]\(#.+?\) \| ([\d.]+) \|", comparison, re.MULTILINE)
+    assert len(named) == 8
+    assert pins >= set(named)
 
 
 def is_python(code: str) -> bool:

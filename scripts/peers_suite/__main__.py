@@ -31,25 +31,32 @@ def unpinned(packages: list[str]) -> list[str]:
 
 
 def main() -> int:
-    """The status: 1 if a block fails or a statement is not so."""
-    wanted = {"common": [], **page.requirements()}
+    """The status: 1 if a block fails, a statement is not so, or a job that was killed didn't go on."""
+    checks, jobs = {"common": [], **page.requirements()}, page.jobs()
     parser = argparse.ArgumentParser(prog="scripts/peers", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"libraries, out of: {', '.join(wanted)}")
+    parser.add_argument("names", nargs="*", help=f"{', '.join(checks)}; with --kills {', '.join(jobs)}")
     parser.add_argument("--newest", action="store_true", help="the newest versions, not those of the page")
+    parser.add_argument("--kills", action="store_true", help="kill the jobs of docs/many-comparison.md")
+    parser.add_argument("--rows", default="600", help="rows of a job that is killed")
     arguments = parser.parse_args()
+    wanted = jobs if arguments.kills else checks
     if unknown := set(arguments.names) - wanted.keys():
         parser.error(f"not on the page: {', '.join(sorted(unknown))}")
     failed: list[str] = []
     for name in arguments.names or wanted:
         packages = unpinned(wanted[name]) if arguments.newest else wanted[name]
-        python = install(f"{name}-newest" if arguments.newest else name, packages)
-        print(f"{name}: {' '.join(packages)}", flush=True)
+        home = f"{name}{'-job' if arguments.kills else ''}{'-newest' if arguments.newest else ''}"
+        python = install(home, packages)
+        if not arguments.kills:
+            print(f"{name}: {' '.join(packages)}", flush=True)
         paths = os.pathsep.join(map(str, (page.ROOT, page.ROOT / "scripts")))
+        program = ["kills", name, arguments.rows] if arguments.kills else ["inside", name]
         done = subprocess.run(
-            [str(python), "-m", "peers_suite.inside", name], env={**os.environ, "PYTHONPATH": paths}
+            [str(python), "-m", f"peers_suite.{program[0]}", *program[1:]],
+            env={**os.environ, "PYTHONPATH": paths},
         )
         failed += [name] if done.returncode else []
-    print(f"Not so: {', '.join(failed)}" if failed else "All as the page says.")
+    print(f"Not so: {', '.join(failed)}" if failed else "All went well.")
     return int(bool(failed))
 
 

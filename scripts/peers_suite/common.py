@@ -59,6 +59,17 @@ async def check_wrong_replies() -> None:
     expect((found.requests, found.raised), (4, "PatternError"))
 
 
+async def check_both() -> None:
+    """Wrong replies, each after two failures: llm_calls=6 allows six requests."""
+
+    def model(request: ChatRequest) -> str | Fault:
+        return WRONG_FILM if request.number % 3 == 0 else DOWN[0]
+
+    six = TokenUsage(llm_calls=6)
+    found = await ours(model, lambda p: structured(p, QUESTION, Film, max_cost=six, retry=AT_ONCE))
+    expect((found.requests, found.raised), (6, "BudgetExhaustedError"))
+
+
 async def check_cut_replies() -> None:
     """A reply that was cut off is asked for again with more room."""
     found = await ours([CUT_FILM, FILM], lambda p: structured(p, QUESTION, Film, max_tokens=100))

@@ -46,6 +46,15 @@ async def check_both() -> None:
     expect((found.requests, found.value.n_attempts), (12, 4))
 
 
+async def check_token_budget() -> None:
+    """token_budget stops before a retry; a first reply beyond it is paid for and returned."""
+    found = await _created(film_call, token_budget=10)
+    expect((found.requests, found.raised), (1, "TokenBudgetExceeded"))
+    assert found.value.total_usage.total_tokens > 10
+    found = await _created(lambda request: film_call(request, 1927), token_budget=10)
+    expect(found.value.title, "Metropolis")
+
+
 async def check_cut_replies() -> None:
     """A cut reply raises after one request."""
 

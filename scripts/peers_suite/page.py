@@ -1,4 +1,4 @@
-"""The page as the script reads it: for each library what to install, and its blocks."""
+"""The pages as the script reads them: for each library what to install, and its blocks."""
 
 import re
 import textwrap
@@ -7,10 +7,14 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "coming-from.md"
+KILLS_PAGE = PAGE.with_name("many-comparison.md")
 SHOWN_URL = "http://localhost:8000/v1"
 
 _SECTION = re.compile(r"^`pip install ([^`]+)`$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-_BLOCK = re.compile(r"^<!-- run by scripts/peers: (\w+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^<!-- run by scripts/peers: (\w+) -->\n```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+_JOB = re.compile(r"^\| `(\w+)`: [^|]+ \|(?: `([^`]+)`)? +\|", re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -48,3 +52,9 @@ def requirements() -> dict[str, list[str]]:
 def checks(name: str) -> Path:
     """The module with the checks of a library's table."""
     return Path(__file__).with_name(f"{name}.py")
+
+
+def jobs() -> dict[str, list[str]]:
+    """The jobs that are killed, and the packages that each of them needs, as the other page says."""
+    found = _JOB.findall(KILLS_PAGE.read_text(encoding="utf-8"))
+    return {name: packages.split() for name, packages in found}
