@@ -34,7 +34,7 @@ WITH_EXAMPLES = [path for path in [*PAGES, *MODULES] if any(block.runs for block
 
 
 def simulated(request: ChatRequest) -> str | LLMResponse:
-    """Calls the first tool once, gives one bill and one film, likes and scores all texts alike, else says Paris."""
+    """Calls the first tool once, gives one bill and one film, likes and scores all alike, else says Paris."""
     if request.tools and request.messages[-1]["role"] != "tool":
         function = request.tools[0]["function"]
         arguments = dict.fromkeys(function["parameters"].get("properties", {}), "tea")
