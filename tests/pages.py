@@ -22,6 +22,7 @@ _FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(`+)(.+?)\1(?!`)", re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: .+? -->\s*\Z")
 _RUN_BY_PEERS = re.compile(r"<!-- run by scripts/peers: (\w+) -->\n\Z")
+_PRINTED = re.compile(r"<!-- printed -->\s*\Z")
 
 
 def name_of(path: Path) -> str:
@@ -34,6 +35,7 @@ class Block(NamedTuple):
     """A fenced block: its language, the line its code begins on, its code, and whether it is to be run.
 
     A block of another library is run by `scripts/peers`, and not by the tests; `peer` names the library.
+    `printed` says that it is all that the program above it prints.
     """
 
     language: str
@@ -41,6 +43,7 @@ class Block(NamedTuple):
     code: str
     runs: bool = False
     peer: str | None = None
+    printed: bool = False
 
 
 @cache
@@ -67,7 +70,9 @@ def blocks(path: Path) -> list[Block]:
             peer = _RUN_BY_PEERS.search(text, 0, match.start())
             runs = language == "python" and not peer and not _NOT_RUN.search(text, 0, match.start())
             line = start + text.count("\n", 0, match.start(3))
-            found.append(Block(language, line, textwrap.dedent(match[3]), runs, peer[1] if peer else None))
+            printed = bool(_PRINTED.search(text, 0, match.start()))
+            code = textwrap.dedent(match[3])
+            found.append(Block(language, line, code, runs, peer[1] if peer else None, printed))
     return found
 
 

@@ -5,7 +5,8 @@ Blocks of one page run in order and share their names. Blocks of docstrings stan
 requests to `http://localhost:8000/v1`, and to the address of any service that a `Provider` is made with.
 Environment variables that a page reads as `os.environ["..."]` are set. A block that can't run has a comment
 right above it, `<!-- not run: the reason -->`. A block of another library has
-`<!-- run by scripts/peers: LIBRARY -->`.
+`<!-- run by scripts/peers: LIBRARY -->`. A block below `<!-- printed -->` is all that the program above it
+prints.
 """
 
 import ast
@@ -33,7 +34,7 @@ WITH_EXAMPLES = [path for path in [*PAGES, *MODULES] if any(block.runs for block
 
 
 def simulated(request: ChatRequest) -> str | LLMResponse:
-    """Calls the first tool once, gives one bill and one film, scores all texts alike, else says Paris."""
+    """Calls the first tool once, gives one bill and one film, likes and scores all alike, else says Paris."""
     if request.tools and request.messages[-1]["role"] != "tool":
         function = request.tools[0]["function"]
         arguments = dict.fromkeys(function["parameters"].get("properties", {}), "tea")
@@ -43,6 +44,8 @@ def simulated(request: ChatRequest) -> str | LLMResponse:
         return LLMResponse("Enjoy.", [ToolCall("call_2", "final_answer", bill)])
     if "Reply with one JSON" in request.messages[0]["content"]:
         return '{"title": "Metropolis", "year": 1927}'
+    if "positive or negative" in request.prompt:
+        return "positive"
     return "Score: 9" if "Judge how well" in request.prompt else "Paris"
 
 
@@ -71,7 +74,11 @@ def finish(outcome: object) -> None:
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name_of)
 def test_the_examples_run(
-    path: Path, endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    endpoint: LocalEndpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)  # an example may write files
     code = "\n".join(block.code for block in blocks(path) if block.runs)
@@ -79,12 +86,16 @@ def test_the_examples_run(
         if used in code:
             pytest.importorskip(package)
     for variable in VARIABLE.findall(code):
-        monkeypatch.setenv(variable, "a-key")
+        monkeypatch.setenv(variable, endpoint.base_url if variable.endswith("_URL") else "a-key")
     names: dict[str, Any] = {"__name__": "page"}
+    printed = ""
     for block in blocks(path):
+        if block.printed:
+            assert printed == block.code, f"{name_of(path)}:{block.line}"
         if block.runs:
             stands_alone = path.suffix == ".py"
             run(block, {"__name__": "docstring"} if stands_alone else names, path, endpoint.base_url)
+            printed = capsys.readouterr().out
 
 
 def test_examples_are_found_wherever_they_stand(tmp_path: Path) -> None:

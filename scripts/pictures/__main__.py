@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from pictures import progress, results, run_log
+from pictures import progress, results, run_log, votes
 
-PAGES = {"progress": progress.make, "results": results.make, "run_log": run_log.make}
+PAGES = {"progress": progress.make, "results": results.make, "run_log": run_log.make, "votes": votes.make}
 MOST_BYTES = 100_000
 
 

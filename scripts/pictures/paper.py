@@ -12,10 +12,11 @@ from rich.console import Console
 ASSETS = Path(__file__).parents[2] / "docs" / "assets"
 
 
-def photograph(page: Path, picture: Path, width: int, height: int) -> Path:
-    """Take a picture of the upper part of a page."""
+def photograph(page: Path, picture: Path, width: int, height: int, theme: str = "light") -> Path:
+    """Take a picture of the upper part of a page, for a reader whose system has this theme."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    options += [f"--blink-settings=preferredColorScheme={0 if theme == 'dark' else 1}"]
     options += [f"--window-size={width},{height}", f"--screenshot={picture}"]
     subprocess.run([chromium, *options, page.as_uri()], check=True, capture_output=True)
     return picture
