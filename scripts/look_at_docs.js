@@ -74,7 +74,7 @@ window.look = (() => {
         height: document.documentElement.scrollHeight,
         beyond: isWide ? [...beyond, "the page"] : [],
         code: inContent("pre > code").filter(wider).map(code => longestLine(code.innerText)),
-        tables: inContent(".md-typeset__scrollwrap").filter(wider).map(table => table.innerText.slice(0, 50)),
+        tables: inContent(":is(.md-typeset__scrollwrap, table)").filter(wider).map(table => table.innerText.slice(0, 50)),
         broken: [...document.images].filter(one => one.complete && !one.naturalWidth).map(one => one.src),
         unstyled: [...document.querySelectorAll("link[rel=stylesheet]")].filter(link => !link.sheet).length,
       };
@@ -99,6 +99,7 @@ window.look = (() => {
             contrast: contrast(over(ink, behind), behind),
           });
         }
+        host.parentElement.scrollLeft = 0;
         found.push({ side: Math.min(box.width, box.height), texts });
       }
       scrollTo(0, 0);

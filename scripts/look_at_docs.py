@@ -41,6 +41,8 @@ BELOW = "/an/other/place/"
 
 DRAWING_TIME = 30_000
 """Milliseconds until the diagrams of a page must be drawn."""
+SETTLING_TIME = 400
+"""Milliseconds until the header, which moves when a page is scrolled, stands still for a picture."""
 LONGEST = 12_000
 """Pixels of a page of the reference on a desk."""
 LETTERS = 12
@@ -263,6 +265,7 @@ def main() -> int:
                         if options.shots:
                             stem = re.sub(r"\W+", "-", name).strip("-") or "home"
                             picture = options.shots / f"{stem}-{screen.name}-{theme}.png"
+                            page.wait_for_timeout(SETTLING_TIME)
                             page.screenshot(path=picture, full_page=options.whole)
                             if options.whole:
                                 in_columns(context, picture, screen)

@@ -2,7 +2,7 @@
 
 Diagrams are drawn by a script that the site holds: the theme would fetch mermaid from a content delivery
 network; on a page that has loaded it, it does not. The version and the project's addresses are read where
-they are kept. Tables get what turns them into lists on a phone.
+they are kept. Tables get what turns them into lists on a phone: docs/decisions/0024.
 """
 
 import hashlib
@@ -13,17 +13,15 @@ from html import escape
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
+from site_addresses import links
 
 ROOT = Path(__file__).parents[1]
-PLACEHOLDER = "example.org"
-"""The host of addresses that no maintainer has filled in yet. RFC 2606 keeps it from becoming anybody's."""
 
 CARRIER, CARRIED = "mermaidx", "mermaidx/assets/mermaid.js"
 OFFICIAL_SHA256 = "74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758fb9b"
@@ -52,18 +50,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
-def links(addresses: dict[str, str]) -> dict[str, str]:
-    """Return the settings of MkDocs that lead out of the site: no placeholder becomes a link."""
-    known = {name: url for name, url in addresses.items() if urlsplit(url).hostname != PLACEHOLDER}
-    settings: dict[str, str] = {}
-    if repository := known.get("Repository"):
-        settings |= {"repo_url": repository.rstrip("/"), "repo_name": urlsplit(repository).path.strip("/")}
-        settings["edit_uri_template"] = f"{settings['repo_url']}/edit/main/docs/{{path}}"
-    if site := known.get("Documentation"):
-        settings["site_url"] = site.rstrip("/") + "/"
-    return settings
-
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add mermaid to the site."""
     script = Path(str(distribution(CARRIER).locate_file(CARRIED))).read_bytes()
@@ -81,7 +67,9 @@ def on_template_context(context: dict[str, Any], template_name: str, config: MkD
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fit diagrams and tables to a phone."""
+    """Fit diagrams and tables to a phone, and let a search find guides before the reference."""
+    if page.file.src_uri.startswith(("api/", "decisions/")):
+        page.meta.setdefault("search", {"boost": 0.5})
     framed = DIAGRAM.sub(r'<div class="diagram">\g<0></div>', html)
     return TABLE.sub(lambda match: fitted(match[0]), framed)
 

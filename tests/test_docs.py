@@ -135,6 +135,20 @@ def test_no_python_is_shown_that_is_not_run() -> None:
     assert faults == []
 
 
+def test_no_python_is_wider_than_the_pages_of_the_site() -> None:
+    """The stylesheet breaks lines of a terminal, and `examples/ruff.toml` keeps the examples narrow."""
+    on_the_site = [path for path in [*PAGES, *MODULES] if "docs" in path.parts or path.suffix == ".py"]
+    wide = [
+        f"{name_of(path)}:{block.line + n}"
+        for path in on_the_site
+        for block in blocks(path)
+        if block.language == "python"
+        for n, line in enumerate(block.code.splitlines())
+        if len(line) > 95
+    ]
+    assert wide == []
+
+
 def test_what_is_not_run_compiles() -> None:
     for path in [*PAGES, *MODULES]:
         for block in blocks(path):

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import site_addresses
 from pages import MODULES, PAGES, ROOT, blocks, name_of, prose, spans, texts
 
 import executionkit
@@ -260,3 +261,15 @@ def test_the_files_named_are_there_and_each_is_listed() -> None:
     index = (folder / "index.md").read_text(encoding="utf-8")
     assert [name for name in records if f"]({name})" not in index] == []
     assert [int(name[:4]) for name in records] == list(range(1, len(records) + 1))
+
+
+def test_no_placeholder_becomes_a_link_of_the_site() -> None:
+    placeholders = {"Repository": "https://example.org/kit", "Documentation": "https://example.org/kit/docs"}
+    assert site_addresses.links(placeholders) == {}
+    addresses = {"Repository": "https://forge.test/us/kit/", "Documentation": "https://pages.test/kit"}
+    assert site_addresses.links(addresses) == {
+        "repo_url": "https://forge.test/us/kit",
+        "repo_name": "us/kit",
+        "edit_uri_template": "https://forge.test/us/kit/edit/main/docs/{path}",
+        "site_url": "https://pages.test/kit/",
+    }
