@@ -667,7 +667,7 @@ def test_thoughts_do_not_count(name: str, thought: str, reply: str) -> None:
         assert READERS[name](f"<think>{thought}</think>{reply}") == READERS[name](reply)
 
 
-LENGTH = 50_000
+LENGTH = 25_000
 # Texts that lead a reader on, again and again.
 LURES = [
     *(
