@@ -3,6 +3,7 @@
 import ast
 import re
 import textwrap
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -50,14 +51,17 @@ class Block(NamedTuple):
 def texts(path: Path) -> list[tuple[int, str]]:
     """The text of a page, or each docstring of a module, with the line it begins on."""
     source = path.read_text(encoding="utf-8")
-    if path.suffix == ".md":
-        return [(1, source)]
-    return [
-        (node.body[0].lineno, docstring)
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        and (docstring := ast.get_docstring(node))
-    ]
+    return [(1, source)] if path.suffix == ".md" else list(_docstrings(ast.parse(source)))
+
+
+def _docstrings(node: ast.AST) -> Iterator[tuple[int, str]]:
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and (
+        docstring := ast.get_docstring(node)
+    ):
+        yield node.body[0].lineno, docstring
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):  # expressions, which are most nodes, have none
+            yield from _docstrings(child)
 
 
 @cache

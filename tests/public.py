@@ -214,7 +214,7 @@ def _formats() -> Iterator[str]:
         yield f"format of a {name}: {getattr(importlib.import_module(module), constant)}"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     yield f"Python: {project['requires-python']}"
-    ours = {"test", "types", "docs", "look", "pictures", "mutants", "dev"}
+    ours = {"test", "types", "docs", "look", "pictures", "mutants", "release", "dev"}
     for name, needs in project["optional-dependencies"].items():
         if name not in ours:
             yield f"extra: {name} ({', '.join(needs)})"

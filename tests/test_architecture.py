@@ -150,6 +150,8 @@ def imports_of(path: Path) -> Iterator[Import]:
 
     def visit(node: ast.AST, *, eager: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):  # no import is within one
+                continue
             if isinstance(child, ast.Import):
                 yield from (Import(module, alias.name, eager) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
@@ -166,12 +168,11 @@ def imports_of(path: Path) -> Iterator[Import]:
 
 def _target(module: str, name: str) -> str:
     """`from package import name` imports the submodule where there is one, else the package."""
-    submodule = PACKAGE.parent.joinpath(*module.split("."), name)
-    is_module = submodule.with_suffix(".py").is_file() or submodule.joinpath("__init__.py").is_file()
-    return f"{module}.{name}" if module.split(".")[0] == "executionkit" and is_module else module
+    return f"{module}.{name}" if f"{module}.{name}" in NAMES else module
 
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+NAMES = {module_name(path).removesuffix(".__init__") for path in SOURCES}
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 IMPORTS = [found for path in SOURCES for found in imports_of(path)]
 OURS = [found for found in IMPORTS if found.target.split(".")[0] == "executionkit"]

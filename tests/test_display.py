@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import (
     Any,
     Literal,
+    NamedTuple,
     TypeVar,
     Union,
     cast,
@@ -301,6 +302,16 @@ def price(item: str) -> float:
 
 def answering(*replies: str | LLMResponse) -> OwnProvider:
     return OwnProvider(KEY, MockProvider(list(replies), usage=TokenUsage(44, 2)))
+
+
+def test_a_dataclass_and_a_named_tuple_are_walked_so_that_what_they_hold_is_shown_as_anywhere() -> None:
+    class Pair(NamedTuple):
+        first: Any
+        second: Any
+
+    held = glimpse(Order(Pair(answering(), Loud())), 200)
+    assert held.startswith("Order(item=Pair(first=<OwnProvider>, second=loud")
+    assert KEY not in held
 
 
 def _by_length(text: str, provider: object) -> Evaluation:

@@ -30,7 +30,12 @@ VARIABLE = re.compile(r'\benviron\["(\w+)"\]')
 LANGUAGES = {"python", "console", "text", "json", "toml", "yaml", "http", "mermaid"}
 OPTIONAL = {"executionkit.mcp": "mcp", "import polars": "polars", "import duckdb": "duckdb"}
 """What some pages use, and the package that must be installed for it."""
-WITH_EXAMPLES = [path for path in [*PAGES, *MODULES] if any(block.runs for block in blocks(path))]
+WITH_EXAMPLES = [
+    path
+    for path in [*PAGES, *MODULES]
+    # Read first: only a few modules have to be parsed in every process that collects tests.
+    if "```python" in path.read_text(encoding="utf-8") and any(block.runs for block in blocks(path))
+]
 
 
 def simulated(request: ChatRequest) -> str | LLMResponse:

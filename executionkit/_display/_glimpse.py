@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import math
 import re
-import reprlib
 from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from itertools import islice
@@ -36,16 +35,17 @@ _MAPPINGS: Final = (
 )
 
 
-class _Empty(NamedTuple):
+class _Tuple(NamedTuple):
     """Has the `repr` that all named tuples have."""
 
 
+@dataclasses.dataclass
+class _Record:
+    """Has the `repr` that all dataclasses have."""
+
+
 _GENERATED: Final = frozenset(
-    code.co_filename
-    for code in (
-        reprlib.recursive_repr()(repr).__code__,  # that of dataclasses
-        cast("FunctionType", _Empty.__repr__).__code__,
-    )
+    cast("FunctionType", kind.__repr__).__code__.co_filename for kind in (_Tuple, _Record)
 )
 
 _UNSEEN: Final = re.compile(

@@ -114,11 +114,11 @@ HOSTILE = {
 BEFORE = ["", '{"a": "', "['", "{“a”: “"]
 
 
-@pytest.mark.timeout(10)  # a quadratic reader needs a minute, a linear one a fifth of a second
+@pytest.mark.timeout(10)  # a quadratic reader needs longer, a linear one a tenth of a second
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE.keys())
 def test_reading_takes_linear_time(unit: str) -> None:
     for before in BEFORE:
-        text = before + unit * (40_000 // len(unit))
+        text = before + unit * (20_000 // len(unit))
         for whole in (text, f'{text}"}}'):
             with suppress(UnfitError):
                 read_json(LLMResponse(whole))

@@ -224,8 +224,8 @@ def test_an_answer_is_an_answer(text: str) -> None:
 @pytest.mark.parametrize("before", ["", "<tool_call>price", "<tool_call>", "[price(item=", "[TOOL_CALLS]"])
 def test_reading_takes_linear_time(piece: str, before: str) -> None:
     start = time.process_time()
-    read(before + piece * (100_000 // len(piece)))
-    assert time.process_time() - start < 1
+    read(before + piece * (50_000 // len(piece)))
+    assert time.process_time() - start < 0.3
 
 
 # -- what react_loop does ----------------------------------------------------------------------------------

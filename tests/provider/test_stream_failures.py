@@ -121,7 +121,7 @@ async def test_signs_of_life_alone_are_no_reply(server: Server, make: MakeProvid
         connection.close()
 
     server.script = script
-    found = await failure(make(timeout=0.2, deadline=60.0))
+    found = await failure(make(timeout=0.2, connect_timeout=60.0, deadline=60.0))
     assert isinstance(found, ProviderError)
     assert "nothing of a reply came within 0.2 s (timeout)" in str(found)
 
