@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cache = Path(os.environ.get("INTEROP_CACHE") or ".interop").resolve()
     # An end by SIGTERM is one by Ctrl-C: the server must go too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # That replies are cut off is in the figures.
+    warnings.simplefilter("ignore", UserWarning)
     steps = Steps(steps_before(os.environ) + (not options.no_demo) + 1 + len(_MEASURES))
     try:
         with endpoint(os.environ, cache, steps) as place:

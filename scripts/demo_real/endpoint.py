@@ -119,7 +119,8 @@ def endpoint(environ: Mapping[str, str], cache: Path, steps: Steps) -> Iterator[
             llama_cpp.KEY,
             2,
             lambda: counted.Ledger.of(port).told,
-            {"null_content": ""},
+            # This server offers tools to the model only where the field is there.
+            {"null_content": "", "extra_body": {"tool_choice": "auto"}},
         )
 
 

@@ -112,7 +112,7 @@ async def work_out(marks: Marks, provider: ToolCallingProvider, task: Task) -> b
 async def ask(_: Marks, provider: ToolCallingProvider, task: Task) -> bool:
     """Whether one answer is right, asked for at temperature 0."""
     result = await consensus(
-        provider, task.prompt, num_samples=1, temperature=0.0, max_tokens=32, key=answers.number, retry=RETRY
+        provider, task.prompt, num_samples=1, temperature=0.0, max_tokens=48, key=answers.number, retry=RETRY
     )
     return result.answer == task.answer
 
@@ -125,7 +125,7 @@ async def vote(marks: Marks, provider: ToolCallingProvider, task: Task) -> bool:
         task.prompt,
         num_samples=SAMPLES,
         temperature=0.8,
-        max_tokens=32,
+        max_tokens=48,
         key=answers.number,
         retry=RETRY,
     )

@@ -163,7 +163,7 @@ async def _tried(name: str, calls: int, trial: Trial, provider: Provider) -> Ver
         outcome = _shown(await trial(kit))
     except (PatternError, LLMError) as error:
         # The model's, or the endpoint's: but what was paid for must be in it.
-        outcome = _shown(f"{type(error).__name__}: {error}")
+        outcome = _shown(f"ended as {type(error).__name__}: {error}")
         if error.cost != kit.usage:
             broken = f"the error says {error.cost}, the kit {kit.usage}"
     except (ExecutionKitError, AssertionError, TypeError, ValueError, LookupError, AttributeError) as error:
@@ -196,4 +196,4 @@ async def _streamed(provider: Provider) -> Verdict:
 
 def _shown(result: object) -> str:
     text = " ".join(str(getattr(result, "value", result)).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 70 else f"{text[:67]}..."

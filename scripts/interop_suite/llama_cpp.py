@@ -28,8 +28,16 @@ from interop_suite.wire import asking, drain
 
 KEY = "sk-local-0123456789"
 
-# Without the library for pictures, which is half of the rest.
-_COMPILER = {"CMAKE_ARGS": "-DGGML_NATIVE=OFF -DLLAMA_CURL=OFF -DLLAVA_BUILD=OFF"}
+_COMPILER = {
+    "CMAKE_ARGS": " ".join(
+        (
+            "-DGGML_NATIVE=OFF",
+            "-DLLAMA_CURL=OFF",
+            "-DLLAVA_BUILD=OFF",  # for pictures
+            f'"-DCMAKE_PROJECT_INCLUDE={Path(__file__).with_name("without_common.cmake")}"',
+        )
+    )
+}
 _CONTEXT = 4096
 
 

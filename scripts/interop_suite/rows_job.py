@@ -1,4 +1,4 @@
-"""A job over rows, to be killed: `python -m interop_suite.rows_job BASE_URL BACKEND JOURNAL` prints figures."""
+"""A job over rows, to be killed: `python -m interop_suite.rows_job BASE_URL BACKEND JOURNAL`; prints JSON."""
 
 import asyncio
 import json
