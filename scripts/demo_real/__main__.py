@@ -65,25 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(place: Endpoint, steps: Steps) -> int:
     """Run the demo; 1 if it came to an end that no model may bring it to."""
-    with steps.step("demo: python -m executionkit demo"):
-        command = [sys.executable, "-m", "executionkit", "demo"]
+    with steps.step("demo: python -m executionkit demo", quiet=True) as step:
         try:
             done = subprocess.run(
-                command,
+                [sys.executable, "-m", "executionkit", "demo"],
                 env={**os.environ, **place.environ},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
+                stderr=subprocess.PIPE,
                 timeout=_DEMO_SECONDS,
             )
-            output, status = done.stdout, done.returncode
         except subprocess.TimeoutExpired as error:
-            heard = error.stdout or b""
-            output = heard.decode(errors="replace") if isinstance(heard, bytes) else heard
-            output += f"\n(the demo was stopped after {_DEMO_SECONDS:.0f} s)"
-            status = 0
-    print(output, flush=True)
-    return 1 if status not in (0, 1) or "Traceback (most recent call last)" in output else 0
+            step.state, status, said = f"stopped after {_DEMO_SECONDS:.0f} s", 0, error.stderr or b""
+        else:
+            status, said = done.returncode, done.stderr
+    print(said.decode(errors="replace"), file=sys.stderr)
+    return 1 if status not in (0, 1) or b"Traceback (most recent call last)" in said else 0
 
 
 _MEASURES = ("orders", "sums", "one answer", "votes")

@@ -1,5 +1,6 @@
 """The lines that say what is being done, for work that takes minutes."""
 
+import shutil
 import sys
 import threading
 import time
@@ -35,29 +36,31 @@ class Steps:
         self._number = 0
 
     @contextmanager
-    def step(self, text: str) -> Iterator[Step]:
-        """Show a step as long as the block lasts."""
+    def step(self, text: str, *, quiet: bool = False) -> Iterator[Step]:
+        """Show a step as long as the block lasts, if it is quiet only where it begins and ends."""
         self._number += 1
         head = f"[{self._number}/{self._total}] {text}"
         step, over, started = Step(), threading.Event(), time.monotonic()
-        live = self._out.isatty()
+        live = self._out.isatty() and not quiet
         if not live:
             self._write(f"{head} ...\n")
 
         def beat() -> None:
             while not over.wait(1 if live else 30):
                 line = ", ".join(filter(None, (head, step.state, _spelt(time.monotonic() - started))))
-                self._write(f"\r\x1b[K{line}" if live else f"{line}\n")
+                self._write(f"\r\x1b[K{line[: _width()]}" if live else f"{line}\n")
 
         thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
+        if not quiet:
+            thread.start()
         outcome = "ended early"
         try:
             yield step
             outcome = "done"
         finally:
             over.set()
-            thread.join()
+            if not quiet:
+                thread.join()
             line = ", ".join(
                 filter(None, (f"{head}: {outcome}", step.state, _spelt(time.monotonic() - started)))
             )
@@ -66,6 +69,10 @@ class Steps:
     def _write(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns - 1
 
 
 def _spelt(seconds: float) -> str:
