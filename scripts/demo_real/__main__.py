@@ -10,6 +10,7 @@ that differ, a budget that was passed, an error of its own. It is 2 if there is 
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -45,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cache = Path(os.environ.get("INTEROP_CACHE") or ".interop").resolve()
     # An end by SIGTERM is one by Ctrl-C: the server must go too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # That replies are cut off is in the figures.
+    # What they say of replies is in the figures.
     warnings.simplefilter("ignore", UserWarning)
+    logging.getLogger("executionkit").setLevel(logging.ERROR)
     steps = Steps(steps_before(os.environ) + (not options.no_demo) + 1 + len(_MEASURES))
     try:
         with endpoint(os.environ, cache, steps) as place:
