@@ -97,7 +97,7 @@ async def work_out(marks: Marks, provider: ToolCallingProvider, task: Task) -> b
         provider,
         task.prompt,
         [calculate],
-        max_rounds=4,
+        max_rounds=3,
         max_repeats=2,
         max_tokens=96,
         temperature=0.0,
