@@ -92,7 +92,7 @@ async def _measures(
     bounds = Bounds(seconds, place.in_flight, place.served)
     async with place.provider() as plain, place.provider_for_tools() as calling:
         with steps.step("promises: every pattern on a budget") as step:
-            found = await verdicts(plain, lambda name: setattr(step, "state", name))
+            found = await verdicts(plain, seconds, lambda name: setattr(step, "state", name))
         with steps.step("orders: structured") as step:
             orders, _ = await measure(
                 "orders read (structured)",

@@ -1,9 +1,11 @@
 """Where the model is: behind an endpoint that the user names, or behind a server that is started here."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +120,17 @@ def endpoint(environ: Mapping[str, str], cache: Path, steps: Steps) -> Iterator[
             counted.TOOLS,
             llama_cpp.KEY,
             2,
-            lambda: counted.Ledger.of(port).told,
+            partial(_told, port),
             # This server offers tools to the model only where the field is there.
             {"null_content": "", "extra_body": {"tool_choice": "auto"}},
         )
+
+
+def _told(port: int) -> TokenUsage:
+    """What the server told, once it works on nothing: it goes on with calls that were left."""
+    while (ledger := counted.Ledger.of(port)).open:
+        time.sleep(0.1)
+    return ledger.told
 
 
 @contextmanager

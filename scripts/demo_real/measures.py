@@ -192,6 +192,7 @@ async def measure(
     broken = _broken(kit.usage, tally.usage, ceiling)
     if not cut and (after := await _served(bounds)) is not None and before is not None:
         broken += _differing("the server's", kit.usage, _minus(after, before))
+    failures = [row.error for row in ended if row.error and _kind(row) == "way"]
     kinds = [_kind(row) for row in ended if row.error is not None]
     broken += [
         f"an error of the library's: {row.error}" for row in ended if row.error and _kind(row) == "ours"
@@ -199,7 +200,7 @@ async def measure(
     notes = [
         cut,
         _counted(kinds.count("model"), "gave none that fits"),
-        _counted(kinds.count("way"), "not answered"),
+        _counted(len(failures), f"not answered, the first with {failures[0][:160]}" if failures else ""),
     ]
     row = Row(
         name,

@@ -1,6 +1,7 @@
 """Every pattern once on a budget: whatever the model answers, the promises must hold."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -144,23 +145,27 @@ TRIALS: dict[str, tuple[int, Trial]] = {
 """The patterns, each with the most calls that it may make."""
 
 
-async def verdicts(provider: Provider, note: Callable[[str], None]) -> list[Verdict]:
-    """Try all of them."""
+async def verdicts(provider: Provider, seconds: float, note: Callable[[str], None]) -> list[Verdict]:
+    """Try all of them, as far as the time goes."""
     found: list[Verdict] = []
+    end = time.monotonic() + seconds
     for name, (calls, trial) in TRIALS.items():
         note(name)
-        found.append(await _tried(name, calls, trial, provider))
+        found.append(await _tried(name, calls, trial, provider, end - time.monotonic()))
     note("stream")
     found.append(await _streamed(provider))
     return found
 
 
-async def _tried(name: str, calls: int, trial: Trial, provider: Provider) -> Verdict:
+async def _tried(name: str, calls: int, trial: Trial, provider: Provider, seconds: float) -> Verdict:
     tally = Tally(provider)
     kit = Kit(tally, max_cost=TokenUsage(llm_calls=calls))
     broken = ""
     try:
-        outcome = _shown(await trial(kit))
+        async with asyncio.timeout(seconds):
+            outcome = _shown(await trial(kit))
+    except TimeoutError:
+        outcome = "stopped: the time was over"
     except (PatternError, LLMError) as error:
         # The model's, or the endpoint's: but what was paid for must be in it.
         outcome = _shown(f"ended as {type(error).__name__}: {error}")

@@ -38,11 +38,13 @@ class Ledger(NamedTuple):
 
     Attributes:
         calls: The requests that came in.
+        open: How many of them are being worked on, or wait.
         told: The tokens of the replies that were not streamed, as the server told them.
         generations: Every text that the model made, whether or not it was heard.
     """
 
     calls: int
+    open: int
     told: TokenUsage
     generations: list[Generation]
 
@@ -67,7 +69,7 @@ class Ledger(NamedTuple):
         page = json.loads(get(port, "/ledger")[2])
         told = page["told"]
         generations = [Generation(prompt, made, bool(ended)) for prompt, made, ended in page["generations"]]
-        return cls(page["calls"], TokenUsage(told[0], told[1], page["calls"]), generations)
+        return cls(page["calls"], page["open"], TokenUsage(told[0], told[1], page["calls"]), generations)
 
 
 @contextmanager

@@ -34,13 +34,14 @@ class Ledger:
 
     Attributes:
         calls: The requests for a chat completion.
+        open: How many of them are being worked on, or wait.
         told: The tokens, input and output, of the replies that were not streamed, as they told them.
         generations: For each generation the tokens of its prompt, the tokens made so far without the one that
             ends the text, and whether it has ended.
     """
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls = self.open = 0
         self.told = [0, 0]
         self.generations: list[list[int]] = []
 
@@ -72,14 +73,18 @@ class Ledger:
                 await self._show(send)
             elif scope.get("method") == "POST" and path.endswith("/chat/completions"):
                 self.calls += 1
-                await app(scope, receive, self._reading(send))
+                self.open += 1
+                try:
+                    await app(scope, receive, self._reading(send))
+                finally:
+                    self.open -= 1
             else:
                 await app(scope, receive, send)
 
         return counting
 
     async def _show(self, send: Send) -> None:
-        page = {"calls": self.calls, "told": self.told, "generations": self.generations}
+        page = {"calls": self.calls, "open": self.open, "told": self.told, "generations": self.generations}
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(page).encode()})
