@@ -119,16 +119,20 @@ async def ask(_: Marks, provider: ToolCallingProvider, task: Task) -> bool:
 
 async def vote(marks: Marks, provider: ToolCallingProvider, task: Task) -> bool:
     """Whether a vote is right; its single answers are noted."""
+    try:
+        result = await consensus(
+            provider,
+            task.prompt,
+            num_samples=SAMPLES,
+            temperature=0.8,
+            max_tokens=48,
+            key=answers.number,
+            retry=RETRY,
+        )
+    except PatternError:  # no sample had an answer
+        marks.count += SAMPLES
+        raise
     marks.count += SAMPLES
-    result = await consensus(
-        provider,
-        task.prompt,
-        num_samples=SAMPLES,
-        temperature=0.8,
-        max_tokens=48,
-        key=answers.number,
-        retry=RETRY,
-    )
     marks.right += sum(count for answer, count in result.votes if answer == task.answer)
     return result.answer == task.answer
 
