@@ -151,6 +151,9 @@ async def verdicts(provider: Provider, seconds: float, note: Callable[[str], Non
     end = time.monotonic() + seconds
     for name, (calls, trial) in TRIALS.items():
         note(name)
+        if time.monotonic() > end:
+            found.append(Verdict(name, "not tried: the time was over", "", TokenUsage()))
+            continue
         found.append(await _tried(name, calls, trial, provider, end - time.monotonic()))
     note("stream")
     found.append(await _streamed(provider))

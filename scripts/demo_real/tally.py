@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from executionkit import LLMError, LLMProvider, LLMResponse, TokenUsage
+from executionkit import LLMProvider, LLMResponse, TokenUsage
 
 
 class Tally:
@@ -34,8 +34,8 @@ class Tally:
             reply = await self._provider.complete(
                 messages, temperature=temperature, max_tokens=max_tokens, tools=tools, **kwargs
             )
-        except LLMError as error:
-            if not error.dispatched:
+        except BaseException as error:  # a cancelled call may not have left either, and says so
+            if getattr(error, "dispatched", True) is False:
                 self.usage = TokenUsage(
                     self.usage.input_tokens, self.usage.output_tokens, self.usage.llm_calls - 1
                 )
