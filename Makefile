@@ -12,13 +12,16 @@ export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs look bench mutants interop peers corpora pictures build reproducible sbom clean FORCE
+.PHONY: help demo demo-real test lint format types docs look bench mutants interop peers corpora pictures build reproducible sbom clean FORCE
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: $(VENV)/.base ## See every pattern work, beside its code: real HTTP, a simulated model, no key
 	@$(BIN) -m executionkit demo
+
+demo-real: $(VENV)/.base ## The same and more on a small real model (GGUF=path for another; EXECUTIONKIT_BASE_URL for an endpoint)
+	@PYTHONPATH=scripts $(BIN) -m demo_real $(ARGS)
 
 test: $(VENV)/.test ## Run the tests (ARGS="-k budget" runs some of them, without coverage)
 	@scripts/test $(ARGS)

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from interop_suite import patterns, wire
+from interop_suite import patterns, weights, wire
 from interop_suite.checking import Check, Outcome, Target, expect
+from interop_suite.environments import InstallError
 from interop_suite.report import Report, Row
 from interop_suite.script import RULES, scripted_model
 
@@ -94,3 +96,11 @@ def test_every_answer_of_the_script_has_a_fixture() -> None:
     fixtures = [rule.fixture() for rule in RULES]
     assert all(fixture["match"]["userMessage"] for fixture in fixtures)
     assert sum("toolCalls" in fixture["response"] for fixture in fixtures) == 1
+
+
+def test_weights_with_another_checksum_are_not_kept(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"GGUF")
+    with pytest.raises(InstallError, match="it was deleted"):
+        weights.checked(file, "0" * 64)
+    assert not file.exists()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from interop_suite import aimock, litellm_proxy, llama_cpp, openai_schema
+from interop_suite import aimock, litellm_proxy, llama_cpp, openai_schema, real_model
 from interop_suite.backends import BACKENDS
 from interop_suite.environments import InstallError
 from interop_suite.processes import StartError
@@ -30,6 +30,7 @@ SERVERS: dict[str, Server] = {
     "litellm": cast("Server", litellm_proxy),
     "aimock": cast("Server", aimock),
     "llama-cpp": cast("Server", llama_cpp),
+    "real-model": cast("Server", real_model),
     "openai-schema": cast("Server", openai_schema),
 }
 

@@ -28,14 +28,31 @@ from interop_suite.wire import asking, drain
 
 KEY = "sk-local-0123456789"
 
-_COMPILER = {"CMAKE_ARGS": "-DGGML_NATIVE=OFF -DLLAMA_CURL=OFF"}
+_COMPILER = {
+    "CMAKE_ARGS": " ".join(
+        (
+            "-DGGML_NATIVE=OFF",
+            "-DLLAMA_CURL=OFF",
+            "-DLLAVA_BUILD=OFF",  # for pictures
+            f'"-DCMAKE_PROJECT_INCLUDE={Path(__file__).with_name("without_common.cmake")}"',
+        )
+    )
+}
 _CONTEXT = 4096
 
 
 def install(cache: Path) -> str:
+    """Install it with its model, and say what."""
+    version = install_server(cache)
+    writer = Path(__file__).with_name("tiny_model.py")
+    run_installer([interpreter(cache), writer, _model(cache)], cache / "llama-cpp.model.log")
+    return version
+
+
+def install_server(cache: Path) -> str:
     """Install it, and say what. The first time it is compiled, which takes minutes; the wheel is kept."""
     wheels = cache / "wheels"
-    if not list(wheels.glob("llama_cpp_python-*.whl")):
+    if not is_compiled(cache):
         print("  llama-cpp: compiling", file=sys.stderr)
         cores = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
         run_installer(
@@ -46,9 +63,17 @@ def install(cache: Path) -> str:
     venv = Venv(cache / "llama-cpp")
     only_ours = ("--find-links", wheels, "--only-binary", "llama-cpp-python")
     venv.install(*only_ours, "llama-cpp-python[server]", "gguf")
-    writer = Path(__file__).with_name("tiny_model.py")
-    run_installer([venv.python, writer, _model(cache)], cache / "llama-cpp.model.log")
     return f"llama-cpp-python {venv.version('llama-cpp-python')}"
+
+
+def is_compiled(cache: Path) -> bool:
+    """Whether there is a wheel of it."""
+    return any((cache / "wheels").glob("llama_cpp_python-*.whl"))
+
+
+def interpreter(cache: Path) -> Path:
+    """The Python that it is installed for."""
+    return cache / "llama-cpp" / "bin" / "python"
 
 
 def run(cache: Path, report: Report) -> None:

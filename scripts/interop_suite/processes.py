@@ -40,6 +40,8 @@ def serving(
     ready: str,
     env: Mapping[str, str] | None = None,
     within: float = 120.0,
+    port: int | None = None,
+    politely: bool = True,
 ) -> Iterator[int]:
     """Run a server as long as the block lasts.
 
@@ -49,6 +51,8 @@ def serving(
         ready: The path that answers 200 once it serves.
         env: Variables added to the environment.
         within: Seconds it may take to come up.
+        port: The port; a free one unless it is given.
+        politely: End it with SIGTERM, and with SIGKILL only if it stays; else with SIGKILL at once.
 
     Yields:
         The port.
@@ -56,11 +60,10 @@ def serving(
     Raises:
         StartError: It ended, or did not come up in time.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    number = free_port() if port is None else port
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command(port),
+            command(number),
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -69,10 +72,17 @@ def serving(
             start_new_session=True,  # so that what it starts can be ended with it
         )
     try:
-        _await(process, port, ready, log, within)
-        yield port
+        _await(process, number, ready, log, within)
+        yield number
     finally:
-        _end(process)
+        _end(process, (signal.SIGTERM, signal.SIGKILL) if politely else (signal.SIGKILL,))
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def _await(process: "subprocess.Popen[bytes]", port: int, ready: str, log: Path, within: float) -> None:
@@ -89,8 +99,8 @@ def _await(process: "subprocess.Popen[bytes]", port: int, ready: str, log: Path,
     raise StartError(f"{why}: {last}")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
+def _end(process: "subprocess.Popen[bytes]", signals: Sequence[signal.Signals]) -> None:
+    for number in signals:
         if process.poll() is None:
             os.killpg(process.pid, number)
             try:

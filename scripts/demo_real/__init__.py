@@ -1,0 +1,1 @@
+"""`make demo-real`: the demo, promises of the library, and a table of quality, on a real model."""
