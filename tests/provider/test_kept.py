@@ -327,13 +327,13 @@ def test_arguments_cut_within_a_character() -> None:
 
 
 def test_long_arguments_take_linear_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     pieces = ["{", *['{"a":'] * 15_000]
     (found,) = assembled(*(choice(tool_calls=[call(each, "f", index=0)]) for each in pieces)).tool_calls
     assert found.invalid_arguments
     (found,) = assembled(choice(tool_calls=[call("{} " * 100_000 + "x", "f", index=0)])).tool_calls
     assert found.invalid_arguments
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 # Choices
@@ -589,10 +589,10 @@ def test_log_probabilities_without_an_object_around_them() -> None:
 
 
 def test_pieces_take_linear_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     found = assembled(*[choice(odd_text="ab", list=[{"type": "text", "text": "x"}])] * 30_000)
     assert len(found.raw["choices"][0]["message"]["odd_text"]) == 60_000
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(
