@@ -296,8 +296,9 @@ def main() -> int:
     print(
         f"plurality of {RECORDED}, over all orders: {abstaining:.2f}% where invalid replies abstain,", end=" "
     )
-    print(f"{voting:.2f}% where they vote\n")
+    print(f"{voting:.2f}% where they vote")
     figures, different = asyncio.run(compare(questions, orderings))
+    print(f"a single answer: {figures['all', 1].accuracy:.2f}%\n")
     report(figures)
     report_rounds(asyncio.run(rounds(questions)))
     votes = sum(found.votes for (rule, _), found in figures.items() if rule == "decided")

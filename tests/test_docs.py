@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import MODULES, PAGES, Block, blocks, name_of, prose, texts
+from pages import MODULES, PAGES, ROOT, Block, blocks, name_of, prose, texts
 from peers_suite import page as peers
 
 from executionkit import LLMResponse, ToolCall
@@ -167,15 +167,15 @@ def test_the_blocks_of_other_libraries_are_run_by_the_script() -> None:
         (path, block.peer, block.line, block.code) for path in PAGES for block in blocks(path) if block.peer
     }
     assert marked == {
-        (peers.PAGE, name, block.line, block.code)
+        (block.page, name, block.line, block.code)
         for name in peers.requirements()
         if peers.checks(name).exists()
         for block in peers.blocks(name)
     }
     assert len(marked) > 8
     pins = {package.partition("==")[2] for packages in peers.requirements().values() for package in packages}
-    comparison = peers.PAGE.with_name("comparison.md").read_text(encoding="utf-8")
-    named = re.findall(r"^\| \[.+?\]\(#.+?\) \| ([\d.]+) \|", comparison, re.MULTILINE)
+    comparison = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| \[.+?\]\(coming-from/.+?\) \| ([\d.]+) \|", comparison, re.MULTILINE)
     assert len(named) == 8
     assert pins >= set(named)
 

@@ -28,7 +28,7 @@ async def run_blocks(name: str) -> None:
         for block in page.blocks(name):
             before = endpoint.ledger.calls
             source = "\n" * (block.line - 1) + block.code.replace(page.SHOWN_URL, endpoint.base_url)
-            code = compile(source, str(page.PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            code = compile(source, str(block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             outcome = eval(code, names)
             if inspect.iscoroutine(outcome):
                 await outcome

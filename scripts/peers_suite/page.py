@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "coming-from.md"
-KILLS_PAGE = PAGE.with_name("many-comparison.md")
+PAGES = sorted((ROOT / "docs" / "coming-from").glob("*.md"))
+KILLS_PAGE = ROOT / "docs" / "many-comparison.md"
 SHOWN_URL = "http://localhost:8000/v1"
 
-_SECTION = re.compile(r"^`pip install ([^`]+)`$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_PACKAGES = re.compile(r"^`pip install ([^`]+)`$", re.MULTILINE)
 _BLOCK = re.compile(
     r"^<!-- run by scripts/peers: (\w+) -->\n```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -21,32 +21,38 @@ class Block(NamedTuple):
     """A block that uses another library.
 
     Attributes:
+        page: The page.
         line: The line of the page on which its code begins.
         code: The code.
     """
 
+    page: Path
     line: int
     code: str
 
 
 def blocks(name: str) -> list[Block]:
-    """The blocks of a library, in the order of the page."""
-    text = PAGE.read_text(encoding="utf-8")
+    """The blocks of a library, in the order of its page."""
     return [
-        Block(text.count("\n", 0, match.start(2)) + 1, textwrap.dedent(match[2]))
+        Block(page, text.count("\n", 0, match.start(2)) + 1, textwrap.dedent(match[2]))
+        for page, text in _texts().items()
         for match in _BLOCK.finditer(text)
         if match[1] == name
     ]
 
 
 def requirements() -> dict[str, list[str]]:
-    """The packages that the blocks of each library need, as the page says."""
-    text = PAGE.read_text(encoding="utf-8")
-    found: dict[str, list[str]] = {}
-    for section in _SECTION.finditer(text):
-        for block in _BLOCK.finditer(section[2]):
-            found[block[1]] = section[1].split()
-    return found
+    """The packages that the blocks of each library need, as its page says."""
+    return {
+        block[1]: packages[1].split()
+        for text in _texts().values()
+        if (packages := _PACKAGES.search(text))
+        for block in _BLOCK.finditer(text)
+    }
+
+
+def _texts() -> dict[Path, str]:
+    return {page: page.read_text(encoding="utf-8") for page in PAGES}
 
 
 def checks(name: str) -> Path:

@@ -13,7 +13,12 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import consensus_replay as replay
 
-GROUPS: tuple[tuple[int, tuple[Any, ...]], ...] = ((5, ("all", "decided")), (8, ("all", "decided", 0.9)))
+GROUPS: tuple[tuple[int, tuple[Any, ...]], ...] = (
+    (1, ("all",)),
+    (5, ("all", "decided")),
+    (8, ("all", "decided", 0.9)),
+)
+"""Ceilings and rules. The first is a single answer, without a vote."""
 ORDERINGS = 5
 """The default of benchmarks/consensus_replay.py, which prints the same figures."""
 
@@ -52,7 +57,7 @@ def measured() -> Iterator[tuple[int, float, list[Bar]]]:
         yield ceiling, figures["all", ceiling].accuracy, bars
 
 
-def drawn(groups: list[tuple[int, float, list[Bar]]], name: str) -> str:
+def drawn(single: tuple[int, float, list[Bar]], groups: list[tuple[int, float, list[Bar]]], name: str) -> str:
     """Draw the bars in the colours of a theme."""
     theme = THEMES[name]
     parts: list[str] = []
@@ -63,18 +68,25 @@ def drawn(groups: list[tuple[int, float, list[Bar]]], name: str) -> str:
 
     title = "Calls for a vote, at equal accuracy"
     write(0, 20, title, more=' font-size="18" font-weight="600"')
-    y = 36
+    y = 40
+
+    def draw(label: str, width: float, says: str, colour: str) -> None:
+        write(0, y + 16, label, more=' font-family="ui-monospace,monospace" font-size="14"')
+        box = f'x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"'
+        parts.append(f'<rect {box} fill="{colour}"/>')
+        write(LEFT + width + 8, y + 16, says)
+
+    _, right, (one,) = single
+    draw("one answer", one.calls * SCALE, f"{one.calls:.2f}: {right:.1f} % right", COLOURS[name][0])
+    told.append(f"One answer: {right:.1f} % right.")
+    y += BAR + 14
     for ceiling, accuracy, bars in groups:
         head = f"Up to {ceiling} samples: {accuracy:.1f} % right, by every rule"
         write(0, y + 18, head, "soft")
         told.append(f"{head}: " + ", ".join(f"{bar.name} takes {bar.says}" for bar in bars) + ".")
         y += 28
         for bar, colour in zip(bars, COLOURS[name], strict=False):
-            write(0, y + 16, bar.name, more=' font-family="ui-monospace,monospace" font-size="14"')
-            width = bar.calls * SCALE
-            box = f'x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"'
-            parts.append(f'<rect {box} fill="{colour}"/>')
-            write(LEFT + width + 8, y + 16, bar.says)
+            draw(bar.name, bar.calls * SCALE, bar.says, colour)
             y += BAR + 6
         y += 8
     for line in (
@@ -101,10 +113,10 @@ def drawn(groups: list[tuple[int, float, list[Bar]]], name: str) -> str:
 
 def make() -> list[Path]:
     """Make the picture for both themes."""
-    groups = list(measured())
+    single, *groups = measured()
     made: list[Path] = []
     for name in THEMES:
         picture = ASSETS / f"votes-{name}.svg"
-        picture.write_text(drawn(groups, name), encoding="utf-8")
+        picture.write_text(drawn(single, groups, name), encoding="utf-8")
         made.append(picture)
     return made
