@@ -259,3 +259,16 @@ def test_no_placeholder_becomes_a_link_of_the_site() -> None:
         "edit_uri_template": "https://forge.test/us/kit/edit/main/docs/{path}",
         "site_url": "https://pages.test/kit/",
     }
+
+
+def test_the_messages_on_the_page_of_troubleshooting_are_raised() -> None:
+    """Somebody searches the page for the words of a message, so they stand there as they are written."""
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    tables = page.partition("\n## Refused by the server")[0]
+    rows = re.findall(r"^\| ((?:`.+?`[^|]*)+)\|", tables, re.MULTILINE)
+    shown = {re.sub(r" \d+$", " ", each) for row in rows for each in spans(row)}
+    source = "".join(path.read_text(encoding="utf-8") for path in MODULES)
+    # One message may be written as several strings, one below the other.
+    written = re.sub(r'"\s*\n\s*f?"', "", source)
+    assert len(shown) >= 40
+    assert {each for each in shown if each not in written} == set()
