@@ -146,6 +146,13 @@ LOGGERS = {
 }
 
 
+def test_the_page_of_logging_has_every_logger_and_field() -> None:
+    page = (ROOT / "docs" / "logging.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in MODULES)
+    names = (LOGGERS - {"executionkit"}) | {*re.findall(r"\bek_\w+", code)}
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
 def find(name: str) -> Any:
     """The object that a dotted name stands for, as far as it can be followed; None if it is not there."""
     if name in LOGGERS:

@@ -12,8 +12,8 @@ from executionkit._cli.options import STDIN, InputError, UsageError
 from executionkit._cli.terminal import answer, note
 
 _ABOUT = """\
-Write what came of the rows in a journal to a file: row (its id), i (its position), value, score, error,
-tokens, calls and dollars.
+Write what came of the rows in a journal to a file, in their order: row (its id), i (its position), value,
+score, error, tokens, calls and dollars.
 
   executionkit export labels.jsonl labels.csv
 
@@ -108,7 +108,7 @@ def _replaced(out: str) -> Generator[str, None, None]:
 
 
 def _records(journal: Any) -> Iterator[dict[str, Any]]:
-    for outcome in journal.rows():
+    for outcome in journal.rows(ordered=True):
         cost = outcome.cost
         found = {"row": outcome.row, "i": outcome.index, "value": outcome.value}
         found |= {"score": outcome.score, "error": outcome.error}

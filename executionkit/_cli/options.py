@@ -36,6 +36,16 @@ class InputError(UsageError):
     """A file can't be used. The help of the command has nothing to say about it."""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Has room for the names of commands, which argparse measures without their indent."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        for command in self._iter_indented_subactions(action):
+            width = len(self._format_action_invocation(command)) + self._current_indent
+            self._action_max_length = max(self._action_max_length, width)
+
+
 class Parser(ArgumentParser):
     """A parser whose errors are one line."""
 
@@ -52,7 +62,7 @@ class Parser(ArgumentParser):
             usage,
             description,
             epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
         # Suppressed, so that a command's own default does not undo what stands before its name.

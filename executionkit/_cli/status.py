@@ -99,7 +99,7 @@ def _run(options: Namespace) -> int:
     answer(f"spent     {usage}")
     if unknown:
         calls = "1 call" if unknown == 1 else f"{unknown:,} calls"
-        answer(f"unknown   {calls} in flight, now or when a start was killed; they count as spent")
+        answer(f"unknown   {calls} in flight, now or when a start was cut short; they count as spent")
     for kind, times in kinds.most_common(_MOST_KINDS):
         answer(f"failures  {times:,} x {kind}")
     if rate.per_second:

@@ -314,7 +314,11 @@ def test_export_replaces_a_file_at_once_or_not_at_all(capsys: pytest.CaptureFixt
     with open("o.csv", encoding="utf-8", newline="") as file:
         cells = [*csv.DictReader(file)]
     assert [record["value"] for record in records] == [cell["value"] for cell in cells]
-    assert {record["row"]: record["value"] for record in records} == {'a"b': "=1+1", "c": "=-5", "d": "=\n"}
+    assert [(record["row"], record["value"]) for record in records] == [
+        ('a"b', "=1+1"),
+        ("c", "=-5"),
+        ("d", "=\n"),
+    ]
     assert cells[0]["llm_calls"] == "1"
     run(capsys, "export", "j.jsonl", "o.csv", "--for-spreadsheets")
     with open("o.csv", encoding="utf-8-sig", newline="") as file:
@@ -353,7 +357,7 @@ def test_parquet_goes_in_and_out(
     assert (
         run(capsys, "run", "in.parquet", *PROMPT, "--journal", "j.jsonl", "--out", "o.parquet", "-q")[0] == 0
     )
-    table = polars.read_parquet("o.parquet").sort("row")
+    table = polars.read_parquet("o.parquet")
     assert table.select("row", "value", "llm_calls", "error").rows() == [
         ("1", "=a", 1, None),
         ("2", "=b", 1, None),

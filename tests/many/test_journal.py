@@ -102,6 +102,11 @@ def test_what_is_in_a_journal_is_there_when_it_is_opened_again(path: Path) -> No
             ("f\\äiled", 1),
         ]
         assert len(list(Journal(path).calls())) == 3
+        # Rows end in any order, and can be had in that of the input.
+        for row, index in (("late", 9), ("early", 2), ("later", 10)):
+            book_of(journal).write_row(row, index=index, value=index)
+        for ordered in (journal.rows(ordered=True), Journal(path).rows(ordered=True)):
+            assert [row.value for row in ordered][1:] == [1, 2, 9, 10]
 
 
 def test_the_lines_have_the_names_of_the_format(path: Path) -> None:

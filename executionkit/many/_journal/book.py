@@ -429,6 +429,16 @@ class Book:
         except OSError as error:
             raise JournalError(f"{self.path}: can't be read ({error.strerror})") from error
 
+    def lines_at(self, offsets: Iterable[int]) -> Iterator[bytes]:
+        """The lines at some places of the file."""
+        try:
+            with open(self.path, "rb") as file:
+                for offset in offsets:
+                    file.seek(offset)
+                    yield file.readline()
+        except OSError as error:
+            raise JournalError(f"{self.path}: can't be read ({error.strerror})") from error
+
     def snapshot(self) -> Loaded:
         """What the journal holds now: as it was loaded and written on, or read, if it is not open."""
         return self._loaded if self._file is not None else self._read()

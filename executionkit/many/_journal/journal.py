@@ -1,12 +1,14 @@
 """`Journal`: what was asked and answered for each row of a job, in a file that survives the process."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, get_args
 
 from executionkit import _checks as checks
+from executionkit.errors import JournalError
 from executionkit.many._journal.book import Book
 from executionkit.many._journal.file import Sync
 from executionkit.many._journal.format import digest_of, parsed
@@ -123,8 +125,24 @@ class Journal:
         loaded = self._book.snapshot()
         return loaded.whole.usage + loaded.since.usage
 
-    def rows(self) -> Iterator[Outcome]:
-        """What came of the rows, the last outcome of each, in the order in which they were written."""
+    def rows(self, *, ordered: bool = False) -> Iterator[Outcome]:
+        """What came of the rows: the last outcome of each.
+
+        Args:
+            ordered: Give them in the order of the input. Defaults to the order in which they were written.
+        """
+        last = self._last_outcomes()
+        if not ordered:
+            yield from (outcome for _, outcome in last)
+            return
+        # Only the places are remembered: the outcomes of a long job are more than fits in memory.
+        places = sorted((sys.maxsize if row.index is None else row.index, offset) for offset, row in last)
+        for line in self._book.lines_at(offset for _, offset in places):
+            if (found := parsed(line)) is None:
+                raise JournalError(f"{self.path}: it was changed while it was read")
+            yield outcome_from(found)
+
+    def _last_outcomes(self) -> Iterator[tuple[int, Outcome]]:
         loaded = self._book.snapshot()
         for offset, line in self._book.lines():
             if line.startswith(b'{"t":"row"') or not line.startswith(b'{"t":"'):
@@ -133,7 +151,7 @@ class Journal:
                     continue
                 outcome = outcome_from(found)
                 if loaded.table.offset(digest_of(outcome.row)) == offset:
-                    yield outcome
+                    yield offset, outcome
 
     def calls(self) -> Iterator[dict[str, Any]]:
         """The lines of all replies, as they stand in the file."""
@@ -158,8 +176,9 @@ class Journal:
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write what came of the rows as a Parquet file, by polars or, where that is not there, pyarrow.
 
-        The columns are `row`, `i`, `value`, `score`, `error`, `input_tokens`, `output_tokens`, `llm_calls`
-        and `usd`. A value that is a text stands as it is, if all of them are texts; else all stand as JSON.
+        The rows have the order of the input. The columns are `row`, `i`, `value`, `score`, `error`,
+        `input_tokens`, `output_tokens`, `llm_calls` and `usd`. A value that is a text stands as it is, if all
+        of them are texts; else all stand as JSON.
 
         Args:
             path: The Parquet file.
@@ -168,7 +187,7 @@ class Journal:
             ImportError: Neither is installed.
             JournalError: The journal can't be read.
         """
-        write_table(list(self.rows()), os.fspath(path))
+        write_table(list(self.rows(ordered=True)), os.fspath(path))
 
 
 def book_of(journal: Journal) -> Book:
