@@ -8,7 +8,7 @@
     ├── JournalError             a journal can't be read, written or used for this job
     └── PatternError             the pattern's own logic failed
         ├── ApprovalPending      tool calls wait for a person: .calls
-        ├── BudgetExhaustedError a token or call budget can't pay for a call
+        ├── BudgetExhaustedError a ceiling on calls, tokens or dollars is reached
         ├── ConsensusFailedError the vote gave no answer
         └── MaxIterationsError   a loop reached max_rounds
 
@@ -194,7 +194,10 @@ class ApprovalPending(PatternError):  # noqa: N818 - nothing went wrong: the run
 
 
 class BudgetExhaustedError(PatternError):
-    """A token or call budget can't pay for a call; the message names the limit and what was spent of it."""
+    """A ceiling on calls, tokens or dollars leaves no room for a call.
+
+    The message names the ceiling and what was spent of it.
+    """
 
 
 class ConsensusFailedError(PatternError):

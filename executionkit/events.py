@@ -9,8 +9,6 @@ from executionkit.responses import ToolCall
 from executionkit.streaming import StreamEvent
 from executionkit.types import TokenUsage, Verdict
 
-_NOTHING = TokenUsage()
-
 
 @dataclass(frozen=True, slots=True)
 class PatternStarted(Brief):
@@ -44,7 +42,7 @@ class PatternEnded(Brief):
     pattern: str
     error: BaseException | None
     depth: int = 0
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class Retrying(Brief):
     attempt: int
     wait: float
     error: Exception
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ class SampleDone(Brief):
     votes: int
     failed: bool
     variant: int = field(default=0, kw_only=True)
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class TierDone(Brief):
     votes: int
     samples: int
     escalates: bool
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,7 @@ class CandidateScored:
 
     index: int
     score: float
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ class PairCompared:
     verdict: Verdict
     done: int
     total: int
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,7 @@ class InputDone:
     done: int
     total: int
     failed: bool
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,7 @@ class Reducing:
 
     level: int
     groups: int
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +188,7 @@ class Rejected(Brief):
     """
 
     errors: tuple[str, ...]
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +203,7 @@ class StepStarted(Brief):
 
     index: int
     name: str
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +218,7 @@ class StepDone(Brief):
 
     index: int
     name: str
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +231,7 @@ class RoundStarted:
     """
 
     round: int
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +324,7 @@ class DraftScored(Brief):
     text: str
     score: float
     is_best: bool
-    cost: TokenUsage = field(default=_NOTHING, kw_only=True, compare=False)
+    cost: TokenUsage = field(default=TokenUsage(), kw_only=True, compare=False)
 
 
 PatternEvent: TypeAlias = (

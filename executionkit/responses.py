@@ -31,6 +31,11 @@ _TOO_MANY = 10**15
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 
 
+def empty_mapping() -> Mapping[str, Any]:
+    """Return a mapping without entries, which nothing can be added to."""
+    return _NOTHING
+
+
 def rebuild(cls: type[_T], values: dict[str, Any]) -> _T:
     """Make an object of its field values; pickling and copying value objects call it."""
     return cls(**values)
@@ -192,13 +197,13 @@ class LLMResponse(Brief):
     content: str
     tool_calls: Sequence[ToolCall] = ()
     finish_reason: str = "stop"
-    usage: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    usage: Mapping[str, Any] = field(default_factory=empty_mapping)
     raw: Any = field(default=None, repr=False)
     reasoning: str = field(default="", kw_only=True)
     refusal: str = field(default="", kw_only=True)
     alternatives: Sequence["LLMResponse"] = field(default=(), kw_only=True)
     request_id: str | None = field(default=None, kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING, kw_only=True, repr=False)
+    headers: Mapping[str, str] = field(default_factory=empty_mapping, kw_only=True, repr=False)
     logprobs: tuple[TokenLogprob, ...] = field(default=(), kw_only=True, repr=False)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from executionkit._display import Brief, Displayed
 from executionkit._dollars import EXACT, ZERO, Amount, dollars
 from executionkit._json import as_dicts, copied, plain
 from executionkit.protocols import LLMProvider
-from executionkit.responses import rebuild
+from executionkit.responses import empty_mapping, rebuild
 from executionkit.tools._tool import Tool as Tool
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class PatternResult(Displayed, Generic[T_co]):
     value: T_co
     score: float | None = None
     cost: TokenUsage = field(default_factory=TokenUsage)
-    metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    metadata: Mapping[str, Any] = field(default_factory=empty_mapping)
 
     def __post_init__(self) -> None:
         names, own = _mirrored(type(self))  # type: ignore[arg-type]  # mypy takes the instances' __hash__ for the class's

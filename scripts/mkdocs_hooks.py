@@ -2,7 +2,8 @@
 
 Diagrams are drawn by a script that the site holds: the theme would fetch mermaid from a content delivery
 network; on a page that has loaded it, it does not. The version and the project's addresses are read where
-they are kept. Tables get what turns them into lists on a phone: docs/decisions/0024.
+they are kept. Tables get what turns them into lists on a phone: docs/decisions/0024. Each program in
+`examples` gets a page.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import site_examples
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -29,6 +31,8 @@ OFFICIAL_SHA256 = "74d7c46dabca328c2294733910a8aa1ed0c37451776e8d5295da38a2b758f
 
 TARGET = "assets/javascripts/mermaid.min.js"
 BETWEEN = "assets/diagrams.js"
+EXAMPLES = site_examples.groups((ROOT / "examples" / "README.md").read_text(encoding="utf-8"))
+INCLUDED = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 DIAGRAM = re.compile(r'<pre class="mermaid"><code>(.*?)</code></pre>', re.DOTALL)
 THEME_SCRIPT = re.compile(r'(?=<script src="[^"]*assets/javascripts/bundle\.)')
 
@@ -47,16 +51,35 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.copyright = f"{config.site_name} {version} · {config.copyright}"
     addresses = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
     config.update(links(addresses))
+    for section in config.nav or ():
+        if "Examples" in section:
+            section["Examples"] += [
+                {group: [{example.title: example.page} for example in examples]}
+                for group, examples in EXAMPLES.items()
+            ]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add mermaid to the site."""
+    """Add mermaid and the pages of the examples to the site."""
     script = Path(str(distribution(CARRIER).locate_file(CARRIED))).read_bytes()
     if hashlib.sha256(script).hexdigest() != OFFICIAL_SHA256:
         raise PluginError(f"{CARRIED} is not the official mermaid 11.16.0: see docs/decisions/0009")
     files.append(File.generated(config, TARGET, content=script))
+    for example in (example for examples in EXAMPLES.values() for example in examples):
+        text = site_examples.text(example, Path(config.docs_dir))
+        files.append(File.generated(config, example.page, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Where a page shows one file of the repository, let its link for editing lead to that file."""
+    included = INCLUDED.findall(markdown)
+    if len(included) == 1 and config.edit_uri_template:
+        page.edit_url = config.edit_uri_template.replace("docs/{path}", included[0])
+    if page.file.src_uri == site_examples.INDEX:
+        return site_examples.index((ROOT / included[0]).read_text(encoding="utf-8"))
+    return markdown
 
 
 def on_template_context(context: dict[str, Any], template_name: str, config: MkDocsConfig) -> dict[str, Any]:

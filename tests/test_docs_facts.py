@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import site_addresses
+import site_examples
 from pages import MODULES, PAGES, ROOT, blocks, name_of, prose, spans, texts
 
 import executionkit
@@ -246,9 +247,12 @@ def test_the_files_named_are_there_and_each_is_listed() -> None:
             links = re.findall(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)", text)
             broken += [f"{name_of(path)}: {link}" for link in links if not (path.parent / link).exists()]
     assert broken == []
-    examples = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
-    programs = [path.name for path in (ROOT / "examples").glob("*.py")]
-    assert [name for name in programs if f'--8<-- "examples/{name}"' not in examples] == []
+    listed = site_examples.groups((ROOT / "examples" / "README.md").read_text(encoding="utf-8"))
+    named = sorted(example.name for examples in listed.values() for example in examples)
+    assert named == sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+    recipes = (ROOT / "docs" / "recipes" / "index.md").read_text(encoding="utf-8")
+    pages = (ROOT / "docs" / "recipes").glob("*.md")
+    assert [path.name for path in pages if f"]({path.name})" not in recipes] == ["index.md"]
     folder = ROOT / "docs" / "decisions"
     records = sorted(path.name for path in folder.glob("[0-9]*.md"))
     index = (folder / "index.md").read_text(encoding="utf-8")
@@ -256,9 +260,13 @@ def test_the_files_named_are_there_and_each_is_listed() -> None:
     assert [int(name[:4]) for name in records] == list(range(1, len(records) + 1))
 
 
-def test_no_placeholder_becomes_a_link_of_the_site() -> None:
+def test_links_of_the_site_say_that_they_are_placeholders() -> None:
     placeholders = {"Repository": "https://example.org/kit", "Documentation": "https://example.org/kit/docs"}
-    assert site_addresses.links(placeholders) == {}
+    assert site_addresses.links(placeholders) == {
+        "repo_url": "https://example.org/kit",
+        "repo_name": "example.org (placeholder)",
+        "edit_uri_template": "https://example.org/kit/edit/main/docs/{path}",
+    }
     addresses = {"Repository": "https://forge.test/us/kit/", "Documentation": "https://pages.test/kit"}
     assert site_addresses.links(addresses) == {
         "repo_url": "https://forge.test/us/kit",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from pages import ROOT, spans
+from pages import ROOT
 
 from executionkit.testing import LocalEndpoint
 
@@ -78,9 +78,3 @@ def test_an_example_program_says_which_variable_is_missing(monkeypatch: pytest.M
     monkeypatch.setenv("EXECUTIONKIT_MODEL", "")
     with pytest.raises(SystemExit, match="EXECUTIONKIT_MODEL"):
         run_example("quick_start.py")
-
-
-def test_the_list_of_examples_is_whole() -> None:
-    shown = spans((ROOT / "examples" / "README.md").read_text(encoding="utf-8"))
-    assert len(EXAMPLES) >= 16
-    assert set(EXAMPLES) <= set(shown)

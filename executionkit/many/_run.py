@@ -310,3 +310,7 @@ class _Twin(Protocol):
 
 
 run_many_sync: Final = cast("_Twin", blocking(run_many, __name__))
+"""`run_many` for a program without an event loop: the same arguments and the same result.
+
+It runs to its end on an event loop of its own. Inside a running loop it raises `RuntimeError`.
+"""

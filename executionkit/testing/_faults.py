@@ -7,7 +7,7 @@ from types import MappingProxyType, NoneType
 from typing import Any, Literal, TypeAlias, get_args
 
 from executionkit import _checks as checks
-from executionkit.responses import LLMResponse, rebuild
+from executionkit.responses import LLMResponse, empty_mapping, rebuild
 
 Body: TypeAlias = str | bytes | Mapping[str, Any] | list[Any] | None
 Cut: TypeAlias = Literal["start", "headers", "body"]
@@ -48,7 +48,7 @@ class Fault:
     """
 
     code: int | None = None
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    headers: Mapping[str, str] = field(default_factory=empty_mapping)
     body: Body = None
     seconds: float = 0.0
     hangs: bool = False
