@@ -241,6 +241,7 @@ class Run:
         return result
 
     async def __aenter__(self) -> Self:
+        checks.event_loop(self.name)
         self._is_entered = True
         self._since = bill.now()
         if watchers := observers():
