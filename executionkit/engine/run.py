@@ -31,7 +31,7 @@ from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, wait
 from executionkit.engine.room import Hold, Room
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
 from executionkit.engine.tariff import tariff_of
-from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
+from executionkit.engine.watch import CallWatch, RunWatch, info_of, was_there, where
 from executionkit.errors import BudgetExhaustedError, PatternError
 from executionkit.observe import WATCH, CallInfo, RunInfo, observers
 from executionkit.protocols import LLMProvider, StreamingProvider
@@ -457,8 +457,8 @@ class Run:
             meters.release(hold, dispatched=True)
             kind = type(reply).__name__
             raise TypeError(f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}")
-        if call is not None and reply.is_from_cache:
-            call.is_replayed = True
+        if call is not None:
+            call.is_replayed |= was_there(reply)
         fault = meters.record(hold, reply)
         if fault is not None:
             raise fault
