@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import cache, partial
 from logging import DEBUG
 from types import CoroutineType, TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Never, Self, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._callables import misfit
@@ -167,6 +167,13 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {shorten(self.name, 60)}: {self.usage}>"
+
+    def __reduce__(self) -> Never:
+        # A copy would have a budget of its own: the same money could be spent twice.
+        raise TypeError(
+            "a run, such as that of a Kit or a Conversation, can't be pickled or deep-copied, because its "
+            "budget belongs to this process: hand on the provider, or Conversation.to_dict()"
+        )
 
     def _relay_through(self, outer: Sequence[Relaying], own: Relaying | None) -> None:
         """Put the relays that calls don't go through yet around the provider, those of outer runs last."""
