@@ -1,9 +1,23 @@
-"""Checks of arguments: ranges, providers, and functions of the caller's."""
+"""Checks of arguments (ranges, providers, functions of the caller's), and of the event loop."""
 
+import asyncio
 import math
 
 from executionkit._callables import misfit
 from executionkit.types import TokenUsage
+
+
+def event_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Require that an event loop of asyncio runs, and return it.
+
+    Raises:
+        RuntimeError: Another library drives the coroutine, such as trio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        why = "no event loop of asyncio is running; trio and others like it can't run this library"
+    raise RuntimeError(f"{name}: {why}")
 
 
 def at_least(minimum: int, **values: object) -> None:

@@ -23,6 +23,8 @@ from executionkit.streaming import (
 )
 from executionkit.types import TokenUsage
 
+__all__ = ["MockProvider"]
+
 Reply: TypeAlias = str | LLMResponse | BaseException | type[BaseException]
 """One entry of a script: a text, a whole response, or an exception to raise."""
 

@@ -25,6 +25,8 @@ from executionkit.types import PatternResult, TokenUsage
 if TYPE_CHECKING:
     from executionkit._display._card import Card
 
+__all__ = ["PatternStep", "pipe"]
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 

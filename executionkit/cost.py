@@ -13,6 +13,8 @@ from executionkit.responses import LLMResponse
 from executionkit.streaming import BYTES_PER_TOKEN
 from executionkit.types import TokenUsage, usd_of
 
+__all__ = ["CostTracker"]
+
 UNLIMITED: Final = TokenUsage()
 
 Counts: TypeAlias = tuple[int | None, int | None, int, int]

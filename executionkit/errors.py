@@ -22,6 +22,21 @@ from executionkit._codes import meaning_of
 from executionkit.responses import LLMResponse, ToolCall
 from executionkit.types import TokenUsage
 
+__all__ = [
+    "ApprovalPending",
+    "BudgetExhaustedError",
+    "ConsensusFailedError",
+    "ExecutionKitError",
+    "JournalError",
+    "LLMError",
+    "MaxIterationsError",
+    "PatternError",
+    "PermanentError",
+    "ProviderError",
+    "RateLimitError",
+    "ToolError",
+]
+
 
 class ExecutionKitError(Exception):
     """Base of every error the library raises.

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from executionkit.many._run import ManyOptions
     from executionkit.many._step import Asking, Step
 
+__all__ = ["Kit"]
+
 Row = TypeVar("Row")
 T = TypeVar("T")
 P = ParamSpec("P")

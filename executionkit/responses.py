@@ -181,7 +181,7 @@ class LLMResponse(Brief):
         finish_reason: Why the model stopped: "stop", "length", "tool_calls", "content_filter", ...
         usage: The server's token counts, unchanged and read-only. `"estimated": True` marks counts that were
             estimated from the length of the texts. `"from_cache": True` marks those of a reply that a `Cache`
-            gave.
+            gave, `"replayed": True` those of a reply that a `Replayer` gave, which were paid for before.
         raw: The parsed body of the reply, or another object of the provider's choice.
         reasoning: Reasoning that the server sent in a field of its own, or "". It is not part of `content`.
         refusal: The model's refusal, or "".

@@ -18,6 +18,8 @@ from executionkit.tools._tool import Tool as Tool
 if TYPE_CHECKING:
     from executionkit._display._card import Card
 
+__all__ = ["Evaluator", "PatternResult", "TokenUsage", "Tool", "VotingStrategy"]
+
 T_co = TypeVar("T_co", covariant=True)
 
 Evaluator: TypeAlias = Callable[[str, LLMProvider], Awaitable[float]]

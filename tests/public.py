@@ -5,56 +5,58 @@ docs/stability.md says which changes may be meant.
 """
 
 import argparse
+import dataclasses
 import importlib
 import inspect
+import json
 import re
 import sys
 import tomllib
 import types
 import typing
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from enum import Enum
+from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from executionkit import MockProvider, TokenUsage
 
 ROOT = Path(__file__).parent.parent
 WRITTEN = Path(__file__).with_name("public.txt")
 
-# The modules that users import from, each with its names where it has no `__all__`.
-MODULES: dict[str, tuple[str, ...]] = {
-    "executionkit": (),
-    "executionkit._mock": ("MockProvider",),
-    "executionkit.answers": (),
-    "executionkit.approval": (),
-    "executionkit.bench": (),
-    "executionkit.compose": ("PatternStep", "pipe"),
-    "executionkit.cost": ("CostTracker",),
-    "executionkit.engine.convergence": ("ConvergenceDetector",),
-    "executionkit.engine.json_extraction": ("extract_json",),
-    "executionkit.engine.parallel": ("gather_resilient", "gather_strict"),
-    "executionkit.engine.retry": ("DEFAULT_RETRY", "RetryConfig", "with_retry"),
-    "executionkit.errors": (
-        *("ApprovalPending", "BudgetExhaustedError", "ConsensusFailedError", "ExecutionKitError"),
-        *("JournalError", "LLMError", "MaxIterationsError", "PatternError", "PermanentError"),
-        *("ProviderError", "RateLimitError", "ToolError"),
-    ),
-    "executionkit.kit": ("Kit",),
-    "executionkit.many": (),
-    "executionkit.many.ray": (),
-    "executionkit.mcp": (),
-    "executionkit.observe": (),
-    "executionkit.otel": (),
-    "executionkit.parts": (),
-    "executionkit.patterns.base": (),
-    "executionkit.patterns.consensus": ("consensus",),
-    "executionkit.patterns.react_loop": ("react_loop",),
-    "executionkit.patterns.refine_loop": ("refine_loop",),
-    "executionkit.progress": (),
-    "executionkit.provider": (),
-    "executionkit.run_log": (),
-    "executionkit.testing": (),
-    "executionkit.types": ("Evaluator", "PatternResult", "TokenUsage", "Tool", "VotingStrategy"),
-}
+# The modules that users import from. A name in the `__all__` of one is public.
+MODULES = (
+    "executionkit",
+    "executionkit._mock",
+    "executionkit.answers",
+    "executionkit.approval",
+    "executionkit.bench",
+    "executionkit.compose",
+    "executionkit.cost",
+    "executionkit.engine.convergence",
+    "executionkit.engine.json_extraction",
+    "executionkit.engine.parallel",
+    "executionkit.engine.retry",
+    "executionkit.errors",
+    "executionkit.kit",
+    "executionkit.many",
+    "executionkit.many.ray",
+    "executionkit.mcp",
+    "executionkit.observe",
+    "executionkit.otel",
+    "executionkit.parts",
+    "executionkit.patterns.base",
+    "executionkit.patterns.consensus",
+    "executionkit.patterns.react_loop",
+    "executionkit.patterns.refine_loop",
+    "executionkit.progress",
+    "executionkit.provider",
+    "executionkit.run_log",
+    "executionkit.testing",
+    "executionkit.types",
+)
 
 FACTS = {"__version__"}
 """Names whose values are not written down."""
@@ -78,13 +80,14 @@ def lines() -> Iterator[str]:
             fixed = name not in FACTS and type(value).__module__.startswith("executionkit")
             yield f"{path}{f' = {value!r}' if fixed else ''}"
     yield from _program()
+    yield from _traces()
     yield from _formats()
 
 
 def _names() -> Iterator[tuple[str, str, Any]]:
-    for path, names in MODULES.items():
+    for path in MODULES:
         module = importlib.import_module(path)
-        for name in sorted(names or vars(module)["__all__"]):
+        for name in sorted(vars(module)["__all__"]):
             yield path, name, getattr(module, name)
 
 
@@ -112,13 +115,28 @@ def _class(path: str, kind: type[Any], others: set[type]) -> Iterator[str]:
                 members[name] = _parameters(found)
             else:
                 members.setdefault(name, "")
-    for name in sorted(name for name in members if not name.startswith("_")):
+    for name in sorted(name for name in members if not name.startswith("_") or name == "__call__"):
         yield f"{path}.{name}{members[name]}"
         yield from _keys(f"{path}.{name}", vars(kind).get(name))
     if "PatternResult" in (each.__name__ for each in kind.__mro__[1:]):
         for key in sorted(kind("").metadata):
             yield f'{path}: metadata["{key}"]'
+    if "to_dict" in members:
+        for key in _example(kind).to_dict():
+            yield f'{path}: to_dict()["{key}"]'
     yield from _keys(path, kind)
+
+
+def _example(kind: type[Any]) -> Any:
+    """An instance with something in each field that has no default."""
+    if not dataclasses.is_dataclass(kind):
+        return kind(MockProvider())
+    if kind is TokenUsage:
+        return kind(usd=0)
+    missing = dataclasses.MISSING
+    needed = [each for each in dataclasses.fields(kind) if each.default is each.default_factory is missing]
+    values: dict[object, Any] = {int: 1, TokenUsage: TokenUsage()}
+    return kind(**{each.name: values.get(each.type, ()) for each in needed})
 
 
 def _documented(kind: type) -> list[str]:
@@ -178,12 +196,18 @@ def _program() -> Iterator[str]:
     statuses = " ".join(parser.epilog.partition("exit status:")[2].partition("\n\n")[0].split())
     for status in re.findall(r"[^.]+", statuses):
         yield f"exit status: {status.strip()}"
+    with redirect_stdout(StringIO()) as stdout:
+        app.main(["status", str(Path(__file__).with_name("recorded") / "journal-1.jsonl"), "--json"])
+    for key in json.loads(stdout.getvalue()):
+        yield f'executionkit status --json: ["{key}"]'
     package = Path(sys.modules["executionkit"].__file__ or "").parent
     text = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     for variable in sorted(set(re.findall(r"\bEXECUTIONKIT_[A-Z_]+[A-Z]\b", text))):
         yield f"environment: {variable}"
-    for logger in sorted(set(re.findall(r'getLogger\("(executionkit[\w.]*)"\)', text))):
+    for logger in sorted({"executionkit", *re.findall(r'getLogger\("(executionkit[\w.]*)"\)', text)}):
         yield f"logger: {logger}"
+    for field in sorted(set(re.findall(r"\bek_[a-z_]+\b", text))):
+        yield f"field of a log record: {field}"
 
 
 def _arguments(path: str, parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -202,6 +226,14 @@ def _arguments(path: str, parser: argparse.ArgumentParser) -> Iterator[str]:
         default = action.default
         is_default = bool(default) and default != argparse.SUPPRESS and action.nargs != 0
         yield f"{path} {names}{takes.rstrip()}{words}{f' = {default!r}' if is_default else ''}"
+
+
+def _traces() -> Iterator[str]:
+    """The names of spans, metrics and attributes; one that ends in a dot stands before names of figures."""
+    package = Path(importlib.import_module("executionkit.otel").__file__ or "").parent
+    text = "".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
+    for name in sorted(set(re.findall(r'"((?:gen_ai|error|server|operation|executionkit)\.[\w.]*)"', text))):
+        yield f"trace: {name}"
 
 
 def _formats() -> Iterator[str]:

@@ -94,10 +94,16 @@ def test_a_thing_of_each_kind_is_written_down_and_its_loss_is_told(line: str) ->
     assert "DeprecationWarning" in told
 
 
+def test_the_page_on_logging_names_each_logger() -> None:
+    page = (public.ROOT / "docs" / "logging.md").read_text(encoding="utf-8")
+    loggers = re.findall(r"^logger: (.+\..+)$", public.WRITTEN.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"^\| `(executionkit\.\w+)` \|", page, re.MULTILINE)) == set(loggers)
+
+
 def test_the_page_on_stability_names_the_public_modules_and_what_is_deprecated() -> None:
     page = (public.ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
     listed = page.partition("## Public")[2].partition("\n\n|")[2].partition("\n\n")[0]
-    assert {*re.findall(r"`(executionkit[\w.]*)`", listed)} == public.MODULES.keys()
+    assert {*re.findall(r"`(executionkit[\w.]*)`", listed)} == set(public.MODULES)
     source = "".join(
         path.read_text(encoding="utf-8") for path in Path(executionkit.__file__).parent.rglob("*.py")
     )

@@ -1,7 +1,9 @@
 """`Kit`: the patterns as methods, and a total that misses nothing."""
 
 import asyncio
+import copy
 import inspect
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ from fakes import NO_WAIT, ONCE, HeldProvider
 from executionkit import (
     BudgetExhaustedError,
     ConsensusFailedError,
+    Conversation,
     Kit,
     LLMProvider,
     LLMResponse,
@@ -187,3 +190,12 @@ def test_its_repr_shows_the_total() -> None:
     kit = Kit(MockProvider())
     assert repr(kit).startswith("Kit(<")
     assert repr(kit) == "Kit(<MockProvider>, 0 calls, 0 + 0 tokens)"
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("made", [Kit, Conversation])
+def test_what_holds_a_budget_says_why_it_cant_be_copied(
+    made: Callable[[MockProvider], object], copied: Callable[[object], object]
+) -> None:
+    with pytest.raises(TypeError, match=r"budget.* hand on the provider, or Conversation\.to_dict"):
+        copied(made(MockProvider()))

@@ -171,21 +171,21 @@ def test_a_log_can_be_shown_wherever_it_was_cut_off(tmp_path: Path, show: Show) 
 )
 def test_a_file_that_can_not_be_shown(data: bytes, words: str, show: Show) -> None:
     status, out, errors = show(data)
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert errors.startswith("error: run.jsonl: ")
     assert words in errors
 
 
 def test_files_that_are_not_there_or_in_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["show", str(tmp_path / "no\x1b[31mthing")]) == 1
+    assert main(["show", str(tmp_path / "no\x1b[31mthing")]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path}/no [31mthing: No such file or directory\n"
-    assert main(["show", str(tmp_path)]) == 1
+    assert main(["show", str(tmp_path)]) == 2
     log = tmp_path / "run.jsonl"
     log.write_bytes(WHOLE[0])
-    assert main(["show", str(log), "--html", str(log)]) == 1
+    assert main(["show", str(log), "--html", str(log)]) == 2
     assert "over the log" in capsys.readouterr().err
     assert log.read_bytes() == WHOLE[0]
-    assert main(["show", str(log), "--html", str(tmp_path / "no" / "page.html")]) == 1
+    assert main(["show", str(log), "--html", str(tmp_path / "no" / "page.html")]) == 2
 
 
 def test_standard_input_and_output(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> None:

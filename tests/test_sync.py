@@ -5,7 +5,7 @@ import gc
 import inspect
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from executionkit import (
     LLMResponse,
     MockProvider,
     PipeResult,
+    Provider,
     ProviderError,
     TokenUsage,
     Tool,
@@ -161,3 +162,18 @@ def test_no_event_loop_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ProviderError, match=r"no event loop can be made .*Too many open") as caught:
         consensus_sync(MockProvider(["a"]), "q")
     assert not caught.value.dispatched
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("consensus", lambda provider: consensus(provider, "?")),
+        ("Provider", lambda provider: provider.complete([{"role": "user", "content": "?"}])),
+    ],
+)
+def test_a_coroutine_that_another_library_drives_says_that_asyncio_is_needed(
+    name: str, call: Callable[[Provider], Coroutine[Any, Any, object]]
+) -> None:
+    provider = Provider("http://127.0.0.1:9/v1", "m")
+    with pytest.raises(RuntimeError, match=f"{name}: no event loop of asyncio is running"):
+        call(provider).send(None)

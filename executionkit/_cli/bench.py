@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from executionkit._cli import options as shared
 from executionkit._cli.job import add_limits, failed, goes_on, limits_of, told
 from executionkit._cli.options import UsageError
+from executionkit._cli.steps import require_fields
 from executionkit._cli.table import Input, add_table
 from executionkit._cli.terminal import answer, note
 
@@ -72,6 +73,7 @@ def _run(options: Namespace) -> int:
     key = None if options.key is None else shared.key_of(options.key)
     grade = bench.match(options.expected, key=key)
     template = Template(options.prompt)
+    require_fields(template)
     try:
         steps = bench.steps(options.patterns, options.prompt, key=key, **_settings(options))
     except ValueError as error:

@@ -7,11 +7,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from executionkit._cli import options as shared
 from executionkit._cli.options import UsageError
 from executionkit._text import describe
+
+if TYPE_CHECKING:
+    from executionkit.many._template import Template
 
 _NO_OTHER_QUESTION: Final = ("max_tokens", "max_concurrency", "max_retries")
 """Keywords that may change between two starts of one job."""
@@ -63,6 +66,7 @@ def step_of(options: Namespace) -> Step:
     from executionkit.many._template import Template
 
     template = Template(_prompt(options))
+    require_fields(template)
     pattern = options.pattern or "ask"
     for name, owner in (("key", "consensus"), ("schema", "structured")):
         if getattr(options, name) is not None and pattern != owner:
@@ -80,6 +84,16 @@ def step_of(options: Namespace) -> Step:
     digest = blake2b(json.dumps(described).encode(), digest_size=4).hexdigest()
     step.__module__, step.__qualname__ = "executionkit", f"{pattern} {digest}"
     return Step(step, template.fill)
+
+
+def require_fields(template: "Template") -> None:
+    """Refuse a prompt that is the same for every row.
+
+    Raises:
+        UsageError: No field stands in it; a brace may be missing.
+    """
+    if not template.names:
+        raise UsageError("the prompt has no field, such as {text}: every row would be asked the same")
 
 
 def _any_row(_: object) -> None:

@@ -16,7 +16,7 @@ STDIN = "-"
 
 
 def main(path: str, html: str | None) -> int:
-    """Show a log and return the exit status: 0, or 1 where it can't be shown.
+    """Show a log and return the exit status: 0; 2 if a file can't be used; 1 if nothing could be written.
 
     Args:
         path: The log; "-" for standard input.
@@ -38,15 +38,16 @@ def main(path: str, html: str | None) -> int:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return 1
     except LogError as error:
-        return _fail(f"{name}: {error}")
+        return _fail(f"{name}: {error}", 2)
     except OSError as error:
-        return _fail(f"{error.filename or name}: {error.strerror or error}")
+        # Without the name of a file it is no argument that is wrong: the disk may be full.
+        return _fail(f"{error.filename or name}: {error.strerror or error}", 2 if error.filename else 1)
     return 0
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, status: int) -> int:
     print(f"error: {clean(message)}", file=sys.stderr)
-    return 1
+    return status
 
 
 @contextmanager

@@ -278,7 +278,7 @@ class Meters:
         counts = counts_of(reply)
         for tracker in self._trackers:
             add_reply(tracker, counts, usd, hold.usd)
-        if not self.are_paid:
+        if not self.are_paid or reply.usage.get("replayed") is True:
             for tracker in self._trackers:
                 not_paid(tracker, TokenUsage(counts[0] or 0, counts[1] or 0, 1, usd=usd))
         if hold.output_tokens or hold.prompt_bytes:  # else nothing was set aside, and nothing is learnt

@@ -7,6 +7,8 @@ from typing import Literal
 
 from executionkit._checks import at_least, between
 
+__all__ = ["ConvergenceDetector"]
+
 # 0.81 - 0.80 is 0.010000000000000009 in binary floating point, and means a change of 0.01.
 _ROUNDING = 1e-9
 

@@ -10,6 +10,8 @@ from executionkit._json import STRICT
 from executionkit._text import shorten
 from executionkit.engine.thoughts import Span, thoughts, without_thoughts
 
+__all__ = ["extract_json"]
+
 
 def extract_json(text: str) -> dict[str, Any] | list[Any]:
     """Find the JSON object or array in a model's reply.

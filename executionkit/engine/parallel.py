@@ -9,6 +9,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from executionkit import _checks as checks
 from executionkit.engine.bill import add_note
 
+__all__ = ["gather_resilient", "gather_strict"]
+
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 

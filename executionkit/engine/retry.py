@@ -21,6 +21,8 @@ from executionkit.errors import (
     RateLimitError,
 )
 
+__all__ = ["DEFAULT_RETRY", "RetryConfig", "with_retry"]
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

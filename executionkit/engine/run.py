@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import cache, partial
 from logging import DEBUG
 from types import CoroutineType, TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Never, Self, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit._callables import misfit
@@ -31,7 +31,7 @@ from executionkit.engine.retry import DEFAULT_RETRY, RetryConfig, retrying, wait
 from executionkit.engine.room import Hold, Room
 from executionkit.engine.stream import MeteredStream, Opened, give_back, opened
 from executionkit.engine.tariff import tariff_of
-from executionkit.engine.watch import CallWatch, RunWatch, info_of, where
+from executionkit.engine.watch import CallWatch, RunWatch, info_of, was_there, where
 from executionkit.errors import BudgetExhaustedError, PatternError
 from executionkit.observe import WATCH, CallInfo, RunInfo, observers
 from executionkit.protocols import LLMProvider, StreamingProvider
@@ -168,6 +168,13 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {shorten(self.name, 60)}: {self.usage}>"
 
+    def __reduce__(self) -> Never:
+        # A copy would have a budget of its own: the same money could be spent twice.
+        raise TypeError(
+            "a run, such as that of a Kit or a Conversation, can't be pickled or deep-copied, because its "
+            "budget belongs to this process: hand on the provider, or Conversation.to_dict()"
+        )
+
     def _relay_through(self, outer: Sequence[Relaying], own: Relaying | None) -> None:
         """Put the relays that calls don't go through yet around the provider, those of outer runs last."""
         new = [relay for relay in ([] if own is None else [own]) + list(outer) if relay not in self._relays]
@@ -241,6 +248,7 @@ class Run:
         return result
 
     async def __aenter__(self) -> Self:
+        checks.event_loop(self.name)
         self._is_entered = True
         self._since = bill.now()
         if watchers := observers():
@@ -456,8 +464,8 @@ class Run:
             meters.release(hold, dispatched=True)
             kind = type(reply).__name__
             raise TypeError(f"{self.name}: `complete` must return an LLMResponse, the provider gave {kind}")
-        if call is not None and reply.is_from_cache:
-            call.is_replayed = True
+        if call is not None:
+            call.is_replayed |= was_there(reply)
         fault = meters.record(hold, reply)
         if fault is not None:
             raise fault

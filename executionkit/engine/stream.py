@@ -11,7 +11,7 @@ from executionkit.engine import bill
 from executionkit.engine.budget import Meters
 from executionkit.engine.parallel import Suspended, is_being_cancelled
 from executionkit.engine.room import Hold
-from executionkit.engine.watch import CallWatch
+from executionkit.engine.watch import CallWatch, was_there
 from executionkit.errors import PatternError, ProviderError, take_spent, was_dispatched
 from executionkit.observe import LeftEarlyError
 from executionkit.streaming import Finish, ReplyStream, StreamEvent
@@ -162,7 +162,7 @@ class MeteredStream(ReplyStream):
         if self._watch is not None:
             if finish is None:
                 self._watch.tell(lambda span: span.partial(reply))
-            self._watch.is_replayed |= reply.is_from_cache
+            self._watch.is_replayed |= was_there(reply)
             left = LeftEarlyError("the stream was left before its end")
             self._watch.end(fault or (reply if finish is not None else why or left))
         return fault

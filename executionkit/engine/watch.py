@@ -90,6 +90,11 @@ class RunWatch:
         self._spans.close(exc)
 
 
+def was_there(reply: LLMResponse) -> bool:
+    """Whether a reply came from a cache or a journal, so that nothing was sent."""
+    return reply.is_from_cache or reply.usage.get("replayed") is True
+
+
 class CallWatch:
     """A call that observers are told of.
 

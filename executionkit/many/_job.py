@@ -44,8 +44,6 @@ from executionkit.types import TokenUsage
 Row = TypeVar("Row")
 T = TypeVar("T")
 
-_LONGEST_ERROR: Final = 2000
-"""The most characters of a row's error that are kept."""
 _SKIPPED_AT_ONCE: Final = 256
 """After so many rows without work, others get a turn on the event loop."""
 

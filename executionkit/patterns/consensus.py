@@ -30,6 +30,8 @@ from executionkit.types import PatternResult, TokenUsage, VotingStrategy
 if TYPE_CHECKING:
     from executionkit._display._card import Card
 
+__all__ = ["consensus"]
+
 _NO_ANSWER: Final[Any] = None
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from executionkit._display._card import Card
     from executionkit.patterns._final_answer import FinalAnswer
 
+__all__ = ["react_loop"]
+
 T = TypeVar("T")
 
 

@@ -25,6 +25,8 @@ from executionkit.types import Evaluation, PatternResult, Scorer, TokenUsage
 if TYPE_CHECKING:
     from executionkit._display._card import Card
 
+__all__ = ["refine_loop"]
+
 StopReason: TypeAlias = Literal["target", "plateau", "max_iterations", "budget"]
 
 # The earlier attempts are turns of the conversation: small models copy the labels of a list of attempts.

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+from executionkit import _checks as checks
+
 
 class _Closable(Protocol):
     async def aclose(self) -> None: ...
@@ -37,7 +39,7 @@ class PerLoop(Generic[T]):
 
     def held(self) -> T | None:
         """The running loop's resource, if it has one."""
-        held = self._held.get(asyncio.get_running_loop())
+        held = self._held.get(checks.event_loop("Provider"))
         return None if held is None or self._process != os.getpid() else held[0]
 
     async def get(self) -> T:

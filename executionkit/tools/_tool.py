@@ -160,10 +160,10 @@ class Tool(Brief):
             )
         purpose = blueprint.docstring.description if description is None else description
         if not purpose:
-            warn_the_caller(
-                f"tool {name} has no description, and models choose their tools by it: give the function a "
-                "docstring, or set description="
-            )
+            how = "give the function a docstring, or set description="
+            if sys.flags.optimize > 1:
+                how = "set description= and parameters=, because `python -OO` removes docstrings"
+            warn_the_caller(f"tool {name} has no description, and models choose their tools by it: {how}")
         return FunctionTool(
             name,
             purpose,

@@ -211,6 +211,7 @@ def test_rows_may_come_from_standard_input(
         (("reviews.txt", *PROMPT), "the name must end in .jsonl, .ndjson, .csv, .tsv or .parquet"),
         (("reviews.jsonl",), "give one of --prompt, --prompt-file and --step"),
         (("reviews.jsonl", "--prompt", " "), "the prompt is empty"),
+        (("reviews.jsonl", "--prompt", "Label {text"), "every row would be asked the same"),
         (("reviews.jsonl", *PROMPT, "--step", "a:b"), "--step and --prompt exclude each other"),
         (
             ("reviews.jsonl", "--step", "nowhere:b"),

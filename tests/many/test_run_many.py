@@ -39,6 +39,8 @@ from executionkit.many import (
     ManyResult,
     Progress,
     RateLimits,
+    Recorder,
+    Replayer,
     RowResult,
     iter_many,
     run_many,
@@ -310,6 +312,28 @@ async def test_observers_tell_replayed_calls_from_paid_ones(tmp_path: Path) -> N
     assert spent(calls) == result.cost_now == paid
     runs = {node.name.removeprefix("run "): node.heard("ended")[0] for node in watcher.of("run")}
     assert runs == {"run_many": paid, "row": paid, "consensus": TokenUsage()}
+
+
+@pytest.mark.parametrize("are_streamed", [False, True])
+async def test_observers_tell_the_calls_that_a_replayer_answers_without_a_job(
+    tmp_path: Path, *, are_streamed: bool
+) -> None:
+    provider, costs = MockProvider(["a"], usage=TokenUsage(5, 2)), []
+    watcher = Watcher()
+    with Journal(tmp_path / "journal.jsonl") as journal, observe(watcher):
+        for _ in range(2):
+            with journal.row("1"):
+                kit = Kit(Replayer(Recorder(provider, journal), journal))
+                if are_streamed:
+                    async with kit.stream("?") as events:
+                        assert [event async for event in events]
+                else:
+                    await kit.consensus("?", num_samples=1)
+                costs.append(kit.usage)
+    first, second = calls = watcher.of("call")
+    assert [any(name == "replayed" for name, _ in call.told) for call in calls] == [False, True]
+    assert spent([first]) == costs[0] == costs[1] == TokenUsage(5, 2, 1)
+    assert spent([second]) == TokenUsage()
 
 
 async def test_a_row_that_took_less_than_it_asked_for_stays_open(tmp_path: Path) -> None:

@@ -351,6 +351,13 @@ def test_a_tool_without_a_description_warns_at_the_callers_line() -> None:
     assert seen[0].filename == __file__
 
 
+def test_a_tool_that_has_lost_its_docstring_says_what_took_it() -> None:
+    code = 'import executionkit\n@executionkit.tool\ndef price(item: str) -> None: "The price of an item."'
+    ran = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=True)
+    assert "price has no description" in ran.stderr
+    assert "set description= and parameters=, because `python -OO`" in ran.stderr
+
+
 def test_a_default_that_the_function_changes_is_in_the_schema_as_it_was() -> None:
     def note(text: str, notes: list[str] = []) -> int:  # noqa: B006 - as people write it
         """Note a text."""

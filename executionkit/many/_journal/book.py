@@ -391,8 +391,9 @@ class Book:
             return _by_request(self._loaded.tools.get(encoded(quoted(row)), ()))
 
     def reply_at(self, kept: Kept) -> LLMResponse:
-        """Read a reply."""
-        return reply_from(self._line(kept.offset))
+        """Read a reply, which says that it was paid for before."""
+        reply = reply_from(self._line(kept.offset))
+        return replace(reply, usage={**reply.usage, "replayed": True})
 
     def observed_at(self, kept: Kept) -> Observed:
         """Read an observation."""
