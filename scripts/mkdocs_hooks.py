@@ -40,6 +40,9 @@ TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
 CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
+SHORT_CODE = re.compile(r"<code>(?=[^<\n]{1,20}</code>)")
+"""Code in a sentence that fits a phone in one piece. A browser would break `--key` after its dashes."""
+
 PHONE_LETTERS = 34
 """How many letters of two cells stand beside each other on a phone of 390 pixels."""
 
@@ -90,11 +93,12 @@ def on_template_context(context: dict[str, Any], template_name: str, config: MkD
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fit diagrams and tables to a phone, and let a search find guides before the reference."""
+    """Fit diagrams, code and tables to a phone, and let a search find guides before the reference."""
     if page.file.src_uri.startswith(("api/", "decisions/")):
         page.meta.setdefault("search", {"boost": 0.5})
     framed = DIAGRAM.sub(r'<div class="diagram">\g<0></div>', html)
-    return TABLE.sub(lambda match: fitted(match[0]), framed)
+    whole = SHORT_CODE.sub('<code class="whole">', framed)
+    return TABLE.sub(lambda match: fitted(match[0]), whole)
 
 
 def fitted(table: str) -> str:
