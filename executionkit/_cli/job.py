@@ -211,6 +211,7 @@ class _Printed:
 
     def __call__(self, result: "RowResult[Any]") -> None:
         from executionkit._json import as_dicts
+        from executionkit.many._journal.outcome import no_form
 
         if self.failure is not None:
             return
@@ -219,8 +220,7 @@ class _Printed:
             line = json.dumps(found, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError, RecursionError):  # as with a journal, such a row has failed
             self.failed += 1
-            kind = type(result.value).__name__
-            error = f"TypeError: value of row {result.index} is a {kind}; return something JSON has"
+            error = f"TypeError: {no_form(str(result.index), result.value)}"
             line = json.dumps(found | {"value": None, "error": error}, ensure_ascii=False)
         try:
             answer(line)

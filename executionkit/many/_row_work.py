@@ -14,7 +14,7 @@ from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError, JournalError
 from executionkit.many._journal.book import Book
-from executionkit.many._journal.outcome import Outcome
+from executionkit.many._journal.outcome import Outcome, no_form
 from executionkit.many._journal.row import scope_of
 from executionkit.many._journal.scope import Scope
 from executionkit.many._results import RowResult
@@ -178,8 +178,7 @@ class RowWork(Generic[Row, T]):
                 remember=self.is_journal_shared,
             )
         except (TypeError, ValueError, RecursionError):
-            kind = type(result.value).__name__
-            error = f"TypeError: value of row {result.index} is a {kind}; return something JSON has"
+            error = f"TypeError: {no_form(str(result.index), result.value)}"
             result = replace(result, value=None, result=None, error=error)
             journal.write_row(
                 result.id,

@@ -44,8 +44,8 @@ def check_prompt(name: str, step: object, row: object) -> None:
     if isinstance(row, (str, list, tuple)):
         return
     raise TypeError(
-        f"{name}: {pattern.__name__} takes a prompt, and the first row is a {type(row).__name__}; write a "
-        f"step: async def step(provider, row): return await {pattern.__name__}(provider, row[...])"
+        f"{name}: {pattern.__name__} takes a prompt, and the first row is of type {type(row).__name__}; "
+        f"write a step: async def step(provider, row): return await {pattern.__name__}(provider, row[...])"
     )
 
 

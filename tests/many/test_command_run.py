@@ -296,7 +296,10 @@ def test_patterns_and_steps_of_ones_own_run_over_rows(
     status, out, _ = run(capsys, *table, "--step", "my_steps:label")
     assert (status, json.loads(out)["value"]) == (0, {"label": "=it is 42"})
     status, out, _ = run(capsys, *table, "--step", "my_steps:odd")
-    said = {"value": None, "error": "TypeError: value of row 0 is a float; return something JSON has"}
+    said = {
+        "value": None,
+        "error": "TypeError: JSON has no form for the value of row 0 (type float); return something it has",
+    }
     assert (status, json.loads(out)) == (1, {"id": "1", **said})
     schema = '{"type": "object", "required": ["x"]}'
     fits = ("--pattern", "structured", "--schema", schema, "--set", "max_retries=0")

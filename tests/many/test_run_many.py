@@ -362,7 +362,7 @@ async def test_failed_rows_are_tried_again_unless_they_shall_not_be(tmp_path: Pa
     provider = MockProvider(["yes"])
     first = await run_many(provider, rows_of(3), step, journal=path)
     assert [row.error for row in first.failures] == [
-        "TypeError: value of row 1 is a set; return something JSON has"
+        "TypeError: JSON has no form for the value of row 1 (type set); return something it has"
     ]
     left = await run_many(provider, rows_of(3), step, journal=path, retry_failed=False)
     assert (left.done, left.failed, left.skipped) == (2, 1, 3)
@@ -574,8 +574,12 @@ def not_async(_: object, row: str) -> str:
         ({"step": not_async}, TypeError, "step must be an async function, .*not_async returned str"),
         ({"step": len}, TypeError, r"step is called with \(provider, row\)"),
         ({"step": Kit}, TypeError, "got the class Kit"),
-        ({"step": consensus, "rows": [{"text": "a"}]}, TypeError, "consensus takes a prompt.*is a dict"),
-        ({"step": functools.partial(consensus, num_samples=3), "rows": [1]}, TypeError, "is a int"),
+        (
+            {"step": consensus, "rows": [{"text": "a"}]},
+            TypeError,
+            "consensus takes a prompt.*is of type dict",
+        ),
+        ({"step": functools.partial(consensus, num_samples=3), "rows": [1]}, TypeError, "is of type int"),
         ({"provider": object()}, TypeError, "has no `complete`"),
         ({"id": ""}, ValueError, "id must be"),
         ({"id": lambda: 1}, ValueError, "id must be a function called as"),
