@@ -10,7 +10,7 @@ PAGES = sorted((ROOT / "docs" / "coming-from").glob("*.md"))
 KILLS_PAGE = ROOT / "docs" / "many-comparison.md"
 SHOWN_URL = "http://localhost:8000/v1"
 
-_PACKAGES = re.compile(r"^`pip install ([^`]+)`$", re.MULTILINE)
+_PACKAGES = re.compile(r"`pip install ([^`]+)`")
 _BLOCK = re.compile(
     r"^<!-- run by scripts/peers: (\w+) -->\n```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
