@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import json
 import re
 import tomllib
 import typing
@@ -10,6 +11,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
+import pytest
 import site_addresses
 import site_examples
 from pages import MODULES, PAGES, ROOT, blocks, name_of, prose, spans, texts
@@ -287,3 +289,15 @@ def test_the_messages_on_the_page_of_troubleshooting_are_raised() -> None:
     written = re.sub(r'"\s*\n\s*f?"', "", source)
     assert len(shown) >= 40
     assert {each for each in shown if each not in written} == set()
+
+
+async def test_the_slips_on_the_page_of_structured_are_mended() -> None:
+    page = (ROOT / "docs/patterns/structured.md").read_text(encoding="utf-8")
+    table = page.partition("\n| Slip | Example |\n|---|---|\n")[2].partition("\n\n")[0]
+    slips = [slip for row in table.splitlines() for slip in spans(row.split(" | ")[1])]
+    assert len(slips) > 6
+    for slip in slips:
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(slip)
+        result = await executionkit.structured(MockProvider([slip]), "?", max_retries=0)
+        assert result.mended, slip
