@@ -146,3 +146,9 @@ class ManyResult(Displayed):
 def _rounded(count: int) -> str:
     """A number of tokens: "49,955", "2.1 M"."""
     return number(count) if count < 1_000_000 else f"{count / 1e6:,.1f} M"
+
+
+def no_json(index: int, value: object, why: BaseException) -> str:
+    """The error of a row whose value JSON does not have."""
+    what = f"a {type(value).__name__} that JSON does not have"
+    return f"TypeError: value of row {index} is {what} ({why}); return something it has"
