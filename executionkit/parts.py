@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeAlias, cast, get_args, runtime_checkable
+from typing import Final, Literal, Protocol, TypeAlias, TypeGuard, cast, get_args, runtime_checkable
 
 from executionkit import _checks as checks
 from executionkit._prompt import Data, Part, Prompt, brief, shown_size
@@ -86,7 +86,7 @@ def image(
     if detail is not None:
         checks.one_of(get_args(Detail), detail=detail)
     _check_media_type(media_type)
-    if isinstance(source, str) and source[:8].lower().startswith(_URLS):
+    if _is_url(source):
         url: str = source
         if source[:5].lower() == "data:":
             _require_room(len(source) * 3 // 4)
@@ -124,12 +124,14 @@ def file(source: Source, *, name: str | None = None, media_type: str | None = No
         The part, in the form of the chat completions API. Its `repr` shows the size in place of the data.
 
     Raises:
-        ValueError: There are no bytes, or more than 20 MB, or the media type is not known.
+        ValueError: There are no bytes, or more than 20 MB, or the media type is not known; or it is a URL.
         OSError: The file can't be read.
     """
     if name is not None:
         checks.text(name=name)
     _check_media_type(media_type)
+    if _is_url(source):
+        raise ValueError("a file is a path or bytes, not a URL: fetch it first, and give the bytes")
     data = _read(source)
     if not data:
         raise ValueError("the file is empty")
@@ -146,6 +148,10 @@ def file(source: Source, *, name: str | None = None, media_type: str | None = No
 def _check_media_type(media_type: object) -> None:
     if media_type is not None and not (isinstance(media_type, str) and _MEDIA_TYPE.fullmatch(media_type)):
         raise ValueError(f'media_type must be like "image/png", got {brief(media_type)}')
+
+
+def _is_url(source: object) -> TypeGuard[str]:
+    return isinstance(source, str) and source[:8].lower().startswith(_URLS)
 
 
 def _read(source: object) -> bytes:

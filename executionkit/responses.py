@@ -214,6 +214,8 @@ class LLMResponse(Brief):
             object.__setattr__(self, "reasoning", text_of(self.reasoning))
         if not isinstance(self.refusal, str):
             object.__setattr__(self, "refusal", text_of(self.refusal))
+        if not isinstance(self.finish_reason, str):
+            object.__setattr__(self, "finish_reason", str(self.finish_reason or "stop"))
         if not isinstance(self.tool_calls, tuple):
             object.__setattr__(self, "tool_calls", tuple(self.tool_calls or ()))
         if not isinstance(self.alternatives, tuple):

@@ -84,6 +84,7 @@ TOO_MUCH = bytes(20_000_001)
         lambda: file(TOO_MUCH, name="a.pdf"),
         lambda: file(b"tea"),
         lambda: file(b"tea", name="notes.unheard-of"),
+        lambda: file("data:application/pdf;base64," + "A" * 300),
     ],
 )
 def test_bad_input_is_refused_without_quoting_it(make: Make) -> None:

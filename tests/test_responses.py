@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executionkit import LLMResponse, ToolCall
+from executionkit import LLMResponse, MockProvider, ToolCall, consensus
 from executionkit.responses import text_of, token_count
 
 CALL = ToolCall("c1", "add", {"a": [1]})
@@ -26,6 +26,12 @@ def test_fields_stand_in_order_and_default_to_an_empty_stop() -> None:
     assert (reply.content, reply.tool_calls, reply.finish_reason) == ("hi", (), "stop")
     assert (reply.usage, reply.raw, reply.reasoning, reply.refusal) == ({}, None, "", "")
     assert not reply.has_tool_calls
+
+
+async def test_a_reply_without_a_finish_reason_has_stopped() -> None:
+    missing: Any = None  # as providers of users' own pass on what an SDK has
+    result = await consensus(MockProvider([LLMResponse("hi", finish_reason=missing)]), "?", num_samples=1)
+    assert result.value == "hi"
 
 
 def test_tool_calls_become_a_tuple_of_their_own() -> None:

@@ -211,16 +211,16 @@ class _Printed:
 
     def __call__(self, result: "RowResult[Any]") -> None:
         from executionkit._json import as_dicts
-        from executionkit.many._journal.outcome import no_form
+        from executionkit.many._results import no_json
 
         if self.failure is not None:
             return
         found = {"id": result.id, "value": as_dicts(result.value), "error": result.error}
         try:
             line = json.dumps(found, ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):  # as with a journal, such a row has failed
+        except (TypeError, ValueError, RecursionError) as exc:  # as with a journal, such a row has failed
             self.failed += 1
-            error = f"TypeError: {no_form(str(result.index), result.value)}"
+            error = no_json(result.index, exc)
             line = json.dumps(found | {"value": None, "error": error}, ensure_ascii=False)
         try:
             answer(line)

@@ -2,9 +2,9 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from executionkit import _checks as checks
 from executionkit.engine.bill import add_note
@@ -172,8 +172,17 @@ async def reap(tasks: Sequence[asyncio.Future[Any]]) -> None:
 
 
 def told(exc: BaseException) -> str:
-    """A failure as text, for a result or a note."""
-    return f"{type(exc).__name__}: {exc}"
+    """A failure as text, for a result or a note; a group is told by what is in it."""
+    return "; also ".join(dict.fromkeys(f"{type(each).__name__}: {each}" for each in leaves(exc)))
+
+
+def leaves(exc: BaseException) -> Iterator[BaseException]:
+    """The failures in a group, and in the groups inside it; any other failure alone."""
+    if isinstance(exc, BaseExceptionGroup):
+        for each in cast("BaseExceptionGroup[BaseException]", exc).exceptions:
+            yield from leaves(each)
+    else:
+        yield exc
 
 
 def merged(failures: Iterable[E]) -> E:

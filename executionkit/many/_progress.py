@@ -62,7 +62,7 @@ class Progress(Brief):
 
 
 class Listener:
-    """Calls a function of the user's, plain or async; its exceptions are logged and counted.
+    """Calls a function of the user's, plain or async; counts its exceptions, and logs each kind once.
 
     Args:
         name: Who calls it, for the log.
@@ -77,6 +77,7 @@ class Listener:
     def __init__(self, name: str, what: str, function: Callable[[Any], object] | None) -> None:
         self.listens: bool = function is not None
         self.errors: int = 0
+        self._logged: set[type[BaseException]] = set()
         self._name, self._what, self._function = name, what, function
 
     async def tell(self, news: object) -> None:
@@ -91,7 +92,9 @@ class Listener:
             if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                 raise
             self.errors += 1
-            write(_log, logging.WARNING, "%s: %s raised", self._name, self._what, exc=exc)
+            if type(exc) not in self._logged:  # a job may have a million rows
+                self._logged.add(type(exc))
+                write(_log, logging.WARNING, "%s: %s raised", self._name, self._what, exc=exc)
 
 
 class Ticker:

@@ -146,3 +146,8 @@ class ManyResult(Displayed):
 def _rounded(count: int) -> str:
     """A number of tokens: "49,955", "2.1 M"."""
     return number(count) if count < 1_000_000 else f"{count / 1e6:,.1f} M"
+
+
+def no_json(index: int, why: BaseException) -> str:
+    """The error of a row whose value JSON does not have."""
+    return f"TypeError: JSON has no form for the value of row {index} ({why}); return something it has"

@@ -9,15 +9,15 @@ from executionkit._redaction import redact
 from executionkit._text import shorten
 from executionkit.cost import minus
 from executionkit.engine.meter import REFUSALS
-from executionkit.engine.parallel import Suspended, is_being_cancelled, told
+from executionkit.engine.parallel import Suspended, is_being_cancelled, leaves, told
 from executionkit.engine.retry import concerns_one_request
 from executionkit.engine.run import Run
 from executionkit.errors import BudgetExhaustedError, JournalError
 from executionkit.many._journal.book import Book
-from executionkit.many._journal.outcome import Outcome, no_form
+from executionkit.many._journal.outcome import Outcome
 from executionkit.many._journal.row import scope_of
 from executionkit.many._journal.scope import Scope
-from executionkit.many._results import RowResult
+from executionkit.many._results import RowResult, no_json
 from executionkit.many._rows import RowError
 from executionkit.many._step import NotAsyncError, Step, asked
 from executionkit.types import PatternResult
@@ -115,7 +115,8 @@ class RowWork(Generic[Row, T]):
         except Exception as exc:  # noqa: BLE001 - it is the user's step
             error = exc
         except BaseException as exc:
-            if _is_suspended(exc):
+            # The row needs a reply that comes at a later start. A step may have asked in a task group.
+            if any(isinstance(each, Suspended) for each in leaves(exc)):
                 return Ending()
             raise
         finally:
@@ -154,14 +155,18 @@ class RowWork(Generic[Row, T]):
         return found
 
     def _of_the_job(self, error: BaseException) -> BaseException | None:
-        """The failure, if it would come again with every other row; what these would send is refused then."""
-        if isinstance(error, NotAsyncError):
-            return TypeError(str(error))
-        if isinstance(error, BudgetExhaustedError) or concerns_one_request(error):
-            return None
-        self._is_halted = True
-        self._run.halt()
-        return error
+        """The failure, if it would come again with every other row; what these would send is refused then.
+
+        A step that asks in a task group fails by a group. One such failure in it is enough.
+        """
+        for each in leaves(error):
+            if isinstance(each, NotAsyncError):
+                return TypeError(str(each))
+            if not (isinstance(each, BudgetExhaustedError) or concerns_one_request(each)):
+                self._is_halted = True
+                self._run.halt()
+                return each
+        return None
 
     def _written(self, journal: Book, result: RowResult[T], content: int | None) -> RowResult[T]:
         """Write the outcome of a row down; it fails if JSON has no such value."""
@@ -177,8 +182,8 @@ class RowWork(Generic[Row, T]):
                 cost=result.cost,
                 remember=self.is_journal_shared,
             )
-        except (TypeError, ValueError, RecursionError):
-            error = f"TypeError: {no_form(str(result.index), result.value)}"
+        except (TypeError, ValueError, RecursionError) as exc:
+            error = no_json(result.index, exc.__cause__ or exc)
             result = replace(result, value=None, result=None, error=error)
             journal.write_row(
                 result.id,
@@ -195,10 +200,3 @@ def from_journal(outcome: Outcome, position: int) -> RowResult[Any]:
     """The result of a row that an earlier start has worked on."""
     value, error, cost = outcome.value, outcome.error, outcome.cost
     return RowResult(position, outcome.row, value, None, error, cost, from_journal=True)
-
-
-def _is_suspended(exc: BaseException) -> bool:
-    """Whether a row needs a reply that comes at a later start. A step may have asked in a task group."""
-    if isinstance(exc, BaseExceptionGroup):
-        return exc.subgroup(Suspended) is not None
-    return isinstance(exc, Suspended)

@@ -45,6 +45,7 @@ class Narrator:
         checks.called_with("event", on_event=on_event)
         self.listens: bool = on_event is not None
         self.errors: int = 0
+        self._logged: set[type[BaseException]] = set()
         self._name = name
         self._on_event = on_event
         self._turn = asyncio.Lock()
@@ -131,8 +132,10 @@ class Narrator:
 
     def _count(self, event: PatternEvent, exc: BaseException) -> None:
         self.errors += 1
-        what = (self._name, type(event).__name__)
-        write(_log, logging.WARNING, "%s: on_event raised for %s", *what, exc=exc)
+        if type(exc) not in self._logged:  # a reply may have a thousand events
+            self._logged.add(type(exc))
+            what = (self._name, type(event).__name__)
+            write(_log, logging.WARNING, "%s: on_event raised for %s", *what, exc=exc)
 
     def ask(
         self, run: Run, messages: list[dict[str, Any]], **settings: Any

@@ -296,11 +296,9 @@ def test_patterns_and_steps_of_ones_own_run_over_rows(
     status, out, _ = run(capsys, *table, "--step", "my_steps:label")
     assert (status, json.loads(out)["value"]) == (0, {"label": "=it is 42"})
     status, out, _ = run(capsys, *table, "--step", "my_steps:odd")
-    said = {
-        "value": None,
-        "error": "TypeError: JSON has no form for the value of row 0 (type float); return something it has",
-    }
-    assert (status, json.loads(out)) == (1, {"id": "1", **said})
+    said = json.loads(out)
+    assert (status, said["id"], said["value"]) == (1, "1", None)
+    assert "JSON has no form for the value of row 0 (Out of range float" in said["error"]
     schema = '{"type": "object", "required": ["x"]}'
     fits = ("--pattern", "structured", "--schema", schema, "--set", "max_retries=0")
     assert run(capsys, *table, "--prompt", "{text}", *fits)[0] == 1

@@ -203,6 +203,29 @@ async def test_what_stops_the_job_leaves_rows_open_that_wait_for_another_attempt
     assert (job.ends.done, job.ends.failed, job.ends.open) == (0, 0, 2)
 
 
+async def test_a_row_that_fails_in_a_task_group_is_told_by_what_failed_there() -> None:
+    failures: dict[str, Exception] = {
+        "a": ProviderError("busy"),
+        "b": ValueError("odd"),
+        "key": PermanentError("no such key", status_code=401),
+    }
+
+    async def fail(provider: LLMProvider, name: str) -> None:
+        await ask(provider, name)
+        raise failures[name]
+
+    async def step(provider: LLMProvider, row: str) -> None:
+        async with asyncio.TaskGroup() as group:
+            for name in row.split():
+                group.create_task(fail(provider, name))
+
+    result = await run_many(MockProvider(["x"]), ["a b"], step)
+    assert [row.error for row in result.failures] == ["ProviderError: busy; also ValueError: odd"]
+    with pytest.raises(PermanentError, match="no such key") as caught:
+        await run_many(MockProvider(["x"]), ["a", "b key", "b"], step, max_rows=1)
+    assert (caught.value.cost.llm_calls, caught.value.metadata["failed"]) == (3, 1)
+
+
 async def test_a_job_that_its_ceiling_stopped_goes_on_and_pays_for_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "votes.jsonl"
     async with LocalEndpoint(echo) as endpoint, Provider(endpoint.base_url, "m") as provider:
@@ -362,7 +385,8 @@ async def test_failed_rows_are_tried_again_unless_they_shall_not_be(tmp_path: Pa
     provider = MockProvider(["yes"])
     first = await run_many(provider, rows_of(3), step, journal=path)
     assert [row.error for row in first.failures] == [
-        "TypeError: JSON has no form for the value of row 1 (type set); return something it has"
+        "TypeError: JSON has no form for the value of row 1 (Object of type set is not JSON serializable); "
+        "return something it has"
     ]
     left = await run_many(provider, rows_of(3), step, journal=path, retry_failed=False)
     assert (left.done, left.failed, left.skipped) == (2, 1, 3)

@@ -53,7 +53,9 @@ def outcome_line(
     try:
         told = as_json(value)
     except (TypeError, ValueError, RecursionError) as exc:
-        raise TypeError(no_form(repr(row), value)) from exc
+        raise TypeError(
+            f"JSON has no form for the value of row {row!r} ({exc}); return something it has"
+        ) from exc
     return (
         f'{{"t":"row","row":{quoted(row)},"i":{"null" if index is None else index},'
         f'"digest":{"null" if digest is None else _hex(digest)},"value":{told},'
@@ -141,9 +143,3 @@ def _by_polars(polars: Any) -> Callable[[dict[str, list[Any]], str], object]:
 def _by_pyarrow(arrow: Any, parquet: Any) -> Callable[[dict[str, list[Any]], str], object]:
     schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in _COLUMNS.items()])
     return lambda columns, path: parquet.write_table(arrow.table(columns, schema=schema), path)
-
-
-def no_form(row: str, value: object) -> str:
-    """The message for a value that JSON does not have."""
-    kind = type(value).__name__
-    return f"JSON has no form for the value of row {row} (type {kind}); return something it has"
