@@ -62,7 +62,7 @@ pictures: $(VENV)/.pictures ## Make the pictures of the docs with a headless Chr
 build: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
 	@$(BIN) -m build --outdir dist
 
-reproducible: $(VENV)/.dev ## Build both twice, from clones of the last commit, and compare bytes
+reproducible: $(VENV)/.release ## Build both twice, from clones of the last commit, and compare bytes
 	@scripts/reproducible
 
 sbom: $(VENV)/.release ## Write the bill of materials of the library with its extras into dist/

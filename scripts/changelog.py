@@ -50,6 +50,8 @@ def notes(text: str, tag: str, version: str) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python scripts/changelog.py TAG")
     current = runpy.run_path(str(ROOT / "executionkit" / "_version.py"))["__version__"]
     try:
         print(notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), sys.argv[1], current), end="")

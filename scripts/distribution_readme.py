@@ -23,7 +23,7 @@ class DistributionReadme(MetadataHookInterface):
         """Add the README to the metadata."""
         root = Path(self.root)
         text = (root / "README.md").read_text(encoding="utf-8")
-        repository, tag = metadata["urls"]["Repository"], f"v{metadata['version']}"
+        repository, tag = metadata["urls"]["Repository"].rstrip("/"), f"v{metadata['version']}"
         metadata["readme"] = {
             "content-type": "text/markdown",
             "text": with_absolute_links(text, root, repository, tag),
