@@ -208,7 +208,7 @@ def test_another_endpoint_and_whatever_it_answers(
         variables[VARIABLES[0]] += "?key=s3cret"
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        assert main(["demo"]) == 0
+        assert main(["demo", "--real"]) == 0
         ledger = endpoint.ledger
     shown, errors = capsys.readouterr()
     text = " ".join(shown.split())
@@ -229,10 +229,6 @@ def some_scenes(kill: Kill) -> list[Scene[Any]]:
     return programme(kill)[2:5]
 
 
-def no_scenes(_: Kill) -> list[Scene[Any]]:
-    return []
-
-
 def test_an_endpoint_that_refuses_tools(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +238,7 @@ def test_an_endpoint_that_refuses_tools(
     with LocalEndpoint(lambda request: broken if request.tools else model(request)) as endpoint:
         for name, value in against(endpoint).items():
             monkeypatch.setenv(name, value)
-        assert main(["demo"]) == 1
+        assert main(["demo", "--real"]) == 1
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert line.startswith("error: PermanentError: ")
@@ -257,7 +253,7 @@ def test_an_endpoint_that_refuses_tools(
 def test_ctrl_c_leaves_no_process() -> None:
     model = SimulatedModel()
     model.labels_left = 0
-    command = [sys.executable, "-W", "error", "-m", "executionkit", "demo"]
+    command = [sys.executable, "-W", "error", "-m", "executionkit", "demo", "--real"]
     with LocalEndpoint(model) as endpoint:
         child = subprocess.Popen(
             command, env=environment(**against(endpoint)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -282,17 +278,17 @@ async def test_a_system_without_processes(monkeypatch: pytest.MonkeyPatch) -> No
     assert "lost" not in out.getvalue()
 
 
-@pytest.mark.parametrize("given", [VARIABLES[:1], VARIABLES[:2], VARIABLES[1:], VARIABLES[2:]])
-def test_some_of_the_variables_are_not_enough(
+@pytest.mark.parametrize("given", [VARIABLES[:0], VARIABLES[:1], VARIABLES[1:]])
+def test_a_real_model_has_to_be_named(
     given: Sequence[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in given:
         monkeypatch.setenv(name, "http://127.0.0.1:9/v1")
     with pytest.raises(SystemExit) as caught:
-        main(["demo"])
+        main(["demo", "--real"])
     shown = capsys.readouterr()
     assert (caught.value.code, shown.out) == (2, "")
-    assert f"error: set all of {', '.join(VARIABLES)}" in shown.err
+    assert f"error: --real needs {VARIABLES[0]} and {VARIABLES[1]}" in shown.err
 
 
 def test_variables_that_make_no_provider(
@@ -301,25 +297,27 @@ def test_variables_that_make_no_provider(
     for name in VARIABLES:
         monkeypatch.setenv(name, "ftp://nowhere")
     with pytest.raises(SystemExit) as caught:
-        main(["demo"])
+        main(["demo", "--real"])
     assert caught.value.code == 2
     assert "base_url" in capsys.readouterr().err
 
 
-def test_empty_variables_are_not_set(
+def test_without_real_no_model_is_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in VARIABLES:
-        monkeypatch.setenv(name, "")
-    monkeypatch.setattr(app, "programme", no_scenes)
-    assert main(["demo"]) == 0
+    with LocalEndpoint() as endpoint:
+        for name, value in against(endpoint).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(app, "programme", lambda kill: programme(kill)[:1])
+        assert main(["demo"]) == 0
+        assert endpoint.ledger.calls == 0
     assert "SIMULATED" in capsys.readouterr().out
 
 
 @pytest.fixture
 def gone() -> dict[str, str]:
     with LocalEndpoint() as endpoint:
-        return against(endpoint, api_key="")
+        return dict(list(against(endpoint).items())[:2])  # without a key
 
 
 def test_an_endpoint_that_is_gone(
@@ -327,7 +325,7 @@ def test_an_endpoint_that_is_gone(
 ) -> None:
     for name, value in gone.items():
         monkeypatch.setenv(name, value)
-    assert main(["demo"]) == 1
+    assert main(["demo", "--real"]) == 1
     shown, errors = capsys.readouterr()
     (line,) = errors.splitlines()
     assert line.startswith("error: ProviderError: ")

@@ -151,7 +151,7 @@ def _facts(result: "PatternResult[Any]") -> list[str]:
         if vote.abstained:
             facts.append(f"{vote.abstained} abstained")
         if vote.samples_saved:
-            facts.append(f"{vote.samples_saved} samples saved")
+            facts.append(f"{vote.samples_saved} {'sample' if vote.samples_saved == 1 else 'samples'} saved")
     if result.metadata.get("truncated_responses"):
         facts.append(f"{result.metadata['truncated_responses']} cut off by max_tokens")
     return facts

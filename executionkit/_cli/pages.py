@@ -8,9 +8,10 @@ from executionkit._cli.options import UsageError
 
 _ABOUT_DEMO = """\
 Run the patterns, a conversation and a table over real HTTP against a simulated model, started on this machine
-for the demo: it needs no key and no network. The code that ran stands beside each result. If
-EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY are set, that endpoint is asked instead,
-some 100 times.
+for the demo: it needs no key and no network. The code that ran stands beside each result.
+
+With --real, the model that EXECUTIONKIT_BASE_URL, EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY name is asked
+instead, some 100 times.
 """
 
 _ABOUT_SHOW = """\
@@ -22,6 +23,7 @@ with their times, tokens, dollars and errors. A log that is still being written 
 def add(commands: Any) -> None:
     """Add the commands."""
     demo = commands.add_parser("demo", help="see the patterns at work", description=_ABOUT_DEMO)
+    demo.add_argument("--real", action="store_true", help="ask a model of yours, which may cost money")
     demo.set_defaults(run=_demo, parser=demo)
     show = commands.add_parser("show", help="see what is in a run log", description=_ABOUT_SHOW)
     show.add_argument("log", help="the file; - for standard input")
@@ -29,11 +31,11 @@ def add(commands: Any) -> None:
     show.set_defaults(run=_show, parser=show)
 
 
-def _demo(_: Namespace) -> int:
+def _demo(options: Namespace) -> int:
     from executionkit._demo import app, connection
 
     try:
-        return app.main(os.environ)
+        return app.main(os.environ if options.real else None)
     except connection.UsageError as error:
         raise UsageError(str(error)) from error
 

@@ -30,15 +30,18 @@ TITLE = f"ExecutionKit {__version__}: seven patterns, a conversation and a table
 WIDEST = 140
 
 
-def main(environ: Mapping[str, str]) -> int:
+def main(environ: Mapping[str, str] | None = None) -> int:
     """Run the demo and return the exit status.
+
+    Args:
+        environ: Names the endpoint to ask, by `VARIABLES`. Without it, the simulated model is asked.
 
     Returns:
         0 when the endpoint answered and, with the simulated model, every scene gave its result and the
         ledgers are equal; else 1.
 
     Raises:
-        UsageError: Some but not all of `VARIABLES` are set, or their values can't be used.
+        UsageError: `environ` names no endpoint, or one that can't be used.
     """
     given = provider_from(environ)
     # The screen says what came of each scene; without a handler, warnings would stand between its lines.
@@ -46,7 +49,7 @@ def main(environ: Mapping[str, str]) -> int:
     screen = Screen.of_stdout(widest=WIDEST)
     try:
         try:
-            return asyncio.run(_demo(given, environ, screen))
+            return asyncio.run(_demo(given, environ or {}, screen))
         finally:
             screen.flush()
     except BrokenPipeError:
@@ -78,7 +81,7 @@ async def _demo(given: Provider | None, environ: Mapping[str, str], screen: Scre
             screen.row("prices", "made up: $2.50 for a million tokens of prompts, $10 of replies")
         else:
             endpoint, provider = None, given
-            kill = Kill({name: environ[name] for name in VARIABLES})
+            kill = Kill({name: environ.get(name, "") for name in VARIABLES})
             screen.row("model", provider.model)
             # A query may hold a key.
             screen.row("endpoint", provider.base_url.partition("?")[0])

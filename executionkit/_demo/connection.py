@@ -42,13 +42,13 @@ class UsageError(Exception):
     """The environment doesn't say what to run against."""
 
 
-def provider_from(environ: Mapping[str, str]) -> Provider | None:
-    """The provider that the environment describes; None when it describes none.
+def provider_from(environ: Mapping[str, str] | None) -> Provider | None:
+    """The provider that the environment describes; None without an environment.
 
     Raises:
-        UsageError: Some but not all of `VARIABLES` are set, or their values can't be used.
+        UsageError: One of `VARIABLES` is missing, or their values can't be used. The key may be missing.
     """
-    return provider_of(environ) if any(environ.get(name) for name in VARIABLES) else None
+    return None if environ is None else provider_of(environ)
 
 
 def provider_of(environ: Mapping[str, str]) -> Provider:
@@ -57,12 +57,9 @@ def provider_of(environ: Mapping[str, str]) -> Provider:
     Raises:
         UsageError: As above.
     """
-    base_url, model, api_key = map(environ.get, VARIABLES)
-    if not base_url or not model or api_key is None:
-        raise UsageError(
-            f"set all of {', '.join(VARIABLES)}, or none of them; the key may be empty for a server that "
-            "wants none"
-        )
+    base_url, model, api_key = (environ.get(name, "") for name in VARIABLES)
+    if not base_url or not model:
+        raise UsageError(f"--real needs {' and '.join(VARIABLES[:2])}, and {VARIABLES[2]} for a service")
     try:
         return Provider(base_url, model, api_key, prices=RATES if model == NAME else None)
     except ValueError as error:

@@ -67,10 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _demo(place: Endpoint, steps: Steps) -> int:
     """Run the demo; 1 if it came to an end that no model may bring it to."""
-    with steps.step("demo: python -m executionkit demo", quiet=True) as step:
+    with steps.step("demo: python -m executionkit demo --real", quiet=True) as step:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "executionkit", "demo"],
+                [sys.executable, "-m", "executionkit", "demo", "--real"],
                 env={**os.environ, **place.environ},
                 stderr=subprocess.PIPE,
                 timeout=_DEMO_SECONDS,
