@@ -26,17 +26,19 @@ class Screen:
         out: Where to.
         colour: Whether to write ANSI colour codes.
         width: Columns to fill.
+        tallest: The most lines of a row; all of them unless it is given.
     """
 
-    def __init__(self, out: TextIO, *, colour: bool, width: int) -> None:
+    def __init__(self, out: TextIO, *, colour: bool, width: int, tallest: int | None = None) -> None:
         self._out = out
+        self._tallest = tallest
         self._colour = colour
         self._encoding = out.encoding or "utf-8"
         self._signs = _encodes(self._encoding)
         self._width = width
 
     @classmethod
-    def of_stdout(cls, *, widest: int = 80) -> "Screen":
+    def of_stdout(cls, *, widest: int = 80, tallest: int | None = None) -> "Screen":
         """The screen as it is: colour on a terminal only, and not where `NO_COLOR` is set.
 
         From 60 to `widest` columns are filled. Where there is no terminal, `COLUMNS` says how many, else 80.
@@ -46,7 +48,7 @@ class Screen:
         can_colour = sys.platform != "win32" or "WT_SESSION" in os.environ
         colour = is_terminal and can_colour and not os.environ.get("NO_COLOR")
         width = max(_NARROWEST, min(shutil.get_terminal_size().columns, widest))
-        return cls(sys.stdout, colour=colour, width=width)
+        return cls(sys.stdout, colour=colour, width=width, tallest=tallest)
 
     @property
     def width(self) -> int:
@@ -70,7 +72,9 @@ class Screen:
 
     def row(self, label: str, text: str, style: str = "") -> None:
         """A label and its text, wrapped beside it."""
-        lines = textwrap.wrap(clean(text), self._width - _LABEL - 2) or [""]
+        lines = textwrap.wrap(
+            clean(text), self._width - _LABEL - 2, max_lines=self._tallest, placeholder=" ..."
+        ) or [""]
         for number, line in enumerate(lines):
             head = self._styled(f"{'' if number else label:<{_LABEL}}", DIM)
             self._write(f"  {head}{self._styled(line, style)}".rstrip())
@@ -119,7 +123,7 @@ class Screen:
             draw(self)
             return
         drawing = io.StringIO()
-        draw(Screen(drawing, colour=self._colour, width=room))
+        draw(Screen(drawing, colour=self._colour, width=room, tallest=self._tallest))
         for line, drawn in itertools.zip_longest(code, drawing.getvalue().splitlines(), fillvalue=""):
             self.pieces((f"  {line:<{column}}", ""), ("│", DIM), (drawn, ""))
 

@@ -15,7 +15,14 @@ from executionkit import (
     ToolCallingProvider,
     __version__,
 )
-from executionkit._demo.connection import LONGEST, VARIABLES, Brevity, provider_from, provider_of
+from executionkit._demo.connection import (
+    LONGEST,
+    VARIABLES,
+    Brevity,
+    no_proxy,
+    provider_from,
+    provider_of,
+)
 from executionkit._demo.costs import Row, show_costs
 from executionkit._demo.kill import Kill
 from executionkit._demo.model import NAME, SimulatedModel
@@ -28,6 +35,8 @@ from executionkit.testing import LocalEndpoint
 
 TITLE = f"ExecutionKit {__version__}: seven patterns, a conversation and a table, over real HTTP"
 WIDEST = 140
+TALLEST = 10
+"""The most lines of a text: a model may ramble on for pages."""
 
 
 def main(environ: Mapping[str, str] | None = None) -> int:
@@ -46,7 +55,7 @@ def main(environ: Mapping[str, str] | None = None) -> int:
     given = provider_from(environ)
     # The screen says what came of each scene; without a handler, warnings would stand between its lines.
     logging.getLogger("executionkit").addHandler(logging.NullHandler())
-    screen = Screen.of_stdout(widest=WIDEST)
+    screen = Screen.of_stdout(widest=WIDEST, tallest=TALLEST)
     try:
         try:
             return asyncio.run(_demo(given, environ or {}, screen))
@@ -73,6 +82,7 @@ async def _demo(given: Provider | None, environ: Mapping[str, str], screen: Scre
     screen.blank()
     async with AsyncExitStack() as stack:
         if given is None:
+            stack.enter_context(no_proxy())
             model = SimulatedModel()
             endpoint = await stack.enter_async_context(LocalEndpoint(model))
             provider, kill = _simulated(model, endpoint)
@@ -88,6 +98,9 @@ async def _demo(given: Provider | None, environ: Mapping[str, str], screen: Scre
             screen.row("prices", "not known here: Provider(..., prices=...) would have the dollars")
             screen.row("replies", f"of at most {LONGEST:,} tokens")
             screen.row("patience", "some 100 calls; in a long scene, a line now and then says how far it is")
+        screen.row(
+            "code", "the bodies of functions, as they run; imports and prompts: executionkit/_demo/scenes.py"
+        )
         await stack.enter_async_context(provider)
         rows, failure = await _play(kill, Brevity(provider), endpoint, screen)
     are_equal = show_costs(rows, screen)

@@ -1,6 +1,8 @@
 """Where the demo sends its calls: the endpoint that the environment names."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from executionkit import LLMResponse, Provider, Rates
@@ -36,6 +38,22 @@ class Brevity:
         """Ask the provider."""
         room = LONGEST if max_tokens is None else min(max_tokens, LONGEST)
         return await self._provider.complete(messages, max_tokens=room, **kwargs)
+
+
+@contextmanager
+def no_proxy() -> Iterator[None]:
+    """Have calls to this machine go straight there for as long as the block lasts.
+
+    A proxy in the environment is for the network; it would look for 127.0.0.1 on its own machine.
+    """
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "127.0.0.1"
+    try:
+        yield
+    finally:
+        del os.environ["no_proxy"]
+        if before is not None:
+            os.environ["no_proxy"] = before
 
 
 class UsageError(Exception):

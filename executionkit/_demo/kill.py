@@ -16,6 +16,7 @@ from executionkit import LLMProvider, TokenUsage
 from executionkit._demo.model import SimulatedModel
 from executionkit._demo.scenes import LABEL, REVIEWS, label_all
 from executionkit.cost import minus
+from executionkit.errors import JournalError
 from executionkit.many import ManyResult, RowResult
 from executionkit.testing import LocalEndpoint
 
@@ -73,7 +74,11 @@ class Kill:
             if row.error is None:
                 labels[str(row.value).strip().strip(".").lower()] += 1
 
-        with tempfile.TemporaryDirectory(prefix="executionkit-") as folder:
+        try:
+            place = tempfile.TemporaryDirectory(prefix="executionkit-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise JournalError(f"there is no place for the journal: {error}") from error
+        with place as folder:
             journal = Path(folder, "labels.jsonl")
             try:
                 was_killed = await self._start_and_kill(journal)

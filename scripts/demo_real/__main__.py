@@ -21,13 +21,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interop_suite.environments import InstallError
-from interop_suite.processes import StartError
+from interop_suite.processes import StartError, reach_loopback
 
 from demo_real import measures, table, tasks
 from demo_real.endpoint import Endpoint, NoModelError, endpoint, steps_before
 from demo_real.measures import Bounds, Row, measure
 from demo_real.promises import Verdict, verdicts
 from demo_real.steps import Steps
+from executionkit._cli.options import amount, count
+from executionkit._cli.terminal import safe
 
 _DEMO_SECONDS = 240.0
 
@@ -37,15 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="make demo-real", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tasks", type=int, default=20, metavar="N", help="tasks of each kind (20)")
+    parser.add_argument("--tasks", type=count, default=20, metavar="N", help="tasks of each kind (20)")
     parser.add_argument(
-        "--seconds", type=float, default=150.0, metavar="S", help="the most seconds of each measure (150)"
+        "--seconds", type=amount, default=150.0, metavar="S", help="the most seconds of each measure (150)"
     )
     parser.add_argument("--no-demo", action="store_true", help="leave the demo out")
     options = parser.parse_args(arguments)
     cache = Path(os.environ.get("INTEROP_CACHE") or ".interop").resolve()
-    # An end by SIGTERM is one by Ctrl-C: the server must go too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # An end by SIGTERM, or of the terminal, is one by Ctrl-C: the server must go too.
+    for name in ("SIGTERM", "SIGHUP"):
+        if signal.getsignal(number := getattr(signal, name)) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    reach_loopback()
     # What they say of replies is in the figures.
     warnings.simplefilter("ignore", UserWarning)
     logging.getLogger("executionkit").setLevel(logging.ERROR)
@@ -56,13 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             asyncio.run(place.require_answer())
             status = 0 if options.no_demo else _demo(place, steps)
             found, rows = asyncio.run(_measures(place, steps, options.tasks, options.seconds))
-    except (NoModelError, InstallError, StartError) as error:
-        print(f"error: {error}", file=sys.stderr)
+            status = max(status, _conclusion(place, found, rows))
+            # Of a model that went away meanwhile, little was measured.
+            asyncio.run(place.require_answer())
+    except (NoModelError, InstallError, StartError, OSError) as error:
+        print(f"error: {safe(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; nothing is left running", file=sys.stderr)
         return 130
-    return max(status, _conclusion(place, found, rows))
+    return status
 
 
 def _demo(place: Endpoint, steps: Steps) -> int:
@@ -79,7 +87,7 @@ def _demo(place: Endpoint, steps: Steps) -> int:
             step.state, status, said = f"stopped after {_DEMO_SECONDS:.0f} s", 0, error.stderr or b""
         else:
             status, said = done.returncode, done.stderr
-    print(said.decode(errors="replace"), file=sys.stderr)
+    print(said.decode(errors="replace"), file=sys.stderr, flush=True)
     return 1 if status not in (0, 1) or b"Traceback (most recent call last)" in said else 0
 
 
@@ -151,13 +159,20 @@ def _conclusion(place: Endpoint, found: list[Verdict], rows: list[Row]) -> int:
     if broken:
         print(f"BROKEN:\n{_lines(broken)}")
         return 1
+    stopped = [verdict.name for verdict in found if not verdict.ended]
+    print(
+        f"No promise was broken, but some trials did not come to their end: {', '.join(stopped)}."
+        if stopped
+        else "Every promise held."
+    )
     whose = "the server's own and ours" if place.served else "those of a second counter and ours"
-    print(f"Every promise held. Counts of calls and tokens are equal: {whose}.")
+    but = "" if all(row.compared for row in rows) else "; the server's are not known of what was stopped"
+    print(f"Counts of calls and tokens are equal: {whose}{but}.")
     return 0
 
 
 def _lines(lines: Sequence[str]) -> str:
-    return "\n".join(f"  {line}" for line in lines)
+    return "\n".join(f"  {safe(line)}" for line in lines)
 
 
 if __name__ == "__main__":

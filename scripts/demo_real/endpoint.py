@@ -15,6 +15,8 @@ from demo_real.steps import Steps
 from executionkit import LLMError, Provider, TokenUsage
 
 CONTEXT = 4096
+_IDLE_SECONDS = 120.0
+"""What the server may take to end the calls that were left."""
 
 
 class NoModelError(Exception):
@@ -59,11 +61,11 @@ class Endpoint:
         Raises:
             NoModelError: None comes.
         """
-        async with self.provider() as provider:
-            try:
+        try:
+            async with self.provider() as provider:
                 await provider.complete([{"role": "user", "content": "Say hello."}], max_tokens=16)
-            except LLMError as error:
-                raise NoModelError(f"{self.text}: {error}") from error
+        except (LLMError, ValueError) as error:  # a ValueError is of the URL
+            raise NoModelError(f"{self.text}: {error}") from error
 
     @property
     def environ(self) -> dict[str, str]:
@@ -101,8 +103,8 @@ def endpoint(environ: Mapping[str, str], cache: Path, steps: Steps) -> Iterator[
         yield Endpoint(f"{model} at {url.partition('?')[0]}", url, model, model, key, 4, None, {})
         return
     named = environ.get("GGUF")
-    if named and not Path(named).expanduser().is_file():
-        raise NoModelError(f"GGUF={named} is no file")
+    if named:
+        _require_gguf(named)
     cache.mkdir(parents=True, exist_ok=True)
     if named:
         file = Path(named).expanduser().resolve()
@@ -126,9 +128,23 @@ def endpoint(environ: Mapping[str, str], cache: Path, steps: Steps) -> Iterator[
         )
 
 
+def _require_gguf(named: str) -> None:
+    """See that there is such a file, before a server is compiled for it."""
+    try:
+        with Path(named).expanduser().open("rb") as file:
+            begins = file.read(4)
+    except OSError as error:
+        raise NoModelError(f"GGUF={named}: {error.strerror or error}") from error
+    if begins != b"GGUF":
+        raise NoModelError(f"GGUF={named} is no GGUF file")
+
+
 def _told(port: int) -> TokenUsage:
     """What the server told, once it works on nothing: it goes on with calls that were left."""
+    end = time.monotonic() + _IDLE_SECONDS
     while (ledger := counted.Ledger.of(port)).open:
+        if time.monotonic() > end:
+            raise OSError(f"the server still works on {ledger.open} calls")
         time.sleep(0.1)
     return ledger.told
 

@@ -44,12 +44,14 @@ class Verdict:
         outcome: In a few words.
         broken: The promise that was broken; "" if all is well.
         usage: What it cost.
+        ended: Whether it came to its end: a trial that the time or the endpoint stopped has shown little.
     """
 
     name: str
     outcome: str
     broken: str
     usage: TokenUsage
+    ended: bool = True
 
 
 Trial = Callable[[Kit], Awaitable[object]]
@@ -152,7 +154,7 @@ async def verdicts(provider: Provider, seconds: float, note: Callable[[str], Non
     for name, (calls, trial) in TRIALS.items():
         note(name)
         if time.monotonic() > end:
-            found.append(Verdict(name, "not tried: the time was over", "", TokenUsage()))
+            found.append(Verdict(name, "not tried: the time was over", "", TokenUsage(), ended=False))
             continue
         found.append(await _tried(name, calls, trial, provider, end - time.monotonic()))
     note("stream")
@@ -163,30 +165,33 @@ async def verdicts(provider: Provider, seconds: float, note: Callable[[str], Non
 async def _tried(name: str, calls: int, trial: Trial, provider: Provider, seconds: float) -> Verdict:
     tally = Tally(provider)
     kit = Kit(tally, max_cost=TokenUsage(llm_calls=calls))
-    broken = ""
+    broken, ended = "", True
     try:
         async with asyncio.timeout(seconds):
             outcome = _shown(await trial(kit))
     except TimeoutError:
-        outcome = "stopped: the time was over"
+        outcome, ended = "stopped: the time was over", False
     except (PatternError, LLMError) as error:
+        ended = isinstance(error, PatternError)
         # The model's, or the endpoint's: but what was paid for must be in it.
         outcome = _shown(f"ended as {type(error).__name__}: {error}")
         if error.cost != kit.usage:
             broken = f"the error says {error.cost}, the kit {kit.usage}"
     except (ExecutionKitError, AssertionError, TypeError, ValueError, LookupError, AttributeError) as error:
         outcome, broken = "", f"{type(error).__name__}: {error}"
+        if isinstance(error, AssertionError) and tally.overrun:
+            outcome, broken, ended = "not held: replies were longer than max_tokens allowed", "", False
     if kit.usage != tally.usage:
         broken = broken or f"the kit counts {kit.usage}, the provider {tally.usage}"
     if tally.usage.llm_calls > calls:
         broken = broken or f"{tally.usage.llm_calls} calls on a budget of {calls}"
-    return Verdict(name, outcome, broken, kit.usage)
+    return Verdict(name, outcome, broken, kit.usage, ended)
 
 
 async def _streamed(provider: Provider) -> Verdict:
     """Leave a stream after its first piece: nothing may stay behind."""
     pieces = 0
-    broken = ""
+    broken, ended = "", True
     try:
         async with provider.stream([{"role": "user", "content": TASK}], max_tokens=ROOM) as events:
             async for event in events:
@@ -195,11 +200,11 @@ async def _streamed(provider: Provider) -> Verdict:
                     break
         outcome = f"left after {pieces} piece"
     except LLMError as error:
-        outcome = _shown(f"{type(error).__name__}: {error}")
+        outcome, ended = _shown(f"{type(error).__name__}: {error}"), False
     left = asyncio.all_tasks() - {asyncio.current_task()}
     if left and (await asyncio.wait(left, timeout=2))[1]:
         broken = "tasks are left behind"
-    return Verdict("a stream, left early", outcome, broken, TokenUsage(llm_calls=1))
+    return Verdict("a stream, left early", outcome, broken, TokenUsage(llm_calls=1), ended)
 
 
 def _shown(result: object) -> str:

@@ -41,7 +41,11 @@ def promises(verdicts: Sequence[Verdict]) -> list[str]:
     """A line for each pattern."""
     width = max(len(verdict.name) for verdict in verdicts)
     return [
-        f"{'✗' if verdict.broken else '✓'} {verdict.name.ljust(width)}  "
-        f"{verdict.usage.llm_calls:3} calls  {verdict.broken or verdict.outcome}"
+        f"{_mark(verdict)} {verdict.name.ljust(width)}  {verdict.usage.llm_calls:3} "
+        f"{'call ' if verdict.usage.llm_calls == 1 else 'calls'}  {verdict.broken or verdict.outcome}"
         for verdict in verdicts
     ]
+
+
+def _mark(verdict: Verdict) -> str:
+    return "✗" if verdict.broken else "✓" if verdict.ended else "-"

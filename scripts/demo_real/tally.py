@@ -10,6 +10,7 @@ class Tally:
 
     Attributes:
         usage: What has been counted.
+        overrun: Whether a reply had more tokens than `max_tokens` allowed it, which is the endpoint's doing.
         supports_tools: True, as of the provider within.
     """
 
@@ -18,6 +19,7 @@ class Tally:
     def __init__(self, provider: LLMProvider) -> None:
         self._provider = provider
         self.usage = TokenUsage()
+        self.overrun = False
 
     async def complete(
         self,
@@ -41,4 +43,5 @@ class Tally:
                 )
             raise
         self.usage += TokenUsage(reply.input_tokens, reply.output_tokens)
+        self.overrun |= max_tokens is not None and reply.output_tokens > max_tokens
         return reply

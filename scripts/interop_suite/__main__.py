@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from interop_suite import aimock, litellm_proxy, llama_cpp, openai_schema, real_model
 from interop_suite.backends import BACKENDS
 from interop_suite.environments import InstallError
-from interop_suite.processes import StartError
+from interop_suite.processes import StartError, reach_loopback
 from interop_suite.report import Report
 
 
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no such server: {', '.join(unknown)}; there are {', '.join(SERVERS)}")
     cache = Path(os.environ["INTEROP_CACHE"]).resolve()
+    reach_loopback()
     failures = 0
     for name in options.servers or SERVERS:
         report = Report(name, [options.backend] if options.backend else BACKENDS)

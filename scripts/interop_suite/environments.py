@@ -1,6 +1,7 @@
 """Installing servers, each into a place of its own below the cache folder."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,19 +15,34 @@ class InstallError(Exception):
 def run_installer(command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None) -> None:
     """Run a step of an installation, its output going to `log`.
 
+    If this is interrupted, all that the step has started is killed.
+
     Raises:
         InstallError: It can't be started, or its status is not 0.
     """
     with log.open("wb") as output:
         try:
-            done = subprocess.run(
-                command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
             )
         except OSError as exc:
             raise InstallError(f"{command[0]} can't be run: {exc}") from exc
-    if done.returncode:
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    if status:
         last = log.read_text(errors="replace").strip().splitlines()[-3:]
-        raise InstallError(f"{Path(command[0]).name} ended with {done.returncode}: {' / '.join(last)}")
+        raise InstallError(
+            f"{Path(command[0]).name} ended with {status}: {' / '.join(last)}; all it said is in {log}"
+        )
 
 
 class Venv:

