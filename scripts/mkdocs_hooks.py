@@ -95,7 +95,7 @@ def on_template_context(context: dict[str, Any], template_name: str, config: MkD
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fit diagrams, code and tables to a phone, and let a search find guides before the reference."""
-    if page.file.src_uri.startswith(("api/", "decisions/")):
+    if page.file.src_uri.startswith(("api/", "decisions/", "examples/")):
         page.meta.setdefault("search", {"boost": 0.5})
     framed = DIAGRAM.sub(r'<div class="diagram">\g<0></div>', html)
     whole = SHORT_CODE.sub('<code class="whole">', framed)
