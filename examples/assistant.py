@@ -85,7 +85,7 @@ async def approve(request: ApprovalRequest) -> Approval | bool:
         return True
     if sys.stdin.isatty():
         return await ask_on_terminal(request)
-    return Approval(False, "Only a person may give back more than 3 euros, and none is here.")
+    return Approval(False, "Only a person at a terminal may give back more than 3 euros.")
 
 
 async def main() -> None:
@@ -107,7 +107,7 @@ async def main() -> None:
                 print("The budget is spent.")
                 break
             print("assistant:", turn.value)
-            print(f"  ({turn.tool_calls_made} tool calls, {turn.declined} declined)")
+            print(f"  (tool calls: {turn.tool_calls_made}, declined: {turn.declined})")
         print(chat.usage)
 
 

@@ -51,10 +51,7 @@ async def main() -> None:
         f"mistakes corrected without one: {result.mended}"
     )
     for rung, cost in result.rung_costs.items():
-        print(
-            f"{rung:<12} {cost.llm_calls} calls, "
-            f"{cost.input_tokens + cost.output_tokens} tokens"
-        )
+        print(f"{rung:<12} {cost}")
 
 
 # The model first omits a field, then omits a line, and then writes an extra comma.

@@ -40,6 +40,7 @@ TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
 CELL = re.compile(r"<(t[hd])([^>]*)>(.*?)</\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
+CODE = re.compile(r"<code\b.*?</code>", re.DOTALL)
 SHORT_CODE = re.compile(r"<code>(?=[^<\n]{1,20}</code>)")
 """Code in a sentence that fits a phone in one piece. A browser would break `--key` after its dashes."""
 
@@ -94,7 +95,7 @@ def on_template_context(context: dict[str, Any], template_name: str, config: MkD
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fit diagrams, code and tables to a phone, and let a search find guides before the reference."""
-    if page.file.src_uri.startswith(("api/", "decisions/")):
+    if page.file.src_uri.startswith(("api/", "decisions/", "examples/")):
         page.meta.setdefault("search", {"boost": 0.5})
     framed = DIAGRAM.sub(r'<div class="diagram">\g<0></div>', html)
     whole = SHORT_CODE.sub('<code class="whole">', framed)
@@ -106,6 +107,8 @@ def fitted(table: str) -> str:
 
     The stylesheet makes a list of a marked table where the screen is narrow: one entry for each row.
     """
+    # GitHub wants a bar in code escaped. Python-Markdown neither wants that nor takes the escape away.
+    table = CODE.sub(lambda code: code[0].replace("\\|", "|"), table)
     rows = [[plain(cell) for _, _, cell in CELL.findall(row)] for row in ROW.findall(table)]
     heads = rows[0]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
