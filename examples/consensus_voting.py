@@ -42,7 +42,7 @@ async def main() -> None:
             verdict = str(result.answer) if result.agreement_ratio > 0.8 else "ask a person"
             votes = ", ".join(f"{count} {answer}" for answer, count in result.votes)
             print(
-                f"{review:<40} {verdict:<14} ({votes}; {result.samples_saved} samples saved)"
+                f"{review:<40} {verdict:<14} ({votes}; samples saved: {result.samples_saved})"
             )
             spent += result.cost
     print(spent)
