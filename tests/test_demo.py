@@ -14,6 +14,7 @@ from pages import ROOT, blocks
 
 import executionkit
 from executionkit import LLMResponse, MockProvider, TokenUsage
+from executionkit.__main__ import main as program
 from executionkit._cli.app import main
 from executionkit._demo import app
 from executionkit._demo.connection import VARIABLES
@@ -26,7 +27,7 @@ from executionkit._demo.reading import PAGES, reading
 from executionkit._demo.scenes import days_between, score
 from executionkit._demo.views import show_resumed
 from executionkit._screen import GREEN, Screen
-from executionkit.errors import ToolError
+from executionkit.errors import JournalError, ToolError
 from executionkit.testing import Answer, ChatRequest, Fault, LocalEndpoint
 
 
@@ -53,7 +54,10 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def piped() -> "subprocess.CompletedProcess[bytes]":
-    return run("demo")
+    proxy = "http://127.0.0.1:9"  # nothing is there
+    return run(
+        "demo", HTTP_PROXY=proxy, http_proxy=proxy, ALL_PROXY=proxy, NO_PROXY="example.org", no_proxy=""
+    )
 
 
 def test_a_pipe_gets_plain_text_of_80_columns(piped: "subprocess.CompletedProcess[bytes]") -> None:
@@ -139,6 +143,17 @@ def test_signs_that_cannot_be_encoded_become_ascii() -> None:
     screen.beside(["one()"], lambda part: part.bar("3 of 5", 0.6, "5 cents → ✓"), column=8)
     out.flush()
     assert raw.getvalue() == b"  one()   |  3 of 5      ######....  5 cents -> +\n"
+
+
+def test_a_text_without_end_is_cut() -> None:
+    out = io.StringIO()
+    screen = Screen(out, colour=False, width=120, tallest=3)
+    screen.row("answer", "word " * 1000)
+    screen.beside([], lambda part: part.row("answer", "word " * 1000), column=8)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 6
+    assert lines[2].endswith(" ...")
+    assert lines[5].endswith(" ...")
 
 
 class Terminal(io.StringIO):
@@ -250,6 +265,15 @@ def test_an_endpoint_that_refuses_tools(
     assert [table[table.index(name) + 1] for name in names] == ["8", "1", "2", "11"]
 
 
+def test_ctrl_c_while_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        def __getattr__(self, _: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "executionkit._cli.app", Interrupted())
+    assert program(["demo"]) == 130
+
+
 def test_ctrl_c_leaves_no_process() -> None:
     model = SimulatedModel()
     model.labels_left = 0
@@ -276,6 +300,15 @@ async def test_a_system_without_processes(monkeypatch: pytest.MonkeyPatch) -> No
     show_resumed(resumed, Screen(out, colour=False, width=100))
     assert "not begun: this system starts no process" in out.getvalue()
     assert "lost" not in out.getvalue()
+
+
+async def test_a_system_without_a_place_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**_: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refused)
+    with pytest.raises(JournalError, match="no place for the journal"):
+        await Kill({}).play(MockProvider(["positive"]))
 
 
 @pytest.mark.parametrize("given", [VARIABLES[:0], VARIABLES[:1], VARIABLES[1:]])

@@ -5,7 +5,8 @@ machine by llama-cpp-python. GGUF=path takes a file of yours in its place. EXECU
 endpoint, with EXECUTIONKIT_MODEL and EXECUTIONKIT_API_KEY.
 
 A small model is often wrong, and that is no failure. The status is 1 if the library broke a promise: counts
-that differ, a budget that was passed, an error of its own. It is 2 if there is no model to be asked.
+that differ, a budget that was passed, an error of its own. It is 2 if no model answers, at the beginning or
+at the end.
 """
 
 import argparse

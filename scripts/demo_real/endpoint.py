@@ -11,8 +11,9 @@ from typing import Any
 
 from interop_suite import counted, llama_cpp, weights
 
+from demo_real.measures import RETRY
 from demo_real.steps import Steps
-from executionkit import LLMError, Provider, TokenUsage
+from executionkit import LLMError, PatternError, Provider, TokenUsage, consensus
 
 CONTEXT = 4096
 _IDLE_SECONDS = 120.0
@@ -63,7 +64,9 @@ class Endpoint:
         """
         try:
             async with self.provider() as provider:
-                await provider.complete([{"role": "user", "content": "Say hello."}], max_tokens=16)
+                await consensus(provider, "Say hello.", num_samples=1, max_tokens=16, retry=RETRY)
+        except PatternError:
+            pass  # an empty reply is one
         except (LLMError, ValueError) as error:  # a ValueError is of the URL
             raise NoModelError(f"{self.text}: {error}") from error
 

@@ -39,7 +39,7 @@ class Row:
     Attributes:
         name: What was measured.
         right: How many answers were right.
-        count: How many were asked for.
+        count: How many were given, or given up by the model.
         usage: What they cost.
         seconds: How long they took.
         note: What else is to be said.
@@ -209,6 +209,8 @@ async def measure(
     if after is not None and before is not None:
         broken += _differing("the server's", kit.usage, _minus(after, before))
     failures = [row.error for row in ended if row.error and _kind(row) == "way"]
+    # A model that broke off a task has been heard; an endpoint that refused it says nothing of the model.
+    unheard = sum(_kind(row) == "way" and not row.cost.input_tokens for row in ended if row.error)
     kinds = [_kind(row) for row in ended if row.error is not None]
     broken += [
         f"an error of the library's: {row.error}" for row in ended if row.error and _kind(row) == "ours"
@@ -221,7 +223,7 @@ async def measure(
     row = Row(
         name,
         sum(row.value is True for row in ended),
-        len(ended),
+        len(ended) - unheard,
         kit.usage,
         seconds,
         ", ".join(filter(None, notes)),

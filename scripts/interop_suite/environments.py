@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from interop_suite.processes import end
+
 
 class InstallError(Exception):
     """A server could not be installed; the text has the last lines of what its installer said."""
@@ -15,7 +17,7 @@ class InstallError(Exception):
 def run_installer(command: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None) -> None:
     """Run a step of an installation, its output going to `log`.
 
-    If this is interrupted, all that the step has started is killed.
+    If this is interrupted, all that the step has started is ended.
 
     Raises:
         InstallError: It can't be started, or its status is not 0.
@@ -35,8 +37,7 @@ def run_installer(command: Sequence[str | Path], log: Path, *, env: Mapping[str,
         try:
             status = process.wait()
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process, (signal.SIGINT, signal.SIGKILL))  # at SIGINT, pip takes its temporary folders away
             raise
     if status:
         last = log.read_text(errors="replace").strip().splitlines()[-3:]

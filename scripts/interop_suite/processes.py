@@ -75,7 +75,7 @@ def serving(
         _await(process, number, ready, log, within)
         yield number
     finally:
-        _end(process, (signal.SIGTERM, signal.SIGKILL) if politely else (signal.SIGKILL,))
+        end(process, (signal.SIGTERM, signal.SIGKILL) if politely else (signal.SIGKILL,))
 
 
 def reach_loopback() -> None:
@@ -105,7 +105,8 @@ def _await(process: "subprocess.Popen[bytes]", port: int, ready: str, log: Path,
     raise StartError(f"{why}: {last}")
 
 
-def _end(process: "subprocess.Popen[bytes]", signals: Sequence[signal.Signals]) -> None:
+def end(process: "subprocess.Popen[bytes]", signals: Sequence[signal.Signals]) -> None:
+    """End a process and all of its session: with each of the signals, as long as it stays."""
     for number in signals:
         if process.poll() is None:
             os.killpg(process.pid, number)
