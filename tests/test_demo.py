@@ -335,16 +335,26 @@ def test_variables_that_make_no_provider(
     assert "base_url" in capsys.readouterr().err
 
 
-def test_without_real_no_model_is_asked(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("named", "options", "is_asked"),
+    [(3, [], True), (3, ["--simulated"], False), (2, [], False), (2, ["--real"], True)],
+)
+def test_whom_the_demo_asks(
+    named: int,
+    options: list[str],
+    is_asked: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with LocalEndpoint() as endpoint:
-        for name, value in against(endpoint).items():
+    with LocalEndpoint(SimulatedModel()) as endpoint:
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in list(against(endpoint, model="theirs").items())[:named]:
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(app, "programme", lambda kill: programme(kill)[:1])
-        assert main(["demo"]) == 0
-        assert endpoint.ledger.calls == 0
-    assert "SIMULATED" in capsys.readouterr().out
+        assert main(["demo", *options]) == 0
+        assert bool(endpoint.ledger.calls) is is_asked
+    assert ("SIMULATED" in capsys.readouterr().out) is not is_asked
 
 
 @pytest.fixture
