@@ -25,6 +25,7 @@ from executionkit import (
 from executionkit.streaming import TextDelta
 
 TASK = "Write a motto for a bakery in at most eight words. Reply with the motto only."
+STORY = "Tell a long story about a bakery."
 ROOM = 48
 
 COLOUR = {
@@ -69,7 +70,7 @@ async def _cut(kit: Kit) -> object:
     ceiling = TokenUsage(output_tokens=2 * ROOM)
     try:
         await kit.refine(
-            TASK,
+            STORY,
             evaluator=lambda *_: 0.0,
             max_iterations=9,
             patience=9,
