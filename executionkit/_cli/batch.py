@@ -134,7 +134,7 @@ def _read(options: Namespace) -> int:
     except ExecutionKitError as error:
         return failed(options, error)
     note(str(found))
-    return 0
+    return 1 if found.broken else 0  # a file that was cut off is to be fetched again
 
 
 def _forget(options: Namespace) -> int:

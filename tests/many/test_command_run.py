@@ -543,6 +543,10 @@ def test_a_job_by_the_files_of_a_batch_service(
     assert outcomes(capsys, "j.jsonl") == {f"r{n}": f"=t{n}" for n in range(ROWS)}
     assert endpoint.ledger.calls == ROWS
     assert run(capsys, "batch", "forget", "j.jsonl", "q.jsonl")[0] == 2
+    with Path("a.jsonl").open("a") as cut_off:
+        cut_off.write('{"custom_id"')
+    status, _, err = run(capsys, "batch", "read", "j.jsonl", "a.jsonl")
+    assert (status, "1 broken" in err) == (1, True)
     assert run(capsys, "batch", "read", "none", "a.jsonl")[0] == 2
     ceiling = ("--journal", "k.jsonl", "--out", "k.req", "--max-calls", "3")
     assert run(capsys, "batch", "write", "reviews.jsonl", *PROMPT, *ceiling)[:2] == (3, "k.req\n")
