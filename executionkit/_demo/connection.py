@@ -1,7 +1,7 @@
 """Where the demo sends its calls: the endpoint that the environment names."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -41,7 +41,7 @@ class Brevity:
 
 
 @contextmanager
-def no_proxy() -> Iterator[None]:
+def no_proxy() -> Generator[None, None, None]:
     """Have calls to this machine go straight there for as long as the block lasts.
 
     A proxy in the environment is for the network; it would look for 127.0.0.1 on its own machine.
