@@ -54,12 +54,14 @@ def main(environ: Mapping[str, str] | None = None) -> int:
     """
     given = provider_from(environ)
     # The screen says what came of each scene; without a handler, warnings would stand between its lines.
-    logging.getLogger("executionkit").addHandler(logging.NullHandler())
+    log, silence = logging.getLogger("executionkit"), logging.NullHandler()
+    log.addHandler(silence)
     screen = Screen.of_stdout(widest=WIDEST, tallest=TALLEST)
     try:
         try:
             return asyncio.run(_demo(given, environ or {}, screen))
         finally:
+            log.removeHandler(silence)
             screen.flush()
     except BrokenPipeError:
         # The reader has closed the pipe.

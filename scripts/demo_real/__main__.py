@@ -47,14 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-demo", action="store_true", help="leave the demo out")
     options = parser.parse_args(arguments)
     cache = Path(os.environ.get("INTEROP_CACHE") or ".interop").resolve()
-    # An end by SIGTERM, or of the terminal, is one by Ctrl-C: the server must go too.
-    for name in ("SIGTERM", "SIGHUP"):
-        if signal.getsignal(number := getattr(signal, name)) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
-    reach_loopback()
-    # What they say of replies is in the figures.
+    # Warnings say of replies what is in the figures.
     warnings.simplefilter("ignore", UserWarning)
-    logging.getLogger("executionkit").setLevel(logging.ERROR)
     steps = Steps(steps_before(os.environ) + (not options.no_demo) + 1 + len(_MEASURES))
     try:
         with endpoint(os.environ, cache, steps) as place:
@@ -176,5 +170,17 @@ def _lines(lines: Sequence[str]) -> str:
     return "\n".join(f"  {safe(line)}" for line in lines)
 
 
+def _settle() -> None:
+    """Set what holds for the whole process."""
+    # An end by SIGTERM, or of the terminal, is one by Ctrl-C: the server must go too.
+    for name in ("SIGTERM", "SIGHUP"):
+        if signal.getsignal(number := getattr(signal, name)) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    reach_loopback()
+    # Lines about replies are in the figures, too.
+    logging.getLogger("executionkit").setLevel(logging.ERROR)
+
+
 if __name__ == "__main__":
+    _settle()
     sys.exit(main())
