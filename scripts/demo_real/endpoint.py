@@ -148,7 +148,7 @@ def _told(port: int) -> TokenUsage:
     while (ledger := counted.Ledger.of(port)).open:
         if time.monotonic() > end:
             raise OSError(f"the server still works on {ledger.open} calls")
-        time.sleep(0.1)
+        time.sleep(0.1)  # the server has no way to say when it is idle
     return ledger.told
 
 

@@ -26,7 +26,7 @@ ASKED = {"messages": [("user", QUESTION)]}
 
 
 def _model(url: str) -> ChatOpenAI:
-    return ChatOpenAI(model="m", base_url=url, api_key="-")  # type: ignore[arg-type]
+    return ChatOpenAI(model="m", base_url=url, api_key="-")  # type: ignore[arg-type]  # takes a str
 
 
 async def _agent(script: Any, tools: list[Any], config: Any = None, **options: Any) -> Outcome:

@@ -35,7 +35,7 @@ async def check_refine() -> None:
     """The response mode "refine" makes one request for each chunk."""
 
     async def run(url: str) -> Any:
-        synthesizer = get_response_synthesizer(llm=_llm(url), response_mode="refine")  # type: ignore[arg-type]
+        synthesizer = get_response_synthesizer(llm=_llm(url), response_mode="refine")  # type: ignore[arg-type]  # takes words
         return await synthesizer.aget_response(QUESTION, ["one", "two", "three"])
 
     expect((await theirs(["Paris"], run)).requests, 3)

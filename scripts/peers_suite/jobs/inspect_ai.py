@@ -7,8 +7,8 @@ url, directory, rows = sys.argv[1:]
 os.environ |= {"LOCAL_API_KEY": "-", "LOCAL_BASE_URL": url}
 
 from inspect_ai import Task, eval_set  # noqa: E402 - it reads the environment
-from inspect_ai.dataset import Sample  # noqa: E402
-from inspect_ai.solver import generate  # noqa: E402
+from inspect_ai.dataset import Sample  # noqa: E402 - as above
+from inspect_ai.solver import generate  # noqa: E402 - as above
 
 questions = [Sample(id=row, input=f"row {row}", target="Paris") for row in range(int(rows))]
 eval_set(
